@@ -1,0 +1,71 @@
+"""zoo's built-in plugin: the names, the character MLP and the hand-written SGD of the lecture "makemore part 2"."""
+
+from __future__ import annotations
+
+import zoo
+
+_LECTURE = "Andrej Karpathy, Building makemore Part 2: MLP (2022), https://www.youtube.com/watch?v=TCH_1BHY58I"
+_BENGIO = "Bengio, Ducharme, Vincent, Jauvin, A Neural Probabilistic Language Model, JMLR 3 (2003) 1137-1155"
+
+_TENTH_FROM_100_000 = zoo.Schedule(milestones=(100_000,), gamma=0.1)
+
+
+@zoo.hookimpl
+def zoo_models() -> list[zoo.ModelSpec]:
+    return [
+        zoo.ModelSpec(
+            "mlp-char",
+            "zoo_lecture.mlp_char:MLPChar",
+            summary="Character MLP: embeddings, one tanh layer (makemore part 2)",
+            dataset="names",
+            optimizer="sgd",
+            steps=5000,
+            batch_size=32,
+            lr=0.1,
+            schedule=_TENTH_FROM_100_000,
+            embedding="C",
+            presets={
+                "notebook": zoo.Preset("5,000 steps, names in file order"),
+                "lecture": zoo.Preset(
+                    "200,000 steps, names shuffled: validation loss 2.168",
+                    steps=200_000,
+                    settings={"data.shuffle_seed": 42},
+                ),
+            },
+            description=(
+                "Three characters of context, each a row of a 10-dimensional table C, 200 tanh units, and a softmax "
+                "over the characters, trained by minibatch SGD. Weights and batches follow the lecture bit for bit."
+            ),
+            references=(_LECTURE, _BENGIO),
+        )
+    ]
+
+
+@zoo.hookimpl
+def zoo_datasets() -> list[zoo.DatasetSpec]:
+    return [
+        zoo.DatasetSpec(
+            "names",
+            "zoo_lecture.names:names",
+            summary="32,033 first names of the makemore repository (downloaded)",
+            fallback="names-ssa-2018",
+            references=("https://github.com/karpathy/makemore",),
+        ),
+        zoo.DatasetSpec(
+            "names-ssa-2018",
+            "zoo_lecture.names:names_ssa_2018",
+            summary="32,257 first names of U.S. births in 2018 (bundled, public domain)",
+            references=(
+                "U.S. Social Security Administration, national baby names, https://www.ssa.gov/oact/babynames/",
+            ),
+        ),
+    ]
+
+
+@zoo.hookimpl
+def zoo_optimizers() -> list[zoo.OptimizerSpec]:
+    return [
+        zoo.OptimizerSpec(
+            "sgd", "zoo_lecture.sgd:SGD", summary="The lecture's update by hand: p -= lr * p.grad", lr=0.1
+        )
+    ]

@@ -1,0 +1,65 @@
+"""The character MLP of Andrej Karpathy's lecture "Building makemore Part 2: MLP".
+
+A few characters go in, each is looked up in a table of embeddings, and a hidden layer of tanh units predicts the next
+character, after Bengio, Ducharme, Vincent and Jauvin, "A Neural Probabilistic Language Model", JMLR 3 (2003).
+
+Lecture: https://www.youtube.com/watch?v=TCH_1BHY58I
+
+Axes: B examples, T characters of context, E embedding dimensions, H hidden units, V characters of the vocabulary.
+
+Changes from the lecture: the net is an `nn.Module`, and its sizes are arguments. Names, order of creation and
+arithmetic are the lecture's own, so the same seed gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MLPChar(nn.Module):
+    """Embedding table, one hidden layer of tanh units, one output layer; plain normal weights, no scaling."""
+
+    def __init__(
+        self,
+        vocab_size: int = 27,
+        context_length: int = 3,
+        embedding_dim: int = 10,
+        hidden_size: int = 200,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Draw the weights from `generator`, in the lecture's order.
+
+        Args:
+            vocab_size: characters, `.` included.
+            context_length: how many characters are seen; the lecture calls it block_size.
+            embedding_dim: numbers for each character.
+            hidden_size: tanh units.
+            generator: a CPU generator; without one, torch's global generator is used.
+
+        Raises:
+            ValueError: a size below 1.
+        """
+        super().__init__()
+        for name, size in [
+            ("vocab_size", vocab_size),
+            ("context_length", context_length),
+            ("embedding_dim", embedding_dim),
+            ("hidden_size", hidden_size),
+        ]:
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        self.context_length = context_length
+        g = generator
+        self.C = nn.Parameter(torch.randn((vocab_size, embedding_dim), generator=g))
+        self.W1 = nn.Parameter(torch.randn((context_length * embedding_dim, hidden_size), generator=g))
+        self.b1 = nn.Parameter(torch.randn(hidden_size, generator=g))
+        self.W2 = nn.Parameter(torch.randn((hidden_size, vocab_size), generator=g))
+        self.b2 = nn.Parameter(torch.randn(vocab_size, generator=g))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the next character, shape (B, V), for contexts `x` of shape (B, T)."""
+        emb = self.C[x]  # (B, T, E)
+        h = torch.tanh(emb.view(-1, self.W1.shape[0]) @ self.W1 + self.b1)  # (B, H)
+        logits = h @ self.W2 + self.b2  # (B, V)
+        return logits

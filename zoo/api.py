@@ -1,0 +1,143 @@
+"""The Python API: the same things as the command line does. torch is imported when a function needs it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import UsageError
+from zoo.manager import load_plugins
+from zoo.plan import MODEL_INPUTS, SEED, RunOptions, make_plan
+from zoo.registry import Registry
+from zoo.settings import REQUIRED, Signature
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from zoo.loading import Loaded
+    from zoo.runner import Observer, Run
+
+
+def list_models() -> list[str]:
+    """The names of all models, sorted; the full name where a short one is shared."""
+    return _registry().models.names()
+
+
+def list_datasets() -> list[str]:
+    """The names of all datasets, sorted."""
+    return _registry().datasets.names()
+
+
+def list_optimizers() -> list[str]:
+    """The names of all optimizers, sorted."""
+    return _registry().optimizers.names()
+
+
+def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, **hyperparameters: object) -> nn.Module:
+    """Make a model, on the CPU.
+
+    Args:
+        name: `name` or `distribution/name`.
+        pretrained: fill it with the weights that its plugin ships; their hyper-parameters come with them.
+        init_seed: seed of the weights.
+        hyperparameters: the constructor's keyword arguments, `vocab_size` and the like among them.
+
+    Raises:
+        UsageError: an unknown name or hyper-parameter, a value of the wrong type, or no shipped weights.
+        PluginError: the model's plugin is broken.
+    """
+    from zoo.building import build_model
+    from zoo.loading import load as load_weights
+
+    registry = _registry()
+    entry = registry.models.get(name)
+    if pretrained:
+        if hyperparameters:
+            raise UsageError(
+                f"pretrained weights have their own hyper-parameters: leave out {', '.join(hyperparameters)}"
+            )
+        return load_weights(entry.full_name, registry).model
+    signature = Signature(entry.factory(), MODEL_INPUTS)
+    inputs = {key: hyperparameters.pop(key) for key in list(hyperparameters) if key in signature.inputs}
+    for key, default in signature.inputs.items():
+        if default is REQUIRED and key not in inputs and key != "generator":
+            raise UsageError(f"model {name!r} needs {key}, which the data decides in a run: give {key}=N")
+    return build_model(entry, {**signature.resolve("model", hyperparameters), **inputs}, init_seed)
+
+
+def run(
+    model: str,
+    *,
+    dataset: str | Path | None = None,
+    optimizer: str | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    steps: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int = SEED,
+    init_seed: int = SEED,
+    preset: str | None = None,
+    settings: Mapping[str, object] | None = None,
+    out: str | Path | None = None,
+    plots: bool = True,
+    offline: bool = False,
+    observer: Observer | None = None,
+) -> Run:
+    """Train a model, and write its run folder: `zoo run` in Python.
+
+    Args:
+        model: its name.
+        dataset: a name, or a text file with one word a line.
+        settings: as `--set` takes them: `{"model.hidden_size": 300, "data.shuffle_seed": 42}`.
+        out: the run's folder; by default the next free `runs/MODEL-N`.
+        observer: is told of progress and warnings.
+
+    The other arguments are the options of `zoo run` of the same name.
+
+    Raises:
+        ZooError: anything that one sentence explains; see `zoo.errors`.
+    """
+    from zoo.runner import execute
+
+    options = RunOptions(
+        model=model,
+        dataset=dataset,
+        optimizer=optimizer,
+        device=device,
+        engine=engine,
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        init_seed=init_seed,
+        preset=preset,
+        settings=settings or {},
+        out=Path(out) if out is not None else None,
+        plots=plots,
+        offline=offline,
+    )
+    return execute(make_plan(_registry(), options), observer)
+
+
+def load(target: str | Path) -> Loaded:
+    """Bring back a run, a lone `.safetensors` file, or the weights that a model's plugin ships.
+
+    Raises:
+        UsageError: there is no such thing.
+        CheckpointError: the file is damaged, foreign, or does not fit its own config.
+    """
+    from zoo.loading import load as load_weights
+
+    return load_weights(target, _registry())
+
+
+def _registry() -> Registry:
+    """Load the plugins anew: what is installed may have changed, and no state is kept between calls."""
+    registry, statuses = load_plugins()
+    for status in statuses:
+        if status.error is not None:
+            warnings.warn(status.warning, stacklevel=3)
+    return registry

@@ -1,0 +1,100 @@
+"""The model card: a run folder's `README.md`, for the person who finds the folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.plan import SEED
+
+
+def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, pictures: list[str]) -> str:
+    """Results, how to load the weights, and how to make them again, as Markdown.
+
+    Args:
+        config: as in `config.json`.
+        metrics: as in `metrics.json`.
+        pictures: file names of the pictures that were drawn.
+    """
+    name = config["model"]["name"]
+    dataset, training = config["dataset"], config["training"]
+    examples = dataset["examples"]
+    rows = "\n".join(
+        f"| {split} | {examples[split]:,} | {metrics['losses'][split]:.4f} |" for split in ("train", "val", "test")
+    )
+    images = "\n".join(f"![{picture.partition('.')[0]}]({picture})" for picture in pictures)
+    text = f"""# {name}
+
+{config["model"]["parameters"]:,} parameters, trained for {training["steps"]:,} steps
+of {training["batch_size"]} examples with {config["optimizer"]["name"]} (learning rate {training["lr"]:g})
+on {dataset["name"]}.
+
+| split | examples | loss (nats) |
+|---|---|---|
+{rows}
+
+{images}
+
+## Load
+
+With zoo:
+
+```python
+import zoo
+
+loaded = zoo.load("model.safetensors")
+loaded.model
+```
+
+Without:
+
+```python
+from safetensors.torch import load_file
+
+weights = load_file("model.safetensors")  # a dict of tensors
+```
+
+## Reproduce
+
+```console
+$ {command(config)}
+```
+
+- model: `{name}` of {_plugin(config["model"])}
+- dataset: `{dataset["name"]}`{" of " + _plugin(dataset) if dataset["plugin"] else ""}, sha256 `{dataset["sha256"]}`
+- optimizer: `{config["optimizer"]["name"]}` of {_plugin(config["optimizer"])}
+- device: {training["device"]}, engine: {training["engine"]}
+- versions: {", ".join(f"{package} {version}" for package, version in config["versions"].items())}
+"""
+    return text.replace("\n\n\n\n", "\n\n")
+
+
+def command(config: Mapping[str, Any]) -> str:
+    """The command line that makes this run again, with nothing left to defaults that may change."""
+    training = config["training"]
+    words = ["zoo", "run", config["model"]["name"], "--dataset", config["dataset"]["name"]]
+    words += ["--optimizer", config["optimizer"]["name"]]
+    if training["preset"]:
+        words += ["--preset", training["preset"]]
+    words += ["--steps", training["steps"], "--batch-size", training["batch_size"], "--lr", training["lr"]]
+    words += ["--device", training["device"], "--engine", training["engine"]]
+    if training["seed"] != SEED or training["init_seed"] != SEED:
+        words += ["--seed", training["seed"], "--init-seed", training["init_seed"]]
+    settings = {
+        "model": config["model"]["hyperparameters"],
+        "data": config["dataset"]["settings"],
+        "optimizer": config["optimizer"]["hyperparameters"],
+    }
+    for section, values in settings.items():
+        for key, value in values.items():
+            words += ["--set", f"{section}.{key}={_as_text(value)}"]
+    return shlex.join(str(word) for word in words)
+
+
+def _as_text(value: object) -> str:
+    return ",".join(map(_as_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _plugin(part: Mapping[str, Any]) -> str:
+    return f"{part['plugin']['distribution']} {part['plugin']['version']}"

@@ -1,0 +1,109 @@
+"""The command `zoo`: a group whose commands are imported when they are used, and the one place where errors end."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from zoo.cli.state import State, debug_option
+from zoo.errors import ZooError
+
+COMMANDS = {  # name: module; each has a click command called `command`
+    "run": "zoo.cli.run",
+    "eval": "zoo.cli.eval",
+    "sample": "zoo.cli.sample",
+    "plot": "zoo.cli.plot",
+    "list": "zoo.cli.list",
+    "info": "zoo.cli.info",
+    "plugins": "zoo.cli.plugins",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name, imported one at a time, and listed in the order of `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[name]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from zoo.registry import suggest
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}; {suggest(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="zoo-models", prog_name="zoo", message="%(prog)s %(version)s")
+@debug_option
+def cli() -> None:
+    """A plugin-style model zoo: train, reload, sample and draw models that plugins bring.
+
+    \b
+    zoo run mlp-char                 train the lecture's net
+    zoo sample runs/mlp-char-1       draw names from it
+    zoo list                         what else there is
+    """
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit: 0, 2 for wrong usage, 1 for what went wrong, 128 + N for signal N."""
+    state = State()
+    try:
+        cli.main(args=None if args is None else list(args), prog_name="zoo", obj=state, standalone_mode=False)
+    except Exception as error:  # the boundary: everything ends here as one line, or with --debug as a traceback
+        if state.debug and not isinstance(error, click.exceptions.NoArgsIsHelpError):
+            traceback.print_exc()
+        sys.exit(_report(error))
+    sys.exit(0)
+
+
+def _report(error: Exception) -> int:
+    """Say what happened on stderr, in one line; the exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        return _fail("interrupted", 130)
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "zoo"
+        return _fail(f"{error.format_message().rstrip('.')} (see '{path} --help')", error.exit_code)
+    if isinstance(error, click.ClickException):
+        return _fail(error.format_message(), error.exit_code)
+    if isinstance(error, ZooError):
+        return _fail(str(error), error.exit_code)
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror}{where}", 1)
+    if _out_of_memory(error):
+        return _fail("there is not enough memory for this: try a smaller --batch-size or a smaller model", 1)
+    return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+def _fail(message: str, exit_code: int) -> int:
+    click.secho(f"zoo: error: {' '.join(message.split())}", err=True)
+    return exit_code
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch says so with a plain RuntimeError on the CPU."""
+    known: tuple[Any, ...] = (MemoryError,)
+    return (
+        isinstance(error, known) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    )

@@ -1,0 +1,110 @@
+"""`zoo info`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from zoo.cli.state import State, debug_option, json_option, print_json, print_table
+from zoo.data import DATASET_INPUTS, arrangement
+from zoo.errors import UnknownNameError
+from zoo.plan import MODEL_INPUTS
+from zoo.registry import Entry, Registry, Shelf, suggest
+from zoo.settings import REQUIRED, Setting, Signature
+from zoo.specs import DatasetSpec, ModelSpec, Preset
+
+_FILLED_IN = {"model": MODEL_INPUTS, "dataset": DATASET_INPUTS, "optimizer": ("params", "lr")}
+_SECTIONS = {"model": "model", "dataset": "data", "optimizer": "optimizer"}
+
+
+@click.command("info")
+@click.argument("name")
+@json_option
+@debug_option
+@click.pass_obj
+def command(state: State, name: str, as_json: bool) -> None:
+    """All about a model, dataset or optimizer: what can be set, its presets, where it comes from."""
+    found = _find(state.registry, name)
+    if as_json:
+        print_json({"name": name, "found": [_as_json(kind, entry) for kind, entry in found]})
+        return
+    for number, (kind, entry) in enumerate(found):
+        if number:
+            click.echo()
+        _print(kind, entry)
+
+
+def _find(registry: Registry, name: str) -> list[tuple[str, Entry[Any]]]:
+    """Everything of that name: a model, a dataset and an optimizer may share one."""
+    found: list[tuple[str, Entry[Any]]] = []
+    shelves: list[Shelf[Any]] = registry.shelves()
+    for shelf in shelves:
+        try:
+            found.append((shelf.kind, shelf.get(name)))
+        except UnknownNameError:
+            continue
+    if not found:
+        known = sorted({name for shelf in registry.shelves() for name in shelf.names()})
+        raise UnknownNameError(f"no model, dataset or optimizer {name!r}; {suggest(name, known)}")
+    return found
+
+
+def _settings(kind: str, entry: Entry[Any]) -> Iterator[Setting]:
+    yield from Signature(entry.factory(), _FILLED_IN[kind]).settings.values()
+    if isinstance(entry.spec, DatasetSpec):
+        yield from Signature(arrangement).settings.values()
+
+
+def _presets(spec: Any) -> dict[str, Preset]:
+    return dict(spec.presets) if isinstance(spec, ModelSpec) else {}
+
+
+def _print(kind: str, entry: Entry[Any]) -> None:
+    spec = entry.spec
+    click.echo(f"{spec.name}: {spec.summary}" if spec.summary else spec.name)
+    click.echo(f"{kind} of {entry.plugin}, full name {entry.full_name}")
+    if spec.description:
+        click.echo(f"\n{spec.description}")
+    if isinstance(spec, ModelSpec):
+        lr = "" if spec.lr is None else f", lr {spec.lr:g}"
+        click.echo(
+            f"\nTrained by default on {spec.dataset or 'a dataset of yours'} with {spec.optimizer}: "
+            f"{spec.steps:,} steps of {spec.batch_size} examples{lr}"
+        )
+    rows = [
+        (f"{_SECTIONS[kind]}.{s.name}", s.type_name, "required" if s.default is REQUIRED else str(s.default))
+        for s in _settings(kind, entry)
+    ]
+    if rows:
+        click.echo()
+        print_table(["--set", "type", "default"], rows)
+    if presets := _presets(spec):
+        click.echo()
+        print_table(["--preset", ""], [(name, preset.summary) for name, preset in presets.items()])
+    if spec.references:
+        click.echo("\n" + "\n".join(spec.references))
+
+
+def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:
+    spec = entry.spec
+    return {
+        "kind": kind,
+        "full_name": entry.full_name,
+        "distribution": entry.plugin.distribution,
+        "version": entry.plugin.version,
+        "summary": spec.summary,
+        "description": spec.description,
+        "references": list(spec.references),
+        "settings": [
+            {
+                "key": f"{_SECTIONS[kind]}.{s.name}",
+                "type": s.type_name,
+                "default": None if s.default is REQUIRED else s.default,
+                "required": s.default is REQUIRED,
+            }
+            for s in _settings(kind, entry)
+        ],
+        "presets": {name: preset.summary for name, preset in _presets(spec).items()},
+    }

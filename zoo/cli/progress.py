@@ -1,0 +1,65 @@
+"""Progress of a run on stderr: a bar on a terminal, now and then a line elsewhere, nothing with `--quiet`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from zoo.cli.state import warn
+from zoo.runner import Observer
+
+_LINE_EVERY_S = 10.0
+
+
+class Progress(Observer):
+    """An observer that writes to stderr; a context manager, so that the bar is always taken away."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._last_line = time.monotonic()
+        self._bar: Bar | None = None
+        if not quiet and sys.stderr.isatty():
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[loss]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._bar.add_task("Starting", total=None, loss="")
+
+    def __enter__(self) -> Progress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def stage(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, description=text)
+
+    def progress(self, step: int, steps: int, loss: float) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, total=steps, loss=f"loss {loss:.3f}")
+        elif not self._quiet and time.monotonic() - self._last_line > _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            click.echo(f"step {step:,} of {steps:,}, loss {loss:.3f}", err=True)
+
+    def warning(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(f"zoo: warning: {text}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            warn(text)

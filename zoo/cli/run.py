@@ -1,0 +1,74 @@
+"""`zoo run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.cli.state import State, debug_option, json_option, offline_option, print_json, print_table
+from zoo.plan import ENGINES, SECTIONS, SEED, RunOptions, make_plan
+from zoo.settings import parse_assignments
+
+
+@click.command("run")
+@click.argument("model")
+@click.option("--dataset", metavar="NAME|FILE", help="A dataset's name, or a text file with one word a line.")
+@click.option("--optimizer", metavar="NAME", help="The optimizer; by default the model's own.")
+@click.option("--preset", metavar="NAME", help="One of the model's presets; 'zoo info MODEL' lists them.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]|mps", help="Where to train.")
+@click.option("--engine", default="auto", show_default=True, metavar="|".join(ENGINES), help="How to train.")
+@click.option("--steps", type=int, metavar="N", help="Steps to train.")
+@click.option("--batch-size", type=int, metavar="N", help="Examples in a step.")
+@click.option("--lr", type=float, metavar="X", help="Learning rate at the start.")
+@click.option("--seed", type=int, default=SEED, show_default=True, metavar="N", help="Seed of the batches.")
+@click.option("--init-seed", type=int, default=SEED, show_default=True, metavar="N", help="Seed of the weights.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Set model.KEY, data.KEY or optimizer.KEY; can be repeated.",
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder; default runs/MODEL-N.")
+@json_option
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--no-plots", is_flag=True, help="Draw no pictures.")
+@offline_option
+@debug_option
+@click.pass_obj
+def command(
+    state: State, /, assignments: tuple[str, ...], as_json: bool, quiet: bool, no_plots: bool, **options: Any
+) -> None:
+    """Train MODEL, and keep everything about it in a new run folder.
+
+    \b
+    zoo run mlp-char
+    zoo run mlp-char --dataset words.txt --steps 20000
+    zoo run mlp-char --preset lecture --set model.hidden_size=300
+    """
+    settings = parse_assignments(assignments, SECTIONS)
+    plan = make_plan(state.registry, RunOptions(**options, settings=settings, plots=not no_plots))
+
+    from zoo.cli.progress import Progress
+    from zoo.runner import execute
+
+    with Progress(quiet=quiet) as observer:
+        run = execute(plan, observer)
+    if as_json:
+        print_json(run.metrics)
+    else:
+        print_result(run.metrics)
+
+
+def print_result(metrics: dict[str, Any]) -> None:
+    """The result of a run, for a person."""
+    dataset, seconds = metrics["dataset"], metrics["seconds"]
+    click.echo(
+        f"{metrics['model']} on {dataset['name']}: {metrics['parameters']:,} parameters, {metrics['steps']:,} steps "
+        f"on {metrics['device']} in {seconds['train']:.1f} s\n"
+    )
+    rows = [(name, f"{count:,}", f"{metrics['losses'][name]:.4f}") for name, count in dataset["examples"].items()]
+    print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])
+    click.echo(f"\nEverything is in {metrics['run_dir']}")

@@ -1,0 +1,82 @@
+"""What the commands share: the plugins, loaded once and with their failures told, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from zoo.manager import PluginStatus
+    from zoo.registry import Registry
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNLIMITED = 10_000  # columns, where the output is no terminal: a table in a file is never cut
+
+
+class State:
+    """One invocation of `zoo`."""
+
+    def __init__(self) -> None:
+        self.debug = False
+
+    @cached_property
+    def _plugins(self) -> tuple[Registry, list[PluginStatus]]:
+        from zoo.manager import load_plugins
+
+        registry, statuses = load_plugins()
+        for status in statuses:
+            if status.error is not None:
+                warn(status.warning)
+        return registry, statuses
+
+    @property
+    def registry(self) -> Registry:
+        return self._plugins[0]
+
+    @property
+    def plugins(self) -> list[PluginStatus]:
+        return self._plugins[1]
+
+
+def _set_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(State).debug = True
+
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_set_debug, is_eager=True, help="Show tracebacks of errors."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+run_argument = click.argument("run")
+dataset_option = click.option("--dataset", metavar="NAME|FILE", help="Use this data, split the way the run's was.")
+offline_option = click.option("--offline", is_flag=True, help="Make no network request.")
+
+
+def warn(message: str) -> None:
+    """One line on stderr."""
+    click.echo(f"zoo: warning: {' '.join(message.split())}", err=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """A table on stdout; the columns named in `right` are flush right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    terminal = sys.stdout.isatty()
+    Console(width=None if terminal else _UNLIMITED, markup=False, highlight=False, emoji=False).print(table)

@@ -1,0 +1,163 @@
+"""`config.json`: everything that made a run, as plain data; the metadata of `model.safetensors` holds the same object.
+
+Written by `make_config`, read back by `RunConfig`, which trusts nothing: a checkpoint may come from anyone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zoo.datasets import Dataset, Examples, SplitName, TextDataset, counts
+from zoo.errors import CheckpointError
+from zoo.plan import RunPlan
+from zoo.registry import DISTRIBUTION, Entry
+from zoo.specs import DatasetSpec, Spec
+from zoo.vocabulary import BOUNDARY, Vocabulary
+
+T = TypeVar("T")
+
+
+def make_config(
+    plan: RunPlan,
+    source: Entry[DatasetSpec] | Path,
+    dataset: Dataset,
+    examples: Mapping[SplitName, Examples],
+    inputs: Mapping[str, int],
+    parameters: int,
+    device: str,
+    engine: str,
+) -> dict[str, Any]:
+    """Describe a run. Nothing in it depends on when or where it ran, so that the same run gives the same bytes.
+
+    Args:
+        plan: what was planned.
+        source: where the data came from, which is not the plan's when a fallback stood in.
+        dataset, examples: the data.
+        inputs: what the data decided about the model.
+        parameters: how many numbers were trained.
+        device, engine: those used.
+    """
+    vocabulary = list(dataset.vocabulary) if isinstance(dataset, TextDataset) else None
+    return {
+        "model": {
+            **_origin(plan.model),
+            "hyperparameters": plan.model_settings,
+            "inputs": dict(inputs),
+            "parameters": parameters,
+        },
+        "dataset": {
+            **(_origin(source) if isinstance(source, Entry) else {"name": str(source), "plugin": None}),
+            "kind": "tensors" if vocabulary is None else "text",
+            "sha256": dataset.sha256,
+            "settings": plan.data_settings,
+            "examples": counts(examples),
+            "vocabulary": vocabulary,
+        },
+        "optimizer": {**_origin(plan.optimizer), "hyperparameters": plan.optimizer_settings},
+        "training": {
+            "preset": plan.preset,
+            "steps": plan.steps,
+            "batch_size": plan.batch_size,
+            "lr": plan.lr,
+            "schedule": dataclasses.asdict(plan.schedule),
+            "seed": plan.seed,
+            "init_seed": plan.init_seed,
+            "device": device,
+            "engine": engine,
+        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the result of a run may depend on beside its config."""
+    from importlib import metadata
+
+    import torch
+
+    return {"zoo": metadata.version(DISTRIBUTION), "torch": str(torch.__version__), "python": platform.python_version()}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The parts of a config that reloading needs, with their types checked. `raw` is all of it.
+
+    `model` and `dataset` are full names (`distribution/name`), except for a dataset that was a file: that is its path.
+    """
+
+    raw: dict[str, Any]
+    model: str
+    model_plugin: str
+    hyperparameters: dict[str, Any]
+    inputs: dict[str, Any]
+    dataset: str
+    dataset_is_file: bool
+    dataset_sha256: str
+    data_settings: dict[str, Any]
+    vocabulary: Vocabulary | None
+    init_seed: int
+
+    @classmethod
+    def read(cls, raw: object, source: Path) -> RunConfig:
+        """Check a config.
+
+        Raises:
+            CheckpointError: something is missing from it, or of another type.
+        """
+        read = _Reader(raw, source)
+        dataset_plugin = read.get(dict, "dataset", "plugin", optional=True)
+        dataset_name = read.get(str, "dataset", "name")
+        if dataset_plugin is not None:
+            dataset_name = f"{read.get(str, 'dataset', 'plugin', 'distribution')}/{dataset_name}"
+        distribution = read.get(str, "model", "plugin", "distribution")
+        return cls(
+            raw=read.get(dict),
+            model=f"{distribution}/{read.get(str, 'model', 'name')}",
+            model_plugin=f"{distribution} {read.get(str, 'model', 'plugin', 'version')}",
+            hyperparameters=read.get(dict, "model", "hyperparameters"),
+            inputs=read.get(dict, "model", "inputs"),
+            dataset=dataset_name,
+            dataset_is_file=dataset_plugin is None,
+            dataset_sha256=read.get(str, "dataset", "sha256"),
+            data_settings=read.get(dict, "dataset", "settings"),
+            vocabulary=_vocabulary(read.get(list, "dataset", "vocabulary", optional=True), source),
+            init_seed=read.get(int, "training", "init_seed"),
+        )
+
+
+class _Reader:
+    def __init__(self, raw: object, source: Path) -> None:
+        self._raw = raw
+        self._source = source
+
+    def get(self, kind: type[T], *path: str, optional: bool = False) -> T:
+        value: Any = self._raw
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if optional and value is None:
+            return value  # type: ignore[return-value]  # the caller said that None will do
+        if not isinstance(value, kind) or isinstance(value, bool):
+            where = ".".join(path) or "config"
+            raise CheckpointError(f"{self._source} has a damaged config: {where!r} is not a {kind.__name__}")
+        return value
+
+
+def _vocabulary(characters: list[Any] | None, source: Path) -> Vocabulary | None:
+    if characters is None:
+        return None
+    valid = all(isinstance(c, str) and len(c) == 1 for c in characters)
+    if not valid or characters != [BOUNDARY, *sorted(set(characters) - {BOUNDARY})]:
+        raise CheckpointError(f"{source} has a damaged config: 'dataset.vocabulary' is no vocabulary")
+    return Vocabulary(characters)
+
+
+def _origin(entry: Entry[Any]) -> dict[str, Any]:
+    """A name, and the plugin that supplied it. Never a path: a checkpoint must not say what is imported."""
+    spec: Spec = entry.spec
+    plugin = {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
+    return {"name": spec.name, "plugin": plugin}

@@ -1,0 +1,113 @@
+"""From a dataset's name to the tensors a model is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, TensorDataset, TextDataset
+from zoo.download import Fetcher
+from zoo.errors import DataError, PluginError, UsageError, ZooError
+from zoo.registry import Entry
+from zoo.settings import Signature
+from zoo.specs import DatasetSpec, Reads
+from zoo.vocabulary import Vocabulary
+
+DATASET_INPUTS = ("fetch",)
+
+
+def arrangement(split: tuple[float, float] = LECTURE_SPLIT, shuffle_seed: int | None = None) -> None:
+    """Its signature is what can be set of every text dataset, beside its function's own arguments."""
+
+
+def load_dataset(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any], fetch: Fetcher) -> Dataset:
+    """Read a file, or call a dataset's function.
+
+    Args:
+        source: a registered dataset, or a text file.
+        settings: the function's own arguments, and `split` and `shuffle_seed` for text.
+        fetch: for a function that asks for it.
+
+    Raises:
+        DataError: it cannot be read, or holds no usable data.
+        UsageError: `split` or `shuffle_seed` for a dataset that brings its own splits.
+        PluginError: the function fails, or returns something else.
+    """
+    arranged = {name: settings[name] for name in ("split", "shuffle_seed") if name in settings}
+    if isinstance(source, Path):
+        dataset: Dataset = TextDataset.from_file(source)
+    else:
+        signature = Signature(source.factory(), DATASET_INPUTS)
+        arguments = {name: value for name, value in settings.items() if name in signature.settings}
+        arranged = {name: value for name, value in arranged.items() if name not in arguments}
+        if "fetch" in signature.inputs:
+            arguments["fetch"] = fetch
+        dataset = _call(source, arguments)
+    if not arranged:
+        return dataset
+    if isinstance(dataset, TensorDataset):
+        raise UsageError(f"'data.{next(iter(arranged))}': this dataset brings its own splits")
+    return dataset.arranged(
+        split=arranged.get("split", dataset.split),
+        shuffle_seed=arranged.get("shuffle_seed", dataset.shuffle_seed),
+    )
+
+
+def model_inputs(dataset: Dataset) -> dict[str, int]:
+    """What the data decides about a model, by the names under which a model's constructor may ask for it."""
+    if isinstance(dataset, TextDataset):
+        return {"vocab_size": len(dataset.vocabulary), "max_length": dataset.max_length}
+    return {"num_features": dataset.num_features, "num_classes": dataset.num_classes}
+
+
+def encode(
+    dataset: Dataset,
+    reads: Reads,
+    context_length: int | None,
+    *,
+    vocabulary: Vocabulary | None = None,
+    max_length: int | None = None,
+) -> dict[SplitName, Examples]:
+    """The examples of each split, as a model reads them.
+
+    Args:
+        dataset: words or tensors.
+        reads: how a text model is served.
+        context_length: of a model that reads windows.
+        vocabulary, max_length: of a trained model; by default those of the dataset.
+
+    Raises:
+        DataError: a word does not fit.
+        PluginError: a text model that reads windows has no `context_length`.
+    """
+    from zoo.encoding import encode_sequences, encode_windows
+
+    if isinstance(dataset, TensorDataset):
+        return {name: Examples(x, y, x.dtype) for name, (x, y) in dataset.splits.items()}
+    vocabulary = vocabulary or dataset.vocabulary
+    if reads == "sequences":
+        length = max_length or dataset.max_length
+        return {name: encode_sequences(words, vocabulary, length) for name, words in dataset.splits.items()}
+    if context_length is None:
+        raise PluginError("a text model that reads windows needs an attribute 'context_length' of at least 1")
+    return {name: encode_windows(words, vocabulary, context_length) for name, words in dataset.splits.items()}
+
+
+def _call(entry: Entry[DatasetSpec], arguments: Mapping[str, Any]) -> Dataset:
+    try:
+        dataset = entry.factory()(**arguments)
+    except ZooError:
+        raise
+    except ValueError as error:
+        raise DataError(f"dataset {entry.spec.name!r}: {error}") from error
+    except Exception as error:  # a plugin may raise anything
+        raise PluginError(
+            f"dataset {entry.spec.name!r} of plugin {entry.plugin} failed: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(dataset, TextDataset | TensorDataset):
+        raise PluginError(
+            f"dataset {entry.spec.name!r} of plugin {entry.plugin} returned a {type(dataset).__name__}, "
+            "not a zoo.TextDataset or a zoo.TensorDataset"
+        )
+    return dataset

@@ -1,0 +1,40 @@
+"""The loss over a whole split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from zoo.datasets import Examples, SplitName
+from zoo.training import IGNORED, cross_entropy
+
+_MOST_NUMBERS = 1 << 20  # of the inputs, and roughly of the logits, of one batch
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, examples: Examples) -> float:
+    """Mean cross-entropy in nats over every target of `examples` that is not ignored.
+
+    The model is on the device of the examples; its mode is left as it was.
+    """
+    was_training = model.training
+    model.eval()
+    device = examples.y.device
+    total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
+    count = torch.zeros((), dtype=torch.int64, device=total.device)
+    for x, y in examples.in_order(_batch_size(examples)):
+        total += cross_entropy(model(x), y, "sum").to(total.device, torch.float64)
+        count += (y != IGNORED).sum().to(count.device)
+    model.train(was_training)
+    return float(total / count)
+
+
+def evaluate_splits(model: nn.Module, splits: Mapping[SplitName, Examples]) -> dict[str, float]:
+    """`evaluate` for each split."""
+    return {name: evaluate(model, examples) for name, examples in splits.items()}
+
+
+def _batch_size(examples: Examples) -> int:
+    return max(1, min(1 << 14, _MOST_NUMBERS // max(1, examples.x[0].numel())))

@@ -1,0 +1,28 @@
+"""The three hooks that a plugin may implement. Each returns a list of frozen records, and has no other effect.
+
+A plugin is a module named by an entry point of the group `zoo`; see `plugins/README.md` for a whole one.
+"""
+
+from __future__ import annotations
+
+import pluggy
+
+from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec
+
+hookspec = pluggy.HookspecMarker("zoo")
+hookimpl = pluggy.HookimplMarker("zoo")
+
+
+@hookspec
+def zoo_models() -> list[ModelSpec]:  # type: ignore[empty-body]  # a hook spec is a signature
+    """The models that this plugin brings."""
+
+
+@hookspec
+def zoo_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
+    """The datasets that this plugin brings."""
+
+
+@hookspec
+def zoo_optimizers() -> list[OptimizerSpec]:  # type: ignore[empty-body]
+    """The optimizers that this plugin brings."""

@@ -1,0 +1,183 @@
+"""Bringing a run back: from a run folder, a lone `.safetensors` file, or the weights that a plugin ships."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from zoo import checkpoint
+from zoo.building import build_model, context_length
+from zoo.config import RunConfig
+from zoo.data import encode, load_dataset
+from zoo.datasets import Dataset, Examples, SplitName, TextDataset
+from zoo.download import Fetcher
+from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
+from zoo.plan import MODEL_INPUTS, find_dataset, resolve_data_settings
+from zoo.registry import Entry, Registry
+from zoo.sampling import SamplingOptions, sample
+from zoo.settings import Signature
+from zoo.specs import ModelSpec
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model, and what it was made with.
+
+    Attributes:
+        model: on the CPU, in evaluation mode.
+        config: as in `config.json`.
+        path: the file that the weights came from.
+        entry: the model's spec and plugin.
+        checked: the config's parts that zoo itself relies on.
+    """
+
+    model: nn.Module
+    config: dict[str, Any]
+    path: Path
+    entry: Entry[ModelSpec]
+    checked: RunConfig
+
+    @property
+    def vocabulary(self) -> Any:
+        """The `zoo.Vocabulary` of a text model.
+
+        Raises:
+            UsageError: the model does not read text.
+        """
+        if self.checked.vocabulary is None:
+            raise UsageError(f"{self.path}: model {self.entry.spec.name!r} was not trained on text")
+        return self.checked.vocabulary
+
+    def sample(
+        self,
+        n: int = 20,
+        *,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        prefix: str = "",
+    ) -> list[str]:
+        """Draw `n` words; see `zoo.sampling.SamplingOptions` for the rest.
+
+        Raises:
+            UsageError: the model does not read text, or an option is out of range.
+        """
+        options = SamplingOptions(temperature, top_k, prefix, **({} if seed is None else {"seed": seed}))
+        spec = self.entry.spec
+        length = {"max_length": self.checked.inputs["max_length"]} if "max_length" in self.checked.inputs else {}
+        return sample(self.model, self.vocabulary, n, options, reads=spec.reads, **length)
+
+    def dataset(self, registry: Registry, fetch: Fetcher, other: str | Path | None = None) -> Dataset:
+        """The data it was trained on, or another dataset split and shuffled the same way.
+
+        Raises:
+            DataError: the data cannot be had, or is not what the model was trained on.
+        """
+        if other is not None:
+            source = find_dataset(registry, other)
+            keep = {k: v for k, v in self.checked.data_settings.items() if k in ("split", "shuffle_seed")}
+            return load_dataset(source, resolve_data_settings(source, keep), fetch)
+        name = self.checked.dataset
+        try:
+            source = Path(name) if self.checked.dataset_is_file else registry.datasets.get(name)
+            settings = resolve_data_settings(source, self.checked.data_settings)
+            dataset = load_dataset(source, settings, fetch)
+        except (DataError, UsageError) as error:
+            raise DataError(f"{error} (the data of this run; give it with --dataset)") from error
+        if dataset.sha256 != self.checked.dataset_sha256:
+            raise DataError(f"{name} is no longer the data that this run was trained on; give that with --dataset")
+        return dataset
+
+    def examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
+        """A dataset as this model reads it, in the model's own vocabulary.
+
+        Raises:
+            DataError: a character that the vocabulary lacks, or a word too long.
+        """
+        if (self.checked.vocabulary is None) == isinstance(dataset, TextDataset):
+            raise DataError(f"the dataset is not of the kind that model {self.entry.spec.name!r} was trained on")
+        return encode(
+            dataset,
+            self.entry.spec.reads,
+            context_length(self.model),
+            vocabulary=self.checked.vocabulary,
+            max_length=self.checked.inputs.get("max_length"),
+        )
+
+
+def load(target: str | Path, registry: Registry) -> Loaded:
+    """Rebuild a model and fill it with its weights, once the file has been found whole and fitting.
+
+    Args:
+        target: a run folder, a `.safetensors` file, or the name of a model whose plugin ships weights.
+
+    Raises:
+        UsageError: there is no such thing.
+        CheckpointError: the file is damaged, foreign, or does not fit its config.
+        PluginError: the model's plugin is broken.
+    """
+    path = find_weights(target, registry)
+    stored = checkpoint.load(path)
+    config = RunConfig.read(stored.meta.get("config"), path)
+    entry = _entry(registry, config, path)
+    hyperparameters = _hyperparameters(entry, config, path)
+    try:
+        model = build_model(entry, {**hyperparameters, **config.inputs}, config.init_seed)
+    except UsageError as error:
+        raise CheckpointError(f"{path} has a config that its model refuses: {error}") from error
+    checkpoint.fill(model, stored.tensors, path)
+    model.eval()
+    return Loaded(model, config.raw, path, entry, config)
+
+
+def find_weights(target: str | Path, registry: Registry) -> Path:
+    """The `.safetensors` file that `target` means. Raises UsageError, as `load` says."""
+    path = Path(target)
+    if path.is_dir():
+        if not (path / WEIGHTS_FILE).is_file():
+            raise UsageError(f"no run in {path}: there is no {WEIGHTS_FILE} in it")
+        return path / WEIGHTS_FILE
+    if path.exists():
+        return path
+    if isinstance(target, str) and target in registry.models:
+        return _shipped(registry.models.get(target))
+    raise UsageError(f"no run folder, .safetensors file or model called {str(target)!r}")
+
+
+def _shipped(entry: Entry[ModelSpec]) -> Path:
+    name = entry.spec.name
+    if entry.spec.weights is None:
+        raise UsageError(f"model {name!r} ships no weights: train it with 'zoo run {name}', and name the run's folder")
+    package, _, inside = entry.spec.weights.partition(":")
+    path = Path(str(resources.files(package).joinpath(inside)))
+    if not path.is_file():
+        raise CheckpointError(f"the weights of model {name!r}, {entry.spec.weights}, are missing from {entry.plugin}")
+    return path
+
+
+def _entry(registry: Registry, config: RunConfig, path: Path) -> Entry[ModelSpec]:
+    try:
+        return registry.models.get(config.model)
+    except UnknownNameError as error:
+        raise CheckpointError(
+            f"{path} needs the model {config.model!r} of plugin {config.model_plugin}, which is not installed or failed"
+        ) from error
+
+
+def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> Mapping[str, Any]:
+    """The config's values, held against the constructor's types: they are only data until then."""
+    signature = Signature(entry.factory(), MODEL_INPUTS)
+    strange = config.inputs.keys() - signature.inputs.keys()
+    if strange or not all(isinstance(value, int) and value > 0 for value in config.inputs.values()):
+        raise CheckpointError(f"{path} has a damaged config: 'model.inputs' does not fit model {entry.spec.name!r}")
+    try:
+        return signature.resolve("model", config.hyperparameters)
+    except ZooError as error:
+        raise CheckpointError(f"{path} does not fit model {entry.spec.name!r}: {error}") from error

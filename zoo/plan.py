@@ -1,0 +1,204 @@
+"""What a run is to be: the user's options over a preset over the model's defaults, all checked before work starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zoo.data import DATASET_INPUTS, arrangement
+from zoo.errors import UnknownNameError, UsageError
+from zoo.registry import Entry, Registry, suggest
+from zoo.schedule import Schedule
+from zoo.settings import Signature, split_sections
+from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
+
+SEED = 2147483647  # the lecture's
+SECTIONS = ("model", "data", "optimizer")
+ENGINES = ("auto", "autograd")
+MODEL_INPUTS = ("vocab_size", "max_length", "num_features", "num_classes", "generator")
+
+_LARGEST_SEED = 2**64 - 1
+
+T = TypeVar("T")
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user said; None where they said nothing. The fields are the options of `zoo run`."""
+
+    model: str
+    dataset: str | Path | None = None
+    optimizer: str | None = None
+    device: str = "auto"
+    engine: str = "auto"
+    steps: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    seed: int = SEED
+    init_seed: int = SEED
+    preset: str | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    out: Path | None = None
+    plots: bool = True
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run with every choice made; the settings are complete and typed."""
+
+    model: Entry[ModelSpec]
+    dataset: Entry[DatasetSpec] | Path
+    fallback: Entry[DatasetSpec] | None  # stands in for `dataset` when that cannot be downloaded
+    optimizer: Entry[OptimizerSpec]
+    preset: str | None
+    steps: int
+    batch_size: int
+    lr: float
+    schedule: Schedule
+    seed: int
+    init_seed: int
+    device: str
+    engine: str
+    model_settings: dict[str, Any]
+    data_settings: dict[str, Any]
+    optimizer_settings: dict[str, Any]
+    out: Path | None
+    plots: bool
+    offline: bool
+
+
+def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
+    """Decide everything about a run.
+
+    Raises:
+        UsageError: an unknown name or key, a value of the wrong type or out of range.
+        PluginError: a factory that is needed cannot be imported.
+    """
+    model = registry.models.get(options.model)
+    home = model.plugin.distribution
+    preset_name, preset = _preset(model.spec, options.preset)
+    dataset, fallback = _dataset(registry, model, preset, options)
+    default_optimizer = registry.optimizers.get(preset.optimizer or model.spec.optimizer, prefer=home)
+    optimizer = registry.optimizers.get(options.optimizer) if options.optimizer else default_optimizer
+    settings = split_sections({**preset.settings, **options.settings}, SECTIONS)
+    if "lr" in settings["optimizer"]:
+        raise UsageError("the learning rate is set with --lr, not with optimizer.lr")
+    return RunPlan(
+        model=model,
+        dataset=dataset,
+        fallback=fallback,
+        optimizer=optimizer,
+        preset=preset_name,
+        steps=_positive("steps", _first(options.steps, preset.steps, model.spec.steps)),
+        batch_size=_positive("batch-size", _first(options.batch_size, preset.batch_size, model.spec.batch_size)),
+        lr=_positive("lr", _lr(options.lr, preset, model.spec, optimizer, is_default=optimizer == default_optimizer)),
+        schedule=preset.schedule or model.spec.schedule,
+        seed=_seed("seed", options.seed),
+        init_seed=_seed("init-seed", options.init_seed),
+        device=options.device,
+        engine=_engine(options.engine),
+        model_settings=Signature(model.factory(), MODEL_INPUTS).resolve("model", settings["model"]),
+        data_settings=resolve_data_settings(dataset, settings["data"]),
+        optimizer_settings=Signature(optimizer.factory(), ("params", "lr")).resolve("optimizer", settings["optimizer"]),
+        out=options.out,
+        plots=options.plots,
+        offline=options.offline,
+    )
+
+
+def resolve_data_settings(dataset: Entry[DatasetSpec] | Path, given: Mapping[str, object]) -> dict[str, Any]:
+    """The settings of a dataset: its function's own, and those of the arrangement that were given.
+
+    Raises:
+        UsageError: an unknown key, or a value of the wrong type.
+    """
+    own = {} if isinstance(dataset, Path) else Signature(dataset.factory(), DATASET_INPUTS).settings
+    signature = Signature(arrangement)
+    signature.settings = {**signature.settings, **own}
+    values = signature.resolve("data", given)
+    return {name: value for name, value in values.items() if name in own or name in given}
+
+
+def _preset(spec: ModelSpec, name: str | None) -> tuple[str | None, Preset]:
+    if name is None:
+        name = next(iter(spec.presets), None)
+        return name, spec.presets[name] if name else Preset()
+    if name not in spec.presets:
+        raise UnknownNameError(f"model {spec.name!r} has no preset {name!r}; {suggest(name, spec.presets)}")
+    return name, spec.presets[name]
+
+
+def _dataset(
+    registry: Registry, model: Entry[ModelSpec], preset: Preset, options: RunOptions
+) -> tuple[Entry[DatasetSpec] | Path, Entry[DatasetSpec] | None]:
+    """The dataset asked for, or the model's own with the one that may stand in for it: never where one was named."""
+    if options.dataset is not None:
+        return find_dataset(registry, options.dataset), None
+    name = preset.dataset or model.spec.dataset
+    if name is None:
+        raise UsageError(f"model {model.spec.name!r} has no dataset of its own: name one with --dataset")
+    entry = registry.datasets.get(name, prefer=model.plugin.distribution)
+    if entry.spec.fallback is None:
+        return entry, None
+    return entry, registry.datasets.get(entry.spec.fallback, prefer=entry.plugin.distribution)
+
+
+def find_dataset(registry: Registry, name: str | Path) -> Entry[DatasetSpec] | Path:
+    """A registered dataset, or else a file of words. A file that is called like a dataset is reached as `./NAME`.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    if isinstance(name, str) and name in registry.datasets:
+        return registry.datasets.get(name)
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise UsageError(f"dataset {str(name)!r} is a folder: name a text file with one word a line")
+    if len(path.parts) > 1 or path.suffix:
+        raise UsageError(f"no file {str(name)!r}: --dataset takes a text file with one word a line, or a name")
+    registry.datasets.get(str(name))  # raises, with the nearest names
+    raise UsageError(f"no dataset {name!r}")
+
+
+def _lr(
+    given: float | None, preset: Preset, spec: ModelSpec, optimizer: Entry[OptimizerSpec], *, is_default: bool
+) -> float:
+    """A model's learning rate belongs to its own optimizer: another one is run at a rate that suits it."""
+    own = _first_or_none(preset.lr, spec.lr)
+    lr = _first_or_none(given, own if is_default else None, optimizer.spec.lr, own)
+    if lr is None:
+        raise UsageError(f"neither {spec.name!r} nor {optimizer.spec.name!r} has a default learning rate: give --lr")
+    return lr
+
+
+def _engine(name: str) -> str:
+    if name not in ENGINES:
+        raise UsageError(f"no engine {name!r}: there are {', '.join(ENGINES)}")
+    return name
+
+
+def _positive(name: str, value: N) -> N:
+    if not 0 < value < math.inf:
+        raise UsageError(f"--{name} must be above 0, got {value}")
+    return value
+
+
+def _seed(name: str, value: int) -> int:
+    if not 0 <= value <= _LARGEST_SEED:
+        raise UsageError(f"--{name} must be from 0 to 2**64 - 1, got {value}")
+    return value
+
+
+def _first_or_none(*values: T | None) -> T | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _first(given: T | None, preset: T | None, default: T) -> T:
+    return given if given is not None else preset if preset is not None else default

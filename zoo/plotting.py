@@ -1,0 +1,221 @@
+"""The two pictures of a run: the loss over the steps, and the map of the embeddings.
+
+Drawn through matplotlib's `Figure` and a file canvas, never `pyplot`: no display is needed, and a notebook that draws
+its own figures is left alone. The same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from zoo.errors import UsageError
+from zoo.files import write_bytes
+
+Format: TypeAlias = Literal["png", "svg", "pdf"]
+FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
+
+_INK = "#22313f"
+_FAINT = "#9fb3c8"
+_BLUE = "#1f6fb4"
+_ORANGE = "#d9622b"
+_GREEN = "#2e8b57"
+_MOST_POINTS = 20_000  # of the raw losses: more are one smear, and slow to draw
+_VOWELS = frozenset("aeiouAEIOU")
+
+_STYLE: Any = {
+    "font.size": 10,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "svg.hashsalt": "zoo",  # else the ids of an SVG differ from one drawing to the next
+    "svg.fonttype": "path",
+    "path.simplify": True,
+}
+
+
+def draw_loss(path: Path, losses: Sequence[float], title: str, final: dict[str, float] | None = None) -> None:
+    """Draw log10 of the loss of every step: the raw points faint, a running mean on top.
+
+    Args:
+        path: where to; the suffix decides the format.
+        losses: of every step from 0, in nats.
+        title: above the picture.
+        final: losses of whole splits, marked at the right edge.
+
+    Raises:
+        UsageError: there are no losses, or the suffix is not one of `FORMATS`.
+        OSError: the file cannot be written.
+    """
+    if not losses:
+        raise UsageError("there are no losses to draw")
+    values = np.log10(np.maximum(np.asarray(losses, dtype=np.float64), 1e-12))
+    window = max(1, len(values) // 100)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.subplots()
+        every = max(1, math.ceil(len(values) / _MOST_POINTS))
+        steps = np.arange(len(values))
+        axes.plot(
+            steps[::every],
+            values[::every],
+            ".",
+            ms=2.5,
+            mew=0,
+            alpha=0.45,
+            color=_FAINT,
+            rasterized=True,
+            label="each step",
+        )
+        mean, centres = _running_mean(values, window)
+        axes.plot(centres, mean, color=_BLUE, lw=1.8, label=f"mean of {window} steps" if window > 1 else "loss")
+        for name, colour in (("train", _GREEN), ("val", _ORANGE)):
+            if final and final.get(name, 0) > 0:
+                level = math.log10(final[name])
+                axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {final[name]:.4f}")
+        _loss_axes(axes, values, len(values))
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        axes.legend(loc="upper right", frameon=False, fontsize=9)
+        _write(figure, path)
+
+
+def draw_embeddings(
+    path: Path,
+    table: NDArray[np.float32],
+    labels: Sequence[str],
+    title: str,
+    *,
+    dims: tuple[int, int] = (0, 1),
+    pca: bool = False,
+) -> None:
+    """Draw each row of an embedding table as a dot with its character in it.
+
+    Args:
+        path: where to; the suffix decides the format.
+        table: shape (V, E).
+        labels: V characters; vowels, consonants, the boundary `.` and the lone `q` are told apart.
+        title: above the picture.
+        dims: the two dimensions that are drawn, counted from 0.
+        pca: draw the first two principal components instead.
+
+    Raises:
+        UsageError: the table has fewer than two dimensions, or not those of `dims`.
+        OSError: the file cannot be written.
+    """
+    xy, names = _principal(table) if pca else _two_dims(table, dims)
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # drawn as a box: better than no map
+        figure = Figure(figsize=(8, 8), layout="constrained")
+        axes = figure.subplots()
+        for label, group, colour in _groups(labels):
+            if group:
+                axes.scatter(
+                    xy[group, 0],
+                    xy[group, 1],
+                    s=330,
+                    color=colour,
+                    edgecolors="white",
+                    linewidths=1.2,
+                    label=label,
+                    zorder=2,
+                )
+        for (x, y), character in zip(xy, labels, strict=True):
+            axes.text(x, y, character, ha="center", va="center_baseline", color="white", weight="bold", zorder=3)
+        axes.set_xlabel(names[0])
+        axes.set_ylabel(names[1])
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        axes.grid(color="#e3e9ef", lw=0.8, zorder=0)
+        axes.set_axisbelow(True)
+        axes.margins(0.08)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=4, frameon=False, markerscale=0.5)
+        _write(figure, path)
+
+
+def _loss_axes(axes: mpl.axes.Axes, values: NDArray[np.float64], steps: int) -> None:
+    """Name both scales, log10 on the left and nats on the right; let a few wild first steps not flatten the rest."""
+    low, high = float(values.min()), float(values.max())
+    pad = 0.04 * (high - low) or 0.05
+    axes.set_ylim(low - pad, high + pad)
+    axes.set_xlim(-0.01 * steps, 1.01 * steps)
+    axes.set_xlabel("step")
+    axes.set_ylabel("log10(loss)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    axes.grid(axis="y", color="#e3e9ef", lw=0.8)
+    right = axes.secondary_yaxis("right", functions=(_exp10, _log10))
+    right.set_ylabel("loss (nats)")
+
+
+def _exp10(x: ArrayLike) -> NDArray[np.float64]:
+    return np.power(10.0, np.asarray(x, dtype=np.float64))
+
+
+def _log10(x: ArrayLike) -> NDArray[np.float64]:
+    return np.log10(np.maximum(np.asarray(x, dtype=np.float64), 1e-12))
+
+
+def _running_mean(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means of `window` neighbours and the middles of their windows: never of a window that is only partly there."""
+    sums = np.cumsum(np.insert(values, 0, 0.0))
+    means = (sums[window:] - sums[:-window]) / window
+    return means, np.arange(len(means), dtype=np.float64) + (window - 1) / 2
+
+
+def _groups(labels: Sequence[str]) -> list[tuple[str, list[int], str]]:
+    """Legend, rows and colour of each kind of character."""
+    special = {".": "start and end (.)", "q": "q"}
+    vowels = [i for i, c in enumerate(labels) if c in _VOWELS]
+    others = [i for i, c in enumerate(labels) if c not in _VOWELS and c not in special]
+    return [
+        ("vowels" if vowels else "", vowels, _ORANGE),
+        ("other letters" if vowels else "characters", others, _BLUE),
+        (special["."], [i for i, c in enumerate(labels) if c == "."], _INK),
+        (special["q"], [i for i, c in enumerate(labels) if c == "q"], "#8e44ad"),
+    ]
+
+
+def _two_dims(table: NDArray[np.float32], dims: tuple[int, int]) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    size = table.shape[1]
+    if size < 2:
+        raise UsageError(f"a map needs at least 2 embedding dimensions, and this table has {size}")
+    if not all(0 <= dim < size for dim in dims) or dims[0] == dims[1]:
+        raise UsageError(f"--dims takes two different dimensions from 0 to {size - 1}, got {dims[0]},{dims[1]}")
+    return table[:, list(dims)].astype(np.float64), (f"dimension {dims[0]}", f"dimension {dims[1]}")
+
+
+def _principal(table: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    """The first two principal components, exactly, by SVD; signs are fixed so that a picture does not flip."""
+    if min(table.shape) < 2:
+        raise UsageError(f"a map needs at least 2 embedding dimensions, and this table has {table.shape[1]}")
+    centred = table.astype(np.float64) - table.mean(axis=0, dtype=np.float64)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    scores = u[:, :2] * s[:2]
+    scores *= np.sign(scores[np.abs(scores).argmax(axis=0), [0, 1]])
+    share = s**2 / max(float((s**2).sum()), 1e-30)
+    names = [f"principal component {i + 1} ({share[i]:.0%} of the variance)" for i in range(2)]
+    return scores, (names[0], names[1])
+
+
+def _write(figure: Figure, path: Path) -> None:
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in FORMATS:
+        raise UsageError(f"a picture is a {', '.join(FORMATS)} file, not {path.name!r}")
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=140, metadata=undated)
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,116 @@
+"""Drawing words from a trained text model.
+
+Axes: N words drawn side by side, T characters of context, V characters of the vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from zoo.building import context_length
+from zoo.datasets import TextDataset
+from zoo.errors import PluginError, UsageError
+from zoo.specs import Reads
+from zoo.vocabulary import Vocabulary
+
+SEED = 2147483647 + 10  # the lecture's, for sampling
+LONGEST_WORD = 100  # a net need never end a word; one that is cut here is no name anyway
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How words are drawn.
+
+    Attributes:
+        temperature: divides the logits; below 1 the likely becomes likelier, and 0 always takes the likeliest.
+        top_k: draw from the k likeliest characters only; None for all.
+        prefix: what each word starts with.
+        seed: of the CPU generator that everything is drawn from.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    prefix: str = ""
+    seed: int = SEED
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"the temperature must be 0 or above, got {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"top-k must be at least 1, got {self.top_k}")
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"the seed must be from 0 to 2**64 - 1, got {self.seed}")
+
+
+@torch.no_grad()
+def sample(
+    model: nn.Module,
+    vocabulary: Vocabulary,
+    n: int,
+    options: SamplingOptions,
+    *,
+    reads: Reads = "windows",
+    max_length: int = LONGEST_WORD,
+) -> list[str]:
+    """Draw `n` words, a character of each at a time.
+
+    Args:
+        model: on the CPU.
+        reads: what the model is served, as in its spec.
+        max_length: a model of sequences sees at most this many positions.
+
+    Raises:
+        UsageError: `n` is below 1, or the prefix is too long or has a character that the vocabulary lacks.
+        PluginError: the model reads windows and has no context length.
+    """
+    if n < 1:
+        raise UsageError(f"the number of samples must be at least 1, got {n}")
+    prefix = vocabulary.encode(options.prefix)
+    limit = min(max_length, LONGEST_WORD) if reads == "sequences" else LONGEST_WORD
+    if len(prefix) >= limit:
+        raise UsageError(f"the prefix {options.prefix!r} is too long: at most {limit - 1} characters")
+    window = _window(model) if reads == "windows" else 0
+    generator = torch.Generator().manual_seed(options.seed)
+    history = torch.tensor([[0] * max(1, window) + prefix] * n)  # (N, T): what stands before the next character
+    ended = torch.zeros(n, dtype=torch.bool)
+    model.eval()
+    for _ in range(limit - len(prefix)):
+        logits = model(history[:, -window:])  # (N, V), or (N, T, V); window 0 is all of it
+        probs = _probabilities(logits if logits.ndim == 2 else logits[:, -1], options)
+        drawn = torch.multinomial(probs, 1, generator=generator)  # (N, 1)
+        history = torch.cat([history, drawn.masked_fill(ended[:, None], 0)], dim=1)
+        ended |= drawn[:, 0] == 0
+        if ended.all():
+            break
+    return [vocabulary.decode(row[max(1, window) :]) for row in history.tolist()]
+
+
+Whereabouts: TypeAlias = Literal["train", "val", "test", "new"]
+
+
+def whereabouts(words: Iterable[str], dataset: TextDataset) -> list[Whereabouts]:
+    """For each word the split it stands in, training first, or `new`."""
+    train, val, test = (set(dataset.splits[name]) for name in ("train", "val", "test"))
+    return ["train" if w in train else "val" if w in val else "test" if w in test else "new" for w in words]
+
+
+def _window(model: nn.Module) -> int:
+    length = context_length(model)
+    if length is None:
+        raise PluginError(f"{type(model).__name__} reads windows, but has no attribute 'context_length'")
+    return length
+
+
+def _probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
+    """Logits (N, V) to probabilities (N, V)."""
+    top_k = 1 if options.temperature == 0 else options.top_k
+    if top_k is not None and top_k < logits.shape[1]:
+        kept = logits.topk(top_k, dim=1).indices  # not a threshold: ties would let more than k through
+        logits = torch.full_like(logits, -torch.inf).scatter(1, kept, logits.gather(1, kept))
+    return torch.softmax(logits / (options.temperature or 1.0), dim=1)

@@ -1,0 +1,143 @@
+"""The three records by which plugins describe what they bring.
+
+Making one imports nothing: a factory is named as `"package.module:attribute"` (or given as a callable) and imported
+when it is used. That keeps `zoo list` instant however many plugins are installed; this file imports no torch either.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from zoo.schedule import CONSTANT, Schedule
+
+Factory: TypeAlias = str | Callable[..., Any]
+Reads: TypeAlias = Literal["windows", "sequences"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_FACTORY_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named way to train a model: whatever is given here replaces the model's own default.
+
+    `settings` are keyed as on the command line: `{"data.shuffle_seed": 42, "model.hidden_size": 300}`.
+    """
+
+    summary: str = ""
+    dataset: str | None = None
+    optimizer: str | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    schedule: Schedule | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "lr"):
+            _check_positive(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model: an `nn.Module` class, or a function that returns one, and how it is trained unless told otherwise.
+
+    The factory's keyword arguments are the model's hyper-parameters; `vocab_size`, `max_length`, `num_features`,
+    `num_classes` and `generator` are filled in by zoo where the factory asks for them by name.
+
+    Fields:
+        name: what people type; lower-case letters, digits, `.`, `_` and `-`.
+        factory: `"package.module:attribute"` or a callable.
+        summary: one line for `zoo list`.
+        dataset, optimizer: the names trained with by default. A name of the same distribution is preferred.
+        steps, batch_size, lr, schedule: the defaults of a run.
+        reads: how a text model is served: `"windows"` of its own `context_length`, or whole padded `"sequences"`.
+        embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` draws.
+        presets: other named ways to train it; the first one is the default.
+        description, references: for `zoo info`: longer text, and papers or lectures.
+        weights: a checkpoint that the plugin ships, `"package:path/in/package.safetensors"`.
+    """
+
+    name: str
+    factory: Factory
+    summary: str = ""
+    dataset: str | None = None
+    optimizer: str = "sgd"
+    steps: int = 1000
+    batch_size: int = 32
+    lr: float | None = None
+    schedule: Schedule = CONSTANT
+    reads: Reads = "windows"
+    embedding: str | None = None
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+    description: str = ""
+    references: tuple[str, ...] = ()
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_named(self.name, self.factory)
+        for name in ("steps", "batch_size", "lr"):
+            _check_positive(name, getattr(self, name))
+        if self.reads not in ("windows", "sequences"):
+            raise ValueError(f"reads must be 'windows' or 'sequences', got {self.reads!r}")
+        if self.weights is not None and ":" not in self.weights:
+            raise ValueError(f"weights must be 'package:path', got {self.weights!r}")
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A dataset: a function that returns a `zoo.TextDataset` or a `zoo.TensorDataset`.
+
+    Its keyword arguments can be set with `--set data.KEY=VALUE`; an argument called `fetch` is filled in by zoo with
+    the `zoo.Fetcher` that downloads to the cache. `fallback` names the dataset that stands in, with a warning, when
+    this one cannot be downloaded and the user had named no dataset at all.
+    """
+
+    name: str
+    factory: Factory
+    summary: str = ""
+    fallback: str | None = None
+    description: str = ""
+    references: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_named(self.name, self.factory)
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer: a class with the constructor, `step`, `zero_grad`, `param_groups` and `state_dict` of
+    `torch.optim.Optimizer`. Any class of `torch.optim` will do: `OptimizerSpec("adamw", "torch.optim:AdamW", lr=1e-3)`.
+
+    `lr` is the learning rate used where neither the user nor the model's own preset for this optimizer gives one.
+    """
+
+    name: str
+    factory: Factory
+    summary: str = ""
+    lr: float | None = None
+    description: str = ""
+    references: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_named(self.name, self.factory)
+        _check_positive("lr", self.lr)
+
+
+Spec: TypeAlias = ModelSpec | DatasetSpec | OptimizerSpec
+
+
+def _check_named(name: str, factory: Factory) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"a name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
+    if not callable(factory) and not (isinstance(factory, str) and _FACTORY_PATH.fullmatch(factory)):
+        raise ValueError(f"the factory of {name!r} must be 'package.module:attribute' or callable, got {factory!r}")
+
+
+def _check_positive(name: str, value: float | None) -> None:
+    if value is not None and not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"{name} must be a positive number, got {value!r}")

@@ -1,0 +1,64 @@
+"""Characters and their numbers. Number 0 is `.`, which starts and ends every word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from zoo.errors import DataError, UsageError
+
+BOUNDARY = "."
+
+
+class Vocabulary:
+    """The characters of a text dataset: `.` is 0, the others follow in the order of their code points.
+
+    `stoi` and `itos` are the lecture's names for the two directions.
+    """
+
+    def __init__(self, characters: Iterable[str]) -> None:
+        """Number the given characters, `.` aside, in sorted order.
+
+        Raises:
+            DataError: one of them is not a single character.
+        """
+        others = sorted(set(characters) - {BOUNDARY})
+        for character in others:
+            if len(character) != 1:
+                raise DataError(f"a vocabulary is made of single characters, and {character!r} is none")
+        self.itos: tuple[str, ...] = (BOUNDARY, *others)
+        self.stoi: dict[str, int] = {character: number for number, character in enumerate(self.itos)}
+
+    def __len__(self) -> int:
+        return len(self.itos)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.itos)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.itos == other.itos
+
+    def __hash__(self) -> int:
+        return hash(self.itos)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({''.join(self.itos[1:])!r})"
+
+    def encode(self, text: str) -> list[int]:
+        """The numbers of the characters of `text`.
+
+        Raises:
+            UsageError: a character is not in the vocabulary, or is the boundary `.`.
+        """
+        for character in text:
+            if character == BOUNDARY or character not in self.stoi:
+                raise UsageError(f"{text!r} has {character!r}, which is not among {''.join(self.itos[1:])!r}")
+        return [self.stoi[character] for character in text]
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        """The text of a sequence of numbers, up to the first boundary."""
+        characters = []
+        for number in numbers:
+            if number == 0:
+                break
+            characters.append(self.itos[number])
+        return "".join(characters)
