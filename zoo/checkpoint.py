@@ -10,6 +10,7 @@ Checkpoints are data: nothing here, or anywhere in zoo, unpickles or imports wha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -171,6 +172,12 @@ def _what_it_is(content: bytes) -> str | None:
         return "it is a web page, perhaps saved in place of a download"
     if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         return "it is a pickled or zipped file (torch.save?), which zoo never loads"
-    if len(content) >= 8 and 8 + int.from_bytes(content[:8], "little") > len(content):
+    header_end = 8 + int.from_bytes(content[:8], "little")
+    if len(content) < 8 or header_end > len(content):
         return "it is cut short, or something else altogether"
+    with contextlib.suppress(Exception):  # it may hold anything
+        header = json.loads(content[8:header_end])
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if header_end + max(ends) > len(content):
+            return f"it is cut short ({len(content)} bytes of {header_end + max(ends)})"
     return None

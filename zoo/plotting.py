@@ -15,8 +15,10 @@ from typing import Any, Literal, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from zoo.errors import UsageError
@@ -26,11 +28,14 @@ Format: TypeAlias = Literal["png", "svg", "pdf"]
 FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
 
 _INK = "#22313f"
-_FAINT = "#9fb3c8"
+_FAINT = "#8fa8c0"
 _BLUE = "#1f6fb4"
 _ORANGE = "#d9622b"
 _GREEN = "#2e8b57"
 _MOST_POINTS = 20_000  # of the raw losses: more are one smear, and slow to draw
+_NATS = (0.1, 0.2, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100)
+_DOT = 260.0  # area of a dot, in points squared
+_MOST_SPREAD = 500  # characters; with more, the dots overlap whatever one does
 _VOWELS = frozenset("aeiouAEIOU")
 
 _STYLE: Any = {
@@ -89,7 +94,7 @@ def draw_loss(path: Path, losses: Sequence[float], title: str, final: dict[str, 
                 axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {final[name]:.4f}")
         _loss_axes(axes, values, len(values))
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-        axes.legend(loc="upper right", frameon=False, fontsize=9)
+        axes.legend(loc="upper right", frameon=False, fontsize=9, markerscale=3)
         _write(figure, path)
 
 
@@ -119,34 +124,74 @@ def draw_embeddings(
     xy, names = _principal(table) if pca else _two_dims(table, dims)
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # drawn as a box: better than no map
-        figure = Figure(figsize=(8, 8), layout="constrained")
+        figure = Figure(figsize=(8, 7), layout="constrained")
         axes = figure.subplots()
-        for label, group, colour in _groups(labels):
-            if group:
-                axes.scatter(
-                    xy[group, 0],
-                    xy[group, 1],
-                    s=330,
-                    color=colour,
-                    edgecolors="white",
-                    linewidths=1.2,
-                    label=label,
-                    zorder=2,
-                )
-        for (x, y), character in zip(xy, labels, strict=True):
-            axes.text(x, y, character, ha="center", va="center_baseline", color="white", weight="bold", zorder=3)
         axes.set_xlabel(names[0])
         axes.set_ylabel(names[1])
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-        axes.grid(color="#e3e9ef", lw=0.8, zorder=0)
+        axes.grid(color="#e3e9ef", lw=0.8)
         axes.set_axisbelow(True)
-        axes.margins(0.08)
-        axes.set_aspect("equal", adjustable="datalim")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=4, frameon=False, markerscale=0.5)
+        axes.margins(0.06)
+        _place(figure, axes, xy, labels)
         _write(figure, path)
 
 
-def _loss_axes(axes: mpl.axes.Axes, values: NDArray[np.float64], steps: int) -> None:
+def _place(figure: Figure, axes: Axes, xy: NDArray[np.float64], labels: Sequence[str]) -> None:
+    """Put a dot with its character at each place; dots that would cover each other step aside, tied to their place."""
+    area = _DOT if len(labels) <= 100 else _DOT * 100 / len(labels)  # points squared
+    groups = _groups(labels)
+    for _, rows, colour in groups:  # the true places: seen only where a dot has stepped aside
+        axes.plot(xy[rows, 0], xy[rows, 1], ".", ms=4, color=colour, zorder=2)
+    handles = [
+        Line2D([], [], ls="", marker="o", ms=8, color=colour, label=label) for label, rows, colour in groups if rows
+    ]
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=4, frameon=False)
+    figure.draw_without_rendering()  # settles the layout, so that distances on paper are known
+    to_paper = axes.transData
+    diameter = math.sqrt(area) * figure.dpi / 72
+    moved = to_paper.inverted().transform(_spread(to_paper.transform(xy), 1.04 * diameter))
+    axes.set_autoscale_on(False)
+    for place, dot in zip(xy, moved, strict=True):
+        axes.plot([place[0], dot[0]], [place[1], dot[1]], color=_INK, lw=0.8, zorder=1.5)
+    for _, rows, colour in groups:
+        axes.scatter(moved[rows, 0], moved[rows, 1], s=area, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
+    for (x, y), character in zip(moved, labels, strict=True):
+        axes.text(
+            x,
+            y,
+            character,
+            ha="center",
+            va="center_baseline",
+            color="white",
+            weight="bold",
+            fontsize=0.58 * math.sqrt(area),
+            parse_math=False,
+            zorder=4,
+        )
+
+
+def _spread(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
+    """Move points apart, as little as it takes, until no two are nearer than `distance`.
+
+    Pairs that are too near push each other off along the line between them, by half of what is missing, repeatedly.
+    """
+    moved = points.copy()
+    if len(points) > _MOST_SPREAD:
+        return moved
+    angles = np.arange(len(points)) * 2.399963  # the golden angle: two equal points need some direction to part in
+    moved += 1e-3 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    for _ in range(400):
+        gap = moved[:, None] - moved[None, :]  # (V, V, 2)
+        length = np.hypot(gap[..., 0], gap[..., 1])
+        np.fill_diagonal(length, np.inf)
+        missing = np.clip(distance - length, 0.0, None)
+        if missing.max() < 0.02 * distance:
+            break
+        moved += 0.5 * (gap / length[..., None] * missing[..., None]).sum(axis=1)
+    return moved
+
+
+def _loss_axes(axes: Axes, values: NDArray[np.float64], steps: int) -> None:
     """Name both scales, log10 on the left and nats on the right; let a few wild first steps not flatten the rest."""
     low, high = float(values.min()), float(values.max())
     pad = 0.04 * (high - low) or 0.05
@@ -154,11 +199,13 @@ def _loss_axes(axes: mpl.axes.Axes, values: NDArray[np.float64], steps: int) -> 
     axes.set_xlim(-0.01 * steps, 1.01 * steps)
     axes.set_xlabel("step")
     axes.set_ylabel("log10(loss)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axes.grid(axis="y", color="#e3e9ef", lw=0.8)
     right = axes.secondary_yaxis("right", functions=(_exp10, _log10))
     right.set_ylabel("loss (nats)")
+    right.yaxis.set_major_formatter(FuncFormatter(lambda nats, _: f"{nats:g}"))
+    right.yaxis.set_major_locator(FixedLocator([tick for tick in _NATS if low - pad < math.log10(tick) < high + pad]))
 
 
 def _exp10(x: ArrayLike) -> NDArray[np.float64]:

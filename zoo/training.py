@@ -6,6 +6,7 @@ Axes: K steps of a block, B examples of a batch, then the axes of one example.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -75,19 +76,23 @@ def train(training: Training, steps: int, *, report: Report | None = None, stop:
     stay on the device until its end.
 
     Raises:
-        DivergedError: a loss is not finite. `training` is then as it was at the start of that block.
+        DivergedError: a loss is not finite. `training` is then as it was at the start of that block, or of the one
+            before if the block began with that loss: at weights whose loss is known to be finite.
     """
     training.model.train()
     block = 1
+    good = _Snapshot(training)
     while training.step < steps and not stop():
         started = time.perf_counter()
         before = _Snapshot(training)
         losses = _train_block(training, min(block, steps - training.step), stop)
         values: list[float] = torch.stack(losses).tolist() if losses else []  # (K,)
-        if not torch.tensor(values).isfinite().all():
-            failed, value = next((i, v) for i, v in enumerate(values) if v != v or abs(v) == float("inf"))
-            before.restore()
-            raise DivergedError(f"the loss became {value} at step {len(training.losses) + failed}")
+        failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
+        if failed is not None:
+            step = len(training.losses) + failed
+            (before if failed else good).restore()
+            raise DivergedError(f"the loss became {values[failed]} at step {step}")
+        good = before
         training.losses += values
         if report is not None and values:
             report(training.step, values[-1])
@@ -164,6 +169,7 @@ class _Snapshot:
 
     def restore(self) -> None:
         self._training.step = self._step
+        del self._training.losses[self._step :]
         self._training.model.load_state_dict(self._weights)
         self._training.optimizer.load_state_dict(self._optimizer)
         self._training.generator.set_state(self._generator)

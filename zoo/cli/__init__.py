@@ -14,13 +14,13 @@ from zoo.cli.state import State, debug_option
 from zoo.errors import ZooError
 
 COMMANDS = {  # name: module; each has a click command called `command`
-    "run": "zoo.cli.run",
-    "eval": "zoo.cli.eval",
-    "sample": "zoo.cli.sample",
-    "plot": "zoo.cli.plot",
-    "list": "zoo.cli.list",
-    "info": "zoo.cli.info",
-    "plugins": "zoo.cli.plugins",
+    "run": "zoo.cli.commands.run",
+    "eval": "zoo.cli.commands.eval",
+    "sample": "zoo.cli.commands.sample",
+    "plot": "zoo.cli.commands.plot",
+    "list": "zoo.cli.commands.list",
+    "info": "zoo.cli.commands.info",
+    "plugins": "zoo.cli.commands.plugins",
 }
 
 

@@ -1,0 +1,148 @@
+"""What all tests share. No test touches the user's home or cache, and none reaches beyond this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import zoo
+from zoo.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_NAMES = ROOT.parent / "shared" / "data" / "names.txt"
+
+torch.set_num_threads(1)  # tests run side by side, and one thread gives the same bits everywhere
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty home, cache and working directory; no network, no plugins but the built-in one."""
+    for name in ("HOME", "XDG_CACHE_HOME", "ZOO_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    for name in [name for name in os.environ if name.startswith("ZOO_") and name != "ZOO_CACHE"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "matplotlib"))
+    monkeypatch.setenv("COLUMNS", "100")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection of this process but those to this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"a test tried to connect to {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+ZooCommand = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def zoo_command() -> ZooCommand:
+    """Run `zoo ARGS` in a process of its own: `zoo_command("list", "--json", env={"ZOO_PLUGINS": ""})`."""
+
+    def run(
+        *args: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "zoo", *map(str, args)],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def result(self) -> Any:
+        return json.loads(self.out)
+
+
+Zoo = Callable[..., Outcome]
+
+
+@pytest.fixture
+def zoo_here(capsys: pytest.CaptureFixture[str]) -> Zoo:
+    """Run `zoo ARGS` in this process, which spares the import of torch: `zoo_here("list", "--json").result`."""
+
+    def run(*args: object) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_info:
+            main([str(arg) for arg in args])
+        captured = capsys.readouterr()
+        assert isinstance(exit_info.value.code, int)
+        return Outcome(exit_info.value.code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run of the built-in model on the bundled names, with pictures; tests must not change it."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=200, out=path)
+    return path
+
+
+@pytest.fixture
+def run_copy(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of that run, to spoil."""
+    return Path(shutil.copytree(finished_run, tmp_path / "copy"))
+
+
+@pytest.fixture
+def words_file(tmp_path: Path) -> Path:
+    """A small text dataset: 60 different words over five letters."""
+    letters = "abeln"
+    words = [a + b + c for a in letters for b in letters for c in letters][:60]
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(words) + "\n")
+    return path
+
+
+@pytest.fixture
+def names_txt() -> Path:
+    """The lecture's names, where they are at hand: they are no part of the project."""
+    if not SHARED_NAMES.is_file():
+        pytest.skip("the lecture's names.txt is not beside the project")
+    return SHARED_NAMES
+
+
+@pytest.fixture(autouse=True)
+def _global_generator() -> Iterator[None]:
+    """Nothing in zoo may leave torch's global generator changed."""
+    before = torch.get_rng_state()
+    yield
+    assert torch.equal(before, torch.get_rng_state()), "the global generator was used"

@@ -1,0 +1,311 @@
+"""The commands, as a person uses them: what they print, and what they leave behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import zoo
+
+Zoo = Callable[..., Any]  # tests/conftest.py has the types
+
+RUN_KEYS = [
+    "model",
+    "dataset",
+    "parameters",
+    "device",
+    "engine",
+    "optimizer",
+    "steps",
+    "batch_size",
+    "lr",
+    "seed",
+    "init_seed",
+    "losses",
+    "seconds",
+    "run_dir",
+]
+RUN_FILES = {
+    "model.safetensors",
+    "config.json",
+    "losses.csv",
+    "metrics.json",
+    "training_state.safetensors",
+    "loss.png",
+    "embeddings.png",
+    "README.md",
+}
+
+
+def test_run_prints_the_json_object_of_the_contract(zoo_here: Zoo, words_file: Path) -> None:
+    result = zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 20, "--device", "cpu", "--json").result
+    assert list(result) == RUN_KEYS
+    assert list(result["dataset"]) == ["name", "sha256", "examples"]
+    assert list(result["dataset"]["examples"]) == ["train", "val", "test"]
+    assert list(result["losses"]) == ["train", "val", "test"]
+    assert list(result["seconds"]) == ["data", "train", "eval", "total"]
+    assert (result["model"], result["device"], result["engine"], result["optimizer"]) == (
+        "mlp-char",
+        "cpu",
+        "autograd",
+        "sgd",
+    )
+    assert (result["steps"], result["batch_size"], result["lr"]) == (20, 32, 0.1)
+    assert (result["seed"], result["init_seed"]) == (2147483647, 2147483647)
+
+
+def test_run_leaves_every_file_of_the_contract_and_no_other(finished_run: Path) -> None:
+    assert {path.name for path in finished_run.iterdir()} == RUN_FILES
+
+
+def test_metrics_file_is_the_json_object(zoo_here: Zoo, words_file: Path) -> None:
+    result = zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 5, "--no-plots", "--json").result
+    assert json.loads((Path(result["run_dir"]) / "metrics.json").read_text()) == result
+
+
+def test_run_prints_a_table_for_people_and_nothing_on_stderr(zoo_here: Zoo, words_file: Path) -> None:
+    outcome = zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 5, "--no-plots")
+    assert outcome.code == 0
+    assert outcome.err == ""
+    assert "loss (nats)" in outcome.out
+    assert "Everything is in runs/mlp-char-1" in outcome.out
+
+
+def test_runs_are_numbered_and_never_written_over(zoo_here: Zoo, words_file: Path) -> None:
+    command = ("run", "mlp-char", "--dataset", words_file, "--steps", 2, "--no-plots", "--json")
+    assert [zoo_here(*command).result["run_dir"] for _ in range(2)] == ["runs/mlp-char-1", "runs/mlp-char-2"]
+
+
+def test_no_plots_draws_no_pictures(zoo_here: Zoo, words_file: Path) -> None:
+    zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 2, "--no-plots", "--out", "here")
+    assert not list(Path("here").glob("*.png"))
+
+
+def test_weights_are_plain_tensors_under_the_lectures_names(finished_run: Path) -> None:
+    shapes = {name: tuple(tensor.shape) for name, tensor in load_file(finished_run / "model.safetensors").items()}
+    assert shapes == {"C": (27, 10), "W1": (30, 200), "b1": (200,), "W2": (200, 27), "b2": (27,)}
+
+
+def test_metadata_has_one_key_that_holds_the_config(finished_run: Path) -> None:
+    with safe_open(finished_run / "model.safetensors", "pt") as file:
+        metadata = file.metadata()
+    assert list(metadata) == ["zoo"]
+    assert json.loads(metadata["zoo"])["config"] == json.loads((finished_run / "config.json").read_text())
+
+
+def test_losses_csv_has_every_step_from_0_in_digits_that_read_back(zoo_here: Zoo, words_file: Path) -> None:
+    run = zoo.run("mlp-char", dataset=words_file, steps=30, plots=False)
+    rows = list(csv.reader((run.path / "losses.csv").read_text().splitlines()))
+    assert rows[0] == ["step", "loss"]
+    assert [int(step) for step, _ in rows[1:]] == list(range(30))
+    assert [float(loss) for _, loss in rows[1:]] == run.step_losses
+
+
+def test_files_get_the_mode_of_the_umask(zoo_here: Zoo, words_file: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 2, "--out", "here")
+    finally:
+        os.umask(before)
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in Path("here").iterdir()} == dict.fromkeys(
+        RUN_FILES, "0o640"
+    )
+
+
+def test_model_card_tells_results_and_how_to_reproduce(finished_run: Path) -> None:
+    card = (finished_run / "README.md").read_text()
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    assert f"| val | {metrics['dataset']['examples']['val']:,} | {metrics['losses']['val']:.4f} |" in card
+    assert "--steps 200" in card
+    assert metrics["dataset"]["sha256"] in card
+
+
+def test_the_cards_command_makes_the_same_weights_again(zoo_here: Zoo, words_file: Path) -> None:
+    first = zoo.run(
+        "mlp-char", dataset=words_file, steps=9, lr=0.05, seed=3, settings={"data.shuffle_seed": 1}, plots=False
+    )
+    [command] = [line for line in (first.path / "README.md").read_text().splitlines() if line.startswith("$ zoo ")]
+    assert zoo_here(*command.split()[2:], "--out", "again", "--no-plots").code == 0
+    assert (first.path / "model.safetensors").read_bytes() == Path("again/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("target", ["", "model.safetensors"], ids=["folder", "lone file"])
+def test_eval_repeats_the_runs_losses(zoo_here: Zoo, finished_run: Path, tmp_path: Path, target: str) -> None:
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    result = zoo_here("eval", finished_run / target, "--device", "cpu", "--json").result
+    assert result["losses"] == metrics["losses"]
+    assert result["dataset"] == metrics["dataset"]
+
+
+def test_eval_takes_another_dataset(zoo_here: Zoo, finished_run: Path, words_file: Path) -> None:
+    result = zoo_here("eval", finished_run, "--dataset", words_file, "--json").result
+    assert result["dataset"]["examples"] == {"train": 192, "val": 24, "test": 24}
+    assert all(math.isfinite(loss) for loss in result["losses"].values())
+
+
+def test_sample_says_where_each_word_stands(zoo_here: Zoo, finished_run: Path) -> None:
+    result = zoo_here("sample", finished_run, "-n", 40, "--seed", 5, "--json").result
+    words = zoo.TextDataset.from_file(_bundled())
+    for sample in result["samples"]:
+        found = [name for name in ("train", "val", "test") if sample["text"] in words.splits[name]]
+        assert sample["where"] == (found[0] if found else "new"), sample
+    assert sum(result["counts"].values()) == 40
+
+
+def test_sample_is_the_same_for_the_same_seed_and_another_for_another(zoo_here: Zoo, finished_run: Path) -> None:
+    first, again, other = (zoo_here("sample", finished_run, "--seed", seed).out for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_sample_starts_every_word_with_the_prefix(zoo_here: Zoo, finished_run: Path) -> None:
+    result = zoo_here("sample", finished_run, "-n", 10, "--prefix", "em", "--json").result
+    assert all(sample["text"].startswith("em") for sample in result["samples"])
+
+
+def test_sample_at_temperature_0_draws_one_word(zoo_here: Zoo, finished_run: Path) -> None:
+    result = zoo_here("sample", finished_run, "-n", 5, "--temperature", 0, "--json").result
+    assert len({sample["text"] for sample in result["samples"]}) == 1
+
+
+def test_sample_works_without_the_data_and_says_what_it_cannot_tell(zoo_here: Zoo, words_file: Path) -> None:
+    zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 50, "--no-plots", "--out", "here")
+    words_file.unlink()
+    outcome = zoo_here("sample", "here", "-n", 3)
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 3
+    assert outcome.err.startswith("zoo: warning: which samples are new is not known: ")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_plot_draws_both_pictures_in_each_format(zoo_here: Zoo, finished_run: Path, kind: str) -> None:
+    result = zoo_here("plot", finished_run, "--format", kind, "--out", "pictures", "--json").result
+    assert result["pictures"] == [f"pictures/loss.{kind}", f"pictures/embeddings.{kind}"]
+    start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind]
+    assert all(Path(path).read_bytes().startswith(start) for path in result["pictures"])
+
+
+def test_plot_gives_the_pictures_of_the_run_again(zoo_here: Zoo, run_copy: Path) -> None:
+    before = (run_copy / "loss.png").read_bytes(), (run_copy / "embeddings.png").read_bytes()
+    zoo_here("plot", run_copy)
+    assert before == ((run_copy / "loss.png").read_bytes(), (run_copy / "embeddings.png").read_bytes())
+
+
+@pytest.mark.parametrize("option", [("--dims", "3,4"), ("--pca",)])
+def test_plot_draws_other_maps_of_the_embeddings(zoo_here: Zoo, run_copy: Path, option: tuple[str, ...]) -> None:
+    before = (run_copy / "embeddings.png").read_bytes()
+    assert zoo_here("plot", run_copy, "embeddings", *option).code == 0
+    assert (run_copy / "embeddings.png").read_bytes() != before
+
+
+def test_plot_of_a_lone_file_draws_the_embeddings(zoo_here: Zoo, run_copy: Path) -> None:
+    (run_copy / "losses.csv").unlink()
+    assert zoo_here("plot", run_copy / "model.safetensors", "--json").result["pictures"] == [
+        str(run_copy / "embeddings.png")
+    ]
+
+
+def test_list_has_the_built_in_things(zoo_here: Zoo) -> None:
+    result = zoo_here("list", "--json").result
+    assert {kind: [entry["name"] for entry in entries] for kind, entries in result.items()} == {
+        "models": ["mlp-char"],
+        "datasets": ["names", "names-ssa-2018"],
+        "optimizers": ["sgd"],
+    }
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets", "optimizers"])
+def test_list_takes_a_kind(zoo_here: Zoo, kind: str) -> None:
+    assert list(zoo_here("list", kind, "--json").result) == [kind]
+    assert zoo_here("list", kind).out.splitlines()[0].split()[0] == kind
+
+
+def test_info_shows_settings_with_types_and_defaults_and_presets(zoo_here: Zoo) -> None:
+    [found] = zoo_here("info", "mlp-char", "--json").result["found"]
+    settings = {setting["key"]: (setting["type"], setting["default"]) for setting in found["settings"]}
+    assert settings == {
+        "model.context_length": ("int", 3),
+        "model.embedding_dim": ("int", 10),
+        "model.hidden_size": ("int", 200),
+    }
+    assert list(found["presets"]) == ["notebook", "lecture"]
+    out = zoo_here("info", "mlp-char").out
+    assert "model.hidden_size" in out
+    assert "Bengio" in out
+
+
+def test_plugins_shows_the_built_in_one_as_loaded(zoo_here: Zoo) -> None:
+    [plugin] = zoo_here("plugins", "--json").result["plugins"]
+    assert (plugin["name"], plugin["distribution"], plugin["state"]) == ("lecture", "zoo-models", "loaded")
+    assert plugin["brings"]["models"] == ["mlp-char"]
+
+
+def test_set_changes_the_net_and_the_split(zoo_here: Zoo, words_file: Path) -> None:
+    result = zoo_here(
+        *("run", "mlp-char", "--dataset", words_file, "--steps", 3, "--no-plots", "--json"),
+        *("--set", "model.hidden_size=7", "--set", "model.context_length=2", "--set", "data.split=0.5,0.75"),
+    ).result
+    assert result["parameters"] == 6 * 10 + 20 * 7 + 7 + 7 * 6 + 6
+    assert result["dataset"]["examples"] == {"train": 120, "val": 60, "test": 60}
+
+
+@pytest.mark.parametrize("words", ["josé renée", "анна мария", "さくら ひまわり", "a😀b 😀"])
+def test_any_alphabet_trains_samples_and_draws(zoo_here: Zoo, tmp_path: Path, words: str) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("\n".join(words.split() * 6), encoding="utf-8")
+    assert zoo_here("run", "mlp-char", "--dataset", file, "--steps", 30, "--out", "here").err == ""
+    assert Path("here/embeddings.png").exists()
+    letters = set(words)
+    assert all(set(word) <= letters for word in zoo.load("here").sample(10))
+
+
+def test_short_name_and_full_name_give_the_same_run(words_file: Path) -> None:
+    runs = [zoo.run(name, dataset=words_file, steps=3, plots=False) for name in ("mlp-char", "zoo-models/mlp-char")]
+    assert runs[0].step_losses == runs[1].step_losses
+    assert runs[0].path.name == "mlp-char-1"
+    assert runs[1].path.name == "mlp-char-2"
+
+
+def test_python_api_loads_what_the_command_wrote(zoo_here: Zoo, finished_run: Path) -> None:
+    loaded = zoo.load(finished_run)
+    assert loaded.config["training"]["steps"] == 200
+    assert loaded.vocabulary.decode([5, 13, 13, 1, 0]) == "emma"
+    assert len(loaded.sample(20, seed=1)) == 20
+    assert not loaded.model.training
+
+
+def test_create_model_gives_the_lectures_initial_weights() -> None:
+    g = torch.Generator().manual_seed(2147483647)
+    model = zoo.create_model("mlp-char")
+    assert torch.equal(model.state_dict()["C"], torch.randn((27, 10), generator=g))
+    assert zoo.create_model("mlp-char", hidden_size=300).state_dict()["W1"].shape == (30, 300)
+
+
+def test_help_of_every_command_names_its_options(zoo_here: Zoo) -> None:
+    for name in ("run", "eval", "sample", "plot", "list", "info", "plugins"):
+        outcome = zoo_here(name, "--help")
+        assert outcome.code == 0
+        assert "--json" in outcome.out
+        assert name in zoo_here("--help").out
+
+
+def test_version_is_the_distributions(zoo_here: Zoo) -> None:
+    from importlib.metadata import version
+
+    assert zoo_here("--version").out == f"zoo {version('zoo-models')}\n"
+
+
+def _bundled() -> Path:
+    import zoo_lecture
+
+    return Path(zoo_lecture.__file__).parent / "data" / "names-ssa-2018.txt"
