@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -98,6 +99,7 @@ def execute(plan: RunPlan, observer: Observer | None = None) -> Run:
         observer.stage("Evaluating")
         with clock.measure("eval", device):
             losses = evaluate_splits(ready.model, ready.examples)
+        _check_finite(losses, plan, folder)
     finally:
         folder.discard_if_empty()
     drawn = _draw(plan, folder, training, ready, losses, observer) if plan.plots else []
@@ -184,6 +186,16 @@ def _train(training: Training, steps: int, folder: RunFolder, config: Mapping[st
         raise InterruptedRunError(
             f"stopped at step {training.step} of {steps}; what was trained is in {folder.path}", signals[0]
         )
+
+
+def _check_finite(losses: Mapping[str, float], plan: RunPlan, folder: RunFolder) -> None:
+    """A batch may still have a finite loss when a whole split has none."""
+    for name, loss in losses.items():
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss over the {name} split is {loss} after {plan.steps} steps at learning rate {plan.lr:g}; "
+                f"the checkpoint is in {folder.path}; try a smaller --lr"
+            )
 
 
 def _draw(

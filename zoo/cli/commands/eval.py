@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -51,7 +52,7 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
             "examples": counts(examples),
         },
         "device": describe_device(chosen),
-        "losses": losses,
+        "losses": {name: loss if math.isfinite(loss) else None for name, loss in losses.items()},  # JSON has no inf
     }
     if as_json:
         print_json(result)
