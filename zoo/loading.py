@@ -17,11 +17,12 @@ from zoo.data import encode, load_dataset
 from zoo.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.download import Fetcher
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
-from zoo.plan import MODEL_INPUTS, find_dataset, resolve_data_settings
+from zoo.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
 from zoo.registry import Entry, Registry
 from zoo.sampling import SamplingOptions, sample
 from zoo.settings import Signature
 from zoo.specs import ModelSpec
+from zoo.vocabulary import Vocabulary
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -45,7 +46,7 @@ class Loaded:
     checked: RunConfig
 
     @property
-    def vocabulary(self) -> Any:
+    def vocabulary(self) -> Vocabulary:
         """The `zoo.Vocabulary` of a text model.
 
         Raises:
@@ -59,7 +60,7 @@ class Loaded:
         self,
         n: int = 20,
         *,
-        seed: int | None = None,
+        seed: int = SAMPLING_SEED,
         temperature: float = 1.0,
         top_k: int | None = None,
         prefix: str = "",
@@ -69,7 +70,7 @@ class Loaded:
         Raises:
             UsageError: the model does not read text, or an option is out of range.
         """
-        options = SamplingOptions(temperature, top_k, prefix, **({} if seed is None else {"seed": seed}))
+        options = SamplingOptions(temperature, top_k, prefix, seed)
         spec = self.entry.spec
         length = {"max_length": self.checked.inputs["max_length"]} if "max_length" in self.checked.inputs else {}
         return sample(self.model, self.vocabulary, n, options, reads=spec.reads, **length)

@@ -16,6 +16,7 @@ from zoo.settings import Signature, split_sections
 from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
 SEED = 2147483647  # the lecture's
+SAMPLING_SEED = SEED + 10  # the lecture's, too
 SECTIONS = ("model", "data", "optimizer")
 ENGINES = ("auto", "autograd")
 MODEL_INPUTS = ("vocab_size", "max_length", "num_features", "num_classes", "generator")

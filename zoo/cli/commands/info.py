@@ -25,7 +25,10 @@ _SECTIONS = {"model": "model", "dataset": "data", "optimizer": "optimizer"}
 @debug_option
 @click.pass_obj
 def command(state: State, name: str, as_json: bool) -> None:
-    """All about a model, dataset or optimizer: what can be set, its presets, where it comes from."""
+    """All about a model, dataset or optimizer.
+
+    What can be set, with types and defaults; presets; where it comes from.
+    """
     found = _find(state.registry, name)
     if as_json:
         print_json({"name": name, "found": [_as_json(kind, entry) for kind, entry in found]})
@@ -66,7 +69,7 @@ def _print(kind: str, entry: Entry[Any]) -> None:
     click.echo(f"{spec.name}: {spec.summary}" if spec.summary else spec.name)
     click.echo(f"{kind} of {entry.plugin}, full name {entry.full_name}")
     if spec.description:
-        click.echo(f"\n{spec.description}")
+        click.echo("\n" + click.wrap_text(spec.description, 88))
     if isinstance(spec, ModelSpec):
         lr = "" if spec.lr is None else f", lr {spec.lr:g}"
         click.echo(

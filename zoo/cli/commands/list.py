@@ -18,7 +18,7 @@ _KINDS = ("models", "datasets", "optimizers")
 @debug_option
 @click.pass_obj
 def command(state: State, kind: str | None, as_json: bool) -> None:
-    """What there is: models, datasets and optimizers, and who brings them."""
+    """What there is, and who brings it."""
     wanted = [kind] if kind else list(_KINDS)
     shelves: dict[str, Shelf[Any]] = {name: getattr(state.registry, name) for name in wanted}
     if as_json:

@@ -12,7 +12,7 @@ from zoo.cli.state import State, debug_option, json_option, print_json, print_ta
 @debug_option
 @click.pass_obj
 def command(state: State, as_json: bool) -> None:
-    """Every plugin that is installed: loaded, failed (and why), or disabled."""
+    """Every plugin: loaded, failed (and why), or disabled."""
     if as_json:
         rows = [
             {

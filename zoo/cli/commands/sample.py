@@ -18,6 +18,7 @@ from zoo.cli.state import (
     run_argument,
     warn,
 )
+from zoo.plan import SAMPLING_SEED
 
 if TYPE_CHECKING:
     from zoo.loading import Loaded
@@ -34,7 +35,7 @@ _WORDS = {"train": "in training", "val": "held out", "test": "held out", "new": 
 )
 @click.option("--top-k", type=int, metavar="K", help="Draw each character from the K likeliest only.")
 @click.option("--prefix", default="", metavar="TEXT", help="What each word starts with.")
-@click.option("--seed", type=int, metavar="N", help="Seed of the draw; the same one gives the same words.")
+@click.option("--seed", type=int, default=SAMPLING_SEED, show_default=True, metavar="N", help="Seed of the draw.")
 @dataset_option
 @offline_option
 @json_option
@@ -47,20 +48,20 @@ def command(
     temperature: float,
     top_k: int | None,
     prefix: str,
-    seed: int | None,
+    seed: int,
     dataset: str | None,
     offline: bool,
     as_json: bool,
 ) -> None:
-    """Draw words from RUN, and say which stand in its data and which are new.
+    """Draw words from RUN, and say which are new.
+
+    A word may stand in the data that RUN was trained on, in the part that was held out, or in neither.
 
     RUN is a run folder, a .safetensors file, or the name of a model that comes with weights.
     """
     from zoo.loading import load
-    from zoo.sampling import SEED
 
     loaded = load(run, state.registry)
-    seed = SEED if seed is None else seed
     words = loaded.sample(number, seed=seed, temperature=temperature, top_k=top_k, prefix=prefix)
     where = _whereabouts(state, loaded, words, dataset, offline)
     counts = Counter(_WORDS[place] for place in where) if where else None

@@ -1,0 +1,107 @@
+"""The house keeps its shape: who may import what, what may never be called, how long things may get."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = sorted((ROOT / "zoo").rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+SCRIPTS = sorted((ROOT / "scripts").rglob("*.py"))
+
+ONLY_IN = {  # a library that has one room
+    "click": {"zoo/cli"},
+    "rich": {"zoo/cli"},
+    "requests": {"zoo/download.py"},
+    "matplotlib": {"zoo/plotting.py"},
+    "safetensors": {"zoo/checkpoint.py"},
+    "platformdirs": {"zoo/download.py"},
+    "pluggy": {"zoo/hookspecs.py", "zoo/manager.py"},
+}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "cloudpickle"}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", CORE, ids=name)
+def test_core_names_no_plugin(path: Path) -> None:
+    assert "zoo_lecture" not in path.read_text()
+    assert "mlp-char" not in path.read_text() or path.parts[-2] in ("cli", "commands") or path.name in ("api.py",)
+
+
+@pytest.mark.parametrize("path", CORE, ids=name)
+def test_each_library_stays_in_its_room(path: Path) -> None:
+    for module in imports(ast.parse(path.read_text())):
+        rooms = ONLY_IN.get(module.partition(".")[0])
+        assert rooms is None or any(name(path).startswith(room) for room in rooms), module
+
+
+@pytest.mark.parametrize("path", [p for p in CORE if "cli" not in p.parts and p.name != "__main__.py"], ids=name)
+def test_core_does_not_import_the_command_line(path: Path) -> None:
+    assert not [module for module in imports(ast.parse(path.read_text())) if module.startswith("zoo.cli")]
+
+
+@pytest.mark.parametrize("path", CORE + PLUGINS + SCRIPTS, ids=name)
+def test_nothing_unpickles_or_runs_text_as_code(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert not FORBIDDEN_MODULES & {module.partition(".")[0] for module in imports(tree)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            assert not (isinstance(function, ast.Name) and function.id in FORBIDDEN_CALLS), ast.unparse(node)
+            if isinstance(function, ast.Attribute) and function.attr in ("load", "save"):
+                assert ast.unparse(function.value) != "torch", ast.unparse(node)
+
+
+def test_modules_are_imported_by_name_in_two_places_only() -> None:
+    """A plugin's spec names a factory, and the command line names its own commands; a checkpoint names no module."""
+    users = {name(path) for path in CORE + PLUGINS if "import_module" in path.read_text()}
+    assert users == {"zoo/registry.py", "zoo/cli/__init__.py"}
+
+
+@pytest.mark.parametrize("path", CORE + PLUGINS + SCRIPTS, ids=name)
+def test_files_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 60, node.name
+
+
+def test_top_level_has_the_agreed_entries_and_no_other() -> None:
+    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    top = {path.partition("/")[0] for path in tracked}
+    agreed = {"zoo", "plugins", "tests", "scripts", "pyproject.toml", "README.md", "LICENSE"}
+    assert {entry for entry in top if not entry.startswith(".")} <= agreed
+
+
+@pytest.mark.parametrize(
+    "command", [["--help"], ["list"], ["plugins"], ["list", "--json"], ["--version"]], ids=" ".join
+)
+def test_light_commands_import_nothing_heavy(command: list[str]) -> None:
+    code = (
+        "import sys\nfrom zoo.cli import main\n"
+        f"try:\n    main({command!r})\nexcept SystemExit as done:\n    assert done.code == 0, done.code\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'requests', 'safetensors'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

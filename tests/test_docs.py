@@ -1,0 +1,190 @@
+"""What the documents say is what happens: their commands are run, and the plugin they teach is built and tested."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from zoo import hookspecs
+from zoo.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PLUGINS_README = (ROOT / "plugins" / "README.md").read_text(encoding="utf-8")
+
+Zoo = Callable[..., Any]
+
+
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def shape(output: str) -> list[str]:
+    """Output with what may differ from machine to machine taken out: digits, and the words that were drawn."""
+    lines = [re.sub(r"\s+", " ", re.sub(r"[\d,.]+", "#", line)).strip() for line in output.splitlines()]
+    return [re.sub(r"^\w+ (new|in training|held out)$", "a word", line) for line in lines]
+
+
+def test_readme_commands_run_and_print_what_it_shows() -> None:
+    make_readme = load_script("make_readme")
+    work = Path.cwd()
+    (work / "scripts").symlink_to(ROOT / "scripts")
+    (work / "home").mkdir()
+    for command in [command for block in make_readme.blocks(README) for command in block]:
+        output = make_readme.execute(command.line, work, {"ZOO_PLUGINS": ""})
+        shown = command.output.replace("on names:", "on names-ssa-#:")  # there is no network here
+        assert shown, f"the README shows no output of {command.line!r}: run scripts/make_readme.py"
+        if "next_letter" in command.line:
+            assert len(output.splitlines()) == len(shown.splitlines())
+        elif command.line.startswith(("zoo list", "zoo info", "zoo plugins", "zoo plot")):
+            assert output == shown, command.line
+        else:
+            assert shape(output) == shape(shown), command.line
+
+
+def test_readme_longer_commands_run_with_fewer_steps(zoo_here: Zoo) -> None:
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+    commands = [line.split()[1:] for line in lines if line.startswith("zoo run")]
+    assert len(commands) >= 3
+    for command in commands:
+        assert zoo_here(*command, "--steps", 3, "--no-plots").code == 0, command
+
+
+def test_readme_python_runs() -> None:
+    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "runs/mlp-char-1" in done.stdout
+
+
+def test_readme_pictures_exist() -> None:
+    pictures = re.findall(r"!\[\w+\]\((.*?)\)", README)
+    assert len(pictures) == 2
+    assert all((ROOT / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
+
+
+@pytest.mark.parametrize("document", ["README.md", "plugins/README.md", "scripts/README.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    path = ROOT / document
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+def test_readme_names_every_command() -> None:
+    assert all(f"zoo {command}" in README or f"`{command}`" in README for command in COMMANDS)
+
+
+def test_scripts_readme_names_every_script() -> None:
+    text = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
+    scripts = [path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and path.name != "README.md"]
+    assert all(f"`{script}`" in text for script in scripts), scripts
+
+
+@pytest.mark.parametrize("hook", ["zoo_models", "zoo_datasets", "zoo_optimizers"])
+def test_each_hook_is_documented_with_its_exact_signature(hook: str) -> None:
+    assert f"def {hook}{inspect.signature(getattr(hookspecs, hook))}".replace("'", "") + ": ..." in PLUGINS_README
+
+
+def test_there_are_no_other_hooks() -> None:
+    assert [name for name in vars(hookspecs) if name.startswith("zoo_")] == [
+        "zoo_models",
+        "zoo_datasets",
+        "zoo_optimizers",
+    ]
+
+
+@pytest.fixture(scope="module")
+def taught_plugin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The package of plugins/README.md, written from its blocks and installed: its sources, and where it was put."""
+    source, target = tmp_path_factory.mktemp("zoo-stars"), tmp_path_factory.mktemp("installed")
+    for name, code in re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)```", PLUGINS_README, re.DOTALL | re.MULTILINE):
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code, encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([*pip, *offline, str(source)], check=True, capture_output=True, text=True)
+    return source, target
+
+
+def test_taught_plugin_passes_its_own_tests(taught_plugin: tuple[Path, Path]) -> None:
+    source, target = taught_plugin
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(source / "tests")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(target)},
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_taught_commands_run(zoo_command: Zoo, taught_plugin: tuple[Path, Path]) -> None:
+    env = {"PYTHONPATH": str(taught_plugin[1])}
+    block = re.search(r"## Try it\n\n```console\n(.*?)```", PLUGINS_README, re.DOTALL)
+    assert block is not None
+    commands = [line.split()[2:] for line in block.group(1).splitlines() if line.startswith("$ zoo ")]
+    assert len(commands) == 6
+    for command in commands:
+        few = ["--steps", "5", "--no-plots"] if command[0] == "run" else []
+        done = zoo_command(*command, *few, env=env)
+        assert (done.returncode, done.stderr) == (0, ""), command
+        if command == ["list"]:
+            assert "linear-char" in done.stdout
+
+
+def test_example_of_the_python_api_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", ROOT / "scripts" / "python_api.py", "20"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "200 hidden units: validation loss" in done.stdout
+
+
+def test_example_without_zoo_gives_the_models_own_probabilities(finished_run: Path) -> None:
+    import torch
+
+    import zoo
+
+    code = (
+        "import sys, runpy; sys.modules['zoo'] = None; sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    script, weights = ROOT / "scripts" / "next_letter.py", finished_run / "model.safetensors"
+    done = subprocess.run([sys.executable, "-P", "-c", code, script, weights, "emm"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = zoo.load(finished_run)
+    with torch.no_grad():
+        probs = torch.softmax(loaded.model(torch.tensor([loaded.vocabulary.encode("emm")]))[0], dim=0)
+    letter, percent = done.stdout.split()[:2]
+    assert letter == loaded.vocabulary.itos[int(probs.argmax())]
+    assert float(percent.rstrip("%")) == pytest.approx(100 * float(probs.max()), abs=0.06)
+
+
+def test_scripts_run_does_the_main_job_from_anywhere(tmp_path: Path) -> None:
+    if not (ROOT / ".venv" / ".installed").exists():
+        pytest.skip("scripts/run has made no .venv here: the test would install one")
+    bash = shutil.which("bash")
+    assert bash is not None
+    done = subprocess.run(
+        [bash, ROOT / "scripts" / "run", "--steps", "5", "--no-plots"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path("runs/mlp-char-1/model.safetensors").is_file()
