@@ -3,7 +3,7 @@
 Importing this package imports no torch, so that a plugin may `import zoo` and still be listed in an instant.
 """
 
-from zoo.api import create_model, list_datasets, list_models, list_optimizers, load, run
+from zoo.api import create_model, list_datasets, list_models, list_optimizers, load, resume, run
 from zoo.datasets import TensorDataset, TextDataset
 from zoo.download import Fetcher
 from zoo.errors import (
@@ -51,5 +51,6 @@ __all__ = [
     "list_models",
     "list_optimizers",
     "load",
+    "resume",
     "run",
 ]

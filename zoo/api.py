@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.cadence import Cadence
 from zoo.errors import UsageError
 from zoo.manager import load_plugins
 from zoo.plan import MODEL_INPUTS, SEED, RunOptions, make_plan
@@ -64,7 +65,7 @@ def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, 
     for key, default in signature.inputs.items():
         if default is REQUIRED and key not in inputs and key != "generator":
             raise UsageError(f"model {name!r} needs {key}, which the data decides in a run: give {key}=N")
-    return build_model(entry, {**signature.resolve("model", hyperparameters), **inputs}, init_seed)
+    return build_model(entry, {**signature.resolve("model", hyperparameters, f"model {name!r}"), **inputs}, init_seed)
 
 
 def run(
@@ -84,6 +85,7 @@ def run(
     out: str | Path | None = None,
     plots: bool = True,
     offline: bool = False,
+    checkpoint_every: str | None = None,
     observer: Observer | None = None,
 ) -> Run:
     """Train a model, and write its run folder: `zoo run` in Python.
@@ -93,6 +95,7 @@ def run(
         dataset: a name, or a text file with one word a line.
         settings: as `--set` takes them: `{"model.hidden_size": 300, "data.shuffle_seed": 42}`.
         out: the run's folder; by default the next free `runs/MODEL-N`.
+        checkpoint_every: `"1000"` steps, or a time such as `"30s"`.
         observer: is told of progress and warnings.
 
     The other arguments are the options of `zoo run` of the same name.
@@ -119,7 +122,41 @@ def run(
         plots=plots,
         offline=offline,
     )
-    return execute(make_plan(_registry(), options), observer)
+    cadence = Cadence.parse(checkpoint_every)
+    return execute(make_plan(_registry(), options), observer, cadence=cadence)
+
+
+def resume(
+    path: str | Path,
+    *,
+    steps: int | None = None,
+    device: str | None = None,
+    allow_changes: bool = False,
+    plots: bool = True,
+    offline: bool = False,
+    checkpoint_every: str | None = None,
+    observer: Observer | None = None,
+) -> Run:
+    """Go on with a run from its last checkpoint: `zoo resume` in Python.
+
+    On the CPU it ends, bit for bit, where it would have ended undisturbed.
+
+    Args:
+        path: the run's folder.
+        steps: how many steps it is to have in all; by default as many as it was planned with.
+        device: another device than the run's own.
+        allow_changes: go on although data, a plugin's version or an edited `config.json` differ.
+
+    The other arguments are those of `run`.
+
+    Raises:
+        ZooError: as `run`, and where the run cannot go on as it began.
+    """
+    from zoo.resuming import ResumeOptions
+    from zoo.runner import resume as go_on
+
+    options = ResumeOptions(steps, device, allow_changes, plots, offline)
+    return go_on(Path(path), _registry(), options, observer, cadence=Cadence.parse(checkpoint_every))
 
 
 def load(target: str | Path) -> Loaded:

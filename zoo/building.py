@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.data import model_inputs
 from zoo.datasets import Dataset, Examples
-from zoo.errors import PluginError, UsageError
+from zoo.errors import PluginError, UsageError, ZooError
 from zoo.plan import MODEL_INPUTS
 from zoo.registry import Entry
 from zoo.settings import REQUIRED, Signature
@@ -35,8 +35,9 @@ def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, int]:
         if name not in offered and default is REQUIRED:
             kind = "text" if "vocab_size" in offered else "not text"
             raise UsageError(f"model {entry.spec.name!r} needs {name}, and this dataset, which is {kind}, has none")
-    if "vocab_size" in asked and "vocab_size" not in offered:
-        raise UsageError(f"model {entry.spec.name!r} reads text, and this dataset is not text")
+    if asked and not asked.keys() & offered.keys():
+        reads, is_ = ("reads", "is not") if "vocab_size" in asked else ("does not read", "is")
+        raise UsageError(f"model {entry.spec.name!r} {reads} text, and this dataset {is_} text")
     return {name: offered[name] for name in asked if name in offered}
 
 
@@ -116,6 +117,8 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 def _sentences(who: str, what: str, *, plugin_fault: bool = False) -> Iterator[None]:
     try:
         yield
+    except ZooError:
+        raise
     except ValueError as error:
         if plugin_fault:
             raise PluginError(f"{who} {what}: {error}") from error

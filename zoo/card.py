@@ -73,8 +73,8 @@ $ {command(config)}
 def command(config: Mapping[str, Any]) -> str:
     """The command line that makes this run again, with nothing left to defaults that may change."""
     training = config["training"]
-    words = ["zoo", "run", config["model"]["name"], "--dataset", config["dataset"]["name"]]
-    words += ["--optimizer", config["optimizer"]["name"]]
+    words = ["zoo", "run", _full_name(config["model"]), "--dataset", _full_name(config["dataset"])]
+    words += ["--optimizer", _full_name(config["optimizer"])]
     if training["preset"]:
         words += ["--preset", training["preset"]]
     words += ["--steps", training["steps"], "--batch-size", training["batch_size"], "--lr", training["lr"]]
@@ -94,6 +94,14 @@ def command(config: Mapping[str, Any]) -> str:
 
 def _as_text(value: object) -> str:
     return ",".join(map(_as_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _full_name(part: Mapping[str, Any]) -> str:
+    """A name that works whatever else is installed; of a file, a path that is not taken for a dataset's name."""
+    name = str(part["name"])
+    if part["plugin"]:
+        return f"{part['plugin']['distribution']}/{name}"
+    return name if "/" in name or "." in name else f"./{name}"
 
 
 def _plugin(part: Mapping[str, Any]) -> str:

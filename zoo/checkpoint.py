@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import CheckpointError
-from zoo.files import canonical_json, write_bytes
+from zoo.files import canonical_json, parse_json, write_bytes
 
 METADATA_KEY = "zoo"
 FORMAT = 1
@@ -59,6 +59,8 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: it is missing, unreadable, not safetensors, not written by zoo, of a later format, or damaged.
     """
     try:
+        if not path.is_file() and path.exists():
+            raise CheckpointError(f"cannot read {path}: it is no regular file")  # a device or a pipe may never end
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
@@ -148,14 +150,17 @@ def _describe(tensor: Tensor) -> str:
 
 
 def _meta(path: Path, content: bytes) -> dict[str, Any]:
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # safetensors has checked it
     try:
-        meta = json.loads(header["__metadata__"][METADATA_KEY])
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata = header.get("__metadata__", {})
+        if METADATA_KEY not in metadata:
+            raise CheckpointError(
+                f"{path} was not written by zoo: it has no {METADATA_KEY!r} metadata to rebuild it from"
+            )
+        meta = parse_json(metadata[METADATA_KEY])
         version = meta["format"]
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} was not written by zoo: it has no {METADATA_KEY!r} metadata to rebuild it from"
-        ) from error
+        raise CheckpointError(f"{path} is damaged: its metadata cannot be read") from error
     if version != FORMAT:
         raise CheckpointError(f"{path} has format {version!r}; this zoo reads format {FORMAT}: a newer zoo may read it")
     return dict(meta)

@@ -6,6 +6,7 @@ Written by `make_config`, read back by `RunConfig`, which trusts nothing: a chec
 from __future__ import annotations
 
 import dataclasses
+import operator
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from zoo.datasets import Dataset, Examples, SplitName, TextDataset, counts
 from zoo.errors import CheckpointError
 from zoo.plan import RunPlan
 from zoo.registry import DISTRIBUTION, Entry
+from zoo.schedule import Schedule
 from zoo.specs import DatasetSpec, Spec
 from zoo.vocabulary import BOUNDARY, Vocabulary
 
@@ -85,9 +87,10 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The parts of a config that reloading needs, with their types checked. `raw` is all of it.
+    """The parts of a config that zoo goes by, with their types checked. `raw` is all of it.
 
-    `model` and `dataset` are full names (`distribution/name`), except for a dataset that was a file: that is its path.
+    `model`, `dataset` and `optimizer` are full names (`distribution/name`), except for a dataset that was a file: that
+    is its path.
     """
 
     raw: dict[str, Any]
@@ -100,7 +103,17 @@ class RunConfig:
     dataset_sha256: str
     data_settings: dict[str, Any]
     vocabulary: Vocabulary | None
+    optimizer: str
+    optimizer_settings: dict[str, Any]
+    preset: str | None
+    steps: int
+    batch_size: int
+    lr: float
+    schedule: Schedule
+    seed: int
     init_seed: int
+    device: str
+    engine: str
 
     @classmethod
     def read(cls, raw: object, source: Path) -> RunConfig:
@@ -110,24 +123,54 @@ class RunConfig:
             CheckpointError: something is missing from it, or of another type.
         """
         read = _Reader(raw, source)
-        dataset_plugin = read.get(dict, "dataset", "plugin", optional=True)
-        dataset_name = read.get(str, "dataset", "name")
-        if dataset_plugin is not None:
-            dataset_name = f"{read.get(str, 'dataset', 'plugin', 'distribution')}/{dataset_name}"
-        distribution = read.get(str, "model", "plugin", "distribution")
+        is_file = read.get(dict, "dataset", "plugin", optional=True) is None
         return cls(
             raw=read.get(dict),
-            model=f"{distribution}/{read.get(str, 'model', 'name')}",
-            model_plugin=f"{distribution} {read.get(str, 'model', 'plugin', 'version')}",
+            model=read.full_name("model"),
+            model_plugin=" ".join(read.get(str, "model", "plugin", key) for key in ("distribution", "version")),
             hyperparameters=read.get(dict, "model", "hyperparameters"),
             inputs=read.get(dict, "model", "inputs"),
-            dataset=dataset_name,
-            dataset_is_file=dataset_plugin is None,
+            dataset=read.get(str, "dataset", "name") if is_file else read.full_name("dataset"),
+            dataset_is_file=is_file,
             dataset_sha256=read.get(str, "dataset", "sha256"),
             data_settings=read.get(dict, "dataset", "settings"),
             vocabulary=_vocabulary(read.get(list, "dataset", "vocabulary", optional=True), source),
+            optimizer=read.full_name("optimizer"),
+            optimizer_settings=read.get(dict, "optimizer", "hyperparameters"),
+            preset=read.get(str, "training", "preset", optional=True),
+            steps=read.get(int, "training", "steps"),
+            batch_size=read.get(int, "training", "batch_size"),
+            lr=float(read.get((int, float), "training", "lr")),
+            schedule=read.schedule(),
+            seed=read.get(int, "training", "seed"),
             init_seed=read.get(int, "training", "init_seed"),
+            device=read.get(str, "training", "device"),
+            engine=read.get(str, "training", "engine"),
         )
+
+
+def differences(then: object, now: object, path: str = "") -> list[str]:
+    """Where two configs differ, one line each: `training.lr: 0.1 then, 0.05 now`."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        keys = [*then, *(key for key in now if key not in then)]
+        return [
+            line
+            for key in keys
+            for line in differences(then.get(key, "none"), now.get(key, "none"), f"{path}.{key}".lstrip("."))
+        ]
+    # JSON has no tuples, so a config that was read back has lists in their places
+    if _plain(then) == _plain(now):
+        return []
+    return [f"{path}: {_short(then)} then, {_short(now)} now"]
+
+
+def _plain(value: object) -> object:
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 class _Reader:
@@ -135,7 +178,18 @@ class _Reader:
         self._raw = raw
         self._source = source
 
-    def get(self, kind: type[T], *path: str, optional: bool = False) -> T:
+    def full_name(self, part: str) -> str:
+        return f"{self.get(str, part, 'plugin', 'distribution')}/{self.get(str, part, 'name')}"
+
+    def schedule(self) -> Schedule:
+        milestones = self.get(list, "training", "schedule", "milestones")
+        gamma = self.get((int, float), "training", "schedule", "gamma")
+        try:
+            return Schedule(tuple(map(operator.index, milestones)), float(gamma))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError(f"{self._source} has a damaged config: 'training.schedule' is no schedule") from error
+
+    def get(self, kind: type[T] | tuple[type[T], ...], *path: str, optional: bool = False) -> T:
         value: Any = self._raw
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
@@ -143,7 +197,8 @@ class _Reader:
             return value  # type: ignore[return-value]  # the caller said that None will do
         if not isinstance(value, kind) or isinstance(value, bool):
             where = ".".join(path) or "config"
-            raise CheckpointError(f"{self._source} has a damaged config: {where!r} is not a {kind.__name__}")
+            name = kind.__name__ if isinstance(kind, type) else "number"
+            raise CheckpointError(f"{self._source} has a damaged config: {where!r} is not a {name}")
         return value
 
 

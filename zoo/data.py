@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, TensorDataset, TextDataset
 from zoo.download import Fetcher
-from zoo.errors import DataError, PluginError, UsageError, ZooError
+from zoo.errors import PluginError, UsageError, ZooError
 from zoo.registry import Entry
 from zoo.settings import Signature
 from zoo.specs import DatasetSpec, Reads
@@ -31,7 +31,7 @@ def load_dataset(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any],
 
     Raises:
         DataError: it cannot be read, or holds no usable data.
-        UsageError: `split` or `shuffle_seed` for a dataset that brings its own splits.
+        UsageError: the function refuses a value, or the dataset brings its own splits and cannot be arranged.
         PluginError: the function fails, or returns something else.
     """
     arranged = {name: settings[name] for name in ("split", "shuffle_seed") if name in settings}
@@ -100,7 +100,7 @@ def _call(entry: Entry[DatasetSpec], arguments: Mapping[str, Any]) -> Dataset:
     except ZooError:
         raise
     except ValueError as error:
-        raise DataError(f"dataset {entry.spec.name!r}: {error}") from error
+        raise UsageError(f"dataset {entry.spec.name!r}: {error}") from error
     except Exception as error:  # a plugin may raise anything
         raise PluginError(
             f"dataset {entry.spec.name!r} of plugin {entry.plugin} failed: {type(error).__name__}: {error}"

@@ -25,6 +25,29 @@ def readable_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON from anyone: no key twice, no NaN or infinity, no nesting that would break the interpreter.
+
+    Raises:
+        ValueError: it is not such JSON.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key stands in it twice")
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a file's content with UTF-8 text, atomically.
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from zoo import checkpoint
+from zoo.allocation import AllocationLimit
 from zoo.building import build_model, context_length
 from zoo.config import RunConfig
 from zoo.data import encode, load_dataset
@@ -19,12 +20,13 @@ from zoo.download import Fetcher
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
 from zoo.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
 from zoo.registry import Entry, Registry
+from zoo.run_folder import WEIGHTS_FILE
 from zoo.sampling import SamplingOptions, sample
 from zoo.settings import Signature
 from zoo.specs import ModelSpec
 from zoo.vocabulary import Vocabulary
 
-WEIGHTS_FILE = "model.safetensors"
+_SLACK_BYTES = 32 << 20  # a model may have buffers that are not saved, masks for instance
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Loaded:
         config: as in `config.json`.
         path: the file that the weights came from.
         entry: the model's spec and plugin.
-        checked: the config's parts that zoo itself relies on.
+        checked: the config's parts that zoo itself goes by.
+        step: how many steps the weights were trained for, if the file says.
     """
 
     model: nn.Module
@@ -44,6 +47,7 @@ class Loaded:
     path: Path
     entry: Entry[ModelSpec]
     checked: RunConfig
+    step: int | None
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -129,13 +133,16 @@ def load(target: str | Path, registry: Registry) -> Loaded:
     config = RunConfig.read(stored.meta.get("config"), path)
     entry = _entry(registry, config, path)
     hyperparameters = _hyperparameters(entry, config, path)
+    limit = 2 * path.stat().st_size + _SLACK_BYTES
     try:
-        model = build_model(entry, {**hyperparameters, **config.inputs}, config.init_seed)
+        with AllocationLimit(limit, f"{path} is damaged: by its config the model would be far larger than the file"):
+            model = build_model(entry, {**hyperparameters, **config.inputs}, config.init_seed)
     except UsageError as error:
         raise CheckpointError(f"{path} has a config that its model refuses: {error}") from error
     checkpoint.fill(model, stored.tensors, path)
     model.eval()
-    return Loaded(model, config.raw, path, entry, config)
+    step = stored.meta.get("step")
+    return Loaded(model, config.raw, path, entry, config, step if isinstance(step, int) else None)
 
 
 def find_weights(target: str | Path, registry: Registry) -> Path:
@@ -168,17 +175,23 @@ def _entry(registry: Registry, config: RunConfig, path: Path) -> Entry[ModelSpec
         return registry.models.get(config.model)
     except UnknownNameError as error:
         raise CheckpointError(
-            f"{path} needs the model {config.model!r} of plugin {config.model_plugin}, which is not installed or failed"
+            f"{path} needs the model {config.model!r} of plugin {config.model_plugin}, which is not installed, "
+            f"disabled or broken: 'zoo plugins' tells, and 'pip install {config.model.partition('/')[0]}' installs it"
         ) from error
 
 
 def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> Mapping[str, Any]:
     """The config's values, held against the constructor's types: they are only data until then."""
     signature = Signature(entry.factory(), MODEL_INPUTS)
-    strange = config.inputs.keys() - signature.inputs.keys()
-    if strange or not all(isinstance(value, int) and value > 0 for value in config.inputs.values()):
+    strange = config.inputs.keys() - (signature.inputs.keys() - {"generator"})
+    whole = all(
+        isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in config.inputs.values()
+    )
+    size = config.inputs.get("vocab_size")
+    fits = size is None or (config.vocabulary is not None and size == len(config.vocabulary))
+    if strange or not whole or not fits:
         raise CheckpointError(f"{path} has a damaged config: 'model.inputs' does not fit model {entry.spec.name!r}")
     try:
-        return signature.resolve("model", config.hyperparameters)
+        return signature.resolve("model", config.hyperparameters, f"model {entry.spec.name!r}")
     except ZooError as error:
         raise CheckpointError(f"{path} does not fit model {entry.spec.name!r}: {error}") from error

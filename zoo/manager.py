@@ -6,7 +6,9 @@ distributions that use the same entry-point name; this one does none of that.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -20,6 +22,7 @@ from zoo.registry import Entry, Plugin, Registry, S, Shelf, suggest
 from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec
 
 GROUP = "zoo"
+HOOKS = ("zoo_models", "zoo_datasets", "zoo_optimizers")
 
 
 @dataclass
@@ -76,7 +79,7 @@ def load_plugins(
             continue
         status = _load(pm, registry, plugin, entry_point)
         if status.error is not None and strict:
-            raise PluginError(status.warning) from status.error
+            raise PluginError(f"plugin {plugin} failed to load: {status.cause}") from status.error
         statuses.append(status)
     registry.set_unloaded(status.plugin.distribution for status in statuses if status.state == "failed")
     return registry, statuses
@@ -108,13 +111,16 @@ def _load(
     """Import, register and ask one plugin; on any failure leave no trace of it in `pm` or `registry`."""
     key = f"{plugin.distribution}/{plugin.name}"  # entry-point names alone need not be unique
     try:
-        pm.register(entry_point.load(), name=key)
-        pm.check_pending()  # a misspelt hook is passed over until one asks
-        brings = {
-            "models": _collect(pm, key, "zoo_models", ModelSpec, registry.models, plugin),
-            "datasets": _collect(pm, key, "zoo_datasets", DatasetSpec, registry.datasets, plugin),
-            "optimizers": _collect(pm, key, "zoo_optimizers", OptimizerSpec, registry.optimizers, plugin),
-        }
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not get into a command's result
+            module = entry_point.load()
+            _check_hook_names(module)
+            pm.register(module, name=key)
+            pm.check_pending()  # what pluggy itself finds wrong with hooks, it tells only when asked
+            brings = {
+                "models": _collect(pm, key, "zoo_models", ModelSpec, registry.models, plugin),
+                "datasets": _collect(pm, key, "zoo_datasets", DatasetSpec, registry.datasets, plugin),
+                "optimizers": _collect(pm, key, "zoo_optimizers", OptimizerSpec, registry.optimizers, plugin),
+            }
     except (Exception, SystemExit) as error:  # a plugin may raise anything, and some call sys.exit when imported
         if pm.has_plugin(key):
             pm.unregister(name=key)
@@ -122,6 +128,14 @@ def _load(
             shelf.remove_plugin(plugin)
         return PluginStatus(plugin, "failed", error=error)
     return PluginStatus(plugin, "loaded", brings=brings)
+
+
+def _check_hook_names(module: object) -> None:
+    """A misspelt hook would be passed over in silence."""
+    for name in dir(module):
+        options = getattr(getattr(module, name, None), "zoo_impl", None)
+        if isinstance(options, dict) and not options.get("optionalhook") and name not in HOOKS:
+            raise PluginError(f"there is no hook {name!r}; {suggest(name, HOOKS)}")
 
 
 def _collect(

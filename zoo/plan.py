@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from zoo.data import DATASET_INPUTS, arrangement
 from zoo.errors import UnknownNameError, UsageError
-from zoo.registry import Entry, Registry, suggest
+from zoo.registry import DISTRIBUTION, Entry, Registry, suggest
 from zoo.schedule import Schedule
 from zoo.settings import Signature, split_sections
 from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
@@ -21,6 +21,7 @@ SECTIONS = ("model", "data", "optimizer")
 ENGINES = ("auto", "autograd")
 MODEL_INPUTS = ("vocab_size", "max_length", "num_features", "num_classes", "generator")
 
+_ARRANGEMENT_KEYS = ("data.split", "data.shuffle_seed")
 _LARGEST_SEED = 2**64 - 1
 
 T = TypeVar("T")
@@ -81,12 +82,11 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
         PluginError: a factory that is needed cannot be imported.
     """
     model = registry.models.get(options.model)
-    home = model.plugin.distribution
     preset_name, preset = _preset(model.spec, options.preset)
     dataset, fallback = _dataset(registry, model, preset, options)
-    default_optimizer = registry.optimizers.get(preset.optimizer or model.spec.optimizer, prefer=home)
-    optimizer = registry.optimizers.get(options.optimizer) if options.optimizer else default_optimizer
-    settings = split_sections({**preset.settings, **options.settings}, SECTIONS)
+    optimizer = _optimizer(registry, model, preset, options)
+    kept = _settings_that_apply(preset, options)
+    settings = split_sections({**kept, **options.settings}, SECTIONS)
     if "lr" in settings["optimizer"]:
         raise UsageError("the learning rate is set with --lr, not with optimizer.lr")
     return RunPlan(
@@ -97,15 +97,19 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
         preset=preset_name,
         steps=_positive("steps", _first(options.steps, preset.steps, model.spec.steps)),
         batch_size=_positive("batch-size", _first(options.batch_size, preset.batch_size, model.spec.batch_size)),
-        lr=_positive("lr", _lr(options.lr, preset, model.spec, optimizer, is_default=optimizer == default_optimizer)),
+        lr=_positive("lr", options.lr if options.lr is not None else _lr(registry, model, preset, optimizer)),
         schedule=preset.schedule or model.spec.schedule,
         seed=_seed("seed", options.seed),
         init_seed=_seed("init-seed", options.init_seed),
         device=options.device,
         engine=_engine(options.engine),
-        model_settings=Signature(model.factory(), MODEL_INPUTS).resolve("model", settings["model"]),
+        model_settings=Signature(model.factory(), MODEL_INPUTS).resolve(
+            "model", settings["model"], f"model {model.spec.name!r}"
+        ),
         data_settings=resolve_data_settings(dataset, settings["data"]),
-        optimizer_settings=Signature(optimizer.factory(), ("params", "lr")).resolve("optimizer", settings["optimizer"]),
+        optimizer_settings=Signature(optimizer.factory(), ("params", "lr")).resolve(
+            "optimizer", settings["optimizer"], f"optimizer {optimizer.spec.name!r}"
+        ),
         out=options.out,
         plots=options.plots,
         offline=options.offline,
@@ -121,7 +125,8 @@ def resolve_data_settings(dataset: Entry[DatasetSpec] | Path, given: Mapping[str
     own = {} if isinstance(dataset, Path) else Signature(dataset.factory(), DATASET_INPUTS).settings
     signature = Signature(arrangement)
     signature.settings = {**signature.settings, **own}
-    values = signature.resolve("data", given)
+    who = "a file of words" if isinstance(dataset, Path) else f"dataset {dataset.spec.name!r}"
+    values = signature.resolve("data", given, who)
     return {name: value for name, value in values.items() if name in own or name in given}
 
 
@@ -143,10 +148,10 @@ def _dataset(
     name = preset.dataset or model.spec.dataset
     if name is None:
         raise UsageError(f"model {model.spec.name!r} has no dataset of its own: name one with --dataset")
-    entry = registry.datasets.get(name, prefer=model.plugin.distribution)
+    entry = registry.datasets.get(name, prefer=_home(model))
     if entry.spec.fallback is None:
         return entry, None
-    return entry, registry.datasets.get(entry.spec.fallback, prefer=entry.plugin.distribution)
+    return entry, registry.datasets.get(entry.spec.fallback, prefer=(entry.plugin.distribution, DISTRIBUTION))
 
 
 def find_dataset(registry: Registry, name: str | Path) -> Entry[DatasetSpec] | Path:
@@ -168,15 +173,51 @@ def find_dataset(registry: Registry, name: str | Path) -> Entry[DatasetSpec] | P
     raise UsageError(f"no dataset {name!r}")
 
 
-def _lr(
-    given: float | None, preset: Preset, spec: ModelSpec, optimizer: Entry[OptimizerSpec], *, is_default: bool
-) -> float:
-    """A model's learning rate belongs to its own optimizer: another one is run at a rate that suits it."""
-    own = _first_or_none(preset.lr, spec.lr)
-    lr = _first_or_none(given, own if is_default else None, optimizer.spec.lr, own)
-    if lr is None:
-        raise UsageError(f"neither {spec.name!r} nor {optimizer.spec.name!r} has a default learning rate: give --lr")
-    return lr
+def _home(model: Entry[ModelSpec]) -> tuple[str, str]:
+    """Whose names are meant by the names in a spec: its own distribution's, then the built-in ones."""
+    return model.plugin.distribution, DISTRIBUTION
+
+
+def _optimizer(
+    registry: Registry, model: Entry[ModelSpec], preset: Preset, options: RunOptions
+) -> Entry[OptimizerSpec]:
+    if options.optimizer is not None:
+        return registry.optimizers.get(options.optimizer)
+    return registry.optimizers.get(preset.optimizer or model.spec.optimizer, prefer=_home(model))
+
+
+def _settings_that_apply(preset: Preset, options: RunOptions) -> dict[str, object]:
+    """A preset's settings, without those of an optimizer or a dataset that the user has replaced."""
+    return {
+        key: value
+        for key, value in preset.settings.items()
+        if not (options.optimizer is not None and key.startswith("optimizer."))
+        and not (options.dataset is not None and key.startswith("data.") and key not in _ARRANGEMENT_KEYS)
+    }
+
+
+def _lr(registry: Registry, model: Entry[ModelSpec], preset: Preset, optimizer: Entry[OptimizerSpec]) -> float:
+    """The learning rate that nobody gave: a preset's or a model's own belongs to the optimizer that it names."""
+    own: list[tuple[float | None, str]] = [
+        (preset.lr, preset.optimizer or model.spec.optimizer),
+        (model.spec.lr, model.spec.optimizer),
+    ]
+    for lr, name in own:
+        if lr is not None and _is_called(registry, optimizer, name, model):
+            return lr
+    fitting = _first_or_none(optimizer.spec.lr, preset.lr, model.spec.lr)
+    if fitting is None:
+        raise UsageError(
+            f"neither {model.spec.name!r} nor {optimizer.spec.name!r} has a default learning rate: give --lr"
+        )
+    return fitting
+
+
+def _is_called(registry: Registry, optimizer: Entry[OptimizerSpec], name: str, model: Entry[ModelSpec]) -> bool:
+    try:
+        return registry.optimizers.get(name, prefer=_home(model)) == optimizer
+    except UsageError:  # a name that no plugin has, or several: not this one's
+        return False
 
 
 def _engine(name: str) -> str:

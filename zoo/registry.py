@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -106,13 +106,13 @@ class Shelf(Generic[S]):
         """The name to type for an entry: the short one where it is unique."""
         return entry.spec.name if len(self._short(entry.spec.name)) == 1 else entry.full_name
 
-    def get(self, name: str, *, prefer: str | None = None) -> Entry[S]:
+    def get(self, name: str, *, prefer: Sequence[str] = ()) -> Entry[S]:
         """Find an entry by short or full name.
 
         Args:
             name: `name` or `distribution/name`.
-            prefer: a distribution whose own entry wins over others of the same short name, for names that a plugin
-                gives in its own specs.
+            prefer: distributions whose own entry, in this order, wins over others of the same short name: for names
+                that a plugin gives in its own specs. What a person types is never settled that way.
 
         Raises:
             UnknownNameError: nothing is called that; the message has the nearest names.
@@ -120,14 +120,15 @@ class Shelf(Generic[S]):
         """
         if name in self._entries:
             return self._entries[name]
-        if prefer is not None and f"{prefer}/{name}" in self._entries:
-            return self._entries[f"{prefer}/{name}"]
+        for distribution in prefer:
+            if f"{distribution}/{name}" in self._entries:
+                return self._entries[f"{distribution}/{name}"]
         found = self._short(name)
         if not found:
             raise UnknownNameError(self._unknown(name))
         if len(found) > 1:
             choices = " or ".join(repr(entry.full_name) for entry in found)
-            raise AmbiguousNameError(f"{len(found)} plugins have a {self.kind} called {name!r}: say {choices}")
+            raise AmbiguousNameError(f"{len(found)} plugins have {a(self.kind)} called {name!r}: say {choices}")
         return found[0]
 
     def _short(self, name: str) -> list[Entry[S]]:
@@ -154,6 +155,11 @@ class Registry:
     def set_unloaded(self, plugins: Iterable[str]) -> None:
         for shelf in self.shelves():
             shelf.unloaded = tuple(plugins)
+
+
+def a(kind: str) -> str:
+    """A kind with its article."""
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

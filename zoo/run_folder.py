@@ -6,7 +6,7 @@
 | `config.json` | everything that made the run |
 | `losses.csv` | the loss of every step |
 | `metrics.json` | the result, as `zoo run --json` prints it |
-| `training_state.safetensors` | optimizer, generator and step |
+| `training_state.safetensors` | all that going on needs: weights, optimizer, generators, losses, step |
 | `loss.png`, `embeddings.png` | the pictures |
 | `README.md` | a model card |
 """
@@ -14,25 +14,30 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from zoo import checkpoint
+from zoo import checkpoint, state
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import readable_json, write_text
 from zoo.training import Training
 
 RUNS = Path("runs")
+WEIGHTS_FILE = "model.safetensors"
+STATE_FILE = "training_state.safetensors"
 
 
 class RunFolder:
-    """Writes the files of one run."""
+    """The files of one run, and the right to write them: one process at a time has it.
+
+    A context manager; leaving it gives the right back. The system does so too when the process dies, however it dies.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = _lock(path)
 
     @classmethod
     def create(cls, model_name: str, out: Path | None = None) -> RunFolder:
@@ -47,26 +52,61 @@ class RunFolder:
         except OSError as error:
             raise ZooError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
 
-    def discard_if_empty(self) -> None:
-        """Take back a folder into which nothing was written."""
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Take an existing run's folder, and clear away what a killed process left unfinished in it.
+
+        Raises:
+            UsageError: there is no run in it that could go on.
+            ZooError: another process has it.
+        """
+        if not path.is_dir():
+            raise UsageError(f"no run folder {path}")
+        if not (path / STATE_FILE).is_file():
+            raise UsageError(f"the run in {path} cannot go on: there is no {STATE_FILE} in it")
+        folder = cls(path)
+        for leftover in path.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+        return folder
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the right back, and take back a folder into which nothing was written."""
+        if self._lock is None:
+            return
         if self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
+        os.close(self._lock)
+        self._lock = None
+
+    def write_first_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
+        """`write_checkpoint` in a new folder: if it fails, the folder is empty again, and is gone once closed."""
+        try:
+            self.write_checkpoint(training, config)
+        except BaseException:
+            for path in self.path.iterdir():
+                path.unlink()
+            raise
 
     def write_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
-        """Write the config, the losses, the training state, and last the weights.
+        """Write a state that can go on, and what people read: weights, losses, config.
+
+        The state file comes first and holds all the rest, so whatever a crash leaves of the others can be made again
+        from it: it is the one place where step, weights and losses cannot disagree.
 
         Raises:
             OSError: a file cannot be written.
         """
-        write_text(self.path / "config.json", readable_json(config))
+        state.save(self.path / STATE_FILE, training, config)
         write_text(self.path / "losses.csv", losses_csv(training.losses))
-        tensors, optimizer = checkpoint.flatten_state(training.optimizer.state_dict(), "optimizer")
-        tensors["generator"] = training.generator.get_state()
-        tensors["global_generator"] = torch.get_rng_state()  # dropout and the like draw from it
-        state = {"step": training.step, "optimizer": optimizer}
-        checkpoint.save(self.path / "training_state.safetensors", tensors, state)
+        write_text(self.path / "config.json", readable_json(config))
         meta = {"config": config, "step": training.step}
-        checkpoint.save(self.path / "model.safetensors", training.model.state_dict(), meta)
+        checkpoint.save(self.path / WEIGHTS_FILE, training.model.state_dict(), meta)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         write_text(self.path / "metrics.json", readable_json(metrics))
@@ -102,6 +142,24 @@ def read_losses(path: Path) -> list[float]:
     except (IndexError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     return losses
+
+
+def _lock(path: Path) -> int | None:
+    """Lock a folder against other processes; its descriptor, or None where folders cannot be locked."""
+    if os.name != "posix":
+        return None
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ZooError(f"another process is at work in {path}: wait for it, or stop it") from error
+    except OSError:  # a file system without locks
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _take(out: Path) -> Path:

@@ -1,10 +1,9 @@
-"""One run, from a plan to a folder: data, model, training, losses, pictures."""
+"""One run, from a plan to a folder: data, model, training, losses, pictures. And the same from where a run stopped."""
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
+import shlex
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,9 @@ from typing import Any
 import torch
 
 from zoo import pictures
+from zoo import state as states
 from zoo.building import asked_inputs, build_model, build_optimizer, check_forward, context_length, seeded
+from zoo.cadence import DEFAULT, Cadence, Pacer
 from zoo.card import model_card
 from zoo.config import make_config
 from zoo.data import encode, load_dataset
@@ -26,9 +27,11 @@ from zoo.download import fetcher
 from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
 from zoo.evaluation import evaluate_splits
 from zoo.plan import RunPlan
-from zoo.registry import Entry
-from zoo.run_folder import RunFolder
+from zoo.registry import Entry, Registry
+from zoo.resuming import ResumeOptions, check_unchanged, inexact, plan_resumption
+from zoo.run_folder import STATE_FILE, RunFolder
 from zoo.specs import DatasetSpec
+from zoo.stopping import stop_signals
 from zoo.training import Training, train
 
 
@@ -70,7 +73,7 @@ class Run:
         return dict(self.metrics["losses"])
 
 
-def execute(plan: RunPlan, observer: Observer | None = None) -> Run:
+def execute(plan: RunPlan, observer: Observer | None = None, *, cadence: Cadence = DEFAULT) -> Run:
     """Do a run.
 
     Raises:
@@ -79,34 +82,43 @@ def execute(plan: RunPlan, observer: Observer | None = None) -> Run:
     observer = observer or Observer()
     clock = _Clock()
     device = choose_device(plan.device)
-    observer.stage("Reading the data")
     with clock.measure("data"):
         ready = _prepare(plan, device, observer)
-    training = Training(
-        model=ready.model,
-        optimizer=build_optimizer(plan.optimizer, ready.model, plan.lr, plan.optimizer_settings),
-        examples=ready.examples["train"],
-        batch_size=plan.batch_size,
-        lr=plan.lr,
-        schedule=plan.schedule,
-        generator=torch.Generator().manual_seed(plan.seed),
-    )
-    folder = RunFolder.create(plan.model.spec.name, plan.out)
-    try:
-        observer.stage("Training")
-        with clock.measure("train", device), seeded(plan.seed, device):
-            _train(training, plan.steps, folder, ready.config, observer)
-        observer.stage("Evaluating")
-        with clock.measure("eval", device):
-            losses = evaluate_splits(ready.model, ready.examples)
-        _check_finite(losses, plan, folder)
-    finally:
-        folder.discard_if_empty()
-    drawn = _draw(plan, folder, training, ready, losses, observer) if plan.plots else []
-    metrics = _metrics(plan, ready, losses, clock, folder)
-    folder.write_card(model_card(ready.config, metrics, pictures=drawn))
-    folder.write_metrics(metrics)
-    return Run(folder.path, metrics, ready.config, training.losses, ready.model)
+    training = _new_training(plan, ready)
+    with RunFolder.create(plan.model.spec.name, plan.out) as folder, seeded(plan.seed, device):
+        folder.write_first_checkpoint(training, ready.config)
+        return _Work(plan, ready, training, folder, observer, clock, device).do(cadence)
+
+
+def resume(
+    path: Path,
+    registry: Registry,
+    options: ResumeOptions,
+    observer: Observer | None = None,
+    *,
+    cadence: Cadence = DEFAULT,
+) -> Run:
+    """Go on with a run from its last checkpoint, to where it would have come undisturbed; see `plan_resumption`.
+
+    Raises:
+        ZooError: as `execute`, and where the run cannot go on as it began.
+    """
+    observer = observer or Observer()
+    clock = _Clock()
+    with RunFolder.open(path) as folder:
+        state = states.load(path / STATE_FILE)
+        plan = plan_resumption(registry, state, path, options)
+        chosen = choose_device(plan.device)
+        with clock.measure("data"):
+            ready = _prepare(plan, chosen, observer)
+        check_unchanged(state, ready.config, path, allow_changes=options.allow_changes)
+        for line in inexact(state, ready.config):
+            observer.warning(f"the last digits may not be those of an undisturbed run: {line}")
+        training = _new_training(plan, ready)
+        state.restore(training)
+        with seeded(plan.seed, chosen):
+            state.restore_global_generators(chosen)
+            return _Work(plan, ready, training, folder, observer, clock, chosen).do(cadence)
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,7 @@ class _Ready:
 
 
 def _prepare(plan: RunPlan, device: torch.device, observer: Observer) -> _Ready:
+    observer.stage("Reading the data")
     source, dataset = _load(plan, observer)
     inputs = asked_inputs(plan.model, dataset)
     model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.init_seed).to(device)
@@ -129,28 +142,6 @@ def _prepare(plan: RunPlan, device: torch.device, observer: Observer) -> _Ready:
     parameters = sum(p.numel() for p in model.parameters())
     config = make_config(plan, source, dataset, examples, inputs, parameters, describe_device(device), "autograd")
     return _Ready(dataset, examples, model, config)
-
-
-def _metrics(
-    plan: RunPlan, ready: _Ready, losses: dict[str, float], clock: _Clock, folder: RunFolder
-) -> dict[str, Any]:
-    config = ready.config
-    return {
-        "model": plan.model.spec.name,
-        "dataset": {key: config["dataset"][key] for key in ("name", "sha256", "examples")},
-        "parameters": config["model"]["parameters"],
-        "device": config["training"]["device"],
-        "engine": config["training"]["engine"],
-        "optimizer": plan.optimizer.spec.name,
-        "steps": plan.steps,
-        "batch_size": plan.batch_size,
-        "lr": plan.lr,
-        "seed": plan.seed,
-        "init_seed": plan.init_seed,
-        "losses": losses,
-        "seconds": clock.seconds(),
-        "run_dir": str(folder.path),
-    }
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:
@@ -165,60 +156,132 @@ def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path,
         return plan.fallback, load_dataset(plan.fallback, plan.data_settings, fetch)
 
 
-def _train(training: Training, steps: int, folder: RunFolder, config: Mapping[str, Any], observer: Observer) -> None:
-    """Train, and save, whether it ends as planned, diverges or is interrupted."""
-    with _stop_signals() as signals:
-        try:
-            train(
-                training,
-                steps,
-                report=lambda step, loss: observer.progress(step, steps, loss),
-                stop=lambda: bool(signals),
-            )
-        except DivergedError as error:
-            kept = "nothing was trained before that"
-            if training.step > 0:
-                folder.write_checkpoint(training, config)
-                kept = f"the checkpoint of step {training.step} is in {folder.path}"
-            raise DivergedError(f"{error}, at learning rate {training.lr:g}; {kept}; try a smaller --lr") from error
-        folder.write_checkpoint(training, config)
-    if training.step < steps:
-        raise InterruptedRunError(
-            f"stopped at step {training.step} of {steps}; what was trained is in {folder.path}", signals[0]
-        )
+def _new_training(plan: RunPlan, ready: _Ready) -> Training:
+    return Training(
+        model=ready.model,
+        optimizer=build_optimizer(plan.optimizer, ready.model, plan.lr, plan.optimizer_settings),
+        examples=ready.examples["train"],
+        batch_size=plan.batch_size,
+        lr=plan.lr,
+        schedule=plan.schedule,
+        generator=torch.Generator().manual_seed(plan.seed),
+    )
 
 
-def _check_finite(losses: Mapping[str, float], plan: RunPlan, folder: RunFolder) -> None:
-    """A batch may still have a finite loss when a whole split has none."""
-    for name, loss in losses.items():
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss over the {name} split is {loss} after {plan.steps} steps at learning rate {plan.lr:g}; "
-                f"the checkpoint is in {folder.path}; try a smaller --lr"
-            )
+@dataclass(frozen=True)
+class _Work:
+    """What a new run and one that goes on have in common: everything from the first step on."""
+
+    plan: RunPlan
+    ready: _Ready
+    training: Training
+    folder: RunFolder
+    observer: Observer
+    clock: _Clock
+    device: torch.device
+
+    def do(self, cadence: Cadence) -> Run:
+        self.observer.stage("Training")
+        with self.clock.measure("train", self.device):
+            self._train(cadence)
+        self.observer.stage("Evaluating")
+        with self.clock.measure("eval", self.device):
+            losses = evaluate_splits(self.ready.model, self.ready.examples)
+        self._check_finite(losses)
+        drawn = self._draw(losses) if self.plan.plots else []
+        metrics = self._metrics(losses)
+        self.folder.write_card(model_card(self.ready.config, metrics, pictures=drawn))
+        self.folder.write_metrics(metrics)
+        return Run(self.folder.path, metrics, self.ready.config, self.training.losses, self.ready.model)
+
+    def _train(self, cadence: Cadence) -> None:
+        """Train, and save, whether it ends as planned, diverges or is stopped."""
+        training, steps, path = self.training, self.plan.steps, self.folder.path
+        with stop_signals() as signals:
+            try:
+                train(
+                    training,
+                    steps,
+                    report=lambda step, loss: self.observer.progress(step, steps, loss),
+                    stop=lambda: bool(signals),
+                    saver=_Saver(self.folder, training, self.ready.config, Pacer(cadence)),
+                )
+            except DivergedError as error:
+                self.folder.write_checkpoint(training, self.ready.config)
+                raise DivergedError(
+                    f"{error}, at learning rate {training.lr:g}; the checkpoint of step {training.step} is in {path}; "
+                    "try a smaller --lr"
+                ) from error
+            self.folder.write_checkpoint(training, self.ready.config)
+        if training.step < steps:
+            remedy = f"zoo resume {shlex.quote(str(path))}"
+            raise InterruptedRunError(f"stopped at step {training.step} of {steps}; to go on: {remedy}", signals[0])
+
+    def _check_finite(self, losses: Mapping[str, float]) -> None:
+        """A batch may still have a finite loss when a whole split has none."""
+        for name, loss in losses.items():
+            if not math.isfinite(loss):
+                raise DivergedError(
+                    f"the loss over the {name} split is {loss} after {self.plan.steps} steps at learning rate "
+                    f"{self.plan.lr:g}; the checkpoint is in {self.folder.path}; try a smaller --lr"
+                )
+
+    def _draw(self, losses: dict[str, float]) -> list[str]:
+        """Draw what there is to draw; the names of the pictures. A picture that fails must not cost a run."""
+        self.observer.stage("Drawing")
+        ready, spec = self.ready, self.plan.model.spec
+        vocabulary = ready.dataset.vocabulary if isinstance(ready.dataset, TextDataset) else None
+        loss, embeddings = self.folder.path / "loss.png", self.folder.path / "embeddings.png"
+        jobs: dict[Path, Callable[[], None]] = {
+            loss: lambda: pictures.draw_loss(loss, ready.config, self.training.losses, losses)
+        }
+        if pictures.has_embeddings(spec, vocabulary):
+            jobs[embeddings] = lambda: pictures.draw_embeddings(embeddings, ready.config, spec, ready.model, vocabulary)
+        drawn = []
+        for path, draw in jobs.items():
+            try:
+                draw()
+                drawn.append(path.name)
+            except OSError:
+                raise  # the disk, which the files that follow need too
+            except Exception as error:  # matplotlib may raise anything, and so may the fonts it finds
+                self.observer.warning(f"{path.name} was not drawn: {error}")
+        return drawn
+
+    def _metrics(self, losses: dict[str, float]) -> dict[str, Any]:
+        plan, config = self.plan, self.ready.config
+        return {
+            "model": plan.model.spec.name,
+            "dataset": {key: config["dataset"][key] for key in ("name", "sha256", "examples")},
+            "parameters": config["model"]["parameters"],
+            "device": config["training"]["device"],
+            "engine": config["training"]["engine"],
+            "optimizer": plan.optimizer.spec.name,
+            "steps": plan.steps,
+            "batch_size": plan.batch_size,
+            "lr": plan.lr,
+            "seed": plan.seed,
+            "init_seed": plan.init_seed,
+            "losses": losses,
+            "seconds": self.clock.seconds(),
+            "run_dir": str(self.folder.path),
+        }
 
 
-def _draw(
-    plan: RunPlan, folder: RunFolder, training: Training, ready: _Ready, losses: dict[str, float], observer: Observer
-) -> list[str]:
-    """Draw what there is to draw; the names of the pictures. A picture that fails must not cost a run."""
-    observer.stage("Drawing")
-    vocabulary = ready.dataset.vocabulary if isinstance(ready.dataset, TextDataset) else None
-    spec = plan.model.spec
-    loss, embeddings = folder.path / "loss.png", folder.path / "embeddings.png"
-    jobs: dict[Path, Callable[[], None]] = {
-        loss: lambda: pictures.draw_loss(loss, ready.config, training.losses, losses)
-    }
-    if pictures.has_embeddings(spec, vocabulary):
-        jobs[embeddings] = lambda: pictures.draw_embeddings(embeddings, ready.config, spec, ready.model, vocabulary)
-    drawn = []
-    for path, draw in jobs.items():
-        try:
-            draw()
-            drawn.append(path.name)
-        except Exception as error:  # matplotlib may raise anything, and so may the fonts it finds
-            observer.warning(f"{path.name} was not drawn: {error}")
-    return drawn
+class _Saver:
+    """Writes a checkpoint when the pacer says so."""
+
+    def __init__(self, folder: RunFolder, training: Training, config: Mapping[str, Any], pacer: Pacer) -> None:
+        self._folder, self._training, self._config, self._pacer = folder, training, config, pacer
+
+    def steps_left(self, step: int) -> int | None:
+        return self._pacer.steps_left(step)
+
+    def save_if_due(self) -> None:
+        if self._pacer.due(self._training.step):
+            started = time.perf_counter()
+            self._folder.write_checkpoint(self._training, self._config)
+            self._pacer.saved(time.perf_counter() - started)
 
 
 class _Clock:
@@ -239,24 +302,3 @@ class _Clock:
     def seconds(self) -> dict[str, float]:
         total = time.perf_counter() - self._started
         return {name: round(value, 4) for name, value in {**self._parts, "total": total}.items()}
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Signals that asked to stop, as they come. The first is noted, so that a step ends whole; the second is not."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received  # only the main thread can listen to signals
-        return
-
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        if len(received) > 1:
-            raise KeyboardInterrupt
-
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.building import context_length
 from zoo.datasets import TextDataset
-from zoo.errors import PluginError, UsageError
+from zoo.errors import PluginError, UsageError, ZooError
 from zoo.plan import SAMPLING_SEED
 from zoo.specs import Reads
 from zoo.vocabulary import Vocabulary
@@ -83,6 +83,8 @@ def sample(
     for _ in range(limit - len(prefix)):
         logits = model(history[:, -window:])  # (N, V), or (N, T, V); window 0 is all of it
         probs = _probabilities(logits if logits.ndim == 2 else logits[:, -1], options)
+        if not probs.isfinite().all():
+            raise ZooError("nothing can be drawn from this model: its logits are not finite numbers")
         drawn = torch.multinomial(probs, 1, generator=generator)  # (N, 1)
         history = torch.cat([history, drawn.masked_fill(ended[:, None], 0)], dim=1)
         ended |= drawn[:, 0] == 0

@@ -55,12 +55,13 @@ class Signature:
             if p.name not in inputs
         }
 
-    def resolve(self, section: str, given: Mapping[str, object]) -> dict[str, Any]:
+    def resolve(self, section: str, given: Mapping[str, object], who: str = "this factory") -> dict[str, Any]:
         """The value of every setting: what was given, checked and converted, and the defaults of the rest.
 
         Args:
             section: `model`, `data` or `optimizer`, for messages.
             given: text (from a command line) or values (from Python).
+            who: whose settings they are, for messages: `model 'mlp-char'`.
 
         Raises:
             UnknownNameError: a key that the factory does not have.
@@ -68,7 +69,10 @@ class Signature:
         """
         for name in given:
             if name not in self.settings:
-                raise UnknownNameError(f"no setting '{section}.{name}'; {suggest(name, self.settings)}")
+                known = [f"{section}.{setting}" for setting in self.settings]
+                raise UnknownNameError(
+                    f"{who} has no setting '{section}.{name}'; {suggest(f'{section}.{name}', known)}"
+                )
         values = {}
         for name, setting in self.settings.items():
             if name in given:
@@ -76,7 +80,7 @@ class Signature:
             elif setting.default is REQUIRED:
                 raise UsageError(f"'{section}.{name}' has no default: give it with --set {section}.{name}=VALUE")
             else:
-                values[name] = setting.default
+                values[name] = _as_annotated(setting)
         return values
 
 
@@ -151,6 +155,14 @@ def describe_type(annotation: Any) -> str:
     if get_origin(annotation) is None and isinstance(annotation, type):
         return annotation.__name__
     return str(annotation).replace("typing.", "")
+
+
+def _as_annotated(setting: Setting) -> Any:
+    """A default in the type of its annotation (`float = 0` is 0.0), as it would come from the command line."""
+    try:
+        return convert(setting.default, setting.annotation)
+    except ValueError:
+        return setting.default
 
 
 def _convert_named(key: str, value: object, annotation: Any) -> Any:

@@ -65,11 +65,23 @@ Report = Callable[[int, float], None]  # steps done, the last loss
 Stop = Callable[[], bool]
 
 
+class Saver(Protocol):
+    """Writes checkpoints on the way."""
+
+    def steps_left(self, step: int) -> int | None:
+        """After how many steps a checkpoint must be possible; None for any."""
+
+    def save_if_due(self) -> None:
+        """Called between blocks, when `Training` is whole."""
+
+
 def never() -> bool:
     return False
 
 
-def train(training: Training, steps: int, *, report: Report | None = None, stop: Stop = never) -> None:
+def train(
+    training: Training, steps: int, *, report: Report | None = None, stop: Stop = never, saver: Saver | None = None
+) -> None:
     """Train until `steps` are done in all, or until `stop()` is true, which is asked before every step.
 
     Nothing in a block waits for the device: batches are drawn and gathered for the whole block ahead, and the losses
@@ -85,7 +97,8 @@ def train(training: Training, steps: int, *, report: Report | None = None, stop:
     while training.step < steps and not stop():
         started = time.perf_counter()
         before = _Snapshot(training)
-        losses = _train_block(training, min(block, steps - training.step), stop)
+        left = saver.steps_left(training.step) if saver is not None else None
+        losses = _train_block(training, min(block, steps - training.step, left or block), stop)
         values: list[float] = torch.stack(losses).tolist() if losses else []  # (K,)
         failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
         if failed is not None:
@@ -96,6 +109,8 @@ def train(training: Training, steps: int, *, report: Report | None = None, stop:
         training.losses += values
         if report is not None and values:
             report(training.step, values[-1])
+        if saver is not None:
+            saver.save_if_due()
         if time.perf_counter() - started < _BLOCK_SECONDS / 2:
             block = min(2 * block, _longest_block(training))
 

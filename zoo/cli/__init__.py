@@ -15,12 +15,14 @@ from zoo.errors import ZooError
 
 COMMANDS = {  # name: module; each has a click command called `command`
     "run": "zoo.cli.commands.run",
+    "resume": "zoo.cli.commands.resume",
     "eval": "zoo.cli.commands.eval",
     "sample": "zoo.cli.commands.sample",
     "plot": "zoo.cli.commands.plot",
     "list": "zoo.cli.commands.list",
     "info": "zoo.cli.commands.info",
     "plugins": "zoo.cli.commands.plugins",
+    "verify": "zoo.cli.commands.verify",
 }
 
 

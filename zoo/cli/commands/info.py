@@ -13,7 +13,7 @@ from zoo.errors import UnknownNameError
 from zoo.plan import MODEL_INPUTS
 from zoo.registry import Entry, Registry, Shelf, suggest
 from zoo.settings import REQUIRED, Setting, Signature
-from zoo.specs import DatasetSpec, ModelSpec, Preset
+from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
 _FILLED_IN = {"model": MODEL_INPUTS, "dataset": DATASET_INPUTS, "optimizer": ("params", "lr")}
 _SECTIONS = {"model": "model", "dataset": "data", "optimizer": "optimizer"}
@@ -71,11 +71,9 @@ def _print(kind: str, entry: Entry[Any]) -> None:
     if spec.description:
         click.echo("\n" + click.wrap_text(spec.description, 88))
     if isinstance(spec, ModelSpec):
-        lr = "" if spec.lr is None else f", lr {spec.lr:g}"
-        click.echo(
-            f"\nTrained by default on {spec.dataset or 'a dataset of yours'} with {spec.optimizer}: "
-            f"{spec.steps:,} steps of {spec.batch_size} examples{lr}"
-        )
+        click.echo(f"\n{_training(spec)}")
+    if isinstance(spec, OptimizerSpec) and spec.lr is not None:
+        click.echo(f"\nIts own learning rate is {spec.lr:g}")
     rows = [
         (f"{_SECTIONS[kind]}.{s.name}", s.type_name, "required" if s.default is REQUIRED else str(s.default))
         for s in _settings(kind, entry)
@@ -88,6 +86,17 @@ def _print(kind: str, entry: Entry[Any]) -> None:
         print_table(["--preset", ""], [(name, preset.summary) for name, preset in presets.items()])
     if spec.references:
         click.echo("\n" + "\n".join(spec.references))
+
+
+def _training(spec: ModelSpec) -> str:
+    """How a model is trained when nothing is said: by its first preset, over its own defaults."""
+    preset = next(iter(spec.presets.values()), Preset())
+    lr = spec.lr if preset.lr is None else preset.lr
+    return (
+        f"Trained by default on {preset.dataset or spec.dataset or 'a dataset of yours'} "
+        f"with {preset.optimizer or spec.optimizer}: {preset.steps or spec.steps:,} steps "
+        f"of {preset.batch_size or spec.batch_size} examples" + ("" if lr is None else f", lr {lr:g}")
+    )
 
 
 def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:

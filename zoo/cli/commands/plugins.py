@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from zoo.cli.state import State, debug_option, json_option, print_json, print_table
+from zoo.manager import PluginStatus
 
 
 @click.command("plugins")
@@ -14,30 +15,26 @@ from zoo.cli.state import State, debug_option, json_option, print_json, print_ta
 def command(state: State, as_json: bool) -> None:
     """Every plugin: loaded, failed (and why), or disabled."""
     if as_json:
-        rows = [
-            {
-                "name": status.plugin.name,
-                "distribution": status.plugin.distribution,
-                "version": status.plugin.version,
-                "builtin": status.plugin.builtin,
-                "state": status.state,
-                "brings": status.brings,
-                "cause": status.cause or None,
-            }
-            for status in state.plugins
-        ]
-        print_json({"plugins": rows})
+        print_json({"plugins": [_as_json(status) for status in state.plugins]})
         return
-    print_table(
-        ["plugin", "from", "state", "brings"],
-        [
-            (
-                status.plugin.name,
-                str(status.plugin),
-                status.state,
-                status.cause
-                or "; ".join(f"{kind}: {', '.join(names)}" for kind, names in status.brings.items() if names),
-            )
-            for status in state.plugins
-        ],
-    )
+    rows = [(s.plugin.name, str(s.plugin), s.state, s.cause or _brings(s)) for s in state.plugins]
+    print_table(["plugin", "from", "state", "brings"], rows)
+
+
+def _brings(status: PluginStatus) -> str:
+    if status.state == "disabled":
+        return ""
+    brings = [f"{kind}: {', '.join(names)}" for kind, names in status.brings.items() if names]
+    return "; ".join(brings) or "nothing (is each hook marked with @zoo.hookimpl?)"
+
+
+def _as_json(status: PluginStatus) -> dict[str, object]:
+    return {
+        "name": status.plugin.name,
+        "distribution": status.plugin.distribution,
+        "version": status.plugin.version,
+        "builtin": status.plugin.builtin,
+        "state": status.state,
+        "brings": status.brings,
+        "cause": status.cause or None,
+    }

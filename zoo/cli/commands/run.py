@@ -7,7 +7,18 @@ from typing import Any
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, offline_option, print_json, print_table
+from zoo.cadence import Cadence
+from zoo.cli.state import (
+    State,
+    cadence_option,
+    debug_option,
+    json_option,
+    no_plots_option,
+    offline_option,
+    print_json,
+    print_table,
+    quiet_option,
+)
 from zoo.plan import ENGINES, SECTIONS, SEED, RunOptions, make_plan
 from zoo.settings import parse_assignments
 
@@ -32,14 +43,22 @@ from zoo.settings import parse_assignments
     help="Set model.KEY, data.KEY or optimizer.KEY; can be repeated.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder; default runs/MODEL-N.")
+@cadence_option
 @json_option
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
-@click.option("--no-plots", is_flag=True, help="Draw no pictures.")
+@quiet_option
+@no_plots_option
 @offline_option
 @debug_option
 @click.pass_obj
 def command(
-    state: State, /, assignments: tuple[str, ...], as_json: bool, quiet: bool, no_plots: bool, **options: Any
+    state: State,
+    /,
+    assignments: tuple[str, ...],
+    checkpoint_every: str | None,
+    as_json: bool,
+    quiet: bool,
+    no_plots: bool,
+    **options: Any,
 ) -> None:
     """Train MODEL, and keep everything about it in a new run folder.
 
@@ -48,6 +67,7 @@ def command(
     zoo run mlp-char --dataset words.txt --steps 20000
     zoo run mlp-char --preset lecture --set model.hidden_size=300
     """
+    cadence = Cadence.parse(checkpoint_every)
     settings = parse_assignments(assignments, SECTIONS)
     plan = make_plan(state.registry, RunOptions(**options, settings=settings, plots=not no_plots))
 
@@ -55,7 +75,7 @@ def command(
     from zoo.runner import execute
 
     with Progress(quiet=quiet) as observer:
-        run = execute(plan, observer)
+        run = execute(plan, observer, cadence=cadence)
     if as_json:
         print_json(run.metrics)
     else:

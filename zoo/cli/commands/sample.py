@@ -104,5 +104,6 @@ def _whereabouts(
             raise
         warn(f"which samples are new is not known: {error}")
         return None
-    assert isinstance(data, TextDataset)
+    if not isinstance(data, TextDataset):
+        raise DataError(f"the dataset is not of the kind that model {loaded.entry.spec.name!r} was trained on")
     return whereabouts(words, data)

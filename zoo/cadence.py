@@ -1,0 +1,78 @@
+"""How often a run is saved."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from zoo.errors import UsageError
+
+_FORM = re.compile(r"(\d+)|(\d+(?:\.\d+)?)\s*(s|m|h)")
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """Every so many steps, or every so many seconds.
+
+    Attributes:
+        steps: save after each multiple of this many steps.
+        seconds: save when this long has passed since the last time.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> Cadence:
+        """`1000` steps, or `30s`, `5m`, `1h`; None is the default, every 10 seconds.
+
+        Raises:
+            UsageError: neither of those, or 0.
+        """
+        if text is None:
+            return DEFAULT
+        match = _FORM.fullmatch(text.strip().lower())
+        if not match:
+            raise UsageError(f"--checkpoint-every takes steps, as in 1000, or a time, as in 30s or 5m, not {text!r}")
+        steps, number, unit = match.groups()
+        cadence = cls(steps=int(steps)) if steps else cls(seconds=float(number) * _UNIT_SECONDS[unit])
+        if not (cadence.steps or cadence.seconds):
+            raise UsageError(f"--checkpoint-every must be above 0, got {text!r}")
+        return cadence
+
+
+DEFAULT = Cadence(seconds=10.0)
+_LARGEST_SHARE = 0.01  # of the time of a run, for saving it at the default cadence
+
+
+class Pacer:
+    """Tells when the next checkpoint is due.
+
+    At the default cadence checkpoints are spaced out, where they are slow, until saving takes under 1 % of the time.
+    """
+
+    def __init__(self, cadence: Cadence) -> None:
+        self._cadence = cadence
+        self._saved_at = time.monotonic()
+        self._cost_s = 0.0
+
+    def steps_left(self, step: int) -> int | None:
+        """Steps from `step` to the next checkpoint, where it is set by steps."""
+        every = self._cadence.steps
+        return None if every is None else every - step % every
+
+    def due(self, step: int) -> bool:
+        if self._cadence.steps is not None:
+            return step % self._cadence.steps == 0
+        assert self._cadence.seconds is not None
+        wait = self._cadence.seconds
+        if self._cadence == DEFAULT:
+            wait = max(wait, self._cost_s / _LARGEST_SHARE)
+        return time.monotonic() - self._saved_at >= wait
+
+    def saved(self, cost_s: float) -> None:
+        """A checkpoint was written, and took so many seconds."""
+        self._cost_s = cost_s
+        self._saved_at = time.monotonic()

@@ -1,0 +1,33 @@
+"""`zoo verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo.cli.state import State, debug_option, json_option, print_json, print_table
+from zoo.errors import CheckpointError
+
+
+@click.command("verify")
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+@debug_option
+@click.pass_obj
+def command(state: State, path: Path, as_json: bool) -> None:
+    """What a file or run folder holds, and whether it is whole.
+
+    Exit code 1 if anything in it is damaged.
+    """
+    from zoo.verify import verify
+
+    findings = verify(path, state.registry)
+    damaged = [finding.file for finding in findings if not finding.whole]
+    if as_json:
+        rows = [{"file": f.file, "whole": f.whole, "text": f.text} for f in findings]
+        print_json({"path": str(path), "whole": not damaged, "files": rows})
+    else:
+        print_table(["file", "", ""], [(f.file, "whole" if f.whole else "DAMAGED", f.text) for f in findings])
+    if damaged:
+        raise CheckpointError(f"{path} is not whole: {', '.join(damaged)}")

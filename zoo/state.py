@@ -1,0 +1,105 @@
+"""`training_state.safetensors`: everything that a run needs to go on as if it had never stopped.
+
+It holds the weights and the losses too. One file is replaced as a whole or not at all; several would not be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo import checkpoint
+from zoo.errors import CheckpointError
+from zoo.training import Training
+
+_MODEL = "model."
+_OPTIMIZER = "optimizer."
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What the file holds, checked as far as that can be done without the model."""
+
+    path: Path
+    config: Any
+    step: int
+    weights: dict[str, Tensor]
+    losses: list[float]
+    tensors: dict[str, Tensor]
+    optimizer: Any
+
+    def restore(self, training: Training) -> None:
+        """Bring a fresh `training` to this state.
+
+        Raises:
+            CheckpointError: weights, optimizer or generators do not fit it; `training` is then of no use.
+        """
+        checkpoint.fill(training.model, self.weights, self.path)
+        try:
+            training.optimizer.load_state_dict(checkpoint.unflatten_state(self.optimizer, self.tensors))
+            training.generator.set_state(self.tensors["generator"])
+        except CheckpointError:
+            raise
+        except Exception as error:  # an optimizer may raise anything at a state it does not know
+            raise CheckpointError(f"{self.path} does not fit its config: {type(error).__name__}: {error}") from error
+        training.step = self.step
+        training.losses[:] = self.losses
+
+    def restore_global_generators(self, device: torch.device) -> None:
+        """Put back torch's global generators, from which dropout and the like draw. For use in a block that is
+        `zoo.building.seeded`, which puts back what was there before.
+
+        Raises:
+            CheckpointError: a state is not one.
+        """
+        try:
+            torch.set_rng_state(self.tensors["global_generator"])
+            if device.type == "cuda" and "cuda_generator" in self.tensors:
+                torch.cuda.set_rng_state(self.tensors["cuda_generator"], device)
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise CheckpointError(f"{self.path} is damaged: its generators cannot be restored") from error
+
+
+def save(path: Path, training: Training, config: Mapping[str, Any]) -> None:
+    """Write the state of a training, atomically; the same state gives the same bytes.
+
+    Raises:
+        OSError: the file cannot be written; what stood there still does.
+    """
+    tensors, tree = checkpoint.flatten_state(training.optimizer.state_dict(), _OPTIMIZER.rstrip("."))
+    tensors |= {_MODEL + name: tensor for name, tensor in training.model.state_dict().items()}
+    tensors["losses"] = torch.tensor(training.losses, dtype=torch.float64)
+    tensors["generator"] = training.generator.get_state()
+    tensors["global_generator"] = torch.get_rng_state()
+    device = training.examples.y.device
+    if device.type == "cuda":
+        tensors["cuda_generator"] = torch.cuda.get_rng_state(device)
+    checkpoint.save(path, tensors, {"step": training.step, "optimizer": tree, "config": config})
+
+
+def load(path: Path) -> TrainingState:
+    """Read a state.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or no training state.
+    """
+    stored = checkpoint.load(path)
+    step, losses = stored.meta.get("step"), stored.tensors.get("losses")
+    if not isinstance(step, int) or isinstance(step, bool) or losses is None or "generator" not in stored.tensors:
+        raise CheckpointError(f"{path} is no training state: it has no step, losses or generator")
+    if losses.dtype != torch.float64 or losses.shape != (step,) or not losses.isfinite().all():
+        raise CheckpointError(f"{path} is damaged: its losses are not those of {step} steps")
+    return TrainingState(
+        path=path,
+        config=stored.meta.get("config"),
+        step=step,
+        weights={k.removeprefix(_MODEL): t for k, t in stored.tensors.items() if k.startswith(_MODEL)},
+        losses=losses.tolist(),
+        tensors=stored.tensors,
+        optimizer=stored.meta.get("optimizer"),
+    )

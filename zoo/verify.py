@@ -1,0 +1,108 @@
+"""What a file or a run folder holds, and whether it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo import state as states
+from zoo.config import differences
+from zoo.errors import CheckpointError, UsageError, ZooError
+from zoo.files import parse_json
+from zoo.loading import load
+from zoo.registry import Registry
+from zoo.run_folder import STATE_FILE, WEIGHTS_FILE, read_losses
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one file."""
+
+    file: str
+    whole: bool
+    text: str
+
+
+def verify(path: Path, registry: Registry) -> list[Finding]:
+    """Look at a `.safetensors` file, or at every file of a run folder that zoo reads.
+
+    Raises:
+        UsageError: there is no such file or folder, or no run in it.
+    """
+    if path.is_dir():
+        if not any((path / name).exists() for name in (WEIGHTS_FILE, STATE_FILE)):
+            raise UsageError(f"no run in {path}: there is neither {WEIGHTS_FILE} nor {STATE_FILE} in it")
+        return _folder(path, registry)
+    if not path.exists():
+        raise UsageError(f"no file or run folder {path}")
+    return [_file(path, registry)]
+
+
+def _file(path: Path, registry: Registry) -> Finding:
+    """One file on its own: weights, or a training state."""
+    weights = _find(path.name, lambda: _weights(path, registry))
+    if weights.whole:
+        return weights
+    state = _find(path.name, lambda: _state(path))
+    return state if state.whole else weights
+
+
+def _folder(path: Path, registry: Registry) -> list[Finding]:
+    checks: dict[str, Callable[[], str]] = {
+        WEIGHTS_FILE: lambda: _weights(path / WEIGHTS_FILE, registry),
+        STATE_FILE: lambda: _state(path / STATE_FILE),
+        "losses.csv": lambda: f"{len(read_losses(path / 'losses.csv')):,} steps",
+        "config.json": lambda: _config(path),
+        "metrics.json": lambda: _metrics(path),
+    }
+    return [_find(name, check) for name, check in checks.items()]
+
+
+def _find(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, check())
+    except ZooError as error:
+        return Finding(name, False, str(error))
+
+
+def _weights(path: Path, registry: Registry) -> str:
+    loaded = load(path, registry)
+    step = loaded.step
+    at = "" if step is None else f", step {step:,}"
+    return f"weights of {loaded.entry.full_name}, {loaded.config['model'].get('parameters', 0):,} parameters{at}"
+
+
+def _state(path: Path) -> str:
+    state = states.load(path)
+    return f"training state at step {state.step:,}, {len(state.weights)} tensors of weights"
+
+
+def _config(path: Path) -> str:
+    config = _json(path / "config.json")
+    changed = differences(states.load(path / STATE_FILE).config, config)
+    if changed:
+        raise CheckpointError(f"is not the config of the training state: {'; '.join(changed)}")
+    return "the config of the training state"
+
+
+def _metrics(path: Path) -> str:
+    if not (path / "metrics.json").exists():
+        return "none: the run has not ended"
+    losses = _json(path / "metrics.json").get("losses")
+    if not isinstance(losses, dict) or not all(isinstance(loss, float) for loss in losses.values()):
+        raise CheckpointError("has no losses in it")
+    return ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = parse_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: it is not JSON") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} is damaged: it is no JSON object")
+    return value
