@@ -29,7 +29,7 @@ def main() -> None:
     probs = torch.softmax(h @ W2 + b2, dim=0)  # (V,)
 
     for p, i in zip(*probs.sort(descending=True), strict=True):
-        print(f"{letters[i]}  {p:6.1%}  {'#' * round(60 * p.item())}")
+        print(f"{letters[i]}  {p:6.1%}  {'#' * round(60 * p.item())}".rstrip())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import zoo
 from zoo.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
+PROJECTS = ROOT / "tests" / "plugins"
 SHARED_NAMES = ROOT.parent / "shared" / "data" / "names.txt"
 
 torch.set_num_threads(1)  # tests run side by side, and one thread gives the same bits everywhere
@@ -120,6 +121,29 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     """A copy of that run, to spoil."""
     return Path(shutil.copytree(finished_run, tmp_path / "copy"))
+
+
+Installed = Callable[[Sequence[str]], str]
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The PYTHONPATH under which the given projects are installed. Each is installed once, into its own folder."""
+    base = tmp_path_factory.mktemp("third-party")
+
+    def folder(project: str) -> Path:
+        target = base / project
+        if not target.exists():
+            source = base / "sources" / project
+            shutil.copytree(PROJECTS / project, source)  # building must leave nothing in the tree
+            options = ["--no-index", "--no-deps", "--no-build-isolation", "--no-compile", "--isolated", "--quiet"]
+            options += ["--disable-pip-version-check", "--target", str(target)]
+            pip = [sys.executable, "-m", "pip", "install", *options, str(source)]
+            result = subprocess.run(pip, capture_output=True, text=True, timeout=120)
+            assert result.returncode == 0, result.stderr
+        return target
+
+    return lambda projects: os.pathsep.join(str(folder(project)) for project in projects)
 
 
 @pytest.fixture

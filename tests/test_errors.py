@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import zoo
+from zoo import checkpoint
 from zoo.run_folder import read_losses
 
 Zoo = Callable[..., Any]
@@ -199,13 +200,12 @@ def spoil_foreign(data: bytes) -> bytes:
 
 
 def spoil_shape(data: bytes) -> bytes:
-    import safetensors.torch
-
-    from zoo import checkpoint
-
-    meta = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["zoo"])
-    tensors = {**safetensors.torch.load(data), "b1": torch.zeros(7)}
-    return safetensors.torch.save(tensors, {"zoo": json.dumps({**meta, "sha256": checkpoint.digest(tensors)})})
+    """A file that is whole, and says one thing while it holds another."""
+    path = Path("spoilt.safetensors")
+    path.write_bytes(data)
+    stored = checkpoint.load(path)
+    checkpoint.save(path, {**stored.tensors, "b1": torch.zeros(7)}, {"config": stored.meta["config"]})
+    return path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -230,8 +230,6 @@ def test_spoiled_checkpoints_are_refused(
 
 
 def test_checkpoint_of_a_plugin_that_is_not_installed_names_it(zoo_here: Zoo, run_copy: Path) -> None:
-    from zoo import checkpoint
-
     path = run_copy / "model.safetensors"
     stored = checkpoint.load(path)
     config = stored.meta["config"]

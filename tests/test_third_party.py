@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +25,6 @@ Installed = Callable[[Sequence[str]], str]
 ZooWith = Callable[..., subprocess.CompletedProcess[str]]
 Train = Callable[..., Path]
 FinishedRun = Callable[[str], Path]
-
-PROJECTS = Path(__file__).parent / "plugins"
 
 TRIGRAM, BLOBS, TAKEN = "zoo-trigram", "zoo-blobs", "zoo-taken-name"
 IMPORT, HOOK, MISSPELT = "zoo-broken-import", "zoo-broken-hook", "zoo-misspelt-hook"
@@ -49,26 +46,6 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # what is installed, and the a
     "built-in": ([TRIGRAM, TAKEN], ["zoo-models/mlp-char", "--dataset", "planets"]),
     "namesake": ([TRIGRAM, TAKEN], ["zoo-taken-name/mlp-char", "--dataset", "planets"]),
 }
-
-
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The PYTHONPATH under which the given projects are installed. Each is installed once, into its own folder."""
-    base = tmp_path_factory.mktemp("third-party")
-
-    def folder(project: str) -> Path:
-        target = base / project
-        if not target.exists():
-            source = base / "sources" / project
-            shutil.copytree(PROJECTS / project, source)  # building must leave nothing in the tree
-            options = ["--no-index", "--no-deps", "--no-build-isolation", "--no-compile", "--isolated", "--quiet"]
-            options += ["--disable-pip-version-check", "--target", str(target)]
-            pip = [sys.executable, "-m", "pip", "install", *options, str(source)]
-            result = subprocess.run(pip, capture_output=True, text=True, timeout=120)
-            assert result.returncode == 0, result.stderr
-        return target
-
-    return lambda projects: os.pathsep.join(str(folder(project)) for project in projects)
 
 
 @pytest.fixture

@@ -117,7 +117,17 @@ class TextDataset:
             text = "\n".join(chunk)
             if BOUNDARY in text or text.count("\n") >= len(chunk) or not all(chunk):
                 bad = next(word for word in chunk if not word or BOUNDARY in word or "\n" in word)
-                raise DataError(f"the word {bad!r} cannot be used: {BOUNDARY!r} marks where words start and end")
+                why = (
+                    f"{BOUNDARY!r} marks where words start and end"
+                    if BOUNDARY in bad
+                    else "a word is one line, not empty"
+                )
+                raise DataError(f"the word {bad!r} cannot be used: {why}")
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                bad = next(word for word in chunk if text[error.start] in word)
+                raise DataError(f"the word {bad!r} cannot be used: UTF-8 cannot hold it") from error
         for name, part in self.splits.items():
             if not part:
                 raise DataError(f"{len(self.words)} words cut at {self.split} leave the {name} split empty")
@@ -153,11 +163,13 @@ class TensorDataset:
     @cached_property
     def sha256(self) -> str:
         """Digest of the shapes, types and values of all splits."""
+        import torch
+
         digest = hashlib.sha256()
         for name, pair in self.splits.items():
             for tensor in pair:
                 digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-                digest.update(tensor.contiguous().numpy().tobytes())
+                digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
 
@@ -238,4 +250,6 @@ def _tensor_pair(name: SplitName, pair: tuple[Any, Any]) -> tuple[Tensor, Tensor
         )
     if y.dtype.is_floating_point or y.dtype.is_complex or y.dtype == torch.bool or int(y.min()) < -1:
         raise DataError(f"the targets of the {name} split must be whole numbers from 0 (or -1: ignored)")
+    if int(y.max()) < 0:
+        raise DataError(f"the {name} split has no target that counts: all are -1")
     return x.detach().cpu(), y.detach().cpu()

@@ -8,7 +8,7 @@ import torch
 
 from zoo.errors import DeviceError
 
-_FORM = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from zoo.errors import DataError, UnavailableError
+from zoo.errors import DataError, UnavailableError, UsageError
 from zoo.files import write_bytes
 
 if TYPE_CHECKING:
@@ -166,9 +166,19 @@ def cache_folder() -> Path:
 
 
 def fetcher(*, offline: bool = False) -> Fetcher:
-    """A fetcher as the environment has it: `ZOO_CACHE`, `ZOO_OFFLINE=1`, `ZOO_MIRROR`."""
+    """A fetcher as the environment has it: `ZOO_CACHE`, `ZOO_OFFLINE=1`, `ZOO_MIRROR`, `ZOO_TIMEOUT`.
+
+    Raises:
+        UsageError: `ZOO_TIMEOUT` is no number.
+    """
     forbidden = os.environ.get("ZOO_OFFLINE", "") not in ("", "0")
-    return Fetcher(offline=offline or forbidden, mirror=os.environ.get("ZOO_MIRROR") or None)
+    limit = os.environ.get("ZOO_TIMEOUT") or str(TOTAL_SECONDS)
+    try:
+        seconds = float(limit)
+    except ValueError as error:
+        raise UsageError(f"ZOO_TIMEOUT is a number of seconds, not {limit!r}") from error
+    mirror = os.environ.get("ZOO_MIRROR") or None
+    return Fetcher(offline=offline or forbidden, mirror=mirror, total_seconds=seconds)
 
 
 def _within(seconds: float, url: str, work: Callable[[], bytes]) -> bytes:

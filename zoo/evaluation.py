@@ -17,9 +17,9 @@ _MOST_NUMBERS = 1 << 20  # of the inputs, and roughly of the logits, of one batc
 def evaluate(model: nn.Module, examples: Examples) -> float:
     """Mean cross-entropy in nats over every target of `examples` that is not ignored.
 
-    The model is on the device of the examples; its mode is left as it was.
+    The model is on the device of the examples; the mode of each of its parts is left as it was.
     """
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     device = examples.y.device
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
@@ -27,7 +27,8 @@ def evaluate(model: nn.Module, examples: Examples) -> float:
     for x, y in examples.in_order(_batch_size(examples)):
         total += cross_entropy(model(x), y, "sum").to(total.device, torch.float64)
         count += (y != IGNORED).sum().to(count.device)
-    model.train(was_training)
+    for module, training in modes:  # one by one: a part may have been frozen in evaluation mode
+        module.training = training
     return float(total / count)
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from types import ModuleType
 from typing import Literal
 
 import pluggy
@@ -132,8 +133,9 @@ def _load(
 
 def _check_hook_names(module: object) -> None:
     """A misspelt hook would be passed over in silence."""
-    for name in dir(module):
-        options = getattr(getattr(module, name, None), "zoo_impl", None)
+    attributes = vars(module) if isinstance(module, ModuleType) else {n: getattr(module, n, None) for n in dir(module)}
+    for name, attribute in attributes.items():  # of a module only what is there: it may import more when asked for it
+        options = getattr(attribute, "zoo_impl", None) if callable(attribute) else None
         if isinstance(options, dict) and not options.get("optionalhook") and name not in HOOKS:
             raise PluginError(f"there is no hook {name!r}; {suggest(name, HOOKS)}")
 
@@ -144,7 +146,11 @@ def _collect(
     """Ask one plugin's hook and put what it brings on the shelf; the names, sorted."""
     others = [other for name, other in pm.list_name_plugin() if name != key]
     names = []
-    for answer in pm.subset_hook_caller(hook, others)():
+    caller = pm.subset_hook_caller(hook, others)
+    answers = caller()
+    if len(answers) < len(caller.get_hookimpls()):  # pluggy passes over None
+        raise PluginError(f"{hook} must return a list of {spec_type.__name__}, not NoneType: is its return missing?")
+    for answer in answers:
         if not isinstance(answer, list | tuple):
             raise PluginError(f"{hook} must return a list of {spec_type.__name__}, not {type(answer).__name__}")
         for spec in answer:

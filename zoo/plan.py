@@ -25,7 +25,6 @@ _ARRANGEMENT_KEYS = ("data.split", "data.shuffle_seed")
 _LARGEST_SEED = 2**64 - 1
 
 T = TypeVar("T")
-N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,8 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
         fallback=fallback,
         optimizer=optimizer,
         preset=preset_name,
-        steps=_positive("steps", _first(options.steps, preset.steps, model.spec.steps)),
-        batch_size=_positive("batch-size", _first(options.batch_size, preset.batch_size, model.spec.batch_size)),
+        steps=_whole("steps", _first(options.steps, preset.steps, model.spec.steps)),
+        batch_size=_whole("batch-size", _first(options.batch_size, preset.batch_size, model.spec.batch_size)),
         lr=_positive("lr", options.lr if options.lr is not None else _lr(registry, model, preset, optimizer)),
         schedule=preset.schedule or model.spec.schedule,
         seed=_seed("seed", options.seed),
@@ -226,14 +225,21 @@ def _engine(name: str) -> str:
     return name
 
 
-def _positive(name: str, value: N) -> N:
+def _whole(name: str, value: int) -> int:
+    _positive(name, value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"--{name} must be a whole number, got {value!r}")
+    return value
+
+
+def _positive(name: str, value: float) -> float:
     if not 0 < value < math.inf:
         raise UsageError(f"--{name} must be above 0, got {value}")
     return value
 
 
 def _seed(name: str, value: int) -> int:
-    if not 0 <= value <= _LARGEST_SEED:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST_SEED:
         raise UsageError(f"--{name} must be from 0 to 2**64 - 1, got {value}")
     return value
 

@@ -6,10 +6,11 @@ its own figures is left alone. The same run gives the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -70,7 +71,7 @@ def draw_loss(path: Path, losses: Sequence[float], title: str, final: dict[str, 
         raise UsageError("there are no losses to draw")
     values = np.log10(np.maximum(np.asarray(losses, dtype=np.float64), 1e-12))
     window = max(1, len(values) // 100)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), _any_alphabet():
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
         every = max(1, math.ceil(len(values) / _MOST_POINTS))
@@ -93,7 +94,7 @@ def draw_loss(path: Path, losses: Sequence[float], title: str, final: dict[str, 
                 level = math.log10(final[name])
                 axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {final[name]:.4f}")
         _loss_axes(axes, values, len(values))
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         axes.legend(loc="upper right", frameon=False, fontsize=9, markerscale=3)
         _write(figure, path)
 
@@ -122,13 +123,12 @@ def draw_embeddings(
         OSError: the file cannot be written.
     """
     xy, names = _principal(table) if pca else _two_dims(table, dims)
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # drawn as a box: better than no map
+    with mpl.rc_context(_STYLE), _any_alphabet():
         figure = Figure(figsize=(8, 7), layout="constrained")
         axes = figure.subplots()
         axes.set_xlabel(names[0])
         axes.set_ylabel(names[1])
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         axes.grid(color="#e3e9ef", lw=0.8)
         axes.set_axisbelow(True)
         axes.margins(0.06)
@@ -189,6 +189,15 @@ def _spread(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]
             break
         moved += 0.5 * (gap / length[..., None] * missing[..., None]).sum(axis=1)
     return moved
+
+
+@contextlib.contextmanager
+def _any_alphabet() -> Iterator[None]:
+    """A character that the fonts lack is drawn as a box, in silence: better than no picture."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
+        yield
 
 
 def _loss_axes(axes: Axes, values: NDArray[np.float64], steps: int) -> None:

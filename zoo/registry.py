@@ -162,13 +162,16 @@ def a(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest known ones, or all of them when nothing is near."""
+def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """The end of a sentence about an unknown name: the nearest known ones, or all of them when nothing is near.
+
+    `prefix` goes before each name that is shown.
+    """
     known = list(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if near:
-        return "did you mean " + " or ".join(repr(one) for one in near) + "?"
+        return "did you mean " + " or ".join(repr(prefix + one) for one in near) + "?"
     if not known:
         return "there are none"
-    shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+    shown = ", ".join(prefix + one for one in known[:12]) + (", …" if len(known) > 12 else "")
     return f"there are: {shown}"

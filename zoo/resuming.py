@@ -111,11 +111,17 @@ def check_unchanged(state: TrainingState, config: dict[str, Any], folder: Path, 
         line
         for line in differences(state.config, config)
         if not line.startswith(("versions.", "training.steps:", "training.device:"))
-        and not (allow_changes and (line.startswith(CHANGEABLE) or ".plugin.version:" in line))
+        and not (allow_changes and _may_change(line))
     ]
     if any(line.startswith(("dataset.vocabulary", "model.")) and ".plugin." not in line for line in found):
         raise CheckpointError(f"the run in {folder} cannot go on: {'; '.join(found)}")
     _refuse(found, folder)
+
+
+def _may_change(line: str) -> bool:
+    if line.startswith("dataset.vocabulary"):
+        return False  # the weights are made for these characters
+    return line.startswith(CHANGEABLE) or ".plugin.version:" in line
 
 
 def inexact(state: TrainingState, config: dict[str, Any]) -> list[str]:

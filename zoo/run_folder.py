@@ -134,7 +134,7 @@ def read_losses(path: Path) -> list[float]:
     except (ValueError, csv.Error) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     try:
-        if rows[0] != ["step", "loss"]:
+        if rows[:1] != [["step", "loss"]]:
             raise ValueError("its first line is not step,loss")
         losses = [float(loss) for _, loss in rows[1:]]
         if [step for step, _ in rows[1:]] != [str(i) for i in range(len(losses))]:

@@ -59,6 +59,7 @@ class Run:
         config: as in `config.json`.
         step_losses: the loss of every step, in nats.
         model: the trained module, on the device it was trained on.
+        resumed_at: the step from which it went on; 0 for a run in one go. `metrics["seconds"]` counts from there.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Run:
     config: dict[str, Any]
     step_losses: list[float]
     model: torch.nn.Module
+    resumed_at: int = 0
 
     @property
     def losses(self) -> dict[str, float]:
@@ -181,6 +183,7 @@ class _Work:
     device: torch.device
 
     def do(self, cadence: Cadence) -> Run:
+        first_step = self.training.step
         self.observer.stage("Training")
         with self.clock.measure("train", self.device):
             self._train(cadence)
@@ -192,7 +195,7 @@ class _Work:
         metrics = self._metrics(losses)
         self.folder.write_card(model_card(self.ready.config, metrics, pictures=drawn))
         self.folder.write_metrics(metrics)
-        return Run(self.folder.path, metrics, self.ready.config, self.training.losses, self.ready.model)
+        return Run(self.folder.path, metrics, self.ready.config, self.training.losses, self.ready.model, first_step)
 
     def _train(self, cadence: Cadence) -> None:
         """Train, and save, whether it ends as planned, diverges or is stopped."""

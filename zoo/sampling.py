@@ -82,7 +82,8 @@ def sample(
     model.eval()
     for _ in range(limit - len(prefix)):
         logits = model(history[:, -window:])  # (N, V), or (N, T, V); window 0 is all of it
-        probs = _probabilities(logits if logits.ndim == 2 else logits[:, -1], options)
+        last = logits if logits.ndim == 2 else logits[:, -1]
+        probs = _probabilities(last[:, : len(vocabulary)], options)  # a model may have spare logits
         if not probs.isfinite().all():
             raise ZooError("nothing can be drawn from this model: its logits are not finite numbers")
         drawn = torch.multinomial(probs, 1, generator=generator)  # (N, 1)
@@ -115,4 +116,6 @@ def _probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
     if top_k is not None and top_k < logits.shape[1]:
         kept = logits.topk(top_k, dim=1).indices  # not a threshold: ties would let more than k through
         logits = torch.full_like(logits, -torch.inf).scatter(1, kept, logits.gather(1, kept))
-    return torch.softmax(logits / (options.temperature or 1.0), dim=1)
+    # in float64 and from the maximum down, so that no temperature above 0 is too small to divide by
+    logits = logits.double()
+    return torch.softmax((logits - logits.amax(dim=1, keepdim=True)) / (options.temperature or 1.0), dim=1)

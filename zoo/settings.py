@@ -5,9 +5,9 @@ A keyword argument's name, annotation and default are all the configuration ther
 
 from __future__ import annotations
 
-import builtins
 import inspect
 import json
+import math
 import sys
 import types
 import typing
@@ -61,7 +61,7 @@ class Signature:
         Args:
             section: `model`, `data` or `optimizer`, for messages.
             given: text (from a command line) or values (from Python).
-            who: whose settings they are, for messages: `model 'mlp-char'`.
+            who: whose settings they are, for messages: `model 'trigram'`.
 
         Raises:
             UnknownNameError: a key that the factory does not have.
@@ -69,10 +69,8 @@ class Signature:
         """
         for name in given:
             if name not in self.settings:
-                known = [f"{section}.{setting}" for setting in self.settings]
-                raise UnknownNameError(
-                    f"{who} has no setting '{section}.{name}'; {suggest(f'{section}.{name}', known)}"
-                )
+                near = suggest(name, self.settings, prefix=f"{section}.")
+                raise UnknownNameError(f"{who} has no setting '{section}.{name}'; {near}")
         values = {}
         for name, setting in self.settings.items():
             if name in given:
@@ -81,6 +79,11 @@ class Signature:
                 raise UsageError(f"'{section}.{name}' has no default: give it with --set {section}.{name}=VALUE")
             else:
                 values[name] = _as_annotated(setting)
+                if not _is_plain(values[name]):
+                    raise PluginError(
+                        f"{who} has a default that no config can hold: '{section}.{name}' is {setting.default!r}; "
+                        "a setting is a finite number, text, true, false, none, or a list of these"
+                    )
         return values
 
 
@@ -165,6 +168,15 @@ def _as_annotated(setting: Setting) -> Any:
         return setting.default
 
 
+def _is_plain(value: object) -> bool:
+    """Whether JSON can hold it."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
+
+
 def _convert_named(key: str, value: object, annotation: Any) -> Any:
     try:
         return convert(value, annotation)
@@ -189,8 +201,10 @@ def _convert_int(value: object) -> int:
 
 def _convert_float(value: object) -> float:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return float(value)
-    raise ValueError("not a number")
+        number = float(value)
+        if math.isfinite(number):
+            return number
+    raise ValueError("not a finite number")
 
 
 def _convert_str(value: object) -> str:
@@ -259,17 +273,19 @@ def _guess(default: Any) -> Any:
 
 
 def _type_hints(factory: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations as types; a name that only exists for type checkers stands for `Any`."""
-    target: Any = vars(factory).get("__init__", factory) if isinstance(factory, type) else factory
-    module = sys.modules.get(getattr(target, "__module__", ""), None)
+    """The annotations as types; one that cannot be resolved (a name imported for type checkers only) is `Any`."""
+    target: Any = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]  # of this very class
+    target = inspect.unwrap(target)
+    module = sys.modules.get(getattr(target, "__module__", None) or "")
+    return {
+        name: _resolve_hint(name, hint, vars(module) if module else {})
+        for name, hint in getattr(target, "__annotations__", {}).items()
+    }
+
+
+def _resolve_hint(name: str, hint: Any, namespace: Mapping[str, Any]) -> Any:
+    holder = types.SimpleNamespace(__annotations__={name: hint})
     try:
-        return typing.get_type_hints(target, localns=_Lenient(vars(module) if module else {}))
+        return typing.get_type_hints(holder, globalns=dict(namespace))[name]
     except Exception:  # an annotation may hold any expression
-        return {}
-
-
-class _Lenient(dict[str, Any]):
-    """Names of a module, of the builtins, and `Any` for those that exist under `TYPE_CHECKING` only."""
-
-    def __missing__(self, name: str) -> Any:
-        return getattr(builtins, name, Any)
+        return Any

@@ -139,5 +139,9 @@ def _check_named(name: str, factory: Factory) -> None:
 
 
 def _check_positive(name: str, value: float | None) -> None:
-    if value is not None and not (value > 0 and math.isfinite(value)):
+    if value is None:
+        return
+    if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{name} must be a positive number, got {value!r}")
+    if name != "lr" and (not isinstance(value, int) or isinstance(value, bool)):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")

@@ -181,6 +181,9 @@ class _Snapshot:
         self._weights = {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
         self._optimizer = copy.deepcopy(training.optimizer.state_dict())
         self._generator = training.generator.get_state()
+        self._device = training.examples.y.device
+        self._global_generator = torch.get_rng_state()  # dropout and the like draw from it
+        self._cuda_generator = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
 
     def restore(self) -> None:
         self._training.step = self._step
@@ -188,3 +191,6 @@ class _Snapshot:
         self._training.model.load_state_dict(self._weights)
         self._training.optimizer.load_state_dict(self._optimizer)
         self._training.generator.set_state(self._generator)
+        torch.set_rng_state(self._global_generator)
+        if self._cuda_generator is not None:
+            torch.cuda.set_rng_state(self._cuda_generator, self._device)

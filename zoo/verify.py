@@ -53,7 +53,7 @@ def _folder(path: Path, registry: Registry) -> list[Finding]:
     checks: dict[str, Callable[[], str]] = {
         WEIGHTS_FILE: lambda: _weights(path / WEIGHTS_FILE, registry),
         STATE_FILE: lambda: _state(path / STATE_FILE),
-        "losses.csv": lambda: f"{len(read_losses(path / 'losses.csv')):,} steps",
+        "losses.csv": lambda: _losses(path),
         "config.json": lambda: _config(path),
         "metrics.json": lambda: _metrics(path),
     }
@@ -77,6 +77,14 @@ def _weights(path: Path, registry: Registry) -> str:
 def _state(path: Path) -> str:
     state = states.load(path)
     return f"training state at step {state.step:,}, {len(state.weights)} tensors of weights"
+
+
+def _losses(path: Path) -> str:
+    losses, state = read_losses(path / "losses.csv"), states.load(path / STATE_FILE)
+    if losses != state.losses[: len(losses)]:
+        raise CheckpointError("are not the losses of the training state")
+    behind = state.step - len(losses)  # a crash between the two files leaves it so, and resuming makes it good
+    return f"{len(losses):,} steps" + (f", {behind:,} behind the training state" if behind else "")
 
 
 def _config(path: Path) -> str:

@@ -61,4 +61,4 @@ def command(
     if as_json:
         print_json(done.metrics)
     else:
-        print_result(done.metrics)
+        print_result(done.metrics, done.resumed_at)

@@ -82,12 +82,13 @@ def command(
         print_result(run.metrics)
 
 
-def print_result(metrics: dict[str, Any]) -> None:
+def print_result(metrics: dict[str, Any], resumed_at: int = 0) -> None:
     """The result of a run, for a person."""
     dataset, seconds = metrics["dataset"], metrics["seconds"]
+    last = f", the last {metrics['steps'] - resumed_at:,} of them" if resumed_at else ""
     click.echo(
         f"{metrics['model']} on {dataset['name']}: {metrics['parameters']:,} parameters, {metrics['steps']:,} steps "
-        f"on {metrics['device']} in {seconds['train']:.1f} s\n"
+        f"on {metrics['device']}{last} in {seconds['train']:.1f} s\n"
     )
     rows = [(name, f"{count:,}", f"{metrics['losses'][name]:.4f}") for name, count in dataset["examples"].items()]
     print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])

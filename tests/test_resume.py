@@ -1,0 +1,331 @@
+"""Going on with a run: to the last bit where it would have come undisturbed, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import zoo
+from zoo import checkpoint
+from zoo.run_folder import RunFolder
+
+Zoo = Callable[..., Any]
+Installed = Callable[[Sequence[str]], str]
+
+FILES = ("model.safetensors", "training_state.safetensors", "losses.csv", "config.json", "README.md")
+STEPS = 40
+
+
+def assert_same_files(first: Path, second: Path, names: Sequence[str] = FILES) -> None:
+    different = [name for name in names if (first / name).read_bytes() != (second / name).read_bytes()]
+    assert not different
+
+
+def assert_refused(outcome: Any, code: int, *parts: str) -> None:
+    assert outcome.code == code, outcome.err
+    [line] = outcome.err.splitlines()
+    assert line.startswith("zoo: error: ")
+    for part in parts:
+        assert part in line, line
+
+
+@pytest.fixture
+def half(words_file: Path) -> Path:
+    """A finished run of half the steps."""
+    return zoo.run("mlp-char", dataset=words_file, device="cpu", steps=STEPS // 2, out="half", plots=False).path
+
+
+@pytest.fixture
+def whole(words_file: Path) -> Path:
+    """A run of all the steps in one go."""
+    return zoo.run("mlp-char", dataset=words_file, device="cpu", steps=STEPS, out="whole", plots=False).path
+
+
+@pytest.mark.parametrize("preset", ["notebook", "lecture"])
+@pytest.mark.parametrize("first", [1, 17, STEPS - 1])
+def test_stop_and_resume_gives_the_bytes_of_one_go(words_file: Path, preset: str, first: int) -> None:
+    whole = zoo.run("mlp-char", dataset=words_file, device="cpu", steps=STEPS, preset=preset, out="whole")
+    zoo.run("mlp-char", dataset=words_file, device="cpu", steps=first, preset=preset, out="parts")
+    resumed = zoo.resume("parts", steps=STEPS)
+    assert resumed.step_losses == whole.step_losses
+    assert_same_files(resumed.path, whole.path, [*FILES, "loss.png", "embeddings.png"])
+
+
+def test_learning_rate_schedule_goes_on_where_it_was(words_file: Path) -> None:
+    from zoo.manager import load_plugins
+    from zoo.plan import RunOptions, make_plan
+    from zoo.runner import execute
+
+    registry, _ = load_plugins()
+
+    def run(steps: int, out: str) -> Path:
+        options = RunOptions("mlp-char", words_file, device="cpu", steps=steps, out=Path(out), plots=False)
+        plan = make_plan(registry, options)
+        return execute(type(plan)(**{**vars(plan), "schedule": zoo.Schedule((15, 30), 0.5)})).path
+
+    whole, parts = run(STEPS, "whole"), run(20, "parts")
+    zoo.resume(parts, steps=STEPS, plots=False)
+    assert_same_files(parts, whole)
+
+
+THIRD_PARTY = {
+    "state in the optimizer": ("zoo-trigram", ["trigram", "--dataset", "planets", "--optimizer", "signsgd"]),
+    "dropout, sequences": ("zoo-trigram", ["tiny-gru"]),
+    "torch's Adam, images": ("zoo-blobs", ["tiny-conv"]),
+}
+
+
+@pytest.mark.parametrize("case", THIRD_PARTY)
+def test_third_party_models_and_optimizers_resume_to_the_same_bytes(
+    zoo_command: Zoo, installed: Installed, case: str
+) -> None:
+    project, args = THIRD_PARTY[case]
+    env = {"PYTHONPATH": installed([project])}
+    momentum = ["--set", "optimizer.momentum=0.9"] if "signsgd" in args else []
+    common = ("--no-plots", "--quiet", "--json")
+    for out, steps in (("whole", 12), ("parts", 5)):
+        done = zoo_command(
+            "run", *args, *momentum, "--device", "cpu", "--steps", str(steps), "--out", out, *common, env=env
+        )
+        assert done.returncode == 0, done.stderr
+    done = zoo_command("resume", "parts", "--steps", "12", *common, env=env)
+    assert done.returncode == 0, done.stderr
+    assert_same_files(Path("parts"), Path("whole"))
+
+
+def test_metrics_of_a_resumed_run_are_those_of_one_go(half: Path, whole: Path) -> None:
+    metrics = zoo.resume(half, steps=STEPS, plots=False).metrics
+    expected = json.loads((whole / "metrics.json").read_text())
+    for key in expected.keys() - {"seconds", "run_dir"}:
+        assert metrics[key] == expected[key], key
+
+
+def test_killed_run_goes_on_from_its_last_checkpoint(words_file: Path, whole: Path) -> None:
+    command = ["run", "mlp-char", "--dataset", words_file, "--device", "cpu", "--no-plots", "--checkpoint-every", "3"]
+    process = subprocess.Popen([sys.executable, "-P", "-m", "zoo", *command, "--steps", "1000000", "--out", "killed"])
+    deadline = time.monotonic() + 60
+    while not Path("killed/losses.csv").exists() or Path("killed/losses.csv").read_text().count("\n") < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    step = checkpoint.load(Path("killed/training_state.safetensors")).meta["step"]
+    assert step % 3 == 0
+    steps = max(step + 5, STEPS)
+    resumed = zoo.resume("killed", steps=steps, plots=False)
+    undisturbed = zoo.run("mlp-char", dataset=words_file, device="cpu", steps=steps, out="undisturbed", plots=False)
+    assert_same_files(resumed.path, undisturbed.path)
+
+
+def test_run_killed_before_its_evaluation_is_evaluated(half: Path) -> None:
+    metrics = json.loads((half / "metrics.json").read_text())
+    (half / "metrics.json").unlink()
+    assert zoo.resume(half, plots=False).metrics["losses"] == metrics["losses"]
+
+
+def test_weights_and_losses_are_made_again_from_the_state(half: Path, whole: Path) -> None:
+    """As after a crash between two of the files of a checkpoint."""
+    shutil.copy(whole / "training_state.safetensors", half)
+    resumed = zoo.resume(half, steps=STEPS, plots=False)
+    assert_same_files(resumed.path, whole)
+
+
+def test_leftovers_of_a_killed_write_are_cleared_away(half: Path) -> None:
+    (half / ".model.safetensors.0123abcd.tmp").write_bytes(b"half a file")
+    zoo.resume(half, steps=STEPS, plots=False)
+    assert not list(half.glob(".*"))
+
+
+def test_resume_command_prints_the_result_of_the_whole_run(zoo_here: Zoo, half: Path) -> None:
+    outcome = zoo_here("resume", half, "--steps", STEPS, "--no-plots", "--json")
+    assert outcome.code == 0
+    assert outcome.result["steps"] == STEPS
+    assert outcome.result["run_dir"] == str(half)
+
+
+def test_finished_run_asks_for_more_steps(zoo_here: Zoo, half: Path) -> None:
+    assert_refused(zoo_here("resume", half), 2, "has done all its 20 steps", "--steps")
+
+
+@pytest.mark.parametrize("steps", [20, 7])
+def test_fewer_steps_than_done_are_refused(zoo_here: Zoo, half: Path, steps: int) -> None:
+    assert_refused(zoo_here("resume", half, "--steps", steps), 2, f"--steps {steps} is not more")
+
+
+def test_folder_without_a_state_is_refused(zoo_here: Zoo, half: Path) -> None:
+    (half / "training_state.safetensors").unlink()
+    assert_refused(zoo_here("resume", half), 2, "no training_state.safetensors")
+
+
+def test_absent_folder_is_refused(zoo_here: Zoo) -> None:
+    assert_refused(zoo_here("resume", "nowhere"), 2, "no run folder nowhere")
+
+
+def test_damaged_state_is_refused_and_left_alone(zoo_here: Zoo, half: Path) -> None:
+    path = half / "training_state.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 4
+    path.write_bytes(data)
+    assert_refused(zoo_here("resume", half, "--steps", STEPS), 1, "damaged")
+    assert path.read_bytes() == data
+
+
+def test_other_data_is_refused_with_what_differs(zoo_here: Zoo, half: Path, words_file: Path) -> None:
+    words_file.write_text(words_file.read_text() + "anna\n")
+    assert_refused(zoo_here("resume", half, "--steps", STEPS), 1, "dataset.sha256", "then", "--allow-changes")
+
+
+def test_other_data_is_allowed_by_the_flag(zoo_here: Zoo, half: Path, words_file: Path) -> None:
+    words_file.write_text(words_file.read_text() + "nana\n")
+    assert zoo_here("resume", half, "--steps", STEPS, "--allow-changes", "--no-plots").code == 0
+    assert zoo_here("eval", half).code == 0
+
+
+def test_data_with_other_letters_is_refused_even_with_the_flag(zoo_here: Zoo, half: Path, words_file: Path) -> None:
+    words_file.write_text(words_file.read_text() + "zoo\n")
+    assert_refused(zoo_here("resume", half, "--steps", STEPS, "--allow-changes"), 1, "dataset.vocabulary")
+
+
+def edit_config(run: Path, section: str, key: str, value: object) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config[section][key] = value
+    (run / "config.json").write_text(json.dumps(config))
+
+
+def edit_state(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = run / "training_state.safetensors"
+    stored = checkpoint.load(path)
+    change(stored.meta["config"])
+    checkpoint.save(path, stored.tensors, {key: stored.meta[key] for key in ("step", "optimizer", "config")})
+    (run / "config.json").write_text(json.dumps(stored.meta["config"]))
+
+
+def test_edited_learning_rate_is_refused_with_both_values(zoo_here: Zoo, half: Path) -> None:
+    edit_config(half, "training", "lr", 0.05)
+    assert_refused(zoo_here("resume", half, "--steps", STEPS), 1, "training.lr: 0.1 then, 0.05 now", "--allow-changes")
+
+
+def test_edited_learning_rate_is_used_with_the_flag(zoo_here: Zoo, half: Path, whole: Path) -> None:
+    edit_config(half, "training", "lr", 0.05)
+    outcome = zoo_here("resume", half, "--steps", STEPS, "--allow-changes", "--no-plots", "--json")
+    assert outcome.result["lr"] == 0.05
+    assert (half / "model.safetensors").read_bytes() != (whole / "model.safetensors").read_bytes()
+
+
+def test_edited_hyperparameters_are_refused_even_with_the_flag(zoo_here: Zoo, half: Path) -> None:
+    edit_config(half, "model", "hyperparameters", {"hidden_size": 7})
+    outcome = zoo_here("resume", half, "--steps", STEPS, "--allow-changes")
+    assert_refused(outcome, 1, "model.hyperparameters.hidden_size: 200 then, 7 now")
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer"])
+def test_other_version_of_a_plugin_is_refused_or_allowed(zoo_here: Zoo, half: Path, part: str) -> None:
+    def older(config: dict[str, Any]) -> None:
+        config[part]["plugin"]["version"] = "0.0.7"
+
+    edit_state(half, older)
+    refused = zoo_here("resume", half, "--steps", STEPS)
+    assert_refused(refused, 1, f"{part}.plugin.version: 0.0.7 then, ", "--allow-changes")
+    assert zoo_here("resume", half, "--steps", STEPS, "--allow-changes", "--no-plots").code == 0
+
+
+def test_setting_that_the_plugin_no_longer_has_is_refused(zoo_here: Zoo, half: Path) -> None:
+    def more(config: dict[str, Any]) -> None:
+        config["model"]["hyperparameters"]["dropout"] = 0.5
+
+    edit_state(half, more)
+    assert_refused(zoo_here("resume", half, "--steps", STEPS), 1, "no setting 'model.dropout'")
+
+
+def test_setting_that_the_plugin_did_not_have_then_is_refused(zoo_here: Zoo, half: Path) -> None:
+    def less(config: dict[str, Any]) -> None:
+        del config["model"]["hyperparameters"]["hidden_size"]
+
+    edit_state(half, less)
+    assert_refused(
+        zoo_here("resume", half, "--steps", STEPS), 1, "model.hyperparameters.hidden_size: none then, 200 now"
+    )
+
+
+def test_other_version_of_torch_is_a_warning(zoo_here: Zoo, half: Path) -> None:
+    def older(config: dict[str, Any]) -> None:
+        config["versions"]["torch"] = "1.0"
+
+    edit_state(half, older)
+    outcome = zoo_here("resume", half, "--steps", STEPS, "--no-plots")
+    assert outcome.code == 0
+    assert (
+        "zoo: warning: the last digits may not be those of an undisturbed run: versions.torch: 1.0 then" in outcome.err
+    )
+
+
+def test_model_of_an_absent_plugin_is_named(zoo_here: Zoo, half: Path) -> None:
+    def foreign(config: dict[str, Any]) -> None:
+        config["model"]["plugin"]["distribution"] = "zoo-absent"
+
+    edit_state(half, foreign)
+    assert_refused(zoo_here("resume", half, "--steps", STEPS), 1, "zoo-absent/mlp-char")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are locked on POSIX systems only")
+def test_second_process_in_one_run_folder_is_refused(zoo_command: Zoo, half: Path) -> None:
+    before = {path.name: path.read_bytes() for path in half.iterdir()}
+    with RunFolder.open(half):
+        done = zoo_command("resume", half, "--steps", "60")
+    assert done.returncode == 1
+    assert done.stderr == f"zoo: error: another process is at work in {half}: wait for it, or stop it\n"
+    assert {path.name: path.read_bytes() for path in half.iterdir()} == before
+
+
+def test_lock_ends_with_the_run(half: Path) -> None:
+    zoo.resume(half, steps=30, plots=False)
+    zoo.resume(half, steps=STEPS, plots=False)
+
+
+def test_checkpoints_come_at_multiples_of_the_given_steps(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    write = RunFolder.write_checkpoint
+
+    def spy(self: RunFolder, training: Any, config: Any) -> None:
+        steps.append(training.step)
+        write(self, training, config)
+
+    monkeypatch.setattr(RunFolder, "write_checkpoint", spy)
+    zoo.run("mlp-char", dataset=words_file, device="cpu", steps=25, checkpoint_every="10", plots=False)
+    assert steps == [0, 10, 20, 25]
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "soon", "5 parsecs", "0s", "1.5"])
+def test_cadence_that_makes_no_sense_is_refused(zoo_here: Zoo, words_file: Path, text: str) -> None:
+    outcome = zoo_here("run", "mlp-char", "--dataset", words_file, f"--checkpoint-every={text}")
+    assert_refused(outcome, 2, "--checkpoint-every", text)
+
+
+def test_checkpoint_on_the_way_does_not_change_the_run(words_file: Path, whole: Path) -> None:
+    often = zoo.run(
+        "mlp-char", dataset=words_file, device="cpu", steps=STEPS, checkpoint_every="1", out="often", plots=False
+    )
+    assert_same_files(often.path, whole)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_run_resumes_to_the_same_bits_with_deterministic_kernels(words_file: Path) -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        whole = zoo.run("mlp-char", dataset=words_file, device="cuda", steps=STEPS, out="whole", plots=False)
+        zoo.run("mlp-char", dataset=words_file, device="cuda", steps=17, out="parts", plots=False)
+        assert zoo.resume("parts", steps=STEPS, plots=False).step_losses == whole.step_losses
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -1,0 +1,311 @@
+"""A run's folder and its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo import CheckpointError, Schedule, UsageError, ZooError, checkpoint
+from zoo.datasets import Examples
+from zoo.run_folder import RunFolder, losses_csv, read_losses
+from zoo.training import Training, train
+
+AWKWARD = [
+    3.2958369255065918,
+    0.1,
+    1 / 3,
+    0.0,
+    -0.0,
+    5e-324,
+    2.2250738585072014e-308,
+    1.7976931348623157e308,
+    1e22,
+    123456789.123456789,
+    1e-7,
+    100000.0,
+    struct.unpack("f", struct.pack("f", 2.1))[0],
+]
+
+
+Create = Callable[..., RunFolder]
+
+
+class Table(nn.Module):
+    """A logit for each class: the smallest model there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.zeros(4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.W[x[:, 0]]
+
+
+@pytest.fixture
+def training() -> Training:
+    examples = Examples(torch.tensor([[0], [1], [2], [3]]), torch.tensor([0, 1, 2, 0]), torch.int64)
+    model = Table()
+    optimizer = torch.optim.Adam(model.parameters())
+    made = Training(model, optimizer, examples, 2, 0.1, Schedule(), torch.Generator().manual_seed(1))
+    train(made, 5)
+    return made
+
+
+@pytest.fixture
+def create() -> Iterator[Create]:
+    """`create("mlp")`: a new folder, held until the test ends."""
+    held: list[RunFolder] = []
+
+    def make(model_name: str, out: Path | None = None) -> RunFolder:
+        held.append(RunFolder.create(model_name, out))
+        return held[-1]
+
+    yield make
+    for folder in held:
+        folder.close()
+
+
+# Folders
+
+
+def test_runs_are_numbered_from_1(create: Create) -> None:
+    assert [create("mlp-char").path for _ in range(3)] == [Path(f"runs/mlp-char-{i}") for i in (1, 2, 3)]
+
+
+def test_each_model_has_numbers_of_its_own(create: Create) -> None:
+    create("mlp-char")
+    assert create("mlp").path == Path("runs/mlp-1")
+
+
+@pytest.mark.parametrize(
+    ("present", "number"),
+    [
+        (["mlp-7"], 8),
+        (["mlp-1", "mlp-3"], 4),
+        (["mlp-9", "mlp-10"], 11),
+        (["mlp-x", "mlp-", "mlp-1.5", "mlp--1", "other-9", "mlp-2-5", "xmlp-6"], 1),
+        (["mlp-007"], 8),
+        (["mlp-²"], 1),
+    ],
+)
+def test_the_next_number_is_one_above_the_highest(create: Create, present: list[str], number: int) -> None:
+    for name in present:
+        (Path("runs") / name).mkdir(parents=True)
+    assert create("mlp").path == Path(f"runs/mlp-{number}")
+
+
+def test_a_file_takes_a_number_too(create: Create) -> None:
+    Path("runs").mkdir()
+    Path("runs/mlp-1").write_text("")
+    assert create("mlp").path == Path("runs/mlp-2")
+
+
+def test_a_number_that_another_process_takes_meanwhile_is_passed_over(
+    create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+
+    def raced(self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        if self == Path("runs/mlp-1") and not self.exists():
+            mkdir(self)
+        mkdir(self, mode, parents, exist_ok)
+
+    monkeypatch.setattr(Path, "mkdir", raced)
+    assert create("mlp").path == Path("runs/mlp-2")
+
+
+@pytest.mark.parametrize("out", ["mine", "deep/er/mine"])
+def test_a_folder_of_ones_own_is_made_with_those_above_it(create: Create, out: str) -> None:
+    assert create("mlp", Path(out)).path.is_dir()
+
+
+def test_an_empty_folder_may_be_used(create: Create) -> None:
+    Path("mine").mkdir()
+    assert create("mlp", Path("mine")).path == Path("mine")
+
+
+def test_a_folder_that_holds_something_is_never_written_over() -> None:
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("keep me")
+    with pytest.raises(UsageError, match="mine already exists, and a run never writes over anything: choose another"):
+        RunFolder.create("mlp", Path("mine"))
+    assert Path("mine/notes.txt").read_text() == "keep me"
+
+
+def test_a_file_is_never_written_over() -> None:
+    Path("mine").write_text("keep me")
+    with pytest.raises(UsageError, match="mine already exists"):
+        RunFolder.create("mlp", Path("mine"))
+    assert Path("mine").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("out", [None, Path("runs/mine")])
+def test_a_file_in_the_place_of_the_folder_above_is_reported_with_its_name(out: Path | None) -> None:
+    Path("runs").write_text("")
+    with pytest.raises(ZooError, match=r"cannot make the run folder runs.*: (File exists|Not a directory)"):
+        RunFolder.create("mlp", out)
+
+
+def test_a_folder_in_which_nothing_was_written_is_taken_back() -> None:
+    with RunFolder.create("mlp") as folder:
+        assert folder.path.is_dir()
+    assert not folder.path.exists()
+
+
+def test_a_folder_in_which_something_was_written_is_kept() -> None:
+    with RunFolder.create("mlp") as folder:
+        folder.write_card("# mlp")
+    assert (folder.path / "README.md").read_text() == "# mlp"
+
+
+def test_a_folder_that_is_gone_needs_no_taking_back() -> None:
+    with RunFolder.create("mlp") as folder:
+        folder.path.rmdir()
+    assert not folder.path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders can be locked on POSIX systems only")
+def test_a_folder_has_one_writer_at_a_time(create: Create, training: Training) -> None:
+    folder = create("mlp")
+    folder.write_checkpoint(training, {})
+    with pytest.raises(ZooError, match="another process is at work in runs/mlp-1: wait for it, or stop it"):
+        RunFolder.open(folder.path)
+
+
+def test_a_folder_that_was_given_back_can_be_taken_again(training: Training) -> None:
+    with RunFolder.create("mlp") as folder:
+        folder.write_checkpoint(training, {})
+    with RunFolder.open(folder.path) as again:
+        assert again.path == folder.path
+
+
+def test_a_folder_that_is_taken_again_is_cleared_of_what_a_killed_process_left(training: Training) -> None:
+    with RunFolder.create("mlp") as folder:
+        folder.write_checkpoint(training, {})
+    kept = sorted(folder.path.iterdir())
+    (folder.path / ".losses.csv.0123abcd.tmp").write_text("half")
+    with RunFolder.open(folder.path):
+        assert sorted(folder.path.iterdir()) == kept
+
+
+def test_a_folder_that_is_not_there_cannot_be_taken_again() -> None:
+    with pytest.raises(UsageError, match="no run folder nowhere"):
+        RunFolder.open(Path("nowhere"))
+
+
+def test_a_folder_without_a_training_state_cannot_be_taken_again() -> None:
+    Path("mine").mkdir()
+    with pytest.raises(UsageError, match=r"cannot go on: there is no training_state\.safetensors in it"):
+        RunFolder.open(Path("mine"))
+
+
+def test_a_first_checkpoint_that_fails_leaves_an_empty_folder(create: Create, training: Training) -> None:
+    folder = create("mlp")
+    with pytest.raises(ValueError, match="JSON"):
+        folder.write_first_checkpoint(training, {"lr": float("nan")})
+    assert list(folder.path.iterdir()) == []
+
+
+# losses.csv
+
+
+def test_losses_have_a_heading_and_a_line_a_step_with_no_more_digits_than_it_takes() -> None:
+    assert losses_csv([1.5, 0.1]) == "step,loss\n0,1.5\n1,0.1\n"
+
+
+@pytest.mark.parametrize("losses", [[], [1.0], AWKWARD], ids=["none", "one", "awkward"])
+def test_losses_are_read_back_exactly(tmp_path: Path, losses: list[float]) -> None:
+    path = tmp_path / "losses.csv"
+    path.write_text(losses_csv(losses))
+    assert list(map(repr, read_losses(path))) == list(map(repr, losses))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"loss,step\n1.0,0\n",
+        b"0,1.0\n",
+        b"step,loss\n1,1.0\n",
+        b"step,loss\n0,1.0\n2,1.0\n",
+        b"step,loss\n0,1.0\n0,1.0\n",
+        b"step,loss\n0,1.0\n1\n",
+        b"step,loss\n0,1.0\n1,\n",
+        b"step,loss\n0,1.0,2.0\n",
+        b"step,loss\n0,one\n",
+        b"step,loss\n0,1.0\n\n1,1.0\n",
+        b"step,loss\n0,1.0\n1,\xff\n",
+        b"step,loss\n0,1.\x000\n",
+        b"<html></html>",
+    ],
+    ids=repr,
+)
+def test_a_damaged_list_of_losses_is_refused_with_its_path(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "losses.csv"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"losses\.csv is damaged: "):
+        read_losses(path)
+
+
+def test_a_missing_list_of_losses_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"cannot read .*losses\.csv: No such file"):
+        read_losses(tmp_path / "losses.csv")
+
+
+# Checkpoints
+
+
+@pytest.fixture
+def folder(training: Training) -> Iterator[Path]:
+    """A run's folder with a checkpoint in it."""
+    with RunFolder.create("table") as made:
+        made.write_checkpoint(training, {"model": "zoë"})
+        yield made.path
+
+
+def test_a_checkpoint_is_four_files(folder: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["config.json", "losses.csv", "model.safetensors", "training_state.safetensors"]
+
+
+def test_the_weights_lie_with_their_config_and_step(folder: Path, training: Training) -> None:
+    loaded = checkpoint.load(folder / "model.safetensors")
+    assert torch.equal(loaded.tensors["W"], training.model.state_dict()["W"])
+    assert (loaded.meta["config"], loaded.meta["step"]) == ({"model": "zoë"}, 5)
+
+
+def test_the_config_is_a_file_of_its_own_too(folder: Path) -> None:
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8")) == {"model": "zoë"}
+
+
+def test_the_losses_of_a_checkpoint_are_those_of_its_training(folder: Path, training: Training) -> None:
+    assert read_losses(folder / "losses.csv") == training.losses
+
+
+def test_the_training_state_has_step_generator_and_optimizer(folder: Path, training: Training) -> None:
+    state = checkpoint.load(folder / "training_state.safetensors")
+    assert state.meta["step"] == 5
+    assert torch.equal(state.tensors["generator"], training.generator.get_state())
+    moments = checkpoint.unflatten_state(state.meta["optimizer"], state.tensors)["state"][0]
+    assert torch.equal(moments["exp_avg"], training.optimizer.state_dict()["state"][0]["exp_avg"])
+
+
+def test_the_same_training_gives_the_same_bytes(folder: Path, training: Training) -> None:
+    with RunFolder.create("table") as again:
+        again.write_checkpoint(training, {"model": "zoë"})
+    one, two = ({f.name: f.read_bytes() for f in path.iterdir()} for path in (folder, again.path))
+    assert one == two
+
+
+def test_metrics_are_json_that_people_can_read() -> None:
+    with RunFolder.create("table") as folder:
+        folder.write_metrics({"losses": {"train": 2.5}})
+    assert (folder.path / "metrics.json").read_text() == '{\n  "losses": {\n    "train": 2.5\n  }\n}\n'

@@ -1,0 +1,56 @@
+"""The learning rate over a run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from zoo import Schedule
+
+LECTURE = Schedule(milestones=(100_000,), gamma=0.1)
+
+
+@pytest.mark.parametrize("step", [0, 1, 5_000, 10**9])
+def test_without_milestones_the_rate_is_constant(step: int) -> None:
+    assert Schedule().lr(0.1, step) == 0.1
+
+
+@pytest.mark.parametrize(("step", "lr"), [(0, 0.1), (99_999, 0.1), (100_000, 0.01), (100_001, 0.01), (199_999, 0.01)])
+def test_the_lectures_rate_falls_to_a_tenth_at_step_100_000(step: int, lr: float) -> None:
+    assert LECTURE.lr(0.1, step) == pytest.approx(lr, rel=1e-15)
+
+
+def test_the_lectures_second_rate_is_its_0_01_in_the_precision_of_the_weights() -> None:
+    assert torch.equal(torch.tensor(LECTURE.lr(0.1, 100_000)), torch.tensor(0.01))
+
+
+@pytest.mark.parametrize(("step", "lr"), [(9, 8.0), (10, 4.0), (19, 4.0), (20, 2.0), (29, 2.0), (30, 1.0), (99, 1.0)])
+def test_each_milestone_multiplies_the_rate_once(step: int, lr: float) -> None:
+    assert Schedule(milestones=(10, 20, 30), gamma=0.5).lr(8.0, step) == lr
+
+
+def test_gamma_may_raise_the_rate() -> None:
+    assert Schedule(milestones=(5,), gamma=2.0).lr(0.25, 5) == 0.5
+
+
+@pytest.mark.parametrize("milestones", [(0,), (-1,), (10, 10), (20, 10), (0, 10)])
+def test_milestones_that_do_not_rise_from_above_0_are_refused(milestones: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="milestones must be steps above 0"):
+        Schedule(milestones=milestones)
+
+
+@pytest.mark.parametrize("gamma", [0.0, -0.1, float("inf"), float("nan")])
+def test_a_gamma_that_is_not_a_positive_number_is_refused(gamma: float) -> None:
+    with pytest.raises(ValueError, match="gamma must be a positive number"):
+        Schedule(gamma=gamma)
+
+
+def test_a_schedule_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        LECTURE.gamma = 0.5  # type: ignore[misc]
+
+
+def test_schedules_with_the_same_steps_are_equal() -> None:
+    assert Schedule((100_000,), 0.1) == LECTURE
