@@ -102,7 +102,7 @@ class Misbehaving(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name that the base class gives it
         """Say nothing."""
 
 
