@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -88,7 +89,7 @@ def draw_loss(path: Path, losses: Sequence[float], title: str, final: dict[str, 
             label="each step",
         )
         mean, centres = _running_mean(values, window)
-        axes.plot(centres, mean, color=_BLUE, lw=1.8, label=f"mean of {window} steps" if window > 1 else "loss")
+        axes.plot(centres, mean, color=_BLUE, lw=1.8, label=f"mean of {window:,} steps" if window > 1 else "loss")
         for name, colour in (("train", _GREEN), ("val", _ORANGE)):
             if final and final.get(name, 0) > 0:
                 level = math.log10(final[name])
@@ -123,7 +124,8 @@ def draw_embeddings(
         OSError: the file cannot be written.
     """
     xy, names = _principal(table) if pca else _two_dims(table, dims)
-    with mpl.rc_context(_STYLE), _any_alphabet():
+    families, shown = _legible(labels)
+    with mpl.rc_context({**_STYLE, "font.family": families}), _any_alphabet():
         figure = Figure(figsize=(8, 7), layout="constrained")
         axes = figure.subplots()
         axes.set_xlabel(names[0])
@@ -132,12 +134,15 @@ def draw_embeddings(
         axes.grid(color="#e3e9ef", lw=0.8)
         axes.set_axisbelow(True)
         axes.margins(0.06)
-        _place(figure, axes, xy, labels)
+        _place(figure, axes, xy, labels, shown)
         _write(figure, path)
 
 
-def _place(figure: Figure, axes: Axes, xy: NDArray[np.float64], labels: Sequence[str]) -> None:
-    """Put a dot with its character at each place; dots that would cover each other step aside, tied to their place."""
+def _place(figure: Figure, axes: Axes, xy: NDArray[np.float64], labels: Sequence[str], shown: Sequence[str]) -> None:
+    """Put a dot with its character at each place; dots that would cover each other step aside, tied to their place.
+
+    `labels` decide the colours, and `shown` is what is written.
+    """
     area = _DOT if len(labels) <= 100 else _DOT * 100 / len(labels)  # points squared
     groups = _groups(labels)
     for _, rows, colour in groups:  # the true places: seen only where a dot has stepped aside
@@ -155,7 +160,7 @@ def _place(figure: Figure, axes: Axes, xy: NDArray[np.float64], labels: Sequence
         axes.plot([place[0], dot[0]], [place[1], dot[1]], color=_INK, lw=0.8, zorder=1.5)
     for _, rows, colour in groups:
         axes.scatter(moved[rows, 0], moved[rows, 1], s=area, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
-    for (x, y), character in zip(moved, labels, strict=True):
+    for (x, y), character in zip(moved, shown, strict=True):
         axes.text(
             x,
             y,
@@ -164,7 +169,7 @@ def _place(figure: Figure, axes: Axes, xy: NDArray[np.float64], labels: Sequence
             va="center_baseline",
             color="white",
             weight="bold",
-            fontsize=0.58 * math.sqrt(area),
+            fontsize=(0.58 if len(character) == 1 else 0.28) * math.sqrt(area),
             parse_math=False,
             zorder=4,
         )
@@ -230,6 +235,24 @@ def _running_mean(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.
     sums = np.cumsum(np.insert(values, 0, 0.0))
     means = (sums[window:] - sums[:-window]) / window
     return means, np.arange(len(means), dtype=np.float64) + (window - 1) / 2
+
+
+def _legible(labels: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Fonts that between them have the characters, and what to write for each: its code point, if no font has it."""
+    families = list(mpl.rcParams["font.family"])
+    default = font_manager.findfont(font_manager.FontProperties(family=families))
+    missing = {c for c in labels if not font_manager.get_font(default).get_char_index(ord(c))}
+    for entry in sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname)):
+        if not missing:
+            break
+        if entry.style != "normal" or entry.name.startswith("Last Resort"):
+            continue
+        font = font_manager.get_font(entry.fname)
+        found = {c for c in missing if font.get_char_index(ord(c))}
+        if found:
+            families.append(entry.name)
+            missing -= found
+    return families, [f"{ord(c):04X}" if c in missing else c for c in labels]
 
 
 def _groups(labels: Sequence[str]) -> list[tuple[str, list[int], str]]:
