@@ -173,9 +173,10 @@ def notebook_loop(X: Tensor, Y: Tensor, steps: int) -> list[float]:
         loss = F.cross_entropy(logits, Y[ix])
         for p in parameters:
             p.grad = None
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch
         lr = 0.1 if i < 100000 else 0.01
         for p in parameters:
+            assert p.grad is not None
             p.data += -lr * p.grad
         lossi.append(loss.item())
     return lossi

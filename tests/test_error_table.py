@@ -23,6 +23,7 @@ import torch
 from servers import CONTENT, Server, misbehaving_server
 
 import zoo
+from zoo import checkpoint
 
 ZooCommand = Callable[..., subprocess.CompletedProcess[str]]
 RUN = Path("runs/mlp-char-1")
@@ -131,6 +132,14 @@ def test_spoiled_checkpoint_is_refused(zoo_command: ZooCommand, name: str) -> No
     spoil, says = SPOILED[name]
     Path("other.safetensors").write_bytes(spoil((RUN / "model.safetensors").read_bytes()))
     assert_one_line(zoo_command("sample", "other.safetensors"), 1, "other.safetensors", says)
+
+
+def test_shapes_that_do_not_fit_the_config_are_refused(zoo_command: ZooCommand) -> None:
+    stored = checkpoint.load(RUN / "model.safetensors")
+    tensors = {**stored.tensors, "W2": stored.tensors["W2"].T}
+    checkpoint.save(Path("other.safetensors"), tensors, {"config": stored.meta["config"]})
+    says = "'W2' is float32[27, 200], the model has float32[200, 27]"
+    assert_one_line(zoo_command("eval", "other.safetensors"), 1, "other.safetensors", says)
 
 
 def test_full_disk_stops_with_one_line_and_leaves_no_half_file() -> None:

@@ -68,7 +68,12 @@ def test_wheel_has_the_same_bytes_as_the_tree(wheel: Path) -> None:
 
 
 def test_installed_wheel_trains_from_a_neutral_folder(python_with_wheel: Path) -> None:
-    command = [python_with_wheel, "-P", "-c", "import zoo, zoo_lecture; print(zoo.__file__, zoo_lecture.__file__)"]
+    command: list[str | Path] = [
+        python_with_wheel,
+        "-P",
+        "-c",
+        "import zoo, zoo_lecture; print(zoo.__file__, zoo_lecture.__file__)",
+    ]
     places = subprocess.check_output(command, text=True).split()
     assert all(Path(place).is_relative_to(python_with_wheel.parent.parent) for place in places)
     script = python_with_wheel.parent / "zoo"

@@ -68,7 +68,7 @@ def notebook(words: list[str], steps: int, batch_size: int = 32, seed: int = SEE
             # backward pass
             for p in parameters:
                 p.grad = None
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch
             # update
             lr = 0.1 if i < 100000 else 0.01
             for p in parameters:

@@ -112,7 +112,17 @@ def test_metrics_of_a_resumed_run_are_those_of_one_go(half: Path, whole: Path) -
 
 
 def test_killed_run_goes_on_from_its_last_checkpoint(words_file: Path, whole: Path) -> None:
-    command = ["run", "mlp-char", "--dataset", words_file, "--device", "cpu", "--no-plots", "--checkpoint-every", "3"]
+    command = [
+        "run",
+        "mlp-char",
+        "--dataset",
+        str(words_file),
+        "--device",
+        "cpu",
+        "--no-plots",
+        "--checkpoint-every",
+        "3",
+    ]
     process = subprocess.Popen([sys.executable, "-P", "-m", "zoo", *command, "--steps", "1000000", "--out", "killed"])
     deadline = time.monotonic() + 60
     while not Path("killed/losses.csv").exists() or Path("killed/losses.csv").read_text().count("\n") < 5:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo import CheckpointError, Schedule, UsageError, ZooError, checkpoint
 from zoo.datasets import Examples
-from zoo.run_folder import RunFolder, losses_csv, read_losses
+from zoo.run_folder import LossLines, RunFolder, read_losses
 from zoo.training import Training, train
 
 AWKWARD = [
@@ -217,13 +217,13 @@ def test_a_first_checkpoint_that_fails_leaves_an_empty_folder(create: Create, tr
 
 
 def test_losses_have_a_heading_and_a_line_a_step_with_no_more_digits_than_it_takes() -> None:
-    assert losses_csv([1.5, 0.1]) == "step,loss\n0,1.5\n1,0.1\n"
+    assert LossLines().of([1.5, 0.1]) == b"step,loss\n0,1.5\n1,0.1\n"
 
 
 @pytest.mark.parametrize("losses", [[], [1.0], AWKWARD], ids=["none", "one", "awkward"])
 def test_losses_are_read_back_exactly(tmp_path: Path, losses: list[float]) -> None:
     path = tmp_path / "losses.csv"
-    path.write_text(losses_csv(losses))
+    path.write_bytes(LossLines().of(losses))
     assert list(map(repr, read_losses(path))) == list(map(repr, losses))
 
 
@@ -309,3 +309,16 @@ def test_metrics_are_json_that_people_can_read() -> None:
     with RunFolder.create("table") as folder:
         folder.write_metrics({"losses": {"train": 2.5}})
     assert (folder.path / "metrics.json").read_text() == '{\n  "losses": {\n    "train": 2.5\n  }\n}\n'
+
+
+def test_losses_grow_from_checkpoint_to_checkpoint() -> None:
+    lines = LossLines()
+    losses = [1.5, 0.1, 2.25, 3.0]
+    for count in (1, 2, 4):
+        assert lines.of(losses[:count]) == LossLines().of(losses[:count])
+
+
+def test_losses_that_were_taken_back_are_taken_out() -> None:
+    lines = LossLines()
+    lines.of([1.5, 0.1, 2.25])
+    assert lines.of([1.5, 7.0]) == b"step,loss\n0,1.5\n1,7.0\n"

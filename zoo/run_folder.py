@@ -21,7 +21,7 @@ from typing import Any
 
 from zoo import checkpoint, state
 from zoo.errors import CheckpointError, UsageError, ZooError
-from zoo.files import readable_json, write_text
+from zoo.files import readable_json, write_bytes, write_text
 from zoo.training import Training
 
 RUNS = Path("runs")
@@ -38,6 +38,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = _lock(path)
+        self._losses = LossLines()
 
     @classmethod
     def create(cls, model_name: str, out: Path | None = None) -> RunFolder:
@@ -103,7 +104,7 @@ class RunFolder:
             OSError: a file cannot be written.
         """
         state.save(self.path / STATE_FILE, training, config)
-        write_text(self.path / "losses.csv", losses_csv(training.losses))
+        write_bytes(self.path / "losses.csv", self._losses.of(training.losses))
         write_text(self.path / "config.json", readable_json(config))
         meta = {"config": config, "step": training.step}
         checkpoint.save(self.path / WEIGHTS_FILE, training.model.state_dict(), meta)
@@ -115,9 +116,23 @@ class RunFolder:
         write_text(self.path / "README.md", text)
 
 
-def losses_csv(losses: list[float]) -> str:
-    """`step,loss` for every step, in the shortest digits from which the same float is read back."""
-    return "step,loss\n" + "".join(f"{step},{loss!r}\n" for step, loss in enumerate(losses))
+class LossLines:
+    """The content of `losses.csv`: `step,loss` for every step, in the shortest digits that read back as the same float.
+
+    It grows from checkpoint to checkpoint, and only what is new is put into words.
+    """
+
+    def __init__(self) -> None:
+        self._content = bytearray(b"step,loss\n")
+        self._steps = 0
+
+    def of(self, losses: list[float]) -> bytes:
+        if len(losses) < self._steps:  # training went back, from a loss that was no number
+            self._content, self._steps = bytearray(b"step,loss\n"), 0
+        new = enumerate(losses[self._steps :], start=self._steps)
+        self._content += "".join([f"{step},{loss!r}\n" for step, loss in new]).encode()
+        self._steps = len(losses)
+        return bytes(self._content)
 
 
 def read_losses(path: Path) -> list[float]:
