@@ -10,7 +10,8 @@ from torch import nn
 from zoo.datasets import Examples, SplitName
 from zoo.training import IGNORED, cross_entropy
 
-_MOST_NUMBERS = 1 << 20  # of the inputs, and roughly of the logits, of one batch
+_MOST_NUMBERS = 1 << 20  # of the inputs of one batch
+_MOST_WORK = 1 << 27  # examples times parameters: a model that is large inside gets fewer examples at a time
 
 
 @torch.no_grad()
@@ -24,7 +25,7 @@ def evaluate(model: nn.Module, examples: Examples) -> float:
     device = examples.y.device
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     count = torch.zeros((), dtype=torch.int64, device=total.device)
-    for x, y in examples.in_order(_batch_size(examples)):
+    for x, y in examples.in_order(_batch_size(model, examples)):
         total += cross_entropy(model(x), y, "sum").to(total.device, torch.float64)
         count += (y != IGNORED).sum().to(count.device)
     for module, training in modes:  # one by one: a part may have been frozen in evaluation mode
@@ -37,5 +38,8 @@ def evaluate_splits(model: nn.Module, splits: Mapping[SplitName, Examples]) -> d
     return {name: evaluate(model, examples) for name, examples in splits.items()}
 
 
-def _batch_size(examples: Examples) -> int:
-    return max(1, min(1 << 14, _MOST_NUMBERS // max(1, examples.x[0].numel())))
+def _batch_size(model: nn.Module, examples: Examples) -> int:
+    parameters = sum(p.numel() for p in model.parameters())
+    by_work = _MOST_WORK // max(1, parameters)
+    by_inputs = _MOST_NUMBERS // max(1, examples.x[0].numel())
+    return max(1, min(1 << 14, by_work, by_inputs))
