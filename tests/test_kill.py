@@ -1,4 +1,4 @@
-"""A share of `scripts/kill_test.py`: runs that are killed at random moments go on to the bytes of an undisturbed one."""
+"""A share of `scripts/kill_test.py`: runs killed at random moments go on to the bytes of an undisturbed one."""
 
 from __future__ import annotations
 

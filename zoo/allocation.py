@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -30,8 +31,9 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        for arg in (*args, *(kwargs or {}).values()):
-            if _elements(arg) > self._left:  # an element is a byte at least; what it really took is counted below
+        dtype = (kwargs or {}).get("dtype") or torch.get_default_dtype()
+        for arg in args:
+            if _elements(arg) * dtype.itemsize > self._left:
                 raise CheckpointError(self._message)
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor) and not any(result is arg for arg in args):

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import CheckpointError
-from zoo.files import canonical_json, parse_json, write_bytes
+from zoo.files import canonical_json, parse_json, read_bytes, write_bytes
 
 METADATA_KEY = "zoo"
 FORMAT = 1
@@ -42,7 +42,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
     """Write tensors and a JSON-able object, atomically; the same values give the same bytes.
 
     Raises:
-        CheckpointError: a tensor has a name that safetensors reserves.
+        CheckpointError: a tensor has a name that safetensors reserves, or the object could not be read back.
         OSError: the file cannot be written; what stood there still does.
     """
     if "__metadata__" in tensors:
@@ -50,7 +50,12 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     record = {"format": FORMAT, **meta, "sha256": digest(plain)}
     record["meta_sha256"] = _meta_digest(record)
-    write_bytes(path, safetensors.torch.save(plain, {METADATA_KEY: canonical_json(record)}))
+    text = canonical_json(record)
+    try:
+        parse_json(text)
+    except ValueError as error:  # better now than when it is to be read
+        raise CheckpointError(f"{path} cannot hold this state: {error}") from error
+    write_bytes(path, safetensors.torch.save(plain, {METADATA_KEY: text}))
 
 
 def load(path: Path) -> Checkpoint:
@@ -60,9 +65,7 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: it is missing, unreadable, not safetensors, not written by zoo, of a later format, or damaged.
     """
     try:
-        if not path.is_file() and path.exists():
-            raise CheckpointError(f"cannot read {path}: it is no regular file")  # a device or a pipe may never end
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     try:

@@ -123,6 +123,11 @@ class RunConfig:
             CheckpointError: something is missing from it, or of another type.
         """
         read = _Reader(raw, source)
+        for path in (("training", "seed"), ("training", "init_seed")):
+            if not 0 <= read.get(int, *path) < 2**64:
+                raise CheckpointError(f"{source} has a damaged config: '{'.'.join(path)}' is no seed")
+        if "\0" in read.get(str, "dataset", "name"):
+            raise CheckpointError(f"{source} has a damaged config: 'dataset.name' is no name")
         is_file = read.get(dict, "dataset", "plugin", optional=True) is None
         return cls(
             raw=read.get(dict),

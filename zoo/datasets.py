@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from zoo.errors import DataError, UsageError
+from zoo.files import read_bytes
 from zoo.vocabulary import BOUNDARY, Vocabulary
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ class TextDataset:
         """
         path = Path(path)
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
+            raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
         try:
             return cls(_words_of(content), sha256=hashlib.sha256(content).hexdigest())
         except DataError as error:

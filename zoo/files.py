@@ -7,12 +7,16 @@ the old file or the new one, whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_DEEPEST = 64  # levels of nesting
 
 
 def canonical_json(value: Any) -> str:
@@ -26,15 +30,36 @@ def readable_json(value: Any) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON from anyone: no key twice, no NaN or infinity, no nesting that would break the interpreter.
+    """Parse JSON from anyone: no key twice, no NaN or infinity, no number beyond 64 bits, no text that UTF-8 cannot
+    hold, no nesting that would break whoever walks through it.
 
     Raises:
         ValueError: it is not such JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    _check_json(value, 0)
+    return value
+
+
+def _check_json(value: Any, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_json(key, depth)
+            _check_json(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_json(item, depth + 1)
+    elif isinstance(value, str):
+        value.encode()  # UnicodeEncodeError is a ValueError
+    elif (isinstance(value, int) and not -(2**64) < value < 2**64) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
+        raise ValueError("a number in it is too large")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -46,6 +71,30 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file: a pipe or a device may never end.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return path.read_bytes()
+    except ValueError as error:  # a NUL, or half of a character pair
+        raise OSError(errno.EINVAL, "no file can have that name", ascii(str(path))) from error
+
+
+def read_text(path: Path) -> str:
+    """The content of a regular file in UTF-8.
+
+    Raises:
+        OSError: as `read_bytes`.
+        ValueError: it is not UTF-8.
+    """
+    return read_bytes(path).decode("utf-8")
 
 
 def write_text(path: Path, text: str) -> None:

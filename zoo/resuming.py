@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo.config import RunConfig, differences
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
-from zoo.files import parse_json
+from zoo.files import parse_json, read_text
 from zoo.plan import MODEL_INPUTS, RunPlan, resolve_data_settings
 from zoo.registry import Entry, Registry
 from zoo.settings import Signature
@@ -135,7 +135,7 @@ def _edited(state: TrainingState, folder: Path, *, allow_changes: bool) -> dict[
     original = RunConfig.read(state.config, state.path).raw
     path = folder / "config.json"
     try:
-        edited = parse_json(path.read_text(encoding="utf-8"))
+        edited = parse_json(read_text(path))
     except FileNotFoundError:
         return original
     except OSError as error:
@@ -156,7 +156,7 @@ def _edited(state: TrainingState, folder: Path, *, allow_changes: bool) -> dict[
 def _has_result(folder: Path, steps: int) -> bool:
     """Whether the run was also evaluated: one that was killed after its last step still lacks that."""
     try:
-        metrics = parse_json((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = parse_json(read_text(folder / "metrics.json"))
     except (OSError, ValueError):
         return False
     return isinstance(metrics, dict) and metrics.get("steps") == steps

@@ -21,7 +21,7 @@ from typing import Any
 
 from zoo import checkpoint, state
 from zoo.errors import CheckpointError, UsageError, ZooError
-from zoo.files import readable_json, write_bytes, write_text
+from zoo.files import read_text, readable_json, write_bytes, write_text
 from zoo.training import Training
 
 RUNS = Path("runs")
@@ -49,7 +49,12 @@ class RunFolder:
             ZooError: the folder cannot be made.
         """
         try:
-            return cls(_take(out) if out is not None else _next_free(RUNS, model_name))
+            path = _take(out) if out is not None else _next_free(RUNS, model_name)
+            try:
+                return cls(path)
+            except BaseException:
+                path.rmdir()  # it is ours, and empty
+                raise
         except OSError as error:
             raise ZooError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
 
@@ -142,8 +147,7 @@ def read_losses(path: Path) -> list[float]:
         CheckpointError: it is missing, or not such a file.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
+        rows = list(csv.reader(read_text(path).splitlines()))
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, csv.Error) as error:

@@ -10,7 +10,7 @@ from typing import Any
 from zoo import state as states
 from zoo.config import differences
 from zoo.errors import CheckpointError, UsageError, ZooError
-from zoo.files import parse_json
+from zoo.files import parse_json, read_text
 from zoo.loading import load
 from zoo.registry import Registry
 from zoo.run_folder import STATE_FILE, WEIGHTS_FILE, read_losses
@@ -71,7 +71,8 @@ def _weights(path: Path, registry: Registry) -> str:
     loaded = load(path, registry)
     step = loaded.step
     at = "" if step is None else f", step {step:,}"
-    return f"weights of {loaded.entry.full_name}, {loaded.config['model'].get('parameters', 0):,} parameters{at}"
+    parameters = sum(p.numel() for p in loaded.model.parameters())
+    return f"weights of {loaded.entry.full_name}, {parameters:,} parameters{at}"
 
 
 def _state(path: Path) -> str:
@@ -106,7 +107,7 @@ def _metrics(path: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = parse_json(path.read_text(encoding="utf-8"))
+        value = parse_json(read_text(path))
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:

@@ -89,12 +89,12 @@ def _available(weights: Path, embeddings: bool) -> tuple[str, ...]:
 
 def _losses(weights: Path) -> tuple[list[float], dict[str, float] | None]:
     """The losses of the run that the weights belong to: of every step, and of whole splits if it was finished."""
-    from zoo.files import parse_json
+    from zoo.files import parse_json, read_text
     from zoo.run_folder import read_losses
 
     losses = read_losses(weights.parent / "losses.csv")
     try:
-        metrics: Any = parse_json((weights.parent / "metrics.json").read_text(encoding="utf-8"))
+        metrics: Any = parse_json(read_text(weights.parent / "metrics.json"))
         final = {name: float(metrics["losses"][name]) for name in ("train", "val", "test")}
     except FileNotFoundError:
         return losses, None

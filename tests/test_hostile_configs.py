@@ -1,0 +1,240 @@
+"""Configs that lie, with the right digests beside them: each is refused in one sentence, at no cost.
+
+They stand in the metadata of weights, in a training state, or in `config.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forging import forge
+
+import zoo
+from zoo import CheckpointError, DataError, ZooError, checkpoint, loading
+from zoo.manager import load_plugins
+from zoo.registry import Registry
+from zoo.verify import verify
+
+Zoo = Callable[..., Any]
+Change = Callable[..., Path]
+
+NET = {"model.hidden_size": 3, "model.embedding_dim": 2}
+MEMORY_BYTES = 64 << 20  # what a small file may cost
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder as small as they come; tests must not change it."""
+    folder = tmp_path_factory.mktemp("configs")
+    words = folder / "words.txt"
+    words.write_text("\n".join(a + b for a in "abeln" for b in "abeln"))
+    zoo.run("mlp-char", dataset=words, device="cpu", steps=4, out=folder / "run", plots=False, settings=NET)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_plugins()[0]
+
+
+@pytest.fixture
+def run(made: Path) -> Path:
+    """A copy of it, to spoil."""
+    return Path(shutil.copytree(made, "run"))
+
+
+@pytest.fixture
+def weights(run: Path) -> Path:
+    return run / "model.safetensors"
+
+
+@pytest.fixture
+def change(run: Path) -> Change:
+    """`change("model.inputs.vocab_size", 7)`: the weights, or another file, with another config; the file."""
+
+    def sealed(place: str, value: object, *, name: str = "model.safetensors") -> Path:
+        path = run / name
+        stored = checkpoint.load(path)
+        put(stored.meta["config"], place, value)
+        meta = {key: stored.meta[key] for key in stored.meta if key not in ("format", "sha256", "meta_sha256")}
+        forge(path, stored.tensors, meta)
+        return path
+
+    return sealed
+
+
+def put(config: Any, place: str, value: object) -> None:
+    """Set what stands at `model.inputs.vocab_size`, say."""
+    *parents, last = place.split(".")
+    for parent in parents:
+        config = config[parent]
+    config[last] = value
+
+
+def refusal(path: Path) -> str:
+    """What `zoo.load` says about a file that it refuses."""
+    with pytest.raises(CheckpointError) as caught:
+        zoo.load(path)
+    return str(caught.value)
+
+
+def assert_one_line(outcome: Any) -> None:
+    assert outcome.code == 1
+    assert outcome.err.startswith("zoo: error: ")
+    assert outcome.err.count("\n") == 1
+    assert "unexpected" not in outcome.err
+    assert "memory" not in outcome.err
+
+
+def peak_growth(work: Callable[[], object]) -> int:
+    """By how many bytes some work raises the peak of this process's memory."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("this system does not let the peak of memory be measured anew")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    work()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+
+
+# Numbers, names and sizes
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"hidden_size": 10**9},
+        {"embedding_dim": 10**9},
+        {"context_length": 10**9},
+        {"hidden_size": 10**18},
+        {"hidden_size": 11_000_000, "embedding_dim": 1},  # each part alone is not too large by far
+        {"hidden_size": 2_000_000},
+        {"embedding_dim": 1_000_000},
+    ],
+    ids=str,
+)
+def test_a_config_that_states_a_giant_is_refused_without_memory(
+    change: Change, registry: Registry, sizes: dict[str, int]
+) -> None:
+    for name, size in sizes.items():
+        path = change(f"model.hyperparameters.{name}", size)
+
+    def load() -> None:
+        with pytest.raises(CheckpointError, match="the model would be far larger than the file"):
+            loading.load(path, registry)
+
+    assert peak_growth(load) < MEMORY_BYTES
+
+
+@pytest.mark.parametrize(
+    "value", ["big", 1.5, None, [3], {"a": 1}, True, "", -1, 0, 10**400, "1e3", [], "\0"], ids=ascii
+)
+@pytest.mark.parametrize("name", ["hidden_size", "context_length"])
+def test_a_hyperparameter_of_the_wrong_type_is_refused(change: Change, name: str, value: object) -> None:
+    with pytest.raises(ZooError):
+        zoo.load(change(f"model.hyperparameters.{name}", value))
+
+
+@pytest.mark.parametrize("name", ["size", "generator", "self", "__init__", "vocab_size", "*"])
+def test_a_hyperparameter_that_the_model_does_not_have_is_refused(change: Change, name: str) -> None:
+    assert "model.safetensors" in refusal(change(f"model.hyperparameters.{name}", 3))
+
+
+@pytest.mark.parametrize("size", [5, 7, 0, -6, "6", 6.0, None, True, 10**400], ids=str)
+def test_a_vocabulary_of_another_size_than_is_stated_is_refused(change: Change, size: object) -> None:
+    told = refusal(change("model.inputs.vocab_size", size))
+    assert "'model.inputs' does not fit" in told or "metadata cannot be read" in told
+
+
+@pytest.mark.parametrize(
+    "characters",
+    [
+        [],
+        ["."],
+        ["."] * 6,
+        [".", "a", "b", "e", "l"],
+        [".", "b", "a", "e", "l", "n"],
+        [".", "a", "b", "e", "l", "no"],
+        [1] * 6,
+        ".abeln",
+    ],
+    ids=str,
+)
+def test_what_is_no_vocabulary_is_refused(change: Change, characters: object) -> None:
+    assert "damaged config" in refusal(change("dataset.vocabulary", characters))
+
+
+@pytest.mark.parametrize("seed", [2**64, -(2**64), 10**400, 1.5, "1", None, True], ids=lambda v: str(v)[:24])
+def test_a_seed_that_is_none_is_refused(change: Change, seed: object) -> None:
+    path = change("training.init_seed", seed)
+    assert str(path) in refusal(path)
+
+
+@pytest.mark.parametrize("value", [10**400, "0.1", None, [0.1], True], ids=lambda v: str(v)[:24])
+@pytest.mark.parametrize("name", ["lr", "schedule.gamma"])
+def test_a_number_that_is_none_is_refused(change: Change, name: str, value: object) -> None:
+    assert "damaged" in refusal(change(f"training.{name}", value))
+
+
+@pytest.mark.parametrize("value", ["many", None, [], {}, 1.5, -3, True], ids=str)
+def test_a_count_of_parameters_that_is_none_does_not_break_verify(
+    change: Change, registry: Registry, value: object
+) -> None:
+    [finding] = verify(change("model.parameters", value), registry)
+    assert finding.file == "model.safetensors"
+
+
+def nested(depth: int, kind: type) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value] if kind is list else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+@pytest.mark.parametrize("depth", [100, 300, 450, 600, 850])
+@pytest.mark.parametrize("place", ["versions", "model.hyperparameters.hidden_size", "dataset.settings.split"])
+def test_a_config_that_is_nested_deeply_breaks_nothing(
+    zoo_here: Zoo, run: Path, change: Change, place: str, depth: int, kind: type
+) -> None:
+    for name in ("model.safetensors", "training_state.safetensors"):
+        change(place, nested(depth, kind), name=name)
+    for command in (["eval", run], ["resume", run, "--steps", 6], ["resume", run, "--allow-changes"], ["verify", run]):
+        outcome = zoo_here(*command)
+        assert "unexpected" not in outcome.err, command
+        assert outcome.err.count("\n") == (outcome.code != 0), command
+
+
+@pytest.mark.parametrize("place", ["training.preset", "dataset.name", "versions", "optimizer.hyperparameters"])
+@pytest.mark.parametrize("depth", [100, 300, 450, 900, 2000])
+def test_an_edited_config_that_is_nested_deeply_is_told(zoo_here: Zoo, run: Path, place: str, depth: int) -> None:
+    path = run / "config.json"
+    config = json.loads(path.read_text())
+    put(config, place, "@@")
+    path.write_text(json.dumps(config).replace('"@@"', "[" * depth + "]" * depth))
+    for command in (["resume", run, "--steps", 6], ["resume", run, "--steps", 6, "--allow-changes"], ["verify", run]):
+        outcome = zoo_here(*command)
+        assert outcome.code == 1, command
+        assert "unexpected" not in outcome.err, command
+        assert outcome.err.count("\n") == 1, command
+
+
+# Data
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000, "", "."], ids=ascii)
+def test_data_in_a_file_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="cannot read"):
+        zoo.TextDataset.from_file(name)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "", ".", "nowhere.txt"], ids=ascii)
+def test_data_that_a_config_names_and_cannot_be_is_told(zoo_here: Zoo, change: Change, name: str) -> None:
+    change("dataset.name", name)
+    assert_one_line(zoo_here("eval", "run"))
