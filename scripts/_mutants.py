@@ -6,6 +6,7 @@ Everything is drawn from the `random.Random` that is passed, so the same one mak
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import random
@@ -99,8 +100,8 @@ def odd(rng: random.Random, key: object) -> Any:
     """A value that a file should not have, picked for its key where there are such."""
     pool = POOLS.get(str(key))
     if pool and rng.random() < 0.8:
-        return rng.choice(pool)
-    return nested(rng) if rng.random() < 0.1 else rng.choice(rng.choice([NUMBERS, TEXTS, OTHERS]))
+        return copy.deepcopy(rng.choice(pool))  # what it becomes a part of may be edited once more
+    return nested(rng) if rng.random() < 0.1 else copy.deepcopy(rng.choice(rng.choice([NUMBERS, TEXTS, OTHERS])))
 
 
 def nested(rng: random.Random) -> Any:

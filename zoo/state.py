@@ -5,6 +5,7 @@ It holds the weights and the losses too. One file is replaced as a whole or not 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from zoo import checkpoint
+from zoo.building import seeded
 from zoo.errors import CheckpointError
 from zoo.training import Training
 
@@ -43,6 +45,7 @@ class TrainingState:
         try:
             training.optimizer.load_state_dict(checkpoint.unflatten_state(self.optimizer, self.tensors))
             training.generator.set_state(self.tensors["generator"])
+            _try_step(training)
         except CheckpointError:
             raise
         except Exception as error:  # an optimizer may raise anything at a state it does not know
@@ -63,6 +66,15 @@ class TrainingState:
                 torch.cuda.set_rng_state(self.tensors["cuda_generator"], device)
         except (KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"{self.path} is damaged: its generators cannot be restored") from error
+
+
+def _try_step(training: Training) -> None:
+    """One step of a copy, without a gradient: an optimizer takes any state in, and fails at the first step with it."""
+    model, optimizer = copy.deepcopy((training.model, training.optimizer))
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    with seeded(0):  # an optimizer may draw
+        optimizer.step()
 
 
 def save(path: Path, training: Training, config: Mapping[str, Any]) -> None:
