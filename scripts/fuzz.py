@@ -288,13 +288,14 @@ def fuzz(fuzzer: Fuzzer, labels: Iterable[str], report: Callable[[str], None] = 
         before, started = peak_bytes(), time.perf_counter()
         signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
         try:
-            outcome = fuzzer.check(label)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            try:
+                outcome = fuzzer.check(label)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             if peak_bytes() > max(before, base + 2 * len(fuzzer.content) + EXTRA_BYTES):
                 raise WrongError("it took more memory than it may")
             tally.outcomes[outcome] += 1
         except (Exception, HangError) as error:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             tally.fail(label, error, fuzzer.content)
         tally.slowest = max(tally.slowest, (1000 * (time.perf_counter() - started), label))
     signal.signal(signal.SIGALRM, previous)

@@ -90,7 +90,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 def test_a_folder_is_no_file_of_words(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Is a directory"):
+    with pytest.raises(DataError, match="no regular file"):
         TextDataset.from_file(tmp_path)
 
 

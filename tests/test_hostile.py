@@ -77,7 +77,7 @@ def bounded() -> Iterator[None]:
         used = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), hard))
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(10)
+    signal.alarm(60)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

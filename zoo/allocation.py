@@ -31,16 +31,26 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        dtype = (kwargs or {}).get("dtype") or torch.get_default_dtype()
-        for arg in args:
-            if _elements(arg) * dtype.itemsize > self._left:
-                raise CheckpointError(self._message)
+        if _stated_bytes(func, args, kwargs or {}) > self._left:
+            raise CheckpointError(self._message)
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor) and not any(result is arg for arg in args):
             self._left -= result.untyped_storage().nbytes() if result._base is None else 0
         if self._left < 0:
             raise CheckpointError(self._message)
         return result
+
+
+def _stated_bytes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    """How many bytes an operation says it will make: a factory by its sizes, `repeat` by how often.
+
+    In others a large number is a value (`masked_fill(mask, -10**9)`), or a view's size, and makes nothing.
+    """
+    tensors = [arg for arg in args if isinstance(arg, Tensor)]
+    most = max(map(_elements, args), default=0)
+    if not tensors or "aten.new_" in str(func):
+        return int(most * (kwargs.get("dtype") or torch.get_default_dtype()).itemsize)
+    return most * tensors[0].nbytes if "repeat" in str(func) or "tile" in str(func) else 0
 
 
 def _elements(arg: object) -> int:

@@ -109,7 +109,10 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seed torch's global generators for a block (dropout and default initialisations use them), and put them back."""
     devices = [device] if device is not None and device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which seeds every CUDA device too
+        for cuda in devices:
+            with torch.cuda.device(cuda):
+                torch.cuda.manual_seed(seed)
         yield
 
 

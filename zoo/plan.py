@@ -80,6 +80,8 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
         UsageError: an unknown name or key, a value of the wrong type or out of range.
         PluginError: a factory that is needed cannot be imported.
     """
+    if options.out is not None:
+        _check_text("out", options.out)
     model = registry.models.get(options.model)
     preset_name, preset = _preset(model.spec, options.preset)
     dataset, fallback = _dataset(registry, model, preset, options)
@@ -162,6 +164,7 @@ def find_dataset(registry: Registry, name: str | Path) -> Entry[DatasetSpec] | P
     if isinstance(name, str) and name in registry.datasets:
         return registry.datasets.get(name)
     path = Path(name)
+    _check_text("dataset", path)
     if path.is_file():
         return path
     if path.is_dir():
@@ -217,6 +220,14 @@ def _is_called(registry: Registry, optimizer: Entry[OptimizerSpec], name: str, m
         return registry.optimizers.get(name, prefer=_home(model)) == optimizer
     except UsageError:  # a name that no plugin has, or several: not this one's
         return False
+
+
+def _check_text(option: str, path: Path) -> None:
+    """A run writes its names into UTF-8 files; better to know now that one of them does not go in."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"--{option} {str(path)!a} is no name in UTF-8: choose another") from error
 
 
 def _engine(name: str) -> str:

@@ -13,7 +13,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,12 +50,15 @@ class RunFolder:
             UsageError: `out` exists and is not an empty folder.
             ZooError: the folder cannot be made.
         """
+        was_there = out is not None and out.exists()
         try:
             path = _take(out) if out is not None else _next_free(RUNS, model_name)
             try:
                 return cls(path)
             except BaseException:
-                path.rmdir()  # it is ours, and empty
+                if not was_there:  # else it is somebody else's, empty or not
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
                 raise
         except OSError as error:
             raise ZooError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
@@ -147,7 +152,7 @@ def read_losses(path: Path) -> list[float]:
         CheckpointError: it is missing, or not such a file.
     """
     try:
-        rows = list(csv.reader(read_text(path).splitlines()))
+        rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, csv.Error) as error:

@@ -44,6 +44,7 @@ class TrainingState:
         checkpoint.fill(training.model, self.weights, self.path)
         try:
             training.optimizer.load_state_dict(checkpoint.unflatten_state(self.optimizer, self.tensors))
+            _check_generator(self.tensors["generator"])
             training.generator.set_state(self.tensors["generator"])
             _try_step(training)
         except CheckpointError:
@@ -61,11 +62,25 @@ class TrainingState:
             CheckpointError: a state is not one.
         """
         try:
+            _check_generator(self.tensors["global_generator"])
             torch.set_rng_state(self.tensors["global_generator"])
             if device.type == "cuda" and "cuda_generator" in self.tensors:
                 torch.cuda.set_rng_state(self.tensors["cuda_generator"], device)
         except (KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"{self.path} is damaged: its generators cannot be restored") from error
+
+
+def _check_generator(state: Tensor) -> None:
+    """Refuse a Mersenne twister that would read past its 624 numbers: torch looks at its two counters one by one only.
+
+    Raises:
+        RuntimeError: it would, or is no state at all.
+    """
+    if state.dtype != torch.uint8 or state.ndim != 1 or len(state) < 24:
+        raise RuntimeError("it is no state of a generator")
+    left, following = int(state[8:12].clone().view(torch.int32)), int(state[16:24].clone().view(torch.int64))
+    if not (0 < left <= 624 and 0 <= following <= 624 and left + following <= 625):
+        raise RuntimeError("its counters do not fit together")
 
 
 def _try_step(training: Training) -> None:
