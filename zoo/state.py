@@ -43,7 +43,12 @@ class TrainingState:
         """
         checkpoint.fill(training.model, self.weights, self.path)
         try:
-            training.optimizer.load_state_dict(checkpoint.unflatten_state(self.optimizer, self.tensors))
+            optimizer = checkpoint.unflatten_state(self.optimizer, self.tensors)
+            if not _fits(optimizer, _try_step(training)):
+                raise CheckpointError(
+                    f"{self.path} does not fit its config: its optimizer state is another optimizer's"
+                )
+            training.optimizer.load_state_dict(optimizer)
             _check_generator(self.tensors["generator"])
             training.generator.set_state(self.tensors["generator"])
             _try_step(training)
@@ -83,13 +88,32 @@ def _check_generator(state: Tensor) -> None:
         raise RuntimeError("its counters do not fit together")
 
 
-def _try_step(training: Training) -> None:
-    """One step of a copy, without a gradient: an optimizer takes any state in, and fails at the first step with it."""
+def _fits(state: Any, sample: Any) -> bool:
+    """Whether a state is made like a sample of it: the same tensors in the same places, or fewer.
+
+    An optimizer takes any state in, and works on it with kernels that may not look at shapes and types again.
+    """
+    if isinstance(sample, Tensor):
+        return isinstance(state, Tensor) and state.shape == sample.shape and state.dtype == sample.dtype
+    if isinstance(sample, Mapping):
+        return isinstance(state, Mapping) and all(key in sample and _fits(state[key], sample[key]) for key in state)
+    if isinstance(sample, list | tuple):
+        same = type(state) is type(sample) and len(state) == len(sample)
+        return same and all(map(_fits, state, sample))
+    return not isinstance(state, Tensor | Mapping | list | tuple)
+
+
+def _try_step(training: Training) -> dict[str, Any]:
+    """One step of a copy, without a gradient; the state of its optimizer then.
+
+    A state may fit in shape and still fail at the first step: better with a copy than in training.
+    """
     model, optimizer = copy.deepcopy((training.model, training.optimizer))
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
     with seeded(0):  # an optimizer may draw
         optimizer.step()
+    return optimizer.state_dict()
 
 
 def save(path: Path, training: Training, config: Mapping[str, Any]) -> None:
