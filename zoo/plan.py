@@ -19,6 +19,7 @@ SEED = 2147483647  # the lecture's
 SAMPLING_SEED = SEED + 10  # the lecture's, too
 SECTIONS = ("model", "data", "optimizer")
 ENGINES = ("auto", "autograd")
+OPTIMIZER_INPUTS = ("params", "lr")
 MODEL_INPUTS = ("vocab_size", "max_length", "num_features", "num_classes", "generator")
 
 _ARRANGEMENT_KEYS = ("data.split", "data.shuffle_seed")
@@ -108,7 +109,7 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
             "model", settings["model"], f"model {model.spec.name!r}"
         ),
         data_settings=resolve_data_settings(dataset, settings["data"]),
-        optimizer_settings=Signature(optimizer.factory(), ("params", "lr")).resolve(
+        optimizer_settings=Signature(optimizer.factory(), OPTIMIZER_INPUTS).resolve(
             "optimizer", settings["optimizer"], f"optimizer {optimizer.spec.name!r}"
         ),
         out=options.out,

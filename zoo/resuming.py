@@ -13,7 +13,7 @@ from typing import Any
 from zoo.config import RunConfig, differences
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
-from zoo.plan import MODEL_INPUTS, RunPlan, resolve_data_settings
+from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS, RunPlan, resolve_data_settings
 from zoo.registry import Entry, Registry
 from zoo.settings import Signature
 from zoo.state import TrainingState
@@ -75,7 +75,7 @@ def _plan(registry: Registry, config: RunConfig, folder: Path, steps: int, optio
     model = registry.models.get(config.model)
     optimizer = registry.optimizers.get(config.optimizer)
     source = Path(config.dataset) if config.dataset_is_file else registry.datasets.get(config.dataset)
-    optimizer_signature = Signature(optimizer.factory(), ("params", "lr"))
+    optimizer_signature = Signature(optimizer.factory(), OPTIMIZER_INPUTS)
     return RunPlan(
         model=model,
         dataset=source,
@@ -163,10 +163,8 @@ def _has_result(folder: Path, steps: int) -> bool:
 
 
 def _check_values(plan: RunPlan, folder: Path) -> None:
-    positive = (plan.batch_size, plan.lr, plan.steps)
-    if not all(0 < value < float("inf") for value in positive) or not all(
-        0 <= seed < 2**64 for seed in (plan.seed, plan.init_seed)
-    ):
+    """Seeds were looked at when the config was read."""
+    if not all(0 < value < float("inf") for value in (plan.batch_size, plan.lr, plan.steps)):
         raise CheckpointError(f"the run in {folder} has a damaged config: a number is out of range")
 
 

@@ -10,12 +10,12 @@ import click
 from zoo.cli.state import State, debug_option, json_option, print_json, print_table
 from zoo.data import DATASET_INPUTS, arrangement
 from zoo.errors import UnknownNameError
-from zoo.plan import MODEL_INPUTS
+from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
 from zoo.registry import Entry, Registry, Shelf, suggest
 from zoo.settings import REQUIRED, Setting, Signature
 from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
-_FILLED_IN = {"model": MODEL_INPUTS, "dataset": DATASET_INPUTS, "optimizer": ("params", "lr")}
+_FILLED_IN = {"model": MODEL_INPUTS, "dataset": DATASET_INPUTS, "optimizer": OPTIMIZER_INPUTS}
 _SECTIONS = {"model": "model", "dataset": "data", "optimizer": "optimizer"}
 
 
