@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from zoo import DataError, TensorDataset, TextDataset, UsageError
-from zoo.datasets import Examples, SplitName, chunks, counts
+from zoo.datasets import Examples, SplitName, counts
 
 SIX = ["ab", "ba", "abc", "cab", "bca", "aab"]
 MANY = [f"{a}{b}{c}" for a in "abcd" for b in "abcd" for c in "abcd"]
@@ -364,8 +364,3 @@ def test_all_examples_come_in_order_whatever_the_batch(examples: Examples, size:
 def test_splits_are_counted_in_examples(examples: Examples) -> None:
     splits: dict[SplitName, Examples] = {"train": examples, "val": examples}
     assert counts(splits) == {"train": 5, "val": 5}
-
-
-@pytest.mark.parametrize(("n", "parts"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
-def test_chunks_are_full_but_for_the_last(n: int, parts: list[int]) -> None:
-    assert [len(chunk) for chunk in chunks(["word"] * n, 3)] == parts

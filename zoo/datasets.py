@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zoo.errors import DataError, UsageError
 from zoo.files import read_bytes
 from zoo.vocabulary import BOUNDARY, Vocabulary
+from zoo.words import Lines, Text, Words, pieces_of_list, refuse_boundaries
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 SplitName: TypeAlias = Literal["train", "val", "test"]
@@ -26,8 +29,6 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 LECTURE_SPLIT = (0.8, 0.9)
 FEWEST_WORDS = 6  # with fewer, 80 %, 10 % and 10 % leave a split empty
-
-_CHUNK = 1 << 16  # words looked at in one go, which bounds the memory
 
 
 class TextDataset:
@@ -53,13 +54,11 @@ class TextDataset:
         shuffle_seed: int | None = None,
         sha256: str | None = None,
     ) -> None:
-        if not (len(split) == 2 and 0 < split[0] < split[1] < 1):
-            raise UsageError(f"'data.split' takes two rising fractions, as in 0.8,0.9, not {split}")
-        self.words = words if isinstance(words, list) else list(words)
-        self.split = split
-        self.shuffle_seed = shuffle_seed
-        self._sha256 = sha256
-        self._check()
+        _check_split(split)
+        given = words if isinstance(words, list) else list(words)
+        _check_count(len(given))
+        self._arrange(Text(pieces_of_list(given)), split, shuffle_seed, sha256)
+        self.words = given
 
     @classmethod
     def from_file(cls, path: str | Path) -> TextDataset:
@@ -70,68 +69,73 @@ class TextDataset:
         """
         path = Path(path)
         try:
-            content = read_bytes(path)
+            text, sha256 = _read(path)
+            dataset = cls.__new__(cls)
+            dataset._arrange(text, LECTURE_SPLIT, None, sha256)
         except OSError as error:
             raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
-        try:
-            return cls(_words_of(content), sha256=hashlib.sha256(content).hexdigest())
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
+        return dataset
 
     def arranged(self, *, split: tuple[float, float] | None, shuffle_seed: int | None) -> TextDataset:
         """The same words, split or shuffled another way."""
-        return TextDataset(self.words, split=split or self.split, shuffle_seed=shuffle_seed, sha256=self._sha256)
+        split = split or self.split
+        _check_split(split)
+        dataset = TextDataset.__new__(TextDataset)
+        dataset._arrange(self._text, split, shuffle_seed, self._sha256)
+        if "words" in vars(self):
+            dataset.words = self.words
+        return dataset
+
+    @cached_property
+    def words(self) -> list[str]:
+        """All words. Of a file they are made only where they are asked for: a str takes many times its letters."""
+        return list(Words(self._text, range(len(self._text))))
 
     @cached_property
     def sha256(self) -> str:
         return self._sha256 or hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()
 
-    @cached_property
+    @property
     def vocabulary(self) -> Vocabulary:
-        characters: set[str] = set()
-        for chunk in chunks(self.words, _CHUNK):
-            characters.update("".join(chunk))
-        return Vocabulary(characters)
+        return self._text.vocabulary
 
     @cached_property
     def max_length(self) -> int:
         """Positions in a padded sequence: the longest word and its end."""
-        return max(map(len, self.words)) + 1
+        return int(Words(self._text, range(len(self._text))).lengths.max())
 
     @cached_property
-    def splits(self) -> dict[SplitName, list[str]]:
-        """The words of each split."""
-        words = self.words
-        if self.shuffle_seed is not None:
-            words = words.copy()
-            random.Random(self.shuffle_seed).shuffle(words)
-        first, second = (int(len(words) * fraction) for fraction in self.split)
-        return {"train": words[:first], "val": words[first:second], "test": words[second:]}
+    def splits(self) -> dict[SplitName, Words]:
+        """The words of each split: they read as lists of str do."""
+        every = Words(self._text, self._order())
+        first, second = self._cuts()
+        return {"train": every[:first], "val": every[first:second], "test": every[second:]}
 
-    def _check(self) -> None:
-        if len(self.words) < FEWEST_WORDS:
-            count = "no words" if not self.words else f"{len(self.words)} word{'s' * (len(self.words) > 1)}"
-            raise DataError(f"has {count}, too few for training, validation and test (at least {FEWEST_WORDS})")
-        if not all(isinstance(word, str) for word in self.words):
-            raise DataError("words must be a list of str")
-        for chunk in chunks(self.words, _CHUNK):
-            text = "\n".join(chunk)
-            if BOUNDARY in text or text.count("\n") >= len(chunk) or not all(chunk):
-                bad = next(word for word in chunk if not word or BOUNDARY in word or "\n" in word)
-                why = (
-                    f"{BOUNDARY!r} marks where words start and end"
-                    if BOUNDARY in bad
-                    else "a word is one line, not empty"
-                )
-                raise DataError(f"the word {bad!r} cannot be used: {why}")
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                bad = next(word for word in chunk if text[error.start] in word)
-                raise DataError(f"the word {bad!r} cannot be used: UTF-8 cannot hold it") from error
-        for name, part in self.splits.items():
-            if not part:
-                raise DataError(f"{len(self.words)} words cut at {self.split} leave the {name} split empty")
+    def _arrange(self, text: Text, split: tuple[float, float], shuffle_seed: int | None, sha256: str | None) -> None:
+        self._text = text
+        self.split = split
+        self.shuffle_seed = shuffle_seed
+        self._sha256 = sha256
+        cuts = (0, *self._cuts(), len(text))
+        for name, start, stop in zip(SPLITS, cuts, cuts[1:], strict=False):
+            if start == stop:
+                raise DataError(f"{len(text)} words cut at {split} leave the {name} split empty")
+
+    def _cuts(self) -> tuple[int, int]:
+        """Where the second split starts, and where the third."""
+        return int(len(self._text) * self.split[0]), int(len(self._text) * self.split[1])
+
+    def _order(self) -> range | NDArray[Any]:
+        """The words by number, shuffled as a list of them would be."""
+        import numpy as np
+
+        if self.shuffle_seed is None:
+            return range(len(self._text))
+        order = array("I" if len(self._text) < 2**32 else "Q", range(len(self._text)))
+        random.Random(self.shuffle_seed).shuffle(order)  # only swaps, so what is shuffled does not matter
+        return np.frombuffer(order, order.typecode)
 
 
 class TensorDataset:
@@ -218,23 +222,26 @@ def counts(examples: Mapping[SplitName, Examples]) -> dict[str, int]:
     return {name: len(split) for name, split in examples.items()}
 
 
-def chunks(words: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """The words, `size` at a time."""
-    for start in range(0, len(words), size):
-        yield words[start : start + size]
+def _read(path: Path) -> tuple[Text, str]:
+    """The words of a file, and the digest of its bytes, which are gone when this returns."""
+    content = read_bytes(path)
+    lines = Lines(content)
+    text = Text(lines)
+    _check_count(len(text))
+    if BOUNDARY.encode() in content:
+        refuse_boundaries(lines)
+    return text, hashlib.sha256(content).hexdigest()
 
 
-def _words_of(content: bytes) -> list[str]:
-    if not content.strip():
-        raise DataError("is empty: one word a line is wanted")
-    if b"\0" in content:
-        raise DataError("is not a text file: one word a line, in UTF-8, is wanted")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"is not UTF-8 text (byte {error.start}): one word a line is wanted") from error
-    lines = text.split("\n")  # not splitlines, which also cuts at form feeds and Unicode separators
-    return [word for line in lines if (word := line.strip())]
+def _check_split(split: tuple[float, float]) -> None:
+    if not (len(split) == 2 and 0 < split[0] < split[1] < 1):
+        raise UsageError(f"'data.split' takes two rising fractions, as in 0.8,0.9, not {split}")
+
+
+def _check_count(words: int) -> None:
+    if words < FEWEST_WORDS:
+        count = "no words" if not words else f"{words} word{'s' * (words > 1)}"
+        raise DataError(f"has {count}, too few for training, validation and test (at least {FEWEST_WORDS})")
 
 
 def _tensor_pair(name: SplitName, pair: tuple[Any, Any]) -> tuple[Tensor, Tensor]:

@@ -6,15 +6,18 @@ Axes: N examples (one a character, one for each word's end), T context length, W
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from zoo.datasets import Examples, chunks
+from zoo.datasets import Examples
 from zoo.errors import DataError
 from zoo.vocabulary import BOUNDARY, Vocabulary
+from zoo.words import WORDS, Words, chunks, missing, numbered
 
-_CHUNK = 1 << 16  # words encoded in one go: their text takes 4 bytes a character while it lasts
+_EXAMPLES = 1 << 16  # made in one go, so that they are made in the cache
 
 
 def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length: int) -> Examples:
@@ -29,16 +32,25 @@ def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length:
         DataError: a word has a character that the vocabulary lacks.
     """
     y = _tokens(words, vocabulary)  # (N,)
-    x = y.new_zeros(len(y), context_length)  # (N, T)
-    before = y
+    x = np.empty((len(y), context_length), y.dtype)  # (N, T)
+    for start in range(0, len(y), _EXAMPLES):
+        rows = x[start : start + _EXAMPLES]
+        earliest = max(0, start - context_length)
+        shown = np.zeros(context_length + len(rows), y.dtype)  # the tokens that these rows see, 0 before the first
+        shown[context_length - (start - earliest) :] = y[earliest : start + len(rows)]
+        _fill_windows(rows, shown)
+    return Examples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
+
+
+def _fill_windows(rows: NDArray[Any], shown: NDArray[Any]) -> None:
+    """Rows (n, T) of what stands before the last n of the tokens shown, (T + n,)."""
+    n, context_length = rows.shape
+    before = np.ones(n, rows.dtype)
     for back in range(1, context_length + 1):
         # What stands `back` places before. A word's first place follows the 0 that ends the word before it, and from
         # there on everything further back is 0 too: letters are never 0, so a 0 means the word's start was reached.
-        shifted = torch.zeros_like(y)
-        shifted[back:] = y[:-back]
-        before = shifted if back == 1 else shifted.mul_(before != 0)
-        x[:, -back] = before
-    return Examples(x, y, torch.int64)
+        before = shown[context_length - back :][:n] * (before != 0)
+        rows[:, -back] = before
 
 
 def encode_sequences(words: Sequence[str], vocabulary: Vocabulary, max_length: int) -> Examples:
@@ -52,49 +64,35 @@ def encode_sequences(words: Sequence[str], vocabulary: Vocabulary, max_length: i
     Raises:
         DataError: a word is longer than `max_length - 1`, or has a character that the vocabulary lacks.
     """
-    lengths = torch.tensor([len(word) + 1 for word in words])  # (W,), with the end
-    longest = int(lengths.max())
-    if longest > max_length:
+    lengths = words.lengths if isinstance(words, Words) else np.array([len(word) + 1 for word in words])  # (W,)
+    if int(lengths.max()) > max_length:
         raise DataError(f"the word {words[int(lengths.argmax())]!r} does not fit in {max_length} positions")
     tokens = _tokens(words, vocabulary)  # (N,)
-    signed = torch.int16 if tokens.dtype == torch.uint8 else tokens.dtype  # -1 must fit
-    y = torch.full((len(words), max_length), -1, dtype=signed)  # (W, L)
-    y[torch.arange(max_length) < lengths[:, None]] = tokens.to(signed)
-    x = torch.zeros_like(y)
-    x[:, 1:] = y[:, :-1].clamp(min=0)
-    return Examples(x, y, torch.int64)
+    y = np.full((len(words), max_length), -1, np.int16 if tokens.dtype == np.uint8 else tokens.dtype)  # (W, L)
+    place = 0
+    for start in range(0, len(words), WORDS):
+        some = lengths[start : start + WORDS]
+        end = place + int(some.sum())
+        y[start : start + WORDS][np.arange(max_length) < some[:, None]] = tokens[place:end]
+        place = end
+    x = np.zeros_like(y)
+    np.maximum(y[:, :-1], 0, out=x[:, 1:])
+    return Examples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
 
 
-def _tokens(words: Sequence[str], vocabulary: Vocabulary) -> Tensor:
+def _tokens(words: Sequence[str], vocabulary: Vocabulary) -> NDArray[Any]:
     """The numbers of all characters, a 0 after each word: shape (N,)."""
-    table = _table(vocabulary)
-    tokens = torch.empty(sum(map(len, words)) + len(words), dtype=table.dtype)
-    missing = torch.iinfo(table.dtype).max
-    position = 0
-    for chunk in chunks(words, _CHUNK):
-        text = "\n".join(chunk) + "\n"
-        codes = torch.frombuffer(bytearray(text.encode("utf-32-le", "surrogatepass")), dtype=torch.int32)
-        codes.clamp_(max=len(table) - 1)
-        part = tokens[position : position + len(codes)]
-        torch.index_select(table, 0, codes, out=part)
-        if int(part.max()) == missing:
-            _refuse(chunk, vocabulary)
-        position += len(codes)
+    if isinstance(words, Words):
+        tokens = words.numbers(vocabulary)
+    else:
+        pieces = ("\n".join([*some, ""]) for some in chunks(words, WORDS))
+        tokens = numbered(pieces, sum(map(len, words)) + len(words), vocabulary)
+    if missing(tokens):
+        _refuse(words, vocabulary)
     return tokens
 
 
-def _table(vocabulary: Vocabulary) -> Tensor:
-    """The number of each code point; the type's largest value for those without one, and for all beyond the table."""
-    size = len(vocabulary)
-    dtype = torch.uint8 if size < 2**8 else torch.int16 if size < 2**15 else torch.int32
-    codes = [ord(character) for character in vocabulary.itos[1:]]
-    table = torch.full((max([*codes, ord("\n")]) + 2,), torch.iinfo(dtype).max, dtype=dtype)
-    table[ord("\n")] = 0
-    table[codes] = torch.arange(1, size).to(dtype)
-    return table
-
-
-def _refuse(words: Sequence[str], vocabulary: Vocabulary) -> None:
+def _refuse(words: Sequence[str], vocabulary: Vocabulary) -> NoReturn:
     known = set(vocabulary.itos[1:])
     word = next(word for word in words if not known.issuperset(word))
     character = next(c for c in word if c not in known)
