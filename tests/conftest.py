@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+from forging import NET, Change, changer
 
 import zoo
 from zoo.cli import main
+from zoo.manager import load_plugins
+from zoo.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECTS = ROOT / "tests" / "plugins"
@@ -121,6 +124,41 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     """A copy of that run, to spoil."""
     return Path(shutil.copytree(finished_run, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder as small as they come; tests must not change it."""
+    folder = tmp_path_factory.mktemp("made")
+    words = folder / "words.txt"
+    words.write_text("\n".join(a + b for a in "abeln" for b in "abeln"))
+    zoo.run("mlp-char", dataset=words, device="cpu", steps=4, out=folder / "run", plots=False, settings=NET)
+    return folder / "run"
+
+
+@pytest.fixture
+def run(made: Path) -> Path:
+    """A copy of it in the working folder, to spoil."""
+    return Path(shutil.copytree(made, "run"))
+
+
+@pytest.fixture
+def weights(run: Path) -> Path:
+    return run / "model.safetensors"
+
+
+@pytest.fixture
+def change(run: Path) -> Change:
+    """`change("model.inputs.vocab_size", 7)`: the weights with another config, and the right digests; the file.
+
+    With `name` it is another file, and with `tensors` other ones.
+    """
+    return changer(run)
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_plugins()[0]
 
 
 Installed = Callable[[Sequence[str]], str]

@@ -7,6 +7,7 @@ right exit code and no traceback; and the finished run must be there afterwards,
 from __future__ import annotations
 
 import hashlib
+import os
 import resource
 import shutil
 import signal
@@ -110,6 +111,26 @@ def test_mistake_is_one_line_and_costs_nothing(zoo_command: ZooCommand, name: st
     for file, content in case.files.items():
         Path(file).write_bytes(content)
     assert_one_line(zoo_command(*case.args, env=case.env), case.code, *case.says)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ((*TRAIN, "--out", b"r\xff"), r"--out 'r\udcff' is no name in UTF-8"),
+        ((*TRAIN, "--dataset", b"words\xff.txt"), r"--dataset 'words\udcff.txt' is no name in UTF-8"),
+        (("eval", str(RUN), "--dataset", b"words\xff.txt"), r"--dataset 'words\udcff.txt' is no name in UTF-8"),
+        (("eval", b"r\xff"), r"called 'r\udcff'"),
+        (("verify", b"r\xff"), r"called 'r\udcff'"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_name_that_is_not_utf_8_is_wrong_usage(args: tuple[str | bytes, ...], says: str) -> None:
+    Path(os.fsdecode(b"words\xff.txt")).write_text("anna\nemma\nolivia\n" * 9)
+    command = [os.fsencode(arg) for arg in (sys.executable, "-P", "-m", "zoo", *args)]
+    before = sorted(Path().iterdir())
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+    assert_one_line(done, 2, says)
+    assert sorted(Path().iterdir()) == before
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.files import canonical_json, readable_json, replacing, write_bytes, write_text
+from zoo.errors import ZooError
+from zoo.files import canonical_json, kind_of, readable_json, replacing, shown, write_bytes, write_text
 
 
 @pytest.fixture
@@ -166,3 +167,42 @@ def test_readable_json_keeps_the_order_of_keys_and_ends_with_a_newline() -> None
 @pytest.mark.parametrize("number", [0.1, 1 / 3, 5e-324, 1.7976931348623157e308, -0.0, 2**63])
 def test_numbers_are_read_back_exactly(number: float) -> None:
     assert repr(json.loads(canonical_json(number))) == repr(number)
+
+
+def test_what_stands_at_a_path_is_told(path: Path) -> None:
+    path.write_bytes(b"")
+    pipe, link, circle, broken = (path.with_name(name) for name in ("pipe", "link", "circle", "broken"))
+    os.mkfifo(pipe)
+    link.symlink_to(path)
+    circle.symlink_to(circle)
+    broken.symlink_to("nowhere")
+    assert [kind_of(p) for p in (path, path.parent, pipe, link)] == ["file", "folder", "other", "file"]
+    for nothing in (circle, broken, path / "inner", path.parent / "nowhere"):
+        assert kind_of(nothing) == "nothing"
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 5000, "x" * 256, "x/" * 3000, "a\0b", "\ud800"], ids=lambda name: ascii(name)[:9]
+)
+def test_nothing_stands_under_a_name_that_no_file_can_have(name: str) -> None:
+    assert kind_of(Path(name)) == "nothing"
+
+
+def test_a_path_that_may_not_be_looked_at_is_an_error_in_one_sentence(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ZooError, match=r"cannot look at .*file\.txt: Permission denied"):
+        kind_of(path)
+
+
+def test_a_name_in_a_message_is_quoted_and_not_endless() -> None:
+    assert shown(Path("runs/a")) == "'runs/a'"
+    assert shown("a\0\nb") == r"'a\x00\nb'"
+    assert shown("x" * 300) == repr("x" * 300)
+    assert shown("ab" * 5000).startswith("'abab")
+    assert "…" in shown("ab" * 5000)
+    assert len(shown("ab" * 5000)) < 300

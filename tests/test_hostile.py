@@ -8,7 +8,6 @@ import mmap
 import os
 import pickle
 import resource
-import shutil
 import signal
 import stat
 import sys
@@ -19,45 +18,15 @@ from typing import Any
 import pytest
 import safetensors
 import torch
-from forging import forge
+from forging import NET, Change, assert_one_line, refusal
 from torch import Tensor
 
 import zoo
 from zoo import CheckpointError, ZooError, checkpoint, loading
-from zoo.manager import load_plugins
 from zoo.registry import Registry
 from zoo.verify import verify
 
 Zoo = Callable[..., Any]
-Change = Callable[..., Path]
-
-NET = {"model.hidden_size": 3, "model.embedding_dim": 2}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder as small as they come; tests must not change it."""
-    folder = tmp_path_factory.mktemp("hostile")
-    words = folder / "words.txt"
-    words.write_text("\n".join(a + b for a in "abeln" for b in "abeln"))
-    zoo.run("mlp-char", dataset=words, device="cpu", steps=4, out=folder / "run", plots=False, settings=NET)
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_plugins()[0]
-
-
-@pytest.fixture
-def run(made: Path) -> Path:
-    """A copy of it, to spoil."""
-    return Path(shutil.copytree(made, "run"))
-
-
-@pytest.fixture
-def weights(run: Path) -> Path:
-    return run / "model.safetensors"
 
 
 class HangError(BaseException):
@@ -84,35 +53,6 @@ def bounded() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-@pytest.fixture
-def change(run: Path) -> Change:
-    """`change("model.inputs.vocab_size", 7)`: the weights with another config, and the right digests; the file.
-
-    With `name` it is another file, and with `tensors` other ones.
-    """
-
-    def sealed(
-        place: str = "",
-        value: object = None,
-        *,
-        name: str = "model.safetensors",
-        tensors: dict[str, Tensor] | None = None,
-    ) -> Path:
-        path = run / name
-        stored = checkpoint.load(path)
-        meta = {key: stored.meta[key] for key in stored.meta if key not in ("format", "sha256", "meta_sha256")}
-        if place:
-            *parents, last = place.split(".")
-            part: Any = meta["config"]
-            for parent in parents:
-                part = part[parent]
-            part[last] = value
-        forge(path, stored.tensors if tensors is None else tensors, meta)
-        return path
-
-    return sealed
-
-
 def bits(tensors: dict[str, Tensor]) -> dict[str, bytes]:
     return {name: t.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for name, t in tensors.items()}
 
@@ -124,13 +64,6 @@ def header_of(content: bytes) -> str:
 def with_header(content: bytes, header: str) -> bytes:
     start = 8 + int.from_bytes(content[:8], "little")
     return len(header.encode()).to_bytes(8, "little") + header.encode() + content[start:]
-
-
-def refusal(path: Path) -> str:
-    """What `zoo.load` says about a file that it refuses."""
-    with pytest.raises(CheckpointError) as caught:
-        zoo.load(path)
-    return str(caught.value)
 
 
 # What safetensors itself gets wrong
@@ -312,14 +245,6 @@ def test_what_is_no_file_in_a_folder_is_told_by_verify(run: Path, registry: Regi
     NO_FILES[kind](run / name)
     missing = name == "metrics.json" and kind.startswith("a link")  # a run that has not ended has none
     assert {finding.file: finding.whole for finding in verify(run, registry)}[name] == missing
-
-
-def assert_one_line(outcome: Any) -> None:
-    assert outcome.code == 1
-    assert outcome.err.startswith("zoo: error: ")
-    assert outcome.err.count("\n") == 1
-    assert "unexpected" not in outcome.err
-    assert "memory" not in outcome.err
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a folder", "an endless device", "a link to itself"])

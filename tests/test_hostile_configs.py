@@ -7,89 +7,21 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forging import forge
+from forging import Change, assert_one_line, put, refusal
 
 import zoo
-from zoo import CheckpointError, DataError, ZooError, checkpoint, loading
-from zoo.manager import load_plugins
+from zoo import CheckpointError, DataError, ZooError, loading
 from zoo.registry import Registry
 from zoo.verify import verify
 
 Zoo = Callable[..., Any]
-Change = Callable[..., Path]
 
-NET = {"model.hidden_size": 3, "model.embedding_dim": 2}
 MEMORY_BYTES = 64 << 20  # what a small file may cost
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder as small as they come; tests must not change it."""
-    folder = tmp_path_factory.mktemp("configs")
-    words = folder / "words.txt"
-    words.write_text("\n".join(a + b for a in "abeln" for b in "abeln"))
-    zoo.run("mlp-char", dataset=words, device="cpu", steps=4, out=folder / "run", plots=False, settings=NET)
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_plugins()[0]
-
-
-@pytest.fixture
-def run(made: Path) -> Path:
-    """A copy of it, to spoil."""
-    return Path(shutil.copytree(made, "run"))
-
-
-@pytest.fixture
-def weights(run: Path) -> Path:
-    return run / "model.safetensors"
-
-
-@pytest.fixture
-def change(run: Path) -> Change:
-    """`change("model.inputs.vocab_size", 7)`: the weights, or another file, with another config; the file."""
-
-    def sealed(place: str, value: object, *, name: str = "model.safetensors") -> Path:
-        path = run / name
-        stored = checkpoint.load(path)
-        put(stored.meta["config"], place, value)
-        meta = {key: stored.meta[key] for key in stored.meta if key not in ("format", "sha256", "meta_sha256")}
-        forge(path, stored.tensors, meta)
-        return path
-
-    return sealed
-
-
-def put(config: Any, place: str, value: object) -> None:
-    """Set what stands at `model.inputs.vocab_size`, say."""
-    *parents, last = place.split(".")
-    for parent in parents:
-        config = config[parent]
-    config[last] = value
-
-
-def refusal(path: Path) -> str:
-    """What `zoo.load` says about a file that it refuses."""
-    with pytest.raises(CheckpointError) as caught:
-        zoo.load(path)
-    return str(caught.value)
-
-
-def assert_one_line(outcome: Any) -> None:
-    assert outcome.code == 1
-    assert outcome.err.startswith("zoo: error: ")
-    assert outcome.err.count("\n") == 1
-    assert "unexpected" not in outcome.err
-    assert "memory" not in outcome.err
 
 
 def peak_growth(work: Callable[[], object]) -> int:

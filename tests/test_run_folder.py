@@ -196,7 +196,7 @@ def test_a_folder_that_is_taken_again_is_cleared_of_what_a_killed_process_left(t
 
 
 def test_a_folder_that_is_not_there_cannot_be_taken_again() -> None:
-    with pytest.raises(UsageError, match="no run folder nowhere"):
+    with pytest.raises(UsageError, match="no run folder 'nowhere'"):
         RunFolder.open(Path("nowhere"))
 
 

@@ -12,11 +12,18 @@ import json
 import math
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+from zoo.errors import ZooError
+
+Kind: TypeAlias = Literal["file", "folder", "other", "nothing"]
 
 _DEEPEST = 64  # levels of nesting
+_LONGEST = 300  # characters of a name that a message shows whole
+_NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF, errno.ENAMETOOLONG, errno.EINVAL}
 
 
 def canonical_json(value: Any) -> str:
@@ -71,6 +78,32 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+def kind_of(path: Path) -> Kind:
+    """What stands at a path, links followed: "other" is a pipe or a device, say.
+
+    Under a name that no file can have, being too long or with a NUL in it, stands nothing: `Path.exists` and its like
+    raise errors of Python's own for some of these.
+
+    Raises:
+        ZooError: the system does not say, for want of permission for instance.
+    """
+    try:
+        mode = path.stat().st_mode
+    except ValueError:  # a NUL, or half of a character pair
+        return "nothing"
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return "nothing"
+        raise ZooError(f"cannot look at {path}: {error.strerror}") from error
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+
+def shown(name: str | Path) -> str:
+    """A name for a message: in quotes, on one line, and without its middle where nobody would read it all."""
+    text = str(name)
+    return repr(text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 4 :]}")
 
 
 def read_bytes(path: Path) -> bytes:

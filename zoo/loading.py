@@ -18,6 +18,7 @@ from zoo.data import encode, load_dataset
 from zoo.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.download import Fetcher
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
+from zoo.files import kind_of, shown
 from zoo.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
 from zoo.registry import Entry, Registry
 from zoo.run_folder import WEIGHTS_FILE
@@ -127,6 +128,7 @@ def load(target: str | Path, registry: Registry) -> Loaded:
         UsageError: there is no such thing.
         CheckpointError: the file is damaged, foreign, or does not fit its config.
         PluginError: the model's plugin is broken.
+        ZooError: the system does not let the place be looked at.
     """
     path = find_weights(target, registry)
     stored = checkpoint.load(path)
@@ -146,17 +148,18 @@ def load(target: str | Path, registry: Registry) -> Loaded:
 
 
 def find_weights(target: str | Path, registry: Registry) -> Path:
-    """The `.safetensors` file that `target` means. Raises UsageError, as `load` says."""
+    """The `.safetensors` file that `target` means. Raises UsageError or ZooError, as `load` says."""
     path = Path(target)
-    if path.is_dir():
-        if not (path / WEIGHTS_FILE).is_file():
+    kind = kind_of(path)
+    if kind == "folder":
+        if kind_of(path / WEIGHTS_FILE) != "file":
             raise UsageError(f"no run in {path}: there is no {WEIGHTS_FILE} in it")
         return path / WEIGHTS_FILE
-    if path.exists():
+    if kind != "nothing":
         return path
     if isinstance(target, str) and target in registry.models:
         return _shipped(registry.models.get(target))
-    raise UsageError(f"no run folder, .safetensors file or model called {str(target)!r}")
+    raise UsageError(f"no run folder, .safetensors file or model called {shown(target)}")
 
 
 def _shipped(entry: Entry[ModelSpec]) -> Path:

@@ -23,7 +23,7 @@ from typing import Any
 
 from zoo import checkpoint, state
 from zoo.errors import CheckpointError, UsageError, ZooError
-from zoo.files import read_text, readable_json, write_bytes, write_text
+from zoo.files import kind_of, read_text, readable_json, shown, write_bytes, write_text
 from zoo.training import Training
 
 RUNS = Path("runs")
@@ -50,7 +50,7 @@ class RunFolder:
             UsageError: `out` exists and is not an empty folder.
             ZooError: the folder cannot be made.
         """
-        was_there = out is not None and out.exists()
+        was_there = out is not None and kind_of(out) != "nothing"
         try:
             path = _take(out) if out is not None else _next_free(RUNS, model_name)
             try:
@@ -71,9 +71,9 @@ class RunFolder:
             UsageError: there is no run in it that could go on.
             ZooError: another process has it.
         """
-        if not path.is_dir():
-            raise UsageError(f"no run folder {path}")
-        if not (path / STATE_FILE).is_file():
+        if kind_of(path) != "folder":
+            raise UsageError(f"no run folder {shown(path)}")
+        if kind_of(path / STATE_FILE) != "file":
             raise UsageError(f"the run in {path} cannot go on: there is no {STATE_FILE} in it")
         folder = cls(path)
         for leftover in path.glob(".*.tmp"):

@@ -10,7 +10,7 @@ from typing import Any
 from zoo import state as states
 from zoo.config import differences
 from zoo.errors import CheckpointError, UsageError, ZooError
-from zoo.files import parse_json, read_text
+from zoo.files import kind_of, parse_json, read_text, shown
 from zoo.loading import load
 from zoo.registry import Registry
 from zoo.run_folder import STATE_FILE, WEIGHTS_FILE, read_losses
@@ -30,13 +30,15 @@ def verify(path: Path, registry: Registry) -> list[Finding]:
 
     Raises:
         UsageError: there is no such file or folder, or no run in it.
+        ZooError: the system does not let the place be looked at.
     """
-    if path.is_dir():
-        if not any((path / name).exists() for name in (WEIGHTS_FILE, STATE_FILE)):
+    kind = kind_of(path)
+    if kind == "folder":
+        if all(kind_of(path / name) == "nothing" for name in (WEIGHTS_FILE, STATE_FILE)):
             raise UsageError(f"no run in {path}: there is neither {WEIGHTS_FILE} nor {STATE_FILE} in it")
         return _folder(path, registry)
-    if not path.exists():
-        raise UsageError(f"no file or run folder {path}")
+    if kind == "nothing":
+        raise UsageError(f"no file or run folder called {shown(path)}")
     return [_file(path, registry)]
 
 
@@ -97,7 +99,7 @@ def _config(path: Path) -> str:
 
 
 def _metrics(path: Path) -> str:
-    if not (path / "metrics.json").exists():
+    if kind_of(path / "metrics.json") == "nothing":
         return "none: the run has not ended"
     losses = _json(path / "metrics.json").get("losses")
     if not isinstance(losses, dict) or not all(isinstance(loss, float) for loss in losses.values()):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from zoo.cli.state import State, debug_option, json_option, print_json, print_table
 from zoo.data import DATASET_INPUTS, arrangement
+from zoo.datasets import TensorDataset
 from zoo.errors import UnknownNameError
 from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
 from zoo.registry import Entry, Registry, Shelf, suggest
@@ -54,10 +56,24 @@ def _find(registry: Registry, name: str) -> list[tuple[str, Entry[Any]]]:
     return found
 
 
-def _settings(kind: str, entry: Entry[Any]) -> Iterator[Setting]:
-    yield from Signature(entry.factory(), _FILLED_IN[kind]).settings.values()
-    if isinstance(entry.spec, DatasetSpec):
-        yield from Signature(arrangement).settings.values()
+def _settings(kind: str, entry: Entry[Any]) -> list[Setting]:
+    factory = entry.factory()
+    settings = Signature(factory, _FILLED_IN[kind]).settings
+    if isinstance(entry.spec, DatasetSpec) and not _makes_tensors(factory):
+        settings = settings | {k: s for k, s in Signature(arrangement).settings.items() if k not in settings}
+    return list(settings.values())
+
+
+def _makes_tensors(factory: Callable[..., Any]) -> bool:
+    """Whether a dataset's function says that it returns tensors, which bring their own splits.
+
+    One that does not say may return either: that is not known before it is called, and it may download.
+    """
+    try:
+        made = factory if isinstance(factory, type) else inspect.signature(factory, eval_str=True).return_annotation
+    except Exception:  # an annotation may hold any expression
+        return False
+    return isinstance(made, type) and issubclass(made, TensorDataset)
 
 
 def _presets(spec: Any) -> dict[str, Preset]:
