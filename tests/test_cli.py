@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import math
 import os
@@ -16,6 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import zoo
+from zoo.cli.state import State
+from zoo.manager import load_plugins
+from zoo.registry import Entry, Plugin
 
 Zoo = Callable[..., Any]  # tests/conftest.py has the types
 
@@ -57,7 +61,7 @@ def test_run_prints_the_json_object_of_the_contract(zoo_here: Zoo, words_file: P
     assert (result["model"], result["device"], result["engine"], result["optimizer"]) == (
         "mlp-char",
         "cpu",
-        "autograd",
+        "manual",
         "sgd",
     )
     assert (result["steps"], result["batch_size"], result["lr"]) == (20, 32, 0.1)
@@ -242,6 +246,71 @@ def test_info_shows_settings_with_types_and_defaults_and_presets(zoo_here: Zoo) 
     out = zoo_here("info", "mlp-char").out
     assert "model.hidden_size" in out
     assert "Bengio" in out
+
+
+def test_info_of_tensors_lists_no_settings_of_text(
+    zoo_here: Zoo, installed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(installed(["zoo-blobs"]))
+    [found] = zoo_here("info", "bars", "--json").result["found"]
+    assert [setting["key"] for setting in found["settings"]] == ["data.examples", "data.noise", "data.seed"]
+    assert "shuffle_seed" not in zoo_here("info", "bars").out
+
+
+def test_info_of_words_lists_the_settings_of_text(zoo_here: Zoo) -> None:
+    [found] = zoo_here("info", "names", "--json").result["found"]
+    assert [setting["key"] for setting in found["settings"]] == ["data.split", "data.shuffle_seed"]
+
+
+class Shapes(zoo.TensorDataset):
+    """Tensors under another name."""
+
+    def __init__(self, size: int = 3) -> None:
+        super().__init__(*[(torch.ones(size, 2), torch.ones(size, dtype=torch.long))] * 3)
+
+
+def bars(size: int = 3) -> zoo.TensorDataset:
+    return Shapes(size)
+
+
+def shapes(size: int = 3) -> Shapes:
+    return Shapes(size)
+
+
+def either(size: int = 3) -> zoo.TensorDataset | zoo.TextDataset:
+    return Shapes(size)
+
+
+def unnamed(size: int = 3) -> NowhereDataset:  # type: ignore[name-defined]  # noqa: F821
+    return Shapes(size)
+
+
+def arranged(size: int = 3, split: str = "odd") -> zoo.TextDataset:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("factory", "keys"),
+    [
+        (bars, ["size"]),
+        (shapes, ["size"]),
+        (Shapes, ["size"]),
+        (functools.partial(bars, size=4), ["size"]),
+        (either, ["size", "split", "shuffle_seed"]),
+        (unnamed, ["size", "split", "shuffle_seed"]),
+        (lambda size=3: Shapes(size), ["size", "split", "shuffle_seed"]),
+        (arranged, ["size", "split", "shuffle_seed"]),
+    ],
+    ids=["function", "subclass", "class", "partial", "either", "unknown", "unsaid", "its own"],
+)
+def test_info_goes_by_what_a_dataset_says_it_returns(
+    zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch, factory: Callable[..., Any], keys: list[str]
+) -> None:
+    registry, _ = load_plugins()
+    registry.datasets.add(Entry(zoo.DatasetSpec("shapes", factory), Plugin("shapes", "zoo-shapes", "1.0")))
+    monkeypatch.setattr(State, "registry", registry)
+    [found] = zoo_here("info", "shapes", "--json").result["found"]
+    assert [setting["key"] for setting in found["settings"]] == [f"data.{key}" for key in keys]
 
 
 def test_plugins_shows_the_built_in_one_as_loaded(zoo_here: Zoo) -> None:

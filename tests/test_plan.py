@@ -306,7 +306,7 @@ def test_an_optimizer_that_a_person_names_makes_the_models_own_unnecessary(regis
     ("options", "message"),
     [
         ({"preset": "notebok"}, "model 'mlp' has no preset 'notebok'; did you mean 'notebook'?"),
-        ({"engine": "fast"}, "no engine 'fast': there are "),
+        ({"engine": "fast"}, "has no engine 'fast'; there are: auto, autograd"),
         ({"optimizer": "adm"}, "no optimizer 'adm'; did you mean 'adam'?"),
         ({"settings": {"training.steps": 3}}, "no setting 'training.steps': settings are model.KEY, data.KEY, optim"),
         ({"settings": {"size": 3}}, "no setting 'size': settings are model.KEY, data.KEY, optimizer.KEY"),

@@ -122,6 +122,8 @@ def test_killed_run_goes_on_from_its_last_checkpoint(words_file: Path, whole: Pa
         "--no-plots",
         "--checkpoint-every",
         "3",
+        "--engine",
+        "manual",  # what a run that long would not choose by itself
     ]
     process = subprocess.Popen([sys.executable, "-P", "-m", "zoo", *command, "--steps", "1000000", "--out", "killed"])
     deadline = time.monotonic() + 60
@@ -179,7 +181,7 @@ def test_folder_without_a_state_is_refused(zoo_here: Zoo, half: Path) -> None:
 
 
 def test_absent_folder_is_refused(zoo_here: Zoo) -> None:
-    assert_refused(zoo_here("resume", "nowhere"), 2, "no run folder nowhere")
+    assert_refused(zoo_here("resume", "nowhere"), 2, "no run folder 'nowhere'")
 
 
 def test_damaged_state_is_refused_and_left_alone(zoo_here: Zoo, half: Path) -> None:

@@ -131,6 +131,7 @@ def resume(
     *,
     steps: int | None = None,
     device: str | None = None,
+    engine: str | None = None,
     allow_changes: bool = False,
     plots: bool = True,
     offline: bool = False,
@@ -144,7 +145,7 @@ def resume(
     Args:
         path: the run's folder.
         steps: how many steps it is to have in all; by default as many as it was planned with.
-        device: another device than the run's own.
+        device, engine: others than the run's own; numbers may then differ in their last digits.
         allow_changes: go on although data, a plugin's version or an edited `config.json` differ.
 
     The other arguments are those of `run`.
@@ -155,7 +156,7 @@ def resume(
     from zoo.resuming import ResumeOptions
     from zoo.runner import resume as go_on
 
-    options = ResumeOptions(steps, device, allow_changes, plots, offline)
+    options = ResumeOptions(steps, device, engine, allow_changes, plots, offline)
     return go_on(Path(path), _registry(), options, observer, cadence=Cadence.parse(checkpoint_every))
 
 

@@ -30,6 +30,10 @@ class DeviceError(UsageError):
     """The device asked for does not exist, or this build of torch cannot use it."""
 
 
+class EngineUnavailableError(UsageError):
+    """An engine cannot train this model here; raised by a plugin's engine while it is made, with the reason."""
+
+
 class PluginError(ZooError):
     """A plugin cannot be loaded, or breaks its side of the contract."""
 

@@ -10,20 +10,22 @@ from typing import Any, TypeVar
 
 from zoo.data import DATASET_INPUTS, arrangement
 from zoo.errors import UnknownNameError, UsageError
+from zoo.files import kind_of, shown
 from zoo.registry import DISTRIBUTION, Entry, Registry, suggest
 from zoo.schedule import Schedule
 from zoo.settings import Signature, split_sections
-from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
+from zoo.specs import AUTO, AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
 SEED = 2147483647  # the lecture's
 SAMPLING_SEED = SEED + 10  # the lecture's, too
+ENGINES = "auto|autograd|manual|fused"  # how a person is told of them; a model may bring others
 SECTIONS = ("model", "data", "optimizer")
-ENGINES = ("auto", "autograd")
 OPTIMIZER_INPUTS = ("params", "lr")
 MODEL_INPUTS = ("vocab_size", "max_length", "num_features", "num_classes", "generator")
 
 _ARRANGEMENT_KEYS = ("data.split", "data.shuffle_seed")
 _LARGEST_SEED = 2**64 - 1
+_LONGEST_NAME = 255  # bytes, on every common file system
 
 T = TypeVar("T")
 
@@ -36,7 +38,7 @@ class RunOptions:
     dataset: str | Path | None = None
     optimizer: str | None = None
     device: str = "auto"
-    engine: str = "auto"
+    engine: str = AUTO
     steps: int | None = None
     batch_size: int | None = None
     lr: float | None = None
@@ -104,7 +106,7 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
         seed=_seed("seed", options.seed),
         init_seed=_seed("init-seed", options.init_seed),
         device=options.device,
-        engine=_engine(options.engine),
+        engine=check_engine(model, options.engine),
         model_settings=Signature(model.factory(), MODEL_INPUTS).resolve(
             "model", settings["model"], f"model {model.spec.name!r}"
         ),
@@ -166,12 +168,13 @@ def find_dataset(registry: Registry, name: str | Path) -> Entry[DatasetSpec] | P
         return registry.datasets.get(name)
     path = Path(name)
     _check_text("dataset", path)
-    if path.is_file():
+    kind = kind_of(path)
+    if kind == "file":
         return path
-    if path.is_dir():
-        raise UsageError(f"dataset {str(name)!r} is a folder: name a text file with one word a line")
+    if kind == "folder":
+        raise UsageError(f"dataset {shown(name)} is a folder: name a text file with one word a line")
     if len(path.parts) > 1 or path.suffix:
-        raise UsageError(f"no file {str(name)!r}: --dataset takes a text file with one word a line, or a name")
+        raise UsageError(f"no file {shown(name)}: --dataset takes a text file with one word a line, or a name")
     registry.datasets.get(str(name))  # raises, with the nearest names
     raise UsageError(f"no dataset {name!r}")
 
@@ -224,16 +227,24 @@ def _is_called(registry: Registry, optimizer: Entry[OptimizerSpec], name: str, m
 
 
 def _check_text(option: str, path: Path) -> None:
-    """A run writes its names into UTF-8 files; better to know now that one of them does not go in."""
+    """A run writes its names into UTF-8 files, and makes files of them; better to know now that one will not do."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"--{option} {str(path)!a} is no name in UTF-8: choose another") from error
+    if "\0" in str(path) or any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+        raise UsageError(f"--{option} {shown(path)} is no name that a file can have: choose a shorter one")
 
 
-def _engine(name: str) -> str:
-    if name not in ENGINES:
-        raise UsageError(f"no engine {name!r}: there are {', '.join(ENGINES)}")
+def check_engine(model: Entry[ModelSpec], name: str) -> str:
+    """The name of an engine that the model has; whether it can train what is planned is seen when it is made.
+
+    Raises:
+        UnknownNameError: it has none of that name.
+    """
+    own = (AUTO, AUTOGRAD, *model.spec.engines)
+    if name not in own:
+        raise UnknownNameError(f"model {model.spec.name!r} has no engine {name!r}; {suggest(name, own)}")
     return name
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError
-from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Spec
+from zoo.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
 
 DISTRIBUTION = "zoo-models"  # the plugins of this distribution are the built-in ones
 
@@ -47,26 +47,30 @@ class Entry(Generic[S]):
         return f"{self.plugin.distribution}/{self.spec.name}"
 
     def factory(self) -> Callable[..., Any]:
-        """Import what the spec names.
+        """Import what the spec names, as `load` does."""
+        return self.load(self.spec.factory)
+
+    def load(self, target: Factory) -> Callable[..., Any]:
+        """Import what a path in the spec names.
 
         Raises:
             PluginError: the import fails, or what it finds cannot be called.
         """
-        target: Any = self.spec.factory
+        found: Any = target
         if isinstance(target, str):
             module_name, _, attribute = target.partition(":")
             try:
-                target = importlib.import_module(module_name)
+                found = importlib.import_module(module_name)
                 for part in attribute.split("."):
-                    target = getattr(target, part)
+                    found = getattr(found, part)
             except Exception as error:  # a plugin's module may raise anything while it is imported
                 raise PluginError(
-                    f"{self.spec.name!r} of plugin {self.plugin} cannot be imported from {self.spec.factory!r}: "
+                    f"{self.spec.name!r} of plugin {self.plugin} cannot be imported from {target!r}: "
                     f"{type(error).__name__}: {error}"
                 ) from error
-        if not callable(target):
-            raise PluginError(f"{self.spec.factory!r} of plugin {self.plugin} is not a class or a function")
-        factory: Callable[..., Any] = target
+        if not callable(found):
+            raise PluginError(f"{target!r} of plugin {self.plugin} is not a class or a function")
+        factory: Callable[..., Any] = found
         return factory
 
 

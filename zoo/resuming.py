@@ -13,13 +13,15 @@ from typing import Any
 from zoo.config import RunConfig, differences
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
-from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS, RunPlan, resolve_data_settings
+from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS, RunPlan, check_engine, resolve_data_settings
 from zoo.registry import Entry, Registry
 from zoo.settings import Signature
 from zoo.state import TrainingState
 
 # What may be changed on purpose, with a flag: the trained weights still mean the same.
 CHANGEABLE = ("training.lr", "training.batch_size", "training.schedule", "optimizer.hyperparameters", "dataset")
+
+_ASKED_FOR = ("training.device:", "training.engine:")
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,14 @@ class ResumeOptions:
 
     Attributes:
         steps: how many it is to have in all; None for as many as it was planned with.
-        device: another device than the run's own. Results are then close to, not equal to, those of the first.
+        device, engine: others than the run's own. Results are then close to, not equal to, those of the first.
         allow_changes: go on with what differs, where that makes sense: `CHANGEABLE`, and plugins' versions.
         plots, offline: as for a new run.
     """
 
     steps: int | None = None
     device: str | None = None
+    engine: str | None = None
     allow_changes: bool = False
     plots: bool = True
     offline: bool = False
@@ -89,7 +92,7 @@ def _plan(registry: Registry, config: RunConfig, folder: Path, steps: int, optio
         seed=config.seed,
         init_seed=config.init_seed,
         device=options.device or config.device,
-        engine=config.engine,
+        engine=check_engine(model, options.engine or config.engine),
         model_settings=Signature(model.factory(), MODEL_INPUTS).resolve("model", config.hyperparameters),
         data_settings=resolve_data_settings(source, config.data_settings),
         optimizer_settings=optimizer_signature.resolve("optimizer", config.optimizer_settings),
@@ -102,7 +105,7 @@ def _plan(registry: Registry, config: RunConfig, folder: Path, steps: int, optio
 def check_unchanged(state: TrainingState, config: dict[str, Any], folder: Path, *, allow_changes: bool) -> None:
     """Hold the config of the run as it would go on against that of its state, once data and model are there.
 
-    Steps and device were asked for, and versions of torch and Python are left to the caller to warn of.
+    Steps, device and engine were asked for, and versions of torch and Python are left to the caller to warn of.
 
     Raises:
         CheckpointError: they differ.
@@ -110,7 +113,7 @@ def check_unchanged(state: TrainingState, config: dict[str, Any], folder: Path, 
     found = [
         line
         for line in differences(state.config, config)
-        if not line.startswith(("versions.", "training.steps:", "training.device:"))
+        if not line.startswith(("versions.", "training.steps:", *_ASKED_FOR))
         and not (allow_changes and _may_change(line))
     ]
     if any(line.startswith(("dataset.vocabulary", "model.")) and ".plugin." not in line for line in found):
@@ -125,9 +128,9 @@ def _may_change(line: str) -> bool:
 
 
 def inexact(state: TrainingState, config: dict[str, Any]) -> list[str]:
-    """What differs of device and versions: numbers may do so too, in their last digits."""
+    """What differs of device, engine and versions: numbers may do so too, in their last digits."""
     found = differences(state.config, config)
-    return [line for line in found if line.startswith(("versions.", "training.device:"))]
+    return [line for line in found if line.startswith(("versions.", *_ASKED_FOR))]
 
 
 def _edited(state: TrainingState, folder: Path, *, allow_changes: bool) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from zoo.data import encode, load_dataset
 from zoo.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.device import choose_device, describe_device, synchronize
 from zoo.download import fetcher
+from zoo.engines import Engine, Optimizer, choose_engine
 from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
 from zoo.evaluation import evaluate_splits
 from zoo.plan import RunPlan
@@ -130,6 +131,8 @@ class _Ready:
     dataset: Dataset
     examples: dict[SplitName, Examples]  # on the device
     model: torch.nn.Module  # on the device
+    optimizer: Optimizer
+    engine: Engine
     config: dict[str, Any]
 
 
@@ -141,9 +144,13 @@ def _prepare(plan: RunPlan, device: torch.device, observer: Observer) -> _Ready:
     examples = encode(dataset, plan.model.spec.reads, context_length(model))
     examples = {name: split.to(device) for name, split in examples.items()}
     check_forward(plan.model, model, examples["train"])
+    optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
+    engine_name, engine = choose_engine(
+        plan.engine, plan.model, model, optimizer, batch_size=plan.batch_size, steps=plan.steps
+    )
     parameters = sum(p.numel() for p in model.parameters())
-    config = make_config(plan, source, dataset, examples, inputs, parameters, describe_device(device), "autograd")
-    return _Ready(dataset, examples, model, config)
+    config = make_config(plan, source, dataset, examples, inputs, parameters, describe_device(device), engine_name)
+    return _Ready(dataset, examples, model, optimizer, engine, config)
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:
@@ -161,12 +168,13 @@ def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path,
 def _new_training(plan: RunPlan, ready: _Ready) -> Training:
     return Training(
         model=ready.model,
-        optimizer=build_optimizer(plan.optimizer, ready.model, plan.lr, plan.optimizer_settings),
+        optimizer=ready.optimizer,
         examples=ready.examples["train"],
         batch_size=plan.batch_size,
         lr=plan.lr,
         schedule=plan.schedule,
         generator=torch.Generator().manual_seed(plan.seed),
+        engine=ready.engine,
     )
 
 

@@ -17,6 +17,8 @@ from zoo.schedule import CONSTANT, Schedule
 Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
 
+AUTO, AUTOGRAD = "auto", "autograd"  # the names of engines that every model has
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _FACTORY_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -58,6 +60,9 @@ class ModelSpec:
         reads: how a text model is served: `"windows"` of its own `context_length`, or whole padded `"sequences"`.
         embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` draws.
         presets: other named ways to train it; the first one is the default.
+        engines: faster ways to train it than autograd, by name, the fastest first: factories called with
+            `(model, optimizer, batch_size)`, each returning a `zoo.engines.Engine` or raising
+            `zoo.EngineUnavailableError`.
         description, references: for `zoo info`: longer text, and papers or lectures.
         weights: a checkpoint that the plugin ships, `"package:path/in/package.safetensors"`.
     """
@@ -74,6 +79,7 @@ class ModelSpec:
     reads: Reads = "windows"
     embedding: str | None = None
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    engines: Mapping[str, Factory] = field(default_factory=dict)
     description: str = ""
     references: tuple[str, ...] = ()
     weights: str | None = None
@@ -82,6 +88,10 @@ class ModelSpec:
         _check_named(self.name, self.factory)
         for name in ("steps", "batch_size", "lr"):
             _check_positive(name, getattr(self, name))
+        for engine, factory in self.engines.items():
+            _check_named(engine, factory)
+            if engine in (AUTO, AUTOGRAD):
+                raise ValueError(f"an engine cannot be called {engine!r}: every model has that one")
         if self.reads not in ("windows", "sequences"):
             raise ValueError(f"reads must be 'windows' or 'sequences', got {self.reads!r}")
         if self.weights is not None and ":" not in self.weights:

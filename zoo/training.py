@@ -10,32 +10,19 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from zoo.datasets import Examples
+from zoo.engines import Autograd, Engine, Optimizer, Stop
 from zoo.errors import DivergedError
 from zoo.schedule import Schedule
 
-IGNORED = -1  # a target that does not count
-
 _BLOCK_SECONDS = 0.1  # how long a block should take: losses are fetched, and progress reported, once a block
-_MOST_STEPS = 1024
+_MOST_STEPS = 4096
 _MOST_NUMBERS = 1 << 22  # of the inputs of one block
-
-
-class Optimizer(Protocol):
-    """What the loop asks of an optimizer: the part of `torch.optim.Optimizer` that it uses."""
-
-    param_groups: list[dict[str, Any]]
-
-    def step(self) -> Any: ...
-    def zero_grad(self) -> None: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
 @dataclass
@@ -48,6 +35,7 @@ class Training:
         generator: a CPU generator, so that one seed draws the same batches for every device.
         step: the next step; equal to the number of steps done.
         losses: the loss of every step done.
+        engine: does the steps; autograd unless one is given.
     """
 
     model: nn.Module
@@ -59,10 +47,14 @@ class Training:
     generator: torch.Generator
     step: int = 0
     losses: list[float] = field(default_factory=list)
+    engine: Engine = None  # type: ignore[assignment]  # until it is made from the model and the optimizer
+
+    def __post_init__(self) -> None:
+        if self.engine is None:
+            self.engine = Autograd(self.model, self.optimizer)
 
 
 Report = Callable[[int, float], None]  # steps done, the last loss
-Stop = Callable[[], bool]
 
 
 class Saver(Protocol):
@@ -82,10 +74,11 @@ def never() -> bool:
 def train(
     training: Training, steps: int, *, report: Report | None = None, stop: Stop = never, saver: Saver | None = None
 ) -> None:
-    """Train until `steps` are done in all, or until `stop()` is true, which is asked before every step.
+    """Train until `steps` are done in all, or until `stop()` is true.
 
     Nothing in a block waits for the device: batches are drawn and gathered for the whole block ahead, and the losses
-    stay on the device until its end.
+    stay on the device until its end. `stop` is asked before every block, and within one by an engine that can, as
+    autograd does before every step.
 
     Raises:
         DivergedError: a loss is not finite. `training` is then as it was at the start of that block, or of the one
@@ -99,7 +92,7 @@ def train(
         before = _Snapshot(training)
         left = saver.steps_left(training.step) if saver is not None else None
         losses = _train_block(training, min(block, steps - training.step, left or block), stop)
-        values: list[float] = torch.stack(losses).tolist() if losses else []  # (K,)
+        values: list[float] = losses.tolist()
         failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
         if failed is not None:
             step = len(training.losses) + failed
@@ -115,48 +108,21 @@ def train(
             block = min(2 * block, _longest_block(training))
 
 
-def _train_block(training: Training, count: int, stop: Stop) -> list[Tensor]:
-    """At most `count` steps: draw, forward, backward, update."""
-    model, optimizer, generator = training.model, training.optimizer, training.generator
+def _train_block(training: Training, count: int, stop: Stop) -> Tensor:
+    """At most `count` steps, done by the engine; their losses, shape (K,)."""
+    generator = training.generator
     drawn_before = generator.get_state()
-    indices = _draw(training, count)
-    xs, ys = training.examples.gather(indices)  # (K, B, ...), (K, B) or (K, B, T)
-    losses: list[Tensor] = []
-    for x, y in zip(xs.unbind(), ys.unbind(), strict=True):
-        if stop():
-            generator.set_state(drawn_before)  # as if the batches not trained on had not been drawn
-            _draw(training, len(losses))
-            break
-        lr = training.schedule.lr(training.lr, training.step)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-
-        # forward pass
-        loss = cross_entropy(model(x), y)
-
-        # backward pass
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch
-
-        # update
-        optimizer.step()
-
-        losses.append(loss.detach())
-        training.step += 1
+    x, y = training.examples.gather(_draw(training, count))  # (K, B, ...), (K, B) or (K, B, T)
+    lrs = [training.schedule.lr(training.lr, training.step + k) for k in range(count)]
+    losses = training.engine.run(x, y, lrs, stop)
+    done = len(losses)
+    if done < count:
+        generator.set_state(drawn_before)  # as if the batches not trained on had not been drawn
+        _draw(training, done)
+    for group in training.optimizer.param_groups if done else ():
+        group["lr"] = lrs[done - 1]  # an engine need not set it
+    training.step += done
     return losses
-
-
-def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """Cross-entropy in nats over all targets but the ignored ones.
-
-    Args:
-        logits: shape (B, classes), or (B, T, classes) for a target at each position.
-        targets: shape (B,) or (B, T).
-        reduction: `mean` or `sum`.
-    """
-    if logits.ndim == 3:
-        logits, targets = logits.flatten(0, 1), targets.flatten()  # (B * T, classes), (B * T,)
-    return F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction=reduction)
 
 
 def _draw(training: Training, count: int) -> Tensor:

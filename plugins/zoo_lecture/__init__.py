@@ -32,6 +32,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
                     settings={"data.shuffle_seed": 42},
                 ),
             },
+            engines={"fused": "zoo_lecture.fused:fused", "manual": "zoo_lecture.manual:Manual"},
             description=(
                 "Three characters of context, each a row of a 10-dimensional table C, 200 tanh units, and a softmax "
                 "over the characters, trained by minibatch SGD. Weights and batches follow the lecture bit for bit."

@@ -18,12 +18,14 @@ from zoo.cli.state import (
     print_json,
     quiet_option,
 )
+from zoo.plan import ENGINES
 
 
 @click.command("resume")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--steps", type=int, metavar="N", help="Steps in all; by default as many as were planned.")
 @click.option("--device", metavar="auto|cpu|cuda[:N]|mps", help="Another device than the run's own.")
+@click.option("--engine", metavar=ENGINES, help="Another engine than the run's own.")
 @click.option("--allow-changes", is_flag=True, help="Go on although data, plugins or config.json differ.")
 @cadence_option
 @json_option
@@ -37,6 +39,7 @@ def command(
     run: Path,
     steps: int | None,
     device: str | None,
+    engine: str | None,
     allow_changes: bool,
     checkpoint_every: str | None,
     as_json: bool,
@@ -55,7 +58,7 @@ def command(
     from zoo.resuming import ResumeOptions
     from zoo.runner import resume
 
-    options = ResumeOptions(steps, device, allow_changes, not no_plots, offline)
+    options = ResumeOptions(steps, device, engine, allow_changes, not no_plots, offline)
     with Progress(quiet=quiet) as observer:
         done = resume(run, state.registry, options, observer, cadence=cadence)
     if as_json:

@@ -29,7 +29,7 @@ from zoo.settings import parse_assignments
 @click.option("--optimizer", metavar="NAME", help="The optimizer; by default the model's own.")
 @click.option("--preset", metavar="NAME", help="One of the model's presets; 'zoo info MODEL' lists them.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]|mps", help="Where to train.")
-@click.option("--engine", default="auto", show_default=True, metavar="|".join(ENGINES), help="How to train.")
+@click.option("--engine", default="auto", show_default=True, metavar=ENGINES, help="How the steps are done.")
 @click.option("--steps", type=int, metavar="N", help="Steps to train.")
 @click.option("--batch-size", type=int, metavar="N", help="Examples in a step.")
 @click.option("--lr", type=float, metavar="X", help="Learning rate at the start.")
@@ -88,7 +88,7 @@ def print_result(metrics: dict[str, Any], resumed_at: int = 0) -> None:
     last = f", the last {metrics['steps'] - resumed_at:,} of them" if resumed_at else ""
     click.echo(
         f"{metrics['model']} on {dataset['name']}: {metrics['parameters']:,} parameters, {metrics['steps']:,} steps "
-        f"on {metrics['device']}{last} in {seconds['train']:.1f} s\n"
+        f"on {metrics['device']} ({metrics['engine']}){last} in {seconds['train']:.1f} s\n"
     )
     rows = [(name, f"{count:,}", f"{metrics['losses'][name]:.4f}") for name, count in dataset["examples"].items()]
     print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])

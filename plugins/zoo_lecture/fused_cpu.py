@@ -1,0 +1,113 @@
+"""The `fused` engine on a CPU: the weights in the layout that `cpu_kernel` wants, and its buffers."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo_lecture.manual import lecture_net
+from zoo_lecture.mlp_char import MLPChar
+
+Floats = npt.NDArray[np.float32]
+
+_CACHE_LINE = 64  # bytes
+
+
+class FusedCPU:
+    """The engine. numba and the kernel are loaded when the first block is trained, compiled once and kept on disk."""
+
+    worth_from = 50_000  # where what is saved makes up for some 5 seconds of compiling, which the first run pays
+
+    def __init__(self, model: nn.Module, optimizer: object, batch_size: int) -> None:
+        """See that it can be had.
+
+        Raises:
+            zoo.EngineUnavailableError: numba is not installed, the model is not the lecture's net, or the optimizer
+                not its update.
+        """
+        self._net = lecture_net(model, optimizer)
+        self._batch_size = batch_size
+        if importlib.util.find_spec("numba") is None:
+            raise zoo.EngineUnavailableError("it needs numba: pip install 'zoo-models[fast]'")
+        self._kernel: ModuleType | None = None
+        self._buffers: _Buffers | None = None
+
+    @torch.no_grad()
+    def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
+        """Train on K batches in one call; see `zoo.engines.Engine`.
+
+        Args:
+            x: shape (K, B, T).
+            y: shape (K, B).
+            lrs: K learning rates.
+            stop: not asked: a block is short.
+        """
+        if self._kernel is None or self._buffers is None:
+            from zoo_lecture import cpu_kernel
+
+            self._kernel = cpu_kernel
+            self._buffers = _Buffers(self._net, self._batch_size, cpu_kernel.WIDTH)
+        buffers, net = self._buffers, self._net
+        buffers.read(net)
+        scales = np.asarray(lrs, np.float64) / self._batch_size
+        losses = np.empty(len(y), np.float32)
+        parts = (buffers.weights, buffers.sums, buffers.work)
+        sizes = (net.context_length, net.C.shape[1])
+        self._kernel.train_steps(x.numpy(), y.numpy(), scales.astype(np.float32), losses, *parts, *sizes)
+        buffers.write(net)
+        return torch.from_numpy(losses)
+
+
+class _Buffers:
+    """Weights, sums of gradients, and working space, as `cpu_kernel.train_steps` describes them."""
+
+    def __init__(self, net: MLPChar, batch_size: int, width: int) -> None:
+        V, E = net.C.shape
+        D, H = net.W1.shape
+        Dp, Vp, lanes = _padded(D + 1, width), _padded(V, width), 2 * width
+        self.C, self.b2 = _aligned(V * E), _aligned(V)
+        self.W1, self.W2 = _aligned(H * Dp), _aligned(H * Vp)
+        self.weights = (self.C, self.W1, self.W2, self.b2)
+        # a batch that fits into one panel is added to the weights at once
+        self.sums = self.weights if batch_size <= lanes else tuple(_aligned(len(w)) for w in self.weights)
+        emb, embT = _aligned(lanes * Dp), _aligned((D + 1) * lanes)
+        emb.reshape(lanes, Dp)[:, D] = 1  # what the first bias is multiplied by
+        embT.reshape(D + 1, lanes)[D] = 1
+        sizes = (H * lanes, H * lanes, V * lanes, lanes * Vp, D * lanes, 3 * lanes)
+        self.work = (emb, embT, *(_aligned(size) for size in sizes))
+        self._views = (self.C.reshape(V, E), self.W1.reshape(H, Dp), self.W2.reshape(H, Vp))
+
+    def read(self, net: MLPChar) -> None:
+        """Take the net's weights: W1 with b1 beside it, output after input; rows padded with zeros."""
+        (V, _), (D, _) = net.C.shape, net.W1.shape
+        C, W1, W2 = self._views
+        C[:] = net.C.numpy()
+        W1[:, :D], W1[:, D] = net.W1.numpy().T, net.b1.numpy()
+        W2[:, :V], self.b2[:] = net.W2.numpy(), net.b2.numpy()
+
+    def write(self, net: MLPChar) -> None:
+        """Give the net the weights."""
+        (V, _), (D, _) = net.C.shape, net.W1.shape
+        C, W1, W2 = self._views
+        net.C.numpy()[:] = C
+        net.W1.numpy()[:], net.b1.numpy()[:] = W1[:, :D].T, W1[:, D]
+        net.W2.numpy()[:], net.b2.numpy()[:] = W2[:, :V], self.b2
+
+
+def _padded(size: int, width: int) -> int:
+    return -(-size // width) * width
+
+
+def _aligned(size: int) -> Floats:
+    """Zeros that begin a cache line, which no vector then straddles."""
+    spare = _CACHE_LINE // 4
+    floats = np.zeros(size + spare, np.float32)
+    start = -floats.ctypes.data % _CACHE_LINE // 4
+    return floats[start : start + size]

@@ -1,0 +1,231 @@
+"""The lecture's net trained by hand: the gradient written out, in place, without autograd.
+
+After Andrej Karpathy, "Building makemore Part 4: Becoming a Backprop Ninja", https://www.youtube.com/watch?v=q8SA3rM6ckI
+
+On the CPU every number is autograd's own, to the last bit: the same kernels of torch get the same operands in the same
+order, only without the graph, the new tensors and most of the calls around them.
+
+Axes: K steps, B examples, T characters of context, E embedding dimensions, H hidden units, V characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo_lecture.mlp_char import MLPChar
+from zoo_lecture.sgd import SGD
+
+_MOST_NUMBERS = 1 << 20  # of the targets of one chunk of steps, spread out over the classes
+_STEPS_OF_A_GRAPH = 64
+
+
+def lecture_net(model: nn.Module, optimizer: object) -> MLPChar:
+    """The model, where it is the lecture's net under the lecture's update, of which a hand-made gradient knows.
+
+    Raises:
+        zoo.EngineUnavailableError: it is another, or not of float32 throughout.
+    """
+    if type(model) is not MLPChar:
+        raise zoo.EngineUnavailableError(f"it knows MLPChar, not {type(model).__name__}")
+    if type(optimizer) is not SGD:
+        raise zoo.EngineUnavailableError(f"it does the update of zoo-models/sgd, not of {type(optimizer).__name__}")
+    parameters = list(model.parameters())
+    updated = [p for group in optimizer.param_groups for p in group["params"]]
+    if len(optimizer.param_groups) != 1 or {id(p) for p in updated} != {id(p) for p in parameters}:
+        raise zoo.EngineUnavailableError("it updates all parameters, with one learning rate")
+    if any(p.dtype != torch.float32 for p in parameters):
+        raise zoo.EngineUnavailableError("it computes in float32")
+    return model
+
+
+class Manual:
+    """The engine: on the CPU one call of torch after the other, on CUDA many steps as one graph."""
+
+    worth_from = 0
+
+    def __init__(self, model: nn.Module, optimizer: object, batch_size: int) -> None:
+        """Make the buffers.
+
+        Raises:
+            zoo.EngineUnavailableError: the model is not the lecture's net, or the optimizer not its update.
+        """
+        self._net = lecture_net(model, optimizer)
+        self._step = _Step(self._net, batch_size)
+        self._graph: _Graph | None = None
+
+    @torch.no_grad()
+    def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
+        """Train on K batches; see `zoo.engines.Engine`.
+
+        Args:
+            x: shape (K, B, T).
+            y: shape (K, B).
+            lrs: K learning rates.
+            stop: on the CPU asked before every step.
+        """
+        if x.device.type == "cuda":
+            return self._run_graphs(x, y, lrs)
+        self._step.read(self._net)
+        losses = torch.empty(len(y))
+        done = 0
+        for place, (x_step, y_step, gradient) in enumerate(self._unrolled(x, y)):
+            if stop():
+                break
+            self._step(x_step, y_step, gradient, -lrs[place], losses[place])
+            done += 1
+        self._step.write(self._net)
+        return losses[:done]
+
+    def _unrolled(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Contexts (B * T), targets (B) and the loss's own gradient (B, V) of each step, made for many at a time."""
+        chunk = max(1, _MOST_NUMBERS // self._step.dlogprobs_size)
+        for start in range(0, len(y), chunk):
+            targets = y[start : start + chunk]  # (chunk, B)
+            contexts = x[start : start + chunk].flatten(1)  # (chunk, B * T)
+            gradients = self._step.loss_gradient(targets)  # (chunk, B, V)
+            yield from zip(contexts.unbind(), targets.unbind(), gradients.unbind(), strict=True)
+
+    def _run_graphs(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
+        """As many whole graphs as fit, and the steps that are left one by one: by the same kernels."""
+        self._step.read(self._net)
+        rates = torch.tensor(lrs, device=x.device).neg_()
+        losses = torch.empty(len(y), device=x.device)
+        whole = len(y) // _STEPS_OF_A_GRAPH * _STEPS_OF_A_GRAPH
+        if whole and self._graph is None:
+            self._graph = _Graph(self._step, x, y)
+        for start in range(0, whole, _STEPS_OF_A_GRAPH):
+            assert self._graph is not None
+            part = slice(start, start + _STEPS_OF_A_GRAPH)
+            losses[part] = self._graph.replay(x[part], y[part], rates[part])
+        for k, (x_step, y_step, gradient) in enumerate(self._unrolled(x[whole:], y[whole:]), whole):
+            self._step(x_step, y_step, gradient, rates[k], losses[k])
+        self._step.write(self._net)
+        return losses
+
+
+class _Step:
+    """One step, in buffers that are made once."""
+
+    def __init__(self, net: MLPChar, batch_size: int) -> None:
+        V, E = net.C.shape
+        H = len(net.b1)
+        B, T = batch_size, net.context_length
+        device = net.C.device
+        shapes = [p.shape for p in net.parameters()]
+        self.weights, (self.C, self.W1, self.b1, self.W2, self.b2) = _flat(shapes, device)
+        self.gradients, (self.dC, self.dW1, self.db1, self.dW2, self.db2) = _flat(shapes, device)
+        self.emb = torch.empty((B * T, E), device=device)
+        self.h, self.dh = torch.empty((B, H), device=device), torch.empty((B, H), device=device)
+        self.logits, self.logprobs, self.dlogits = (torch.empty((B, V), device=device) for _ in range(3))
+        self.demb = torch.empty((B, T * E), device=device)
+        self.flat_emb, self.demb_rows = self.emb.view(B, T * E), self.demb.view(B * T, E)
+        self.embT, self.W1T, self.hT, self.W2T = self.flat_emb.t(), self.W1.t(), self.h.t(), self.W2.t()
+        self.dlogprobs_size = B * V
+        self._add_rows = self._add_rows_cuda if device.type == "cuda" else self._add_rows_in_order
+
+    def __call__(self, x: Tensor, y: Tensor, dlogprobs: Tensor, minus_lr: float | Tensor, loss: Tensor) -> None:
+        """Train on one batch.
+
+        Args:
+            x: contexts, shape (B * T).
+            y: targets, shape (B).
+            dlogprobs: the loss's gradient at the log-probabilities, shape (B, V).
+            minus_lr: the learning rate, negated.
+            loss: where the loss is written, shape ().
+        """
+        # forward pass
+        torch.index_select(self.C, 0, x, out=self.emb)  # (B * T, E)
+        torch.mm(self.flat_emb, self.W1, out=self.h).add_(self.b1).tanh_()  # (B, H)
+        torch.mm(self.h, self.W2, out=self.logits).add_(self.b2)  # (B, V)
+        torch._log_softmax(self.logits, 1, False, out=self.logprobs)  # (B, V)
+        _nll_loss(self.logprobs, y, None, 1, -100, out=loss)  # ()
+
+        # backward pass
+        torch._log_softmax_backward_data(dlogprobs, self.logprobs, 1, torch.float32, out=self.dlogits)  # (B, V)
+        torch.sum(self.dlogits, 0, out=self.db2)  # (V)
+        torch.mm(self.hT, self.dlogits, out=self.dW2)  # (H, V)
+        torch.mm(self.dlogits, self.W2T, out=self.dh)  # (B, H)
+        _tanh_backward(self.dh, self.h, grad_input=self.dh)  # (B, H)
+        torch.sum(self.dh, 0, out=self.db1)  # (H)
+        torch.mm(self.embT, self.dh, out=self.dW1)  # (T * E, H)
+        torch.mm(self.dh, self.W1T, out=self.demb)  # (B, T * E)
+        self._add_rows(x)  # (V, E)
+
+        # update: two roundings, as in p += -lr * p.grad, where add_(alpha=...) would have one
+        self.weights.add_(self.gradients.mul_(minus_lr))
+
+    def _add_rows_in_order(self, x: Tensor) -> None:
+        """The gradient of the embeddings: row after row, as autograd's own kernel adds them on the CPU."""
+        self.dC.zero_().index_add_(0, x, self.demb_rows)
+
+    def _add_rows_cuda(self, x: Tensor) -> None:
+        """The same in an order that is the same every time; index_add_ on CUDA has none."""
+        self.dC.copy_(torch.ops.aten.embedding_dense_backward(self.demb_rows, x, len(self.C), -1, False))
+
+    def loss_gradient(self, y: Tensor) -> Tensor:
+        """Of the mean negative log-likelihood, at the log-probabilities: shape (K, B, V) for targets (K, B)."""
+        K, B = y.shape
+        gradient = torch.zeros((K, B, len(self.b2)), device=y.device)
+        return gradient.scatter_(2, y.unsqueeze(2), -1 / B)
+
+    def read(self, net: MLPChar) -> None:
+        """Take the net's weights."""
+        for own, parameter in zip((self.C, self.W1, self.b1, self.W2, self.b2), net.parameters(), strict=True):
+            own.copy_(parameter)
+
+    def write(self, net: MLPChar) -> None:
+        """Give the net the weights."""
+        for own, parameter in zip((self.C, self.W1, self.b1, self.W2, self.b2), net.parameters(), strict=True):
+            parameter.copy_(own)
+
+
+class _Graph:
+    """Many steps, captured once as a CUDA graph and replayed: one launch instead of twenty for every step.
+
+    Batches and learning rates come through fixed places in memory, which are filled before each replay.
+    """
+
+    def __init__(self, step: _Step, x: Tensor, y: Tensor) -> None:
+        K = _STEPS_OF_A_GRAPH
+        self._x, self._y = x[:K].clone(), y[:K].clone()  # (K, B, T), (K, B)
+        self._rates = torch.zeros(K, device=x.device)
+        self._losses = torch.zeros(K, device=x.device)
+        self._step = step
+        before = step.weights.clone()
+        stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(x.device))
+        with torch.cuda.stream(stream):  # kernels and workspaces are set up outside the capture
+            self._steps()
+        torch.cuda.current_stream(x.device).wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._steps()
+        step.weights.copy_(before)
+
+    def replay(self, x: Tensor, y: Tensor, rates: Tensor) -> Tensor:
+        """Train on the K batches of (K, B, T) and (K, B) at K negated rates; the losses, shape (K,), until the next."""
+        self._x.copy_(x)
+        self._y.copy_(y)
+        self._rates.copy_(rates)
+        self._graph.replay()
+        return self._losses
+
+    def _steps(self) -> None:
+        gradients = self._step.loss_gradient(self._y)
+        for k in range(len(self._y)):
+            self._step(self._x[k].flatten(), self._y[k], gradients[k], self._rates[k], self._losses[k])
+
+
+_nll_loss = torch._C._nn.nll_loss  # type: ignore[attr-defined]  # not in its hints
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+
+
+def _flat(shapes: Sequence[torch.Size], device: torch.device) -> tuple[Tensor, list[Tensor]]:
+    """One tensor, and parts of it that have these shapes: what is done to all parts is then done in one call."""
+    whole = torch.zeros(sum(shape.numel() for shape in shapes), device=device)
+    parts = torch.split(whole, [shape.numel() for shape in shapes])
+    return whole, [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
