@@ -1,202 +1,226 @@
-"""Measure zoo against the lecture's notebook: both in turn, in one run, as ratios of medians.
+"""Measure zoo against the lecture's notebook, NumPy by hand, JAX and BLAS: all in turn, as ratios of medians.
 
-    python scripts/benchmark.py [--words FILE] [--rounds N] [--threads N] [data|step|growth ...]
+    python scripts/benchmark.py [--words FILE] [--rounds N] [--threads 1,2] [--picture FILE] [PART ...]
 
-`data`: the notebook's `build_dataset` against zoo, from a list of words to the tensors of three splits.
-`step`: a training step of the notebook's loop against the `autograd` engine, and that their losses are equal.
-`growth`: seconds and peak memory from a file of 10^4 to 10^7 words to tensors, each in a process of its own.
+step        a training step by each engine
+target      training alone, until the validation loss is 2.17
+data        a file of words to the tensors of three splits
+evaluation  the losses of three splits
+start       `zoo --help`, `zoo list` and `zoo plugins`, against an empty click program that imports rich
+command     `zoo run mlp-char` with pictures and checkpoint, against the notebook as a script: seconds and memory
+growth      a step over the size of hidden layer, batch and context, and data over its size; with a picture
+
+Each part runs in processes of its own, held to as many cores as it has threads. With CUDA there, `step` and `target`
+are measured on it as well. JAX comes with `pip install 'zoo-models[bench]'`; without it its rows are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import json
+import os
 import platform
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
-import zoo
-from zoo.data import encode
-from zoo.training import Training, train
-
-BUNDLED = Path(__file__).parent.parent / "plugins" / "zoo_lecture" / "data" / "names-ssa-2018.txt"
-STEPS = 1000
+HERE = Path(__file__).parent
+BUNDLED = HERE.parent / "plugins" / "zoo_lecture" / "data" / "names-ssa-2018.txt"
+PARTS = ("step", "target", "data", "evaluation", "start", "command", "growth")
+UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6, "MiB": 1 / 2**20}
+Row = dict[str, Any]
+console = Console(width=120)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["data", "step", "growth", []], metavar="data|step|growth")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"by default all: {', '.join(PARTS)}")
     parser.add_argument(
-        "--words", type=Path, default=BUNDLED, help="a file with one word a line; default the bundled one"
+        "--words", type=Path, default=BUNDLED, help="a file with one word a line; default bundled names"
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--measure-words", type=Path, help=argparse.SUPPRESS)  # what `growth` starts for each size
+    parser.add_argument("--threads", default="1,2", help="numbers of threads, separated by commas; default 1,2")
+    parser.add_argument("--picture", type=Path, help="draw the growth there")
     args = parser.parse_args()
-    if args.measure_words:
-        measure_file(args.measure_words)
-        return
-    torch.set_num_threads(args.threads)
-    parts = args.parts or ["data", "step", "growth"]
-    print(f"torch {torch.__version__}, Python {platform.python_version()}, {processor()}, {args.threads} thread(s)")
-    words = args.words.read_text(encoding="utf-8").split()
-    if "data" in parts:
-        data(words, args.rounds)
-    if "step" in parts:
-        step(words, args.rounds)
+    unknown = set(args.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
+    parts = args.parts or list(PARTS)
+    console.print(about())
+    table = Table("what", "threads", "peer", "peer's", "zoo's", "times as fast", "goal", box=None)
+    for threads in map(int, args.threads.split(",")):
+        for part in parts:
+            if part == "growth":
+                continue
+            for row in rows_of(part, args.words.resolve(), threads, args.rounds):
+                add(table, row, threads)
+    if table.row_count:
+        console.print(table)
     if "growth" in parts:
-        growth(words)
+        growth(args.words.resolve(), args.rounds, args.picture)
 
 
-def data(words: list[str], rounds: int) -> None:
-    """Words to the tensors of three splits, vocabulary included."""
-    peer, ours = alternate(lambda: notebook_tensors(words), lambda: zoo_tensors(words), rounds)
-    for (x, y), (nx, ny) in zip(zoo_tensors(words), notebook_tensors(words), strict=True):
-        assert torch.equal(x, nx)
-        assert torch.equal(y, ny)
-    report(f"{len(words):,} words to tensors", "ms", 1e3, peer, ours)
+def rows_of(part: str, words: Path, threads: int, rounds: int) -> list[Row]:
+    if part == "start":
+        return start(rounds) if threads == 1 else []
+    if part == "command":
+        return command(words, threads, max(1, rounds // 2))
+    rows = worker(part, words, threads, rounds)
+    if part in ("step", "target") and has_cuda() and threads == 1:
+        rows += [{**row, "what": row["what"] + " (CUDA)"} for row in worker(part, words, threads, rounds, "cuda")]
+    return rows
 
 
-def step(words: list[str], rounds: int) -> None:
-    """A step of the lecture's net: batch 32, 11,897 parameters."""
-    x, y = notebook_tensors(words)[0]
-    peer_losses: list[float] = []
-    our_losses: list[float] = []
-
-    def peer() -> None:
-        peer_losses[:] = notebook_loop(x, y, STEPS)
-
-    def ours() -> None:
-        our_losses[:] = zoo_loop(words, STEPS)
-
-    notebook_s, zoo_s = alternate(peer, ours, rounds)
-    assert our_losses == peer_losses or torch.get_num_threads() > 1
-    report("training step, autograd", "µs", 1e6 / STEPS, notebook_s, zoo_s)
-    same = "equal" if our_losses == peer_losses else "not equal"
-    print(f"the {STEPS:,} losses of the two are {same} to the last bit")
+def worker(part: str, words: Path, threads: int, rounds: int, device: str = "cpu") -> list[Row]:
+    """Rows of `_parts.py`, from a process that may use so many cores."""
+    script = [sys.executable, HERE / "_parts.py", part, threads, words, rounds, device]
+    done = subprocess.run([*map(str, script)], stdout=subprocess.PIPE, env=limited(threads), text=True, check=True)
+    rows: list[Row] = json.loads(done.stdout)
+    return rows
 
 
-def growth(words: list[str]) -> None:
-    """From file to tensors, at sizes two to three decades apart."""
-    table = Table("words", "characters", "seconds", "ns a character", "peak MiB", "of that tensors MiB", box=None)
-    chooser = random.Random(1)
-    for size in (10**4, 10**5, 10**6, 10**7):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "words.txt"
-            path.write_text("\n".join(chooser.choices(words, k=size)))
-            command = [sys.executable, __file__, "--measure-words", str(path)]
-            characters, seconds, peak, tensors = subprocess.check_output(command, text=True).split()
-        nanoseconds = 1e9 * float(seconds) / int(characters)
-        table.add_row(f"{size:,}", f"{int(characters):,}", f"{float(seconds):.3f}", f"{nanoseconds:.0f}", peak, tensors)
-    Console(width=120).print(table)
+def limited(threads: int) -> dict[str, str]:
+    """The environment for so many threads; this process and those it starts are held to as many cores."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(range(min(threads, os.cpu_count() or 1))))
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {**os.environ, **dict.fromkeys(names, str(threads)), "JAX_PLATFORMS": "cpu"}
 
 
-def measure_file(path: Path) -> None:
-    """Print: characters (ends of words included), seconds, peak MiB of this process, MiB of the tensors."""
+def start(rounds: int) -> list[Row]:
+    """Seconds from the shell and back."""
+    empty = [sys.executable, "-c", "import click, rich.console\nclick.command()(lambda: None)()"]
+    zoo = [sys.executable, "-m", "zoo"]
+    commands = {"--help": [*zoo, "--help"], "list": [*zoo, "list"], "plugins": [*zoo, "plugins"]}
+    seconds: dict[str, list[float]] = {name: [] for name in ("empty", *commands)}
+    for _ in range(2 * rounds):
+        for name, words in {"empty": empty, **commands}.items():
+            seconds[name].append(spent(words, dict(os.environ))[0])
+    middle = {name: statistics.median(times) for name, times in seconds.items()}
+    peer = "click and rich, empty"
+    return [
+        {
+            "what": f"zoo {name}",
+            "peer": peer,
+            "theirs": middle["empty"],
+            "ours": middle[name],
+            "unit": "ms",
+            "goal": 2 / 3,
+        }
+        for name in commands
+    ]
+
+
+def command(words: Path, threads: int, rounds: int) -> list[Row]:
+    """`zoo run mlp-char` and the notebook, both from a file of words to weights and two pictures on the disk."""
+    env = limited(threads)
+    taken: dict[str, list[tuple[float, int]]] = {"notebook": [], "zoo": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds + 1):
+            notebook = [sys.executable, str(HERE / "_notebook.py"), str(words), folder]
+            out = ["--out", f"{folder}/{number}", "--quiet"]
+            zoo = [sys.executable, "-m", "zoo", "run", "mlp-char", "--device", "cpu", "--dataset", str(words), *out]
+            for name, argv in (("notebook", notebook), ("zoo", zoo)):
+                taken[name].append(spent(argv, env))
+    rows = []
+    for place, (what, unit, goal) in enumerate([("whole command", "s", 1 / 0.7), ("its peak memory", "MiB", 1.0)]):
+        theirs, ours = (statistics.median(one[place] for one in taken[name][1:]) for name in ("notebook", "zoo"))
+        rows.append(
+            {"what": what, "peer": "notebook as a script", "theirs": theirs, "ours": ours, "unit": unit, "goal": goal}
+        )
+    return rows
+
+
+def spent(argv: list[str], env: dict[str, str]) -> tuple[float, int]:
+    """Seconds and peak bytes of a command; this process is small, so its own memory does not show in theirs."""
     started = time.perf_counter()
-    examples = encode(zoo.TextDataset.from_file(path), "windows", 3)
-    seconds = time.perf_counter() - started
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    tensors = sum(split.x.nbytes + split.y.nbytes for split in examples.values())
-    print(sum(map(len, examples.values())), seconds, round(peak_kib / 1024), round(tensors / 2**20))
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=env)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(argv)} ended with {process.returncode}")
+    return time.perf_counter() - started, usage.ru_maxrss * 1024
 
 
-def zoo_tensors(words: list[str]) -> list[tuple[Tensor, Tensor]]:
-    examples = encode(zoo.TextDataset(words), "windows", 3)
-    return [(split.x, split.y) for split in examples.values()]
-
-
-def zoo_loop(words: list[str], steps: int) -> list[float]:
-    from zoo_lecture.sgd import SGD
-
-    model = zoo.create_model("mlp-char")
-    training = Training(
-        model=model,
-        optimizer=SGD(model.parameters(), lr=0.1),
-        examples=encode(zoo.TextDataset(words), "windows", 3)["train"],
-        batch_size=32,
-        lr=0.1,
-        schedule=zoo.Schedule((100_000,)),
-        generator=torch.Generator().manual_seed(2147483647),
+def growth(words: Path, rounds: int, picture: Path | None) -> None:
+    """Tables of the cost of a step over sizes, and of data, one thread."""
+    rows = worker("growth", words, 1, max(1, rounds // 2))
+    engines = [name for name in ("autograd", "manual", "fused") if name in rows[0]]
+    table = Table("axis", "size", "matrix products, µs", *(f"{name}, µs (times them)" for name in engines), box=None)
+    for row in rows:
+        blas = row["matrix products"]
+        cells = [f"{row[name] * 1e6:,.0f} ({row[name] / blas:.2f})" for name in engines]
+        table.add_row(row["axis"], f"{row['size']:,}", f"{blas * 1e6:,.0f}", *cells)
+    console.print(table)
+    table = Table(
+        "words", "characters and ends", "seconds", "ns each", "bytes each, beside libraries and tensors", box=None
     )
-    train(training, steps)
-    return training.losses
+    data = [file_of(words, size) for size in (10**4, 10**5, 10**6, 10**7)]
+    for size, row in data:
+        each = f"{1e9 * row['seconds'] / row['characters']:.0f}"
+        table.add_row(f"{size:,}", f"{row['characters']:,}", f"{row['seconds']:.3f}", each, f"{row['bytes']:.1f}")
+    console.print(table)
+    if picture is not None:
+        draw(rows, data, engines, picture)
 
 
-def notebook_tensors(words: list[str]) -> list[tuple[Tensor, Tensor]]:
-    """The lecture's `build_dataset`, for its three splits."""
-    stoi = {s: i + 1 for i, s in enumerate(sorted(set("".join(words))))}
-    stoi["."] = 0
-
-    def build_dataset(words: list[str]) -> tuple[Tensor, Tensor]:
-        X, Y = [], []
-        for w in words:
-            context = [0] * 3
-            for ch in w + ".":
-                ix = stoi[ch]
-                X.append(context)
-                Y.append(ix)
-                context = [*context[1:], ix]
-        return torch.tensor(X), torch.tensor(Y)
-
-    n1, n2 = int(0.8 * len(words)), int(0.9 * len(words))
-    return [build_dataset(part) for part in (words[:n1], words[n1:n2], words[n2:])]
+def file_of(words: Path, size: int) -> tuple[int, Row]:
+    """A file of so many words, drawn from those of `words`, to tensors in a process of its own."""
+    known = words.read_text(encoding="utf-8").split()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "words.txt"
+        path.write_text("\n".join(random.Random(1).choices(known, k=size)), encoding="utf-8")
+        return size, worker("file", path, 1, 1)[0]
 
 
-def notebook_loop(X: Tensor, Y: Tensor, steps: int) -> list[float]:
-    """The lecture's training cells, seeded."""
-    g = torch.Generator().manual_seed(2147483647)
-    shapes = [(27, 10), (30, 200), (200,), (200, 27), (27,)]
-    parameters = [torch.randn(shape, generator=g) for shape in shapes]
-    C, W1, b1, W2, b2 = parameters
-    for p in parameters:
-        p.requires_grad = True
-    lossi = []
-    torch.manual_seed(2147483647)
-    for i in range(steps):
-        ix = torch.randint(0, X.shape[0], (32,))
-        emb = C[X[ix]]
-        h = torch.tanh(emb.view(-1, 30) @ W1 + b1)
-        logits = h @ W2 + b2
-        loss = F.cross_entropy(logits, Y[ix])
-        for p in parameters:
-            p.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]  # torch
-        lr = 0.1 if i < 100000 else 0.01
-        for p in parameters:
-            assert p.grad is not None
-            p.data += -lr * p.grad
-        lossi.append(loss.item())
-    return lossi
+def draw(rows: list[Row], data: list[tuple[int, Row]], engines: Sequence[str], picture: Path) -> None:
+    """The growth, on logarithmic axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    axes = figure.subplots(1, 4)
+    for axis, name in zip(axes, ("hidden size", "batch size", "context length"), strict=False):
+        part = [row for row in rows if row["axis"] == name]
+        for line in ("matrix products", *engines):
+            style = {"color": "0.6", "linestyle": "--"} if line == "matrix products" else {"marker": "."}
+            axis.loglog([row["size"] for row in part], [row[line] * 1e6 for row in part], label=line, **style)
+        axis.set(xlabel=name, ylabel="µs a step")
+    axes[0].legend()
+    axes[3].loglog([row["characters"] for _, row in data], [row["seconds"] for _, row in data], marker=".")
+    axes[3].set(xlabel="characters", ylabel="seconds from file to tensors")
+    figure.savefig(picture, dpi=110)
 
 
-def alternate(peer: Callable[[], object], ours: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of each, taken in turn after a round that does not count."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds + 1):
-        for function, times in zip((peer, ours), seconds, strict=True):
-            started = time.perf_counter()
-            function()
-            if number:
-                times.append(time.perf_counter() - started)
-    return seconds
+def add(table: Table, row: Row, threads: int) -> None:
+    scale = UNITS[row["unit"]]
+    goal = "" if row["goal"] is None else f"{row['goal']:.2g}"
+    theirs, ours = (f"{row[name] * scale:,.1f} {row['unit']}" for name in ("theirs", "ours"))
+    table.add_row(row["what"], str(threads), row["peer"], theirs, ours, f"{row['theirs'] / row['ours']:.2f}", goal)
 
 
-def report(what: str, unit: str, scale: float, peer: list[float], ours: list[float]) -> None:
-    a, b = statistics.median(peer), statistics.median(ours)
-    print(f"{what}: notebook {a * scale:.1f} {unit}, zoo {b * scale:.1f} {unit}, {a / b:.1f} times as fast")
+def about() -> str:
+    versions = []
+    for name in ("torch", "numpy", "numba", "jax"):
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"no {name}")
+    return f"{processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {', '.join(versions)}"
+
+
+def has_cuda() -> bool:
+    code = "import torch, sys; sys.exit(not torch.cuda.is_available())"
+    return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def processor() -> str:

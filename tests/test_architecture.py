@@ -70,10 +70,10 @@ def test_nothing_unpickles_or_runs_text_as_code(path: Path) -> None:
                 assert ast.unparse(function.value) != "torch", ast.unparse(node)
 
 
-def test_modules_are_imported_by_name_in_two_places_only() -> None:
-    """A plugin's spec names a factory, and the command line names its own commands; a checkpoint names no module."""
+def test_modules_are_imported_by_name_in_few_places_only() -> None:
+    """Entry points and specs name what plugins bring, zoo its own parts; a checkpoint names nothing."""
     users = {name(path) for path in CORE + PLUGINS if "import_module" in path.read_text()}
-    assert users == {"zoo/registry.py", "zoo/cli/__init__.py"}
+    assert users == {"zoo/__init__.py", "zoo/cli/__init__.py", "zoo/entry_points.py", "zoo/registry.py"}
 
 
 @pytest.mark.parametrize("path", CORE + PLUGINS + SCRIPTS, ids=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import importlib
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import zoo
+from zoo.cli import COMMANDS
 from zoo.cli.state import State
 from zoo.manager import load_plugins
 from zoo.registry import Entry, Plugin
@@ -378,3 +380,11 @@ def _bundled() -> Path:
     import zoo_lecture
 
     return Path(zoo_lecture.__file__).parent / "data" / "names-ssa-2018.txt"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_of_a_command_what_it_says_of_itself(name: str) -> None:
+    """The list is written down apart from the commands, so that showing it need not import them."""
+    command = importlib.import_module(f"zoo.cli.commands.{name}").command
+    assert command.get_short_help_str(limit=200) == COMMANDS[name].removesuffix(".") + "."
+    assert command.name == name

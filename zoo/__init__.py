@@ -1,29 +1,59 @@
 """zoo: a plugin-style model zoo. Train, reload, sample and draw models that plugins bring.
 
-Importing this package imports no torch, so that a plugin may `import zoo` and still be listed in an instant.
+Importing this package imports no torch, and of zoo itself only what is used, so that a plugin may `import zoo` and
+still be listed in an instant.
 """
 
-from zoo.api import create_model, list_datasets, list_models, list_optimizers, load, resume, run
-from zoo.datasets import TensorDataset, TextDataset
-from zoo.download import Fetcher
-from zoo.errors import (
-    AmbiguousNameError,
-    CheckpointError,
-    DataError,
-    DeviceError,
-    DivergedError,
-    EngineUnavailableError,
-    InterruptedRunError,
-    PluginError,
-    UnavailableError,
-    UnknownNameError,
-    UsageError,
-    ZooError,
-)
-from zoo.hookspecs import hookimpl
-from zoo.schedule import Schedule
-from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
-from zoo.vocabulary import Vocabulary
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.api import create_model, list_datasets, list_models, list_optimizers, load, resume, run
+    from zoo.datasets import TensorDataset, TextDataset
+    from zoo.download import Fetcher
+    from zoo.errors import (
+        AmbiguousNameError,
+        CheckpointError,
+        DataError,
+        DeviceError,
+        DivergedError,
+        EngineUnavailableError,
+        InterruptedRunError,
+        PluginError,
+        UnavailableError,
+        UnknownNameError,
+        UsageError,
+        ZooError,
+    )
+    from zoo.hookspecs import hookimpl
+    from zoo.schedule import Schedule
+    from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
+    from zoo.vocabulary import Vocabulary
+
+_HOMES = {  # module: the names that it lends to this one
+    "api": ("create_model", "list_datasets", "list_models", "list_optimizers", "load", "resume", "run"),
+    "datasets": ("TensorDataset", "TextDataset"),
+    "download": ("Fetcher",),
+    "errors": (
+        "AmbiguousNameError",
+        "CheckpointError",
+        "DataError",
+        "DeviceError",
+        "DivergedError",
+        "EngineUnavailableError",
+        "InterruptedRunError",
+        "PluginError",
+        "UnavailableError",
+        "UnknownNameError",
+        "UsageError",
+        "ZooError",
+    ),
+    "hookspecs": ("hookimpl",),
+    "schedule": ("Schedule",),
+    "specs": ("DatasetSpec", "ModelSpec", "OptimizerSpec", "Preset"),
+    "vocabulary": ("Vocabulary",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AmbiguousNameError",
@@ -56,3 +86,15 @@ __all__ = [
     "resume",
     "run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"zoo.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -81,7 +81,7 @@ class Autograd:
 
             # backward pass
             optimizer.zero_grad()
-            loss.backward(self._gradient(loss))  # type: ignore[no-untyped-call]  # torch
+            _backward(loss, self._gradient(loss))
 
             # update
             optimizer.step()
@@ -94,6 +94,17 @@ class Autograd:
         if self._one is None or self._one.dtype != loss.dtype or self._one.device != loss.device:
             self._one = torch.ones_like(loss)
         return self._one
+
+
+def _backward(loss: Tensor, gradient: Tensor) -> None:
+    """`loss.backward(gradient)`, by torch's own engine without what is checked around it: a tenth of a small step."""
+    if _engine is None:
+        loss.backward(gradient)  # type: ignore[no-untyped-call]
+    else:
+        _engine.run_backward((loss,), (gradient,), False, False, (), allow_unreachable=True, accumulate_grad=True)
+
+
+_engine = getattr(torch.autograd.Variable, "_execution_engine", None)  # not promised by torch, so it may be gone
 
 
 def choose_engine(

@@ -48,7 +48,7 @@ class CountedContexts:
     """How often each target follows each context.
 
     Attributes:
-        contexts: the different contexts, shape (M, T), sorted.
+        contexts: the different contexts, shape (M, T), sorted, of the type that the model is served.
         context: for every different pair of context and target the context's row, rising, shape (P,).
         target: its target, shape (P,).
         count: how often it occurs, shape (P,).
@@ -67,7 +67,14 @@ def count_contexts(examples: Examples) -> CountedContexts | None:
     for each, others by sorting.
     """
     x, y = examples.x, examples.y
-    if x.ndim != 2 or y.ndim != 1 or x.is_floating_point() or len(y) < _WORTH_COUNTING or x.device.type == "mps":
+    if (
+        x.ndim != 2
+        or y.ndim != 1
+        or x.is_floating_point()
+        or x.is_complex()
+        or len(y) < _WORTH_COUNTING
+        or x.device.type == "mps"
+    ):
         return None
     base = 1 + int(torch.maximum(x.max(), y.max()))
     length = x.shape[1]
@@ -77,12 +84,13 @@ def count_contexts(examples: Examples) -> CountedContexts | None:
     numbers, counts = _count_in_table(x, y, base, places) if places <= _MOST_PLACES else _count_sorted(x, y, base)
     contexts, context = torch.unique_consecutive(numbers // base, return_inverse=True)  # (M,), (P,)
     powers = base ** torch.arange(length - 1, -1, -1, device=x.device)  # (T)
-    return CountedContexts(contexts[:, None] // powers % base, context, numbers % base, counts)
+    served = (contexts[:, None] // powers % base).to(examples.x_dtype)
+    return CountedContexts(served, context, numbers % base, counts)
 
 
 def _numbers(x: Tensor, y: Tensor, base: int) -> Tensor:
     """One number for each pair, shape (N,), that orders pairs by context first."""
-    number = x[:, 0].long()
+    number = x[:, 0].to(torch.int64, copy=True)  # what follows is done in place
     for t in range(1, x.shape[1]):
         number.mul_(base).add_(x[:, t])
     return number.mul_(base).add_(y)

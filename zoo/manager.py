@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from types import ModuleType
 from typing import Literal
 
 import pluggy
 
 from zoo import hookspecs
+from zoo.entry_points import EntryPoint
+from zoo.entry_points import entry_points as find_entry_points
 from zoo.errors import PluginError, UsageError
 from zoo.registry import Entry, Plugin, Registry, S, Shelf, suggest
 from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec
@@ -51,7 +52,7 @@ class PluginStatus:
 
 
 def load_plugins(
-    entry_points: Iterable[metadata.EntryPoint] | None = None, environ: Mapping[str, str] = os.environ
+    entry_points: Iterable[EntryPoint] | None = None, environ: Mapping[str, str] = os.environ
 ) -> tuple[Registry, list[PluginStatus]]:
     """Load every plugin that is installed and enabled.
 
@@ -67,7 +68,7 @@ def load_plugins(
         UsageError: `ZOO_PLUGINS` names a plugin that is not installed.
         PluginError: a plugin fails, and `ZOO_STRICT_PLUGINS` is set.
     """
-    found = _unique(metadata.entry_points(group=GROUP) if entry_points is None else entry_points)
+    found = _unique(find_entry_points(GROUP) if entry_points is None else entry_points)
     allowed = _allowed(environ.get("ZOO_PLUGINS"), [plugin for plugin, _ in found])
     strict = environ.get("ZOO_STRICT_PLUGINS", "") not in ("", "0")
     pm = pluggy.PluginManager("zoo")
@@ -86,9 +87,9 @@ def load_plugins(
     return registry, statuses
 
 
-def _unique(entry_points: Iterable[metadata.EntryPoint]) -> list[tuple[Plugin, metadata.EntryPoint]]:
+def _unique(entry_points: Iterable[EntryPoint]) -> list[tuple[Plugin, EntryPoint]]:
     """Each entry point once (an installation can be seen through two paths), built-in ones first, then by name."""
-    found: dict[tuple[str, str], tuple[Plugin, metadata.EntryPoint]] = {}
+    found: dict[tuple[str, str], tuple[Plugin, EntryPoint]] = {}
     for entry_point in entry_points:
         dist = entry_point.dist
         plugin = Plugin(entry_point.name, dist.name if dist else "unknown", dist.version if dist else "unknown")
@@ -106,9 +107,7 @@ def _allowed(wanted: str | None, plugins: list[Plugin]) -> list[Plugin]:
     return [p for p in plugins if p.builtin or p.name in names or p.distribution in names]
 
 
-def _load(
-    pm: pluggy.PluginManager, registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoint
-) -> PluginStatus:
+def _load(pm: pluggy.PluginManager, registry: Registry, plugin: Plugin, entry_point: EntryPoint) -> PluginStatus:
     """Import, register and ask one plugin; on any failure leave no trace of it in `pm` or `registry`."""
     key = f"{plugin.distribution}/{plugin.name}"  # entry-point names alone need not be unique
     try:

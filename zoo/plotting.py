@@ -152,6 +152,7 @@ def _place(figure: Figure, axes: Axes, xy: NDArray[np.float64], labels: Sequence
     ]
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=4, frameon=False)
     figure.draw_without_rendering()  # settles the layout, so that distances on paper are known
+    figure.set_layout_engine("none")  # and stays settled
     to_paper = axes.transData
     diameter = math.sqrt(area) * figure.dpi / 72
     moved = to_paper.inverted().transform(_spread(to_paper.transform(xy), 1.04 * diameter))

@@ -67,6 +67,6 @@ def zoo_datasets() -> list[zoo.DatasetSpec]:
 def zoo_optimizers() -> list[zoo.OptimizerSpec]:
     return [
         zoo.OptimizerSpec(
-            "sgd", "zoo_lecture.sgd:SGD", summary="The lecture's update by hand: p -= lr * p.grad", lr=0.1
+            "sgd", "zoo_lecture.sgd:SGD", summary="The lecture's update by hand: p.data += -lr * p.grad", lr=0.1
         )
     ]

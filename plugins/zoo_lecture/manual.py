@@ -21,6 +21,7 @@ from zoo_lecture.sgd import SGD
 
 _MOST_NUMBERS = 1 << 20  # of the targets of one chunk of steps, spread out over the classes
 _STEPS_OF_A_GRAPH = 64
+_CACHE_LINE = 16  # numbers
 
 
 def lecture_net(model: nn.Module, optimizer: object) -> MLPChar:
@@ -35,7 +36,8 @@ def lecture_net(model: nn.Module, optimizer: object) -> MLPChar:
         raise zoo.EngineUnavailableError(f"it does the update of zoo-models/sgd, not of {type(optimizer).__name__}")
     parameters = list(model.parameters())
     updated = [p for group in optimizer.param_groups for p in group["params"]]
-    if len(optimizer.param_groups) != 1 or {id(p) for p in updated} != {id(p) for p in parameters}:
+    whole = {id(p) for p in updated} == {id(p) for p in parameters} and all(p.requires_grad for p in parameters)
+    if len(optimizer.param_groups) != 1 or not whole:
         raise zoo.EngineUnavailableError("it updates all parameters, with one learning rate")
     if any(p.dtype != torch.float32 for p in parameters):
         raise zoo.EngineUnavailableError("it computes in float32")
@@ -95,10 +97,8 @@ class Manual:
         rates = torch.tensor(lrs, device=x.device).neg_()
         losses = torch.empty(len(y), device=x.device)
         whole = len(y) // _STEPS_OF_A_GRAPH * _STEPS_OF_A_GRAPH
-        if whole and self._graph is None:
-            self._graph = _Graph(self._step, x, y)
         for start in range(0, whole, _STEPS_OF_A_GRAPH):
-            assert self._graph is not None
+            self._graph = self._graph or _Graph(self._step, x, y)
             part = slice(start, start + _STEPS_OF_A_GRAPH)
             losses[part] = self._graph.replay(x[part], y[part], rates[part])
         for k, (x_step, y_step, gradient) in enumerate(self._unrolled(x[whole:], y[whole:]), whole):
@@ -225,7 +225,12 @@ _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 def _flat(shapes: Sequence[torch.Size], device: torch.device) -> tuple[Tensor, list[Tensor]]:
-    """One tensor, and parts of it that have these shapes: what is done to all parts is then done in one call."""
-    whole = torch.zeros(sum(shape.numel() for shape in shapes), device=device)
-    parts = torch.split(whole, [shape.numel() for shape in shapes])
-    return whole, [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+    """One tensor, and parts of it that have these shapes: what is done to all parts is then done in one call.
+
+    Each part begins a cache line, as a tensor of its own does: the sums of a product may come in another order where it
+    does not. What is left over between them stays 0.
+    """
+    lengths = [-(-shape.numel() // _CACHE_LINE) * _CACHE_LINE for shape in shapes]
+    whole = torch.zeros(sum(lengths), device=device)
+    parts = torch.split(whole, lengths)
+    return whole, [part[: shape.numel()].view(shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -1,4 +1,4 @@
-"""The lecture's update, by hand: `p -= lr * p.grad`, nothing else. No torch.optim."""
+"""The lecture's update, by hand: `p.data += -lr * p.grad`, nothing else. No torch.optim."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import nn
 
 
@@ -31,13 +30,12 @@ class SGD:
             for p in group["params"]:
                 p.grad = None
 
-    @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
             lr = group["lr"]
             for p in group["params"]:
                 if p.grad is not None:
-                    p -= lr * p.grad
+                    p.data += -lr * p.grad
 
     def state_dict(self) -> dict[str, Any]:
         """The learning rate of each group: there is no other state."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import sys
 import traceback
@@ -13,21 +15,24 @@ import click
 from zoo.cli.state import State, debug_option
 from zoo.errors import ZooError
 
-COMMANDS = {  # name: module; each has a click command called `command`
-    "run": "zoo.cli.commands.run",
-    "resume": "zoo.cli.commands.resume",
-    "eval": "zoo.cli.commands.eval",
-    "sample": "zoo.cli.commands.sample",
-    "plot": "zoo.cli.commands.plot",
-    "list": "zoo.cli.commands.list",
-    "info": "zoo.cli.commands.info",
-    "plugins": "zoo.cli.commands.plugins",
-    "verify": "zoo.cli.commands.verify",
+COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
+    "run": "Train MODEL, and keep everything about it in a new run folder.",
+    "resume": "Go on with RUN, a run folder, as if it had never stopped.",
+    "eval": "The loss of RUN over the whole of each split, in nats.",
+    "sample": "Draw words from RUN, and say which are new.",
+    "plot": "Draw the loss, the embeddings, or both, of RUN.",
+    "list": "What there is, and who brings it.",
+    "info": "All about a model, dataset or optimizer.",
+    "plugins": "Every plugin: loaded, failed (and why), or disabled.",
+    "verify": "What a file or run folder holds, and whether it is whole.",
 }
 
 
+_OBJECTS_BEFORE_GC = 50_000  # Python looks after every 700
+
+
 class LazyGroup(click.Group):
-    """Commands by name, imported one at a time, and listed in the order of `COMMANDS`."""
+    """Commands by name, imported when one is used, and listed in the order of `COMMANDS` without being imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -35,9 +40,13 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = importlib.import_module(COMMANDS[name]).command
+        command = importlib.import_module(f"zoo.cli.commands.{name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -63,7 +72,14 @@ def cli() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit: 0, 2 for wrong usage, 1 for what went wrong, 128 + N for signal N."""
+    """Run a command and exit: 0, 2 for wrong usage, 1 for what went wrong, 128 + N for signal N.
+
+    Without `args` it is the command line, and the process is its own. Importing torch makes a million objects, all of
+    which stay: looking through them for garbage, while they are made and at the end, would take half a second.
+    """
+    if args is None:
+        gc.set_threshold(_OBJECTS_BEFORE_GC)
+        atexit.register(gc.freeze)
     state = State()
     try:
         cli.main(args=None if args is None else list(args), prog_name="zoo", obj=state, standalone_mode=False)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from zoo.cli.state import warn
 from zoo.runner import Observer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 _LINE_EVERY_S = 10.0
 
@@ -25,15 +26,7 @@ class Progress(Observer):
         self._last_line = time.monotonic()
         self._bar: Bar | None = None
         if not quiet and sys.stderr.isatty():
-            self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[loss]}"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self._bar = _make_bar()
             self._task = self._bar.add_task("Starting", total=None, loss="")
 
     def __enter__(self) -> Progress:
@@ -63,3 +56,18 @@ class Progress(Observer):
             self._bar.console.print(f"zoo: warning: {text}", markup=False, highlight=False, soft_wrap=True)
         else:
             warn(text)
+
+
+def _make_bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

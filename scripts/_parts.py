@@ -1,0 +1,230 @@
+"""The parts of `benchmark.py` that need torch, each in a process of its own: `python _parts.py PART OPTIONS`.
+
+Prints one JSON list of rows; each has what was measured, the peer, both medians in seconds, and the goal if there is
+one.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from _peers import (
+    Splits,
+    initial_weights,
+    jax_scan,
+    notebook_evaluation,
+    notebook_loop,
+    notebook_tensors,
+    numpy_loop,
+    products,
+)
+
+import zoo
+from zoo.building import build_model, build_optimizer
+from zoo.data import encode
+from zoo.datasets import Examples, SplitName
+from zoo.engines import choose_engine
+from zoo.evaluation import evaluate, evaluate_splits
+from zoo.manager import load_plugins
+from zoo.training import Training, train
+
+SEED = 2147483647
+ENGINES = ("autograd", "manual", "fused")
+GOALS = {"autograd": 1.3, "manual": 2.5, "fused": 6.0}
+Row = dict[str, Any]
+Peer = Callable[[], object]
+
+
+def step(words: Path, rounds: int, device: str) -> list[Row]:
+    """A step of the lecture's net, by every engine and every peer, in turn."""
+    tensors = notebook_tensors(read(words))[0]
+    runs: dict[str, tuple[int, Callable[[int], object]]] = {
+        "notebook": (1000, lambda steps: notebook_loop(*tensors, steps)),
+        "NumPy by hand": (2000, lambda steps: numpy_loop(*tensors, steps)),
+    }
+    scan = jax_scan()
+    if scan is not None:
+        runs["jax.lax.scan"] = (4000, lambda steps: scan(*tensors, steps))
+    for engine in ENGINES:
+        training = new_training(words, engine, device)
+        if training is not None:
+            runs[engine] = (1000 if engine == "autograd" else 8000, partial(train_more, training))
+    seconds = in_turn({name: partial(run, steps) for name, (steps, run) in runs.items()}, rounds)
+    each = {name: value / runs[name][0] for name, value in seconds.items()}
+    rows = []
+    for engine in ENGINES:
+        for peer in ("notebook", "NumPy by hand", "jax.lax.scan"):
+            goal = GOALS[engine] if peer == "notebook" else 1.5 if (engine, peer) == ("fused", "jax.lax.scan") else None
+            if engine in each and peer in each:
+                rows.append(row(f"training step, {engine}", peer, each[peer], each[engine], "µs", goal))
+    return rows
+
+
+def target(words: Path, rounds: int, device: str) -> list[Row]:
+    """Seconds to a validation loss of 2.17 on the shuffled split: of training alone, looked at every 5,000 steps."""
+    rows, seconds = [], {}
+    for engine in ENGINES:
+        training = new_training(words, engine, device, shuffled=True)
+        if training is None:
+            continue
+        validation = shuffled_examples(words)["val"].to(device)
+        train(training, 1)  # compile
+        spent = 0.0
+        while evaluate(training.model, validation) > 2.17 and training.step < 250_000:
+            started = time.perf_counter()
+            train(training, training.step // 5000 * 5000 + 5000)
+            spent += time.perf_counter() - started
+        seconds[engine] = spent
+        print(f"{engine}: {training.step:,} steps in {spent:.1f} s", file=sys.stderr)
+    for engine in ENGINES[1:]:
+        if engine in seconds:
+            rows.append(
+                row(f"to a validation loss of 2.17, {engine}", "autograd", seconds["autograd"], seconds[engine], "s")
+            )
+    return rows
+
+
+def data(words: Path, rounds: int, device: str) -> list[Row]:
+    """From a file to the tensors of three splits, vocabulary included."""
+
+    def ours() -> dict[SplitName, Examples]:
+        return encode(zoo.TextDataset.from_file(words), "windows", 3)
+
+    def theirs() -> Splits:
+        return notebook_tensors(read(words))
+
+    for (x, y), examples in zip(theirs(), ours().values(), strict=True):
+        assert torch.equal(x, examples.x.long())
+        assert torch.equal(y, examples.y.long())
+    seconds = in_turn({"notebook": theirs, "zoo": ours}, rounds)
+    return [row("file to tensors of three splits", "notebook", seconds["notebook"], seconds["zoo"], "ms", 50)]
+
+
+def evaluation(words: Path, rounds: int, device: str) -> list[Row]:
+    """The losses of all three splits."""
+    splits = notebook_tensors(read(words))
+    examples = encode(zoo.TextDataset.from_file(words), "windows", 3)
+    model = zoo.create_model("mlp-char")
+    weights = [p.detach() for p in model.parameters()]
+    theirs, ours = partial(notebook_evaluation, splits, weights), partial(evaluate_splits, model, examples)
+    assert all(abs(a / b - 1) < 1e-6 for a, b in zip(theirs(), ours().values(), strict=True))
+    seconds = in_turn({"notebook": theirs, "zoo": ours}, rounds)
+    return [row("loss of three splits", "notebook", seconds["notebook"], seconds["zoo"], "ms", 10)]
+
+
+def growth(words: Path, rounds: int, device: str) -> list[Row]:
+    """Seconds a step over the size of hidden layer, batch and context, beside BLAS for the same matrix products."""
+    rows = []
+    sweeps = {
+        "hidden size": [(32, h, 3) for h in (50, 200, 1000, 5000)],
+        "batch size": [(b, 200, 3) for b in (8, 32, 128, 512, 2048, 8192)],
+        "context length": [(32, 200, t) for t in (1, 3, 10, 30, 100)],
+    }
+    for axis, sizes in sweeps.items():
+        for batch, hidden, context in sizes:
+            steps = max(2, 60_000_000 // (6 * batch * hidden * (10 * context + 27)))
+            blas = products(batch, hidden, 10 * context)
+            runs: dict[str, Peer] = {"matrix products": partial(repeat, blas, steps)}
+            for engine in ENGINES:
+                training = new_training(words, engine, device, batch, hidden, context)
+                if training is not None:
+                    runs[engine] = partial(train_more, training, steps)
+            seconds = in_turn(runs, rounds)
+            size = {"hidden size": hidden, "batch size": batch, "context length": context}[axis]
+            rows.append({"axis": axis, "size": size, **{name: s / steps for name, s in seconds.items()}})
+    return rows
+
+
+def file(words: Path, rounds: int, device: str) -> list[Row]:
+    """One file of words to tensors, for the growth of data: seconds, and peak memory over that of the libraries."""
+    before = peak_bytes()
+    started = time.perf_counter()
+    examples = encode(zoo.TextDataset.from_file(words), "windows", 3)
+    seconds = time.perf_counter() - started
+    tensors = sum(split.x.nbytes + split.y.nbytes for split in examples.values())
+    characters = sum(map(len, examples.values()))
+    return [{"characters": characters, "seconds": seconds, "bytes": (peak_bytes() - before - tensors) / characters}]
+
+
+def new_training(
+    words: Path, engine: str, device: str, batch: int = 32, hidden: int = 200, context: int = 3, shuffled: bool = False
+) -> Training | None:
+    """The lecture's training by an engine, or None where that engine cannot be had."""
+    registry, _ = load_plugins()
+    entry, sgd = registry.models.get("mlp-char"), registry.optimizers.get("sgd")
+    settings = {"vocab_size": 27, "context_length": context, "embedding_dim": 10, "hidden_size": hidden}
+    model = build_model(entry, settings, SEED).to(device)
+    optimizer = build_optimizer(sgd, model, 0.1, {})
+    try:
+        _, made = choose_engine(engine, entry, model, optimizer, batch_size=batch, steps=10**6)
+    except zoo.UsageError as error:
+        print(f"no {engine}: {error}", file=sys.stderr)
+        return None
+    examples = shuffled_examples(words) if shuffled else encode(zoo.TextDataset.from_file(words), "windows", context)
+    generator = torch.Generator().manual_seed(SEED)
+    schedule = zoo.Schedule((100_000,))
+    return Training(model, optimizer, examples["train"].to(device), batch, 0.1, schedule, generator, engine=made)
+
+
+def shuffled_examples(words: Path) -> Any:
+    dataset = zoo.TextDataset.from_file(words)
+    return encode(dataset.arranged(split=None, shuffle_seed=42), "windows", 3)
+
+
+def train_more(training: Training, steps: int) -> None:
+    train(training, training.step + steps)
+
+
+def repeat(run: Peer, times: int) -> None:
+    for _ in range(times):
+        run()
+
+
+def in_turn(runs: dict[str, Peer], rounds: int) -> dict[str, float]:
+    """The median of the seconds of each, all taken in turn, after a round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def row(what: str, peer: str, theirs: float, ours: float, unit: str, goal: float | None = None) -> Row:
+    return {"what": what, "peer": peer, "theirs": theirs, "ours": ours, "unit": unit, "goal": goal}
+
+
+def read(words: Path) -> list[str]:
+    return words.read_text(encoding="utf-8").splitlines()
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had; not `ru_maxrss`, which starts from that of its parent."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+PARTS = {f.__name__: f for f in (step, target, data, evaluation, growth, file)}
+
+if __name__ == "__main__":
+    part, threads, words_path, rounds_text, device_name = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    initial_weights()
+    print(json.dumps(PARTS[part](Path(words_path), int(rounds_text), device_name)))
