@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -380,3 +382,40 @@ def test_a_default_that_no_config_can_hold_is_found_before_work_starts(
     except ZooError:
         return
     json.dumps(settings, allow_nan=False)
+
+
+# Schedule and clipping
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, TENTH),
+        ({"schedule": "constant"}, Schedule()),
+        ({"schedule": "cosine", "steps": 50}, Schedule(cosine=True, ends=50)),
+        ({"schedule": "cosine", "steps": 50, "warmup": 5}, Schedule(cosine=True, warmup=5, ends=50)),
+        ({"schedule": "step"}, TENTH),
+        ({"preset": "flat", "schedule": "step", "steps": 100}, Schedule((50, 75))),
+        ({"warmup": 7}, dataclasses.replace(TENTH, warmup=7)),
+    ],
+)
+def test_the_schedule_is_the_users_over_the_presets(plan: Plan, given: dict[str, Any], expected: Schedule) -> None:
+    assert plan(**given).schedule == expected
+
+
+def test_gradients_are_clipped_where_somebody_says_so(plan: Plan) -> None:
+    assert plan().clip_norm is None
+    assert plan(clip_norm=0.5).clip_norm == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"schedule": "cosin"}, "no schedule 'cosin'; did you mean 'cosine'?"),
+        ({"warmup": -1}, "--warmup must be a number of steps, got -1"),
+        ({"clip_norm": 0.0}, "--clip-norm must be above 0, got 0.0"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_told(plan: Plan, options: dict[str, Any], part: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(part)):
+        plan(**options)

@@ -19,6 +19,7 @@ import torch
 import zoo
 from zoo import checkpoint
 from zoo.run_folder import RunFolder
+from zoo.runner import Observer
 
 Zoo = Callable[..., Any]
 Installed = Callable[[Sequence[str]], str]
@@ -341,3 +342,23 @@ def test_cuda_run_resumes_to_the_same_bits_with_deterministic_kernels(words_file
         assert zoo.resume("parts", steps=STEPS, plots=False).step_losses == whole.step_losses
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_warmup_cosine_and_clipping_go_on_where_they_were(words_file: Path) -> None:
+    options: dict[str, Any] = {"dataset": words_file, "device": "cpu", "plots": False, "schedule": "cosine"}
+    options |= {"warmup": 4, "clip_norm": 0.5}
+    whole = zoo.run("mlp-char", steps=20, out="whole", **options)
+    config = json.loads((whole.path / "config.json").read_text())["training"]
+    assert (config["schedule"]["ends"], config["schedule"]["warmup"], config["clip_norm"]) == (20, 4, 0.5)
+    assert config["engine"] == "autograd"  # the only one that clips
+
+    class Stop(Observer):
+        def progress(self, step: int, steps: int, loss: float) -> None:
+            if step >= 7:
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(zoo.InterruptedRunError):
+        zoo.run("mlp-char", steps=20, out="half", observer=Stop(), **options)
+    assert_same_files(zoo.resume("half", plots=False).path, whole.path)
+    with pytest.raises(zoo.UsageError, match="engine 'manual' does not clip gradients"):
+        zoo.run("mlp-char", steps=20, engine="manual", **options)

@@ -54,3 +54,67 @@ def test_a_schedule_cannot_be_changed() -> None:
 
 def test_schedules_with_the_same_steps_are_equal() -> None:
     assert Schedule((100_000,), 0.1) == LECTURE
+
+
+# Warm-up and cosine
+
+
+def test_warmup_rises_in_equal_parts_and_then_leaves_the_rate_alone() -> None:
+    schedule = Schedule(warmup=4)
+    assert [schedule.lr(8.0, step) for step in range(6)] == [2.0, 4.0, 6.0, 8.0, 8.0, 8.0]
+
+
+def test_a_cosine_falls_from_the_rate_to_the_final_part_and_stays() -> None:
+    schedule = Schedule(cosine=True, final=0.1).over(100)
+    assert [schedule.lr(1.0, step) for step in (0, 50, 100, 1000)] == pytest.approx([1.0, 0.55, 0.1, 0.1])
+    rates = [schedule.lr(1.0, step) for step in range(101)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_a_cosine_begins_where_the_warmup_ends() -> None:
+    schedule = Schedule(cosine=True, warmup=10).over(110)
+    assert schedule.lr(1.0, 9) == 1.0
+    assert schedule.lr(1.0, 10) == 1.0
+    assert schedule.lr(1.0, 60) == pytest.approx(0.5)
+    assert schedule.lr(1.0, 110) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_an_end_once_given_stays() -> None:
+    assert Schedule(cosine=True).over(100).over(500).ends == 100
+    assert Schedule((5,)).over(100) == Schedule((5,))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("constant", Schedule(warmup=3)),
+        ("cosine", Schedule(warmup=3, cosine=True)),
+        ("step", Schedule((50, 75), warmup=3)),
+    ],
+)
+def test_another_kind_keeps_the_numbers_it_can_use(name: str, expected: Schedule) -> None:
+    assert Schedule(warmup=3).named(name, 100) == expected
+
+
+def test_step_keeps_its_own_milestones() -> None:
+    assert LECTURE.named("step", 1000) == LECTURE
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_step_of_a_very_short_run_has_milestones_that_rise(steps: int) -> None:
+    assert Schedule().named("step", steps).milestones[0] >= 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"warmup": -1}, "warmup must be"),
+        ({"final": 1.5}, "final must be"),
+        ({"final": -0.1}, "final must be"),
+        ({"cosine": True, "milestones": (3,)}, "not both"),
+        ({"ends": 0}, "ends must be"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(numbers: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Schedule(**numbers)  # type: ignore[arg-type]

@@ -404,3 +404,24 @@ def test_cross_entropy_of_positions_is_that_of_all_of_them_in_a_row() -> None:
 
 def test_cross_entropy_is_in_nats() -> None:
     assert cross_entropy(torch.zeros(1, 27), torch.tensor([0])).item() == pytest.approx(3.2958, abs=1e-4)
+
+
+# Clipping
+
+
+def test_gradients_are_held_to_a_norm_and_small_ones_left_alone() -> None:
+    norms: list[float] = []
+
+    def norm(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(float(torch.cat([g.flatten() for g in gradients]).norm()))
+
+    for clip_norm in (None, 0.1):
+        training = make()
+        training.engine = Autograd(training.model, training.optimizer, clip_norm)
+        assert isinstance(training.optimizer, torch.optim.Optimizer)
+        training.optimizer.register_step_pre_hook(norm)
+        train(training, 5)
+    free, held = norms[:5], norms[5:]
+    assert min(free) > 0.1
+    assert held == pytest.approx([0.1] * 5, rel=1e-4)

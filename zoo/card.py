@@ -78,6 +78,12 @@ def command(config: Mapping[str, Any]) -> str:
     if training["preset"]:
         words += ["--preset", training["preset"]]
     words += ["--steps", training["steps"], "--batch-size", training["batch_size"], "--lr", training["lr"]]
+    schedule = training["schedule"]
+    words += ["--schedule", "cosine" if schedule["cosine"] else "step" if schedule["milestones"] else "constant"]
+    if schedule["warmup"]:
+        words += ["--warmup", schedule["warmup"]]
+    if training["clip_norm"] is not None:
+        words += ["--clip-norm", training["clip_norm"]]
     words += ["--device", training["device"], "--engine", training["engine"]]
     if training["seed"] != SEED or training["init_seed"] != SEED:
         words += ["--seed", training["seed"], "--init-seed", training["init_seed"]]

@@ -67,6 +67,7 @@ def make_config(
             "batch_size": plan.batch_size,
             "lr": plan.lr,
             "schedule": dataclasses.asdict(plan.schedule),
+            "clip_norm": plan.clip_norm,
             "seed": plan.seed,
             "init_seed": plan.init_seed,
             "device": device,
@@ -110,6 +111,7 @@ class RunConfig:
     batch_size: int
     lr: float
     schedule: Schedule
+    clip_norm: float | None
     seed: int
     init_seed: int
     device: str
@@ -147,6 +149,7 @@ class RunConfig:
             batch_size=read.get(int, "training", "batch_size"),
             lr=float(read.get((int, float), "training", "lr")),
             schedule=read.schedule(),
+            clip_norm=read.get((int, float), "training", "clip_norm", optional=True),
             seed=read.get(int, "training", "seed"),
             init_seed=read.get(int, "training", "init_seed"),
             device=read.get(str, "training", "device"),
@@ -188,11 +191,23 @@ class _Reader:
 
     def schedule(self) -> Schedule:
         milestones = self.get(list, "training", "schedule", "milestones")
-        gamma = self.get((int, float), "training", "schedule", "gamma")
+        gamma, final = (self.get((int, float), "training", "schedule", name) for name in ("gamma", "final"))
+        warmup = self.get(int, "training", "schedule", "warmup")
+        ends = self.get(int, "training", "schedule", "ends", optional=True)
+        cosine = self.flag("training", "schedule", "cosine")
         try:
-            return Schedule(tuple(map(operator.index, milestones)), float(gamma))
+            steps = tuple(map(operator.index, milestones))
+            return Schedule(steps, float(gamma), warmup, cosine, float(final), ends)
         except (TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{self._source} has a damaged config: 'training.schedule' is no schedule") from error
+
+    def flag(self, *path: str) -> bool:
+        value: Any = self._raw
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, bool):
+            raise CheckpointError(f"{self._source} has a damaged config: {'.'.join(path)!r} is not a bool")
+        return value
 
     def get(self, kind: type[T] | tuple[type[T], ...], *path: str, optional: bool = False) -> T:
         value: Any = self._raw

@@ -62,8 +62,9 @@ class Autograd:
 
     worth_from = 0
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
-        self._model, self._optimizer = model, optimizer
+    def __init__(self, model: nn.Module, optimizer: Optimizer, clip_norm: float | None = None) -> None:
+        """Take what to train, and what the norm of all gradients together is to be held to; None for as it comes."""
+        self._model, self._optimizer, self._clip_norm = model, optimizer, clip_norm
         self._one: Tensor | None = None
 
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Stop) -> Tensor:
@@ -84,6 +85,8 @@ class Autograd:
             _backward(loss, self._gradient(loss))
 
             # update
+            if self._clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), self._clip_norm)
             optimizer.step()
 
             losses.append(loss.detach())
@@ -108,7 +111,14 @@ _engine = getattr(torch.autograd.Variable, "_execution_engine", None)  # not pro
 
 
 def choose_engine(
-    name: str, entry: Entry[ModelSpec], model: nn.Module, optimizer: Optimizer, *, batch_size: int, steps: int
+    name: str,
+    entry: Entry[ModelSpec],
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    batch_size: int,
+    steps: int,
+    clip_norm: float | None = None,
 ) -> tuple[str, Engine]:
     """The engine of that name; for `auto` the fastest that can train this, and is worth starting for so many steps.
 
@@ -116,8 +126,8 @@ def choose_engine(
         UsageError: the model has no such engine, or it cannot train this; why is said.
         PluginError: the plugin's engine fails while it is made.
     """
-    if name == AUTOGRAD:
-        return AUTOGRAD, Autograd(model, optimizer)
+    if name == AUTOGRAD or (name == AUTO and clip_norm is not None):
+        return AUTOGRAD, Autograd(model, optimizer, clip_norm)
     engines = entry.spec.engines
     if name == AUTO:
         for faster in engines:
@@ -128,6 +138,8 @@ def choose_engine(
     if name not in engines:
         own = (AUTOGRAD, *engines)
         raise UnknownNameError(f"model {entry.spec.name!r} has no engine {name!r}; {suggest(name, own)}")
+    if clip_norm is not None:
+        raise UsageError(f"engine {name!r} does not clip gradients; --engine auto takes one that does")
     engine = _make(name, entry, model, optimizer, batch_size)
     if isinstance(engine, EngineUnavailableError):
         raise UsageError(f"engine {name!r} cannot train this: {engine}; --engine auto takes one that can")

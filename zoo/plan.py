@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from zoo.data import DATASET_INPUTS, arrangement
 from zoo.errors import UnknownNameError, UsageError
 from zoo.files import kind_of, shown
 from zoo.registry import DISTRIBUTION, Entry, Registry, suggest
-from zoo.schedule import Schedule
+from zoo.schedule import SCHEDULES, Schedule
 from zoo.settings import Signature, split_sections
 from zoo.specs import AUTO, AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
@@ -42,6 +42,9 @@ class RunOptions:
     steps: int | None = None
     batch_size: int | None = None
     lr: float | None = None
+    schedule: str | None = None
+    warmup: int | None = None
+    clip_norm: float | None = None
     seed: int = SEED
     init_seed: int = SEED
     preset: str | None = None
@@ -64,6 +67,7 @@ class RunPlan:
     batch_size: int
     lr: float
     schedule: Schedule
+    clip_norm: float | None
     seed: int
     init_seed: int
     device: str
@@ -93,16 +97,18 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
     settings = split_sections({**kept, **options.settings}, SECTIONS)
     if "lr" in settings["optimizer"]:
         raise UsageError("the learning rate is set with --lr, not with optimizer.lr")
+    steps = _whole("steps", _first(options.steps, preset.steps, model.spec.steps))
     return RunPlan(
         model=model,
         dataset=dataset,
         fallback=fallback,
         optimizer=optimizer,
         preset=preset_name,
-        steps=_whole("steps", _first(options.steps, preset.steps, model.spec.steps)),
+        steps=steps,
         batch_size=_whole("batch-size", _first(options.batch_size, preset.batch_size, model.spec.batch_size)),
         lr=_positive("lr", options.lr if options.lr is not None else _lr(registry, model, preset, optimizer)),
-        schedule=preset.schedule or model.spec.schedule,
+        schedule=_schedule(preset.schedule or model.spec.schedule, options, steps),
+        clip_norm=_clip_norm(_first_or_none(options.clip_norm, preset.clip_norm, model.spec.clip_norm)),
         seed=_seed("seed", options.seed),
         init_seed=_seed("init-seed", options.init_seed),
         device=options.device,
@@ -217,6 +223,23 @@ def _lr(registry: Registry, model: Entry[ModelSpec], preset: Preset, optimizer: 
             f"neither {model.spec.name!r} nor {optimizer.spec.name!r} has a default learning rate: give --lr"
         )
     return fitting
+
+
+def _schedule(own: Schedule, options: RunOptions, steps: int) -> Schedule:
+    """The model's own schedule, with what the user wants of it otherwise, over the steps of the run."""
+    if options.schedule is not None:
+        if options.schedule not in SCHEDULES:
+            raise UnknownNameError(f"no schedule {options.schedule!r}; {suggest(options.schedule, SCHEDULES)}")
+        own = own.named(options.schedule, steps)
+    if options.warmup is not None:
+        if not isinstance(options.warmup, int) or options.warmup < 0:
+            raise UsageError(f"--warmup must be a number of steps, got {options.warmup}")
+        own = replace(own, warmup=options.warmup)
+    return own.over(steps)
+
+
+def _clip_norm(value: float | None) -> float | None:
+    return None if value is None else _positive("clip-norm", value)
 
 
 def _is_called(registry: Registry, optimizer: Entry[OptimizerSpec], name: str, model: Entry[ModelSpec]) -> bool:

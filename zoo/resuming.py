@@ -19,7 +19,14 @@ from zoo.settings import Signature
 from zoo.state import TrainingState
 
 # What may be changed on purpose, with a flag: the trained weights still mean the same.
-CHANGEABLE = ("training.lr", "training.batch_size", "training.schedule", "optimizer.hyperparameters", "dataset")
+CHANGEABLE = (
+    "training.lr",
+    "training.batch_size",
+    "training.schedule",
+    "training.clip_norm",
+    "optimizer.hyperparameters",
+    "dataset",
+)
 
 _ASKED_FOR = ("training.device:", "training.engine:")
 
@@ -89,6 +96,7 @@ def _plan(registry: Registry, config: RunConfig, folder: Path, steps: int, optio
         batch_size=config.batch_size,
         lr=config.lr,
         schedule=config.schedule,
+        clip_norm=config.clip_norm,
         seed=config.seed,
         init_seed=config.init_seed,
         device=options.device or config.device,
@@ -167,7 +175,8 @@ def _has_result(folder: Path, steps: int) -> bool:
 
 def _check_values(plan: RunPlan, folder: Path) -> None:
     """Seeds were looked at when the config was read."""
-    if not all(0 < value < float("inf") for value in (plan.batch_size, plan.lr, plan.steps)):
+    clip_norm = 1.0 if plan.clip_norm is None else plan.clip_norm
+    if not all(0 < value < float("inf") for value in (plan.batch_size, plan.lr, plan.steps, clip_norm)):
         raise CheckpointError(f"the run in {folder} has a damaged config: a number is out of range")
 
 

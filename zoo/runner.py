@@ -146,7 +146,13 @@ def _prepare(plan: RunPlan, device: torch.device, observer: Observer) -> _Ready:
     check_forward(plan.model, model, examples["train"])
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
     engine_name, engine = choose_engine(
-        plan.engine, plan.model, model, optimizer, batch_size=plan.batch_size, steps=plan.steps
+        plan.engine,
+        plan.model,
+        model,
+        optimizer,
+        batch_size=plan.batch_size,
+        steps=plan.steps,
+        clip_norm=plan.clip_norm,
     )
     parameters = sum(p.numel() for p in model.parameters())
     config = make_config(plan, source, dataset, examples, inputs, parameters, describe_device(device), engine_name)

@@ -2,30 +2,77 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
+
+SCHEDULES = ("constant", "step", "cosine")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate that is multiplied by `gamma` at each of `milestones` (steps, counted from 0).
+    """A learning rate that rises over `warmup` steps, and is then constant, falls at milestones, or along a cosine.
 
-    Without milestones it is constant. `Schedule(milestones=(100_000,), gamma=0.1)` is the lecture's: a tenth of the
-    learning rate from step 100,000 on.
+    `Schedule(milestones=(100_000,), gamma=0.1)` is the lecture's: a tenth of the learning rate from step 100,000 on.
+    `Schedule(cosine=True, warmup=500)` falls along half a cosine to 0 at the end of the run, as in Loshchilov and
+    Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, https://arxiv.org/abs/1608.03983
+
+    Attributes:
+        milestones: steps, counted from 0, at each of which the rate is multiplied by `gamma`.
+        gamma: the factor.
+        warmup: steps over which the rate rises in equal parts to what it would be without; the first has one part.
+        cosine: fall along half a cosine, from the end of the warm-up to step `ends`.
+        final: where the cosine leads, as a part of the rate; it stays there.
+        ends: the step at which the cosine is through; a plan puts the run's own number of steps here.
+
+    Raises:
+        ValueError: milestones do not rise, or a number is out of range.
     """
 
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
+    warmup: int = 0
+    cosine: bool = False
+    final: float = 0.0
+    ends: int | None = None
 
     def __post_init__(self) -> None:
         if any(step <= 0 for step in self.milestones) or list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must be steps above 0, each above the one before, got {self.milestones}")
-        if not 0 < self.gamma < float("inf"):
+        if not 0 < self.gamma < math.inf:
             raise ValueError(f"gamma must be a positive number, got {self.gamma}")
+        if self.warmup < 0:
+            raise ValueError(f"warmup must be a number of steps, got {self.warmup}")
+        if not 0 <= self.final <= 1:
+            raise ValueError(f"final must be from 0 to 1, got {self.final}")
+        if self.cosine and self.milestones:
+            raise ValueError("a schedule falls at milestones or along a cosine, not both")
+        if self.ends is not None and self.ends < 1:
+            raise ValueError(f"ends must be a step above 0, got {self.ends}")
+
+    def over(self, steps: int) -> Schedule:
+        """This schedule for a run of so many steps: a cosine that has no end yet ends with it."""
+        return dataclasses.replace(self, ends=steps) if self.cosine and self.ends is None else self
+
+    def named(self, name: str, steps: int) -> Schedule:
+        """Another of `SCHEDULES` in the place of this one, with this one's numbers where it has them.
+
+        Without milestones of its own, `step` falls to `gamma` at half of the steps, and again at three quarters.
+        """
+        if name == "step":
+            halfway, later = max(1, steps // 2), max(1, steps * 3 // 4)
+            milestones = self.milestones or tuple(sorted({halfway, later}))
+            return dataclasses.replace(self, milestones=milestones, cosine=False, ends=None)
+        return dataclasses.replace(self, milestones=(), cosine=name == "cosine", ends=None)
 
     def lr(self, base_lr: float, step: int) -> float:
         """The learning rate of `step` in a run that starts at `base_lr`."""
         passed = sum(step >= milestone for milestone in self.milestones)
-        return base_lr * self.gamma**passed
+        rate = base_lr * self.gamma**passed
+        if self.cosine and self.ends is not None and step >= self.warmup:
+            through = min(1.0, (step - self.warmup) / max(1, self.ends - self.warmup))
+            rate *= self.final + (1 - self.final) * (1 + math.cos(math.pi * through)) / 2
+        return rate * (step + 1) / self.warmup if step < self.warmup else rate
 
 
 CONSTANT = Schedule()

@@ -37,10 +37,11 @@ class Preset:
     batch_size: int | None = None
     lr: float | None = None
     schedule: Schedule | None = None
+    clip_norm: float | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "lr"):
+        for name in ("steps", "batch_size", "lr", "clip_norm"):
             _check_positive(name, getattr(self, name))
 
 
@@ -57,6 +58,7 @@ class ModelSpec:
         summary: one line for `zoo list`.
         dataset, optimizer: the names trained with by default. A name of the same distribution is preferred.
         steps, batch_size, lr, schedule: the defaults of a run.
+        clip_norm: the norm of all gradients together is held to this; None for as it comes.
         reads: how a text model is served: `"windows"` of its own `context_length`, or whole padded `"sequences"`.
         embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` draws.
         presets: other named ways to train it; the first one is the default.
@@ -76,6 +78,7 @@ class ModelSpec:
     batch_size: int = 32
     lr: float | None = None
     schedule: Schedule = CONSTANT
+    clip_norm: float | None = None
     reads: Reads = "windows"
     embedding: str | None = None
     presets: Mapping[str, Preset] = field(default_factory=dict)
@@ -86,7 +89,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         _check_named(self.name, self.factory)
-        for name in ("steps", "batch_size", "lr"):
+        for name in ("steps", "batch_size", "lr", "clip_norm"):
             _check_positive(name, getattr(self, name))
         for engine, factory in self.engines.items():
             _check_named(engine, factory)
@@ -153,5 +156,5 @@ def _check_positive(name: str, value: float | None) -> None:
         return
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{name} must be a positive number, got {value!r}")
-    if name != "lr" and (not isinstance(value, int) or isinstance(value, bool)):
+    if name in ("steps", "batch_size") and (not isinstance(value, int) or isinstance(value, bool)):
         raise ValueError(f"{name} must be a whole number, got {value!r}")

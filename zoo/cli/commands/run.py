@@ -20,6 +20,7 @@ from zoo.cli.state import (
     quiet_option,
 )
 from zoo.plan import ENGINES, SECTIONS, SEED, RunOptions, make_plan
+from zoo.schedule import SCHEDULES
 from zoo.settings import parse_assignments
 
 
@@ -33,6 +34,9 @@ from zoo.settings import parse_assignments
 @click.option("--steps", type=int, metavar="N", help="Steps to train.")
 @click.option("--batch-size", type=int, metavar="N", help="Examples in a step.")
 @click.option("--lr", type=float, metavar="X", help="Learning rate at the start.")
+@click.option("--schedule", metavar="|".join(SCHEDULES), help="How the learning rate changes.")
+@click.option("--warmup", type=int, metavar="N", help="Steps over which the learning rate rises at the start.")
+@click.option("--clip-norm", type=float, metavar="X", help="Hold the norm of the gradients to this.")
 @click.option("--seed", type=int, default=SEED, show_default=True, metavar="N", help="Seed of the batches.")
 @click.option("--init-seed", type=int, default=SEED, show_default=True, metavar="N", help="Seed of the weights.")
 @click.option(
