@@ -153,6 +153,18 @@ def test_eval_repeats_the_runs_losses(zoo_here: Zoo, finished_run: Path, tmp_pat
     assert result["dataset"] == metrics["dataset"]
 
 
+def test_eval_also_has_the_loss_of_words_never_seen_in_training(zoo_here: Zoo, tmp_path: Path) -> None:
+    path = tmp_path / "twice.txt"
+    path.write_text("anna\nbert\ncora\ndave\nemma\nfinn\ngina\nhans\nanna\nivan\n")  # val is anna, test is ivan
+    run = zoo.run("mlp-char", dataset=path, device="cpu", steps=20, plots=False)
+    result = zoo_here("eval", run.path, "--device", "cpu", "--json").result
+    assert result["novel"] == {"examples": {"test": 5}, "losses": {"test": result["losses"]["test"]}}
+    shown = zoo_here("eval", run.path, "--device", "cpu").out
+    assert "test, new words" in shown
+    assert "val, new words" not in shown
+    assert f"{result['losses']['val'] / math.log(2):.4f}" in shown
+
+
 def test_eval_takes_another_dataset(zoo_here: Zoo, finished_run: Path, words_file: Path) -> None:
     result = zoo_here("eval", finished_run, "--dataset", words_file, "--json").result
     assert result["dataset"]["examples"] == {"train": 192, "val": 24, "test": 24}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.datasets import Examples, SplitName
-from zoo.evaluation import evaluate, evaluate_splits
+from zoo.evaluation import count_contexts, evaluate, evaluate_splits
 
 
 class Table(nn.Module):
@@ -102,3 +105,190 @@ def test_each_split_has_a_loss_of_its_own() -> None:
         "test": Examples(tokens(9, 3, seed=8), tokens(9, seed=9), torch.int64),
     }
     assert evaluate_splits(model, splits) == {name: evaluate(model, split) for name, split in splits.items()}
+
+
+# Contexts served once each
+
+
+class Sum(nn.Module):
+    """Logits (B, V) from all T tokens of a context; each place counts otherwise."""
+
+    def __init__(self, V: int, T: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.tables = nn.Parameter(torch.randn((T, V, V), generator=torch.Generator().manual_seed(1)))
+        self.dropout = nn.Dropout(dropout)
+        self.rows = 0  # served
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows += len(x)
+        logits: Tensor = self.dropout(self.tables[torch.arange(x.shape[1]), x].sum(1))
+        return logits
+
+
+def text(N: int, V: int, T: int, dtype: torch.dtype = torch.int64, seed: int = 2) -> Examples:
+    """Contexts of which some are frequent and some are not, as in language."""
+    g = torch.Generator().manual_seed(seed)
+    x, y = ((torch.rand(shape, generator=g) ** 3 * V).long().to(dtype) for shape in ((N, T), (N,)))
+    return Examples(x, y, torch.int64)
+
+
+def different(examples: Examples) -> Tensor:
+    """The contexts that occur, sorted."""
+    contexts: Tensor = torch.unique(examples.x, dim=0)
+    return contexts
+
+
+def plain_mean(model: nn.Module, examples: Examples) -> float:
+    with torch.no_grad():
+        logits = model.eval()(examples.x.long())
+    return F.cross_entropy(logits.double(), examples.y.long(), ignore_index=-1).item()
+
+
+@pytest.fixture(params=["table", "sorting"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Either way of counting, also of few examples."""
+    monkeypatch.setattr("zoo.evaluation._WORTH_COUNTING", 1)
+    if request.param == "sorting":
+        monkeypatch.setattr("zoo.evaluation._MOST_PLACES", 0)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("N", [1, 2, 999, 5000])
+@pytest.mark.parametrize(("V", "T"), [(2, 1), (2, 12), (7, 3), (27, 1), (27, 3), (60, 2), (200, 2), (1, 4)])
+def test_each_context_served_once_gives_the_plain_mean(way: str, V: int, T: int, N: int) -> None:
+    model, examples = Sum(V, T), text(N, V, T)
+    expected = plain_mean(model, examples)
+    model.rows = 0
+    assert evaluate(model, examples) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    assert model.rows == len(different(examples))
+
+
+@pytest.mark.parametrize(("V", "T"), [(27, 8), (60, 9), (9, 17), (1000, 5)])
+def test_more_contexts_than_any_table_holds_are_counted_by_sorting(V: int, T: int) -> None:
+    model, examples = Sum(V, T), text(3000, V, T)
+    counted = count_contexts(examples)
+    assert counted is not None
+    assert torch.equal(counted.contexts, different(examples))
+    assert evaluate(model, examples) == pytest.approx(plain_mean(model, examples), rel=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100, 1 << 20])
+def test_every_example_is_counted_once(way: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.evaluation._CHUNK", chunk)
+    examples = text(500, 5, 2)
+    counted = count_contexts(examples)
+    assert counted is not None
+    contexts = counted.contexts[counted.context].tolist()
+    pairs = [(*context, y) for context, y in zip(contexts, counted.target.tolist(), strict=True)]
+    expected = Counter((*x.tolist(), y) for x, y in zip(examples.x, examples.y.tolist(), strict=True))
+    assert dict(zip(pairs, counted.count.tolist(), strict=True)) == expected
+    assert int(counted.count.sum()) == 500
+    assert torch.equal(counted.contexts, different(examples))
+    assert pairs == sorted(pairs)
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_contexts_are_served_in_batches_of_any_size(way: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, examples = Sum(5, 3), text(700, 5, 3)
+    whole = evaluate(model, examples)
+    monkeypatch.setattr("zoo.evaluation._batch_size", lambda *_: size)
+    assert evaluate(model, examples) == pytest.approx(whole, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+def test_the_type_of_the_text_does_not_matter(way: str, dtype: torch.dtype) -> None:
+    model, examples = Sum(120, 3), text(2000, 120, 3, dtype)
+    assert evaluate(model, examples) == evaluate(model, text(2000, 120, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_counting_leaves_the_examples_as_they_are(way: str, dtype: torch.dtype) -> None:
+    for T in (1, 3):
+        examples = text(500, 7, T, dtype)
+        evaluate(Sum(7, T), examples)
+        assert torch.equal(examples.x, text(500, 7, T, dtype).x)
+        assert torch.equal(examples.y, text(500, 7, T, dtype).y)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
+def test_contexts_are_served_in_the_type_that_training_has(way: str, dtype: torch.dtype) -> None:
+    served: set[torch.dtype] = set()
+
+    class Noting(Sum):
+        def forward(self, x: Tensor) -> Tensor:
+            served.add(x.dtype)
+            return super().forward(x.long())
+
+    examples = text(300, 2, 3)
+    evaluate(Noting(2, 3), Examples(examples.x.to(dtype), examples.y, dtype))
+    assert served == {dtype}
+
+
+def test_targets_of_another_type_than_the_contexts_are_counted_too(way: str) -> None:
+    examples = text(2000, 27, 3)
+    mixed = Examples(examples.x.to(torch.uint8), examples.y.to(torch.int16), torch.int64)
+    assert evaluate(Sum(27, 3), mixed) == evaluate(Sum(27, 3), examples)
+
+
+def test_a_target_may_be_above_every_character_of_a_context(way: str) -> None:
+    model, examples = Sum(9, 2), text(300, 9, 2)
+    small = Examples(examples.x.clamp(max=3), examples.y, torch.int64)
+    assert evaluate(model, small) == pytest.approx(plain_mean(model, small), rel=1e-6)
+
+
+def test_dropout_is_off_where_contexts_are_served_once(way: str) -> None:
+    model, examples = Sum(7, 3, dropout=0.5).train(), text(2000, 7, 3)
+    assert evaluate(model, examples) == evaluate(Sum(7, 3), examples)
+    assert model.training
+    assert model.dropout.training
+
+
+def with_one(part: Tensor, value: int) -> Tensor:
+    part = part.clone()
+    part[-1] = value
+    return part
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda e: Examples(e.x, with_one(e.y, -1), torch.int64),
+        lambda e: Examples(e.x.float(), e.y, torch.float32),
+        lambda e: Examples(e.x.cfloat(), e.y, torch.complex64),
+        lambda e: Examples(e.x.to(torch.uint16), e.y, torch.uint16),
+        lambda e: Examples(e.x[:, :, None].expand(-1, -1, 2), e.y, torch.int64),
+        lambda e: Examples(e.x, e.x, torch.int64),
+    ],
+    ids=[
+        "ignored target",
+        "float inputs",
+        "complex inputs",
+        "inputs without order",
+        "inputs of three axes",
+        "a target at each position",
+    ],
+)
+def test_what_cannot_be_counted_is_not(way: str, change: Callable[[Examples], Examples]) -> None:
+    assert count_contexts(change(text(100, 7, 3))) is None
+
+
+def test_an_ignored_target_is_left_out_of_the_mean_the_plain_way(way: str) -> None:
+    model, examples = Sum(7, 3), text(100, 7, 3)
+    ignoring = Examples(examples.x, with_one(examples.y, -1), torch.int64)
+    assert evaluate(model, ignoring) == pytest.approx(plain_mean(model, ignoring), rel=1e-6)
+
+
+def test_numbers_too_large_for_one_integer_are_not_counted() -> None:
+    examples = text(2000, 60, 3)
+    assert count_contexts(Examples(with_one(examples.x, 1 << 20), examples.y, torch.int64)) is None
+    long = text(2000, 27, 13)  # 27 ** 14 is above 2 ** 62
+    assert count_contexts(long) is None
+    assert evaluate(Sum(27, 13), long) == pytest.approx(plain_mean(Sum(27, 13), long), rel=1e-6)
+
+
+def test_few_examples_are_served_as_they_are() -> None:
+    model = Sum(2, 1)
+    evaluate(model, text(1023, 2, 1))
+    assert model.rows == 1023
+    evaluate(model, text(1024, 2, 1))
+    assert model.rows == 1023 + 2

@@ -108,26 +108,9 @@ def run(
     """
     from zoo.runner import execute
 
-    options = RunOptions(
-        model=model,
-        dataset=dataset,
-        optimizer=optimizer,
-        device=device,
-        engine=engine,
-        steps=steps,
-        batch_size=batch_size,
-        lr=lr,
-        schedule=schedule,
-        warmup=warmup,
-        clip_norm=clip_norm,
-        seed=seed,
-        init_seed=init_seed,
-        preset=preset,
-        settings=settings or {},
-        out=Path(out) if out is not None else None,
-        plots=plots,
-        offline=offline,
-    )
+    given = (dataset, optimizer, device, engine, steps, batch_size, lr, schedule, warmup, clip_norm, seed, init_seed)
+    folder = Path(out) if out is not None else None
+    options = RunOptions(model, *given, preset, settings or {}, folder, plots, offline)
     cadence = Cadence.parse(checkpoint_every)
     return execute(make_plan(_registry(), options), observer, cadence=cadence)
 

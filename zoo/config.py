@@ -191,13 +191,13 @@ class _Reader:
 
     def schedule(self) -> Schedule:
         milestones = self.get(list, "training", "schedule", "milestones")
-        gamma, final = (self.get((int, float), "training", "schedule", name) for name in ("gamma", "final"))
-        warmup = self.get(int, "training", "schedule", "warmup")
-        ends = self.get(int, "training", "schedule", "ends", optional=True)
+        gamma = self.get((int, float), "training", "schedule", "gamma")
+        final = self.get((int, float), "training", "schedule", "final", optional=True) or 0.0
+        warmup, ends = (self.get(int, "training", "schedule", name, optional=True) for name in ("warmup", "ends"))
         cosine = self.flag("training", "schedule", "cosine")
         try:
             steps = tuple(map(operator.index, milestones))
-            return Schedule(steps, float(gamma), warmup, cosine, float(final), ends)
+            return Schedule(steps, float(gamma), warmup or 0, cosine, float(final), ends)
         except (TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{self._source} has a damaged config: 'training.schedule' is no schedule") from error
 
@@ -205,9 +205,9 @@ class _Reader:
         value: Any = self._raw
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(value, bool):
+        if not isinstance(value, bool | None):
             raise CheckpointError(f"{self._source} has a damaged config: {'.'.join(path)!r} is not a bool")
-        return value
+        return bool(value)
 
     def get(self, kind: type[T] | tuple[type[T], ...], *path: str, optional: bool = False) -> T:
         value: Any = self._raw

@@ -113,6 +113,12 @@ class TextDataset:
         first, second = self._cuts()
         return {"train": every[:first], "val": every[first:second], "test": every[second:]}
 
+    def novel(self) -> dict[SplitName, list[str]]:
+        """The words of validation and test that are no words of training: a list may have a word more than once."""
+        seen = set(self.splits["train"])
+        names: tuple[SplitName, ...] = ("val", "test")
+        return {name: [word for word in self.splits[name] if word not in seen] for name in names}
+
     def _arrange(self, text: Text, split: tuple[float, float], shuffle_seed: int | None, sha256: str | None) -> None:
         self._text = text
         self.split = split

@@ -8,7 +8,8 @@ Axes: K steps of a block, B examples of a batch, then the axes of one example.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -35,6 +36,9 @@ class Optimizer(Protocol):
 
 class Engine(Protocol):
     """Does the steps of a block. Between two calls the model and the optimizer hold everything there is to know.
+
+    A method `start()`, where there is one, is called once when the engine has been chosen, and may still raise
+    `EngineUnavailableError`: what takes time to import belongs there.
 
     Attributes:
         worth_from: how many steps a run must have for `auto` to choose this engine: with fewer, starting it costs
@@ -131,33 +135,42 @@ def choose_engine(
     engines = entry.spec.engines
     if name == AUTO:
         for faster in engines:
-            engine = _make(faster, entry, model, optimizer, batch_size)
-            if not isinstance(engine, EngineUnavailableError) and steps >= engine.worth_from:
-                return faster, engine
+            with contextlib.suppress(EngineUnavailableError):
+                engine = _make(faster, entry, model, optimizer, batch_size)
+                if steps >= engine.worth_from:
+                    return faster, _start(faster, entry, engine)
         return AUTOGRAD, Autograd(model, optimizer)
     if name not in engines:
         own = (AUTOGRAD, *engines)
         raise UnknownNameError(f"model {entry.spec.name!r} has no engine {name!r}; {suggest(name, own)}")
     if clip_norm is not None:
         raise UsageError(f"engine {name!r} does not clip gradients; --engine auto takes one that does")
-    engine = _make(name, entry, model, optimizer, batch_size)
-    if isinstance(engine, EngineUnavailableError):
-        raise UsageError(f"engine {name!r} cannot train this: {engine}; --engine auto takes one that can")
-    return name, engine
-
-
-def _make(
-    name: str, entry: Entry[ModelSpec], model: nn.Module, optimizer: Optimizer, batch_size: int
-) -> Engine | EngineUnavailableError:
-    who = f"engine {name!r} of model {entry.spec.name!r} of plugin {entry.plugin}"
     try:
-        engine: Engine = entry.load(entry.spec.engines[name])(model, optimizer, batch_size)
+        return name, _start(name, entry, _make(name, entry, model, optimizer, batch_size))
     except EngineUnavailableError as error:
-        return error
-    except PluginError:
-        raise
-    except Exception as error:  # a plugin may raise anything
-        raise PluginError(f"{who} cannot be made: {type(error).__name__}: {error}") from error
+        raise UsageError(f"engine {name!r} cannot train this: {error}; --engine auto takes one that can") from error
+
+
+def _make(name: str, entry: Entry[ModelSpec], model: nn.Module, optimizer: Optimizer, batch_size: int) -> Engine:
+    who = f"engine {name!r} of model {entry.spec.name!r} of plugin {entry.plugin}"
+    with _sentences(who, "cannot be made"):
+        engine: Engine = entry.load(entry.spec.engines[name])(model, optimizer, batch_size)
     if not (callable(getattr(engine, "run", None)) and isinstance(getattr(engine, "worth_from", None), int)):
         raise PluginError(f"{who} is no engine: it needs a method 'run' and a number 'worth_from'")
     return engine
+
+
+def _start(name: str, entry: Entry[ModelSpec], engine: Engine) -> Engine:
+    with _sentences(f"engine {name!r} of model {entry.spec.name!r} of plugin {entry.plugin}", "cannot be started"):
+        getattr(engine, "start", lambda: None)()
+    return engine
+
+
+@contextlib.contextmanager
+def _sentences(who: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (EngineUnavailableError, PluginError):
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise PluginError(f"{who} {what}: {type(error).__name__}: {error}") from error

@@ -17,6 +17,7 @@ from zoo.loss import IGNORED, cross_entropy
 
 _MOST_NUMBERS = 1 << 20  # of the inputs of one batch
 _MOST_WORK = 1 << 27  # examples times parameters: a model that is large inside gets fewer examples at a time
+_COUNTABLE = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}  # what has a largest number
 _WORTH_COUNTING = 1 << 10  # with fewer examples, looking for equal ones takes longer than it saves
 _MOST_PLACES = 1 << 22  # of a table with a place for everything that could be counted
 _CHUNK = 1 << 20  # examples counted in one go, which bounds the memory
@@ -67,14 +68,9 @@ def count_contexts(examples: Examples) -> CountedContexts | None:
     for each, others by sorting.
     """
     x, y = examples.x, examples.y
-    if (
-        x.ndim != 2
-        or y.ndim != 1
-        or x.is_floating_point()
-        or x.is_complex()
-        or len(y) < _WORTH_COUNTING
-        or x.device.type == "mps"
-    ):
+    if x.ndim != 2 or y.ndim != 1 or not {x.dtype, y.dtype} <= _COUNTABLE:
+        return None
+    if len(y) < _WORTH_COUNTING or x.device.type == "mps":
         return None
     base = 1 + int(torch.maximum(x.max(), y.max()))
     length = x.shape[1]

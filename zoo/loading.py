@@ -17,6 +17,7 @@ from zoo.config import RunConfig
 from zoo.data import encode, load_dataset
 from zoo.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.download import Fetcher
+from zoo.encoding import encode_sequences, encode_windows
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
 from zoo.files import kind_of, shown
 from zoo.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
@@ -100,6 +101,19 @@ class Loaded:
         if dataset.sha256 != self.checked.dataset_sha256:
             raise DataError(f"{name} is no longer the data that this run was trained on; give that with --dataset")
         return dataset
+
+    def novel_examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
+        """The examples of the held-out words that were never seen in training; of splits that have none, nothing."""
+        if self.checked.vocabulary is None or not isinstance(dataset, TextDataset):
+            return {}
+        reads, length = self.entry.spec.reads, self.checked.inputs.get("max_length") or dataset.max_length
+        found: dict[SplitName, Examples] = {}
+        for name, words in dataset.novel().items():
+            if words and reads == "sequences":
+                found[name] = encode_sequences(words, self.checked.vocabulary, length)
+            elif words:
+                found[name] = encode_windows(words, self.checked.vocabulary, context_length(self.model) or 1)
+        return found
 
     def examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
         """A dataset as this model reads it, in the model's own vocabulary.

@@ -95,25 +95,23 @@ class _Tile:
     """LLVM code for a tile of c, `rows` by `vectors`, whose sums stay in registers."""
 
     def __init__(self, builder: Any, rows: int, vectors: int, corner: Any, c_row: Any, add: Any) -> None:
-        self._builder, self._vectors, self._before = builder, vectors, builder.block
+        self._builder, self._vectors, self._add, self._before = builder, vectors, add, builder.block
         self._places = [
             [self._vector_at(corner, builder.mul(c_row, _int(i)), j) for j in range(vectors)] for i in range(rows)
         ]
-        self._load = builder.append_basic_block("load")
         self._head, self._body, self._done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
-        builder.cbranch(add, self._load, self._head)
-        builder.position_at_end(self._load)
-        self._old = [[builder.load(place, align=4) for place in row] for row in self._places]
         builder.branch(self._head)
 
     def multiply(self, k: Any, a: Any, a_row: Any, a_column: Any, b: Any, b_row: Any) -> None:
-        """Add a[rows, k] @ b[k, vectors], and store the sums."""
+        """Sum up a[rows, k] @ b[k, vectors], from zero, and store the sums or add them to what is there.
+
+        Small numbers are summed with their like before they meet a large one: an update of a weight is rounded once.
+        """
         builder = self._builder
         builder.position_at_end(self._head)
         step = builder.phi(_INT)
         step.add_incoming(_int(0), self._before)
-        step.add_incoming(_int(0), self._load)
-        sums = [[self._sum(old) for old in row] for row in self._old]
+        sums = [[self._sum() for _ in row] for row in self._places]
         builder.cbranch(builder.icmp_signed("<", step, k), self._body, self._done)
 
         builder.position_at_end(self._body)
@@ -130,16 +128,16 @@ class _Tile:
         builder.position_at_end(self._done)
         for row, places in zip(sums, self._places, strict=True):
             for total, place in zip(row, places, strict=True):
-                builder.store(total, place, align=4)
+                before = builder.select(self._add, builder.load(place, align=4), _ZERO)
+                builder.store(builder.fadd(before, total), place, align=4)
 
     def _vector_at(self, start: Any, offset: Any, j: int) -> Any:
         builder = self._builder
         return builder.bitcast(builder.gep(start, [builder.add(offset, _int(j * WIDTH))]), _VECTOR.as_pointer())
 
-    def _sum(self, old: Any) -> Any:
+    def _sum(self) -> Any:
         total = self._builder.phi(_VECTOR)
         total.add_incoming(_ZERO, self._before)
-        total.add_incoming(old, self._load)
         return total
 
     def _broadcast(self, number: Any) -> Any:
@@ -259,7 +257,7 @@ def train_steps(
         scales: learning rate / B of each step, (K).
         losses: where each step's loss is written, (K).
         weights: C, W1, W2, b2, flat: (V, E); (H, Dp), W1 transposed with b1 as its column D; (H, Vp); (V).
-        sums: what is to be added to them, made alike; where B <= L the weights themselves.
+        sums: what is to be added to them, made alike; where B <= L the weights themselves, but not for C.
         work: inputs of a panel (L, Dp) and (D + 1, L), with 1 in column and row D; room for activations and gradients
             (H, L), (H, L), (V, L), (L, Vp), (D, L), (3, L).
         T, E: sizes.
@@ -293,8 +291,8 @@ def train_steps(
             product(H, Vp, n, hT, LANES, 1, dlogits, Vp, sum_W2, Vp, True)  # (H, Vp)
             product(H, Dp, n, dhT, LANES, 1, emb, Dp, sum_W1, Dp, True)  # (H, Dp)
             add_rows(dembT, contexts, E, sum_C)
+        add(sum_C, C)
         if B > LANES:
-            add(sum_C, C)
             add(sum_W1, W1)
             add(sum_W2, W2)
             add(sum_b2, b2)
@@ -304,10 +302,13 @@ def train_steps(
 @_compiled
 def by_example(logitsT: Floats, n: int, dlogits: Floats, Vp: int, total: Floats) -> None:
     """The first n columns of (V, L) as rows of (L, Vp), and the sum of these added to `total` (V)."""
-    for lane in range(n):
-        for v in range(len(total)):
-            dlogits[lane * Vp + v] = logitsT[v * LANES + lane]
-            total[v] += dlogits[lane * Vp + v]
+    for v in range(len(total)):
+        row = _f(0)
+        for lane in range(n):
+            number = logitsT[v * LANES + lane]
+            dlogits[lane * Vp + v] = number
+            row += number
+        total[v] += row
 
 
 @_compiled

@@ -36,8 +36,21 @@ class FusedCPU:
         self._batch_size = batch_size
         if importlib.util.find_spec("numba") is None:
             raise zoo.EngineUnavailableError("it needs numba: pip install 'zoo-models[fast]'")
-        self._kernel: ModuleType | None = None
-        self._buffers: _Buffers | None = None
+        self._started: tuple[ModuleType, _Buffers] | None = None
+
+    def start(self) -> tuple[ModuleType, _Buffers]:
+        """Import numba and the kernel, which is compiled when it is first called.
+
+        Raises:
+            zoo.EngineUnavailableError: numba is there, and cannot be used: it does not go with this NumPy, say, or
+                finds no folder in which to keep what it has compiled.
+        """
+        try:
+            from zoo_lecture import cpu_kernel
+        except Exception as error:  # numba raises what it likes
+            raise zoo.EngineUnavailableError(f"numba cannot be used here: {error}") from error
+        self._started = cpu_kernel, _Buffers(self._net, self._batch_size, cpu_kernel.WIDTH)
+        return self._started
 
     @torch.no_grad()
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
@@ -49,18 +62,14 @@ class FusedCPU:
             lrs: K learning rates.
             stop: not asked: a block is short.
         """
-        if self._kernel is None or self._buffers is None:
-            from zoo_lecture import cpu_kernel
-
-            self._kernel = cpu_kernel
-            self._buffers = _Buffers(self._net, self._batch_size, cpu_kernel.WIDTH)
-        buffers, net = self._buffers, self._net
+        kernel, buffers = self._started or self.start()
+        net = self._net
         buffers.read(net)
         scales = np.asarray(lrs, np.float64) / self._batch_size
         losses = np.empty(len(y), np.float32)
         parts = (buffers.weights, buffers.sums, buffers.work)
         sizes = (net.context_length, net.C.shape[1])
-        self._kernel.train_steps(x.numpy(), y.numpy(), scales.astype(np.float32), losses, *parts, *sizes)
+        kernel.train_steps(x.numpy(), y.numpy(), scales.astype(np.float32), losses, *parts, *sizes)
         buffers.write(net)
         return torch.from_numpy(losses)
 
@@ -75,8 +84,9 @@ class _Buffers:
         self.C, self.b2 = _aligned(V * E), _aligned(V)
         self.W1, self.W2 = _aligned(H * Dp), _aligned(H * Vp)
         self.weights = (self.C, self.W1, self.W2, self.b2)
-        # a batch that fits into one panel is added to the weights at once
-        self.sums = self.weights if batch_size <= lanes else tuple(_aligned(len(w)) for w in self.weights)
+        # the matrices' gradient from a batch that fits into one panel is added to them at once
+        own = (self.W1, self.W2, self.b2) if batch_size <= lanes else (_aligned(len(w)) for w in self.weights[1:])
+        self.sums = (_aligned(len(self.C)), *own)
         emb, embT = _aligned(lanes * Dp), _aligned((D + 1) * lanes)
         emb.reshape(lanes, Dp)[:, D] = 1  # what the first bias is multiplied by
         embT.reshape(D + 1, lanes)[D] = 1

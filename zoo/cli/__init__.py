@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import importlib
 import sys
 import traceback
@@ -26,9 +24,6 @@ COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands
     "plugins": "Every plugin: loaded, failed (and why), or disabled.",
     "verify": "What a file or run folder holds, and whether it is whole.",
 }
-
-
-_OBJECTS_BEFORE_GC = 50_000  # Python looks after every 700
 
 
 class LazyGroup(click.Group):
@@ -74,13 +69,9 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit: 0, 2 for wrong usage, 1 for what went wrong, 128 + N for signal N.
 
-    Without `args` it is the command line, and the process is its own. Importing torch makes a million objects, all of
-    which stay: looking through them for garbage, while they are made and at the end, would take half a second.
+    Without `args` it is the command line, and the process is its own.
     """
-    if args is None:
-        gc.set_threshold(_OBJECTS_BEFORE_GC)
-        atexit.register(gc.freeze)
-    state = State()
+    state = State(own_process=args is None)
     try:
         cli.main(args=None if args is None else list(args), prog_name="zoo", obj=state, standalone_mode=False)
     except Exception as error:  # the boundary: everything ends here as one line, or with --debug as a traceback

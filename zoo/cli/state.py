@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -16,14 +17,26 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_OBJECTS_BEFORE_GC = 50_000  # Python itself looks after every 700
 _UNLIMITED = 10_000  # columns, where the output is no terminal: a table in a file is never cut
 
 
 class State:
     """One invocation of `zoo`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, own_process: bool = False) -> None:
         self.debug = False
+        self._own_process = own_process
+        if own_process:
+            gc.set_threshold(_OBJECTS_BEFORE_GC)
+
+    def settle(self) -> None:
+        """To be called when torch has been imported: of the million objects that this makes, all stay.
+
+        Looking through them for garbage, while they are made and again at the end, would take half a second.
+        """
+        if self._own_process:
+            gc.freeze()
 
     @cached_property
     def _plugins(self) -> tuple[Registry, list[PluginStatus]]:

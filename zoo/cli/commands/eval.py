@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -30,6 +31,8 @@ from zoo.cli.state import (
 def command(state: State, run: str, dataset: str | None, device: str, offline: bool, as_json: bool) -> None:
     """The loss of RUN over the whole of each split, in nats.
 
+    Of text also the loss over the held-out words that are no words of training: a list of names has many twice.
+
     RUN is a run folder, a .safetensors file, or the name of a model that comes with weights.
     """
     from zoo.datasets import counts
@@ -38,11 +41,14 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
     from zoo.evaluation import evaluate_splits
     from zoo.loading import load
 
+    state.settle()
     chosen = choose_device(device)
     loaded = load(run, state.registry)
     data = loaded.dataset(state.registry, fetcher(offline=offline), dataset)
     examples = {name: split.to(chosen) for name, split in loaded.examples(data).items()}
     losses = evaluate_splits(loaded.model.to(chosen), examples)
+    novel = {name: split.to(chosen) for name, split in loaded.novel_examples(data).items()}
+    novel_losses = evaluate_splits(loaded.model, novel)
     result: dict[str, Any] = {
         "run": run,
         "model": loaded.entry.spec.name,
@@ -52,10 +58,21 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
             "examples": counts(examples),
         },
         "device": describe_device(chosen),
-        "losses": {name: loss if math.isfinite(loss) else None for name, loss in losses.items()},  # JSON has no inf
+        "losses": _finite(losses),
+        "novel": {"examples": counts(novel), "losses": _finite(novel_losses)},
     }
     if as_json:
         print_json(result)
         return
-    rows = [(name, f"{len(split):,}", f"{losses[name]:.4f}") for name, split in examples.items()]
-    print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])
+    rows = [_row(name, len(split), losses[name]) for name, split in examples.items()]
+    rows += [_row(f"{name}, new words", len(split), novel_losses[name]) for name, split in novel.items()]
+    print_table(["split", "examples", "loss (nats)", "in bits"], rows, right=["examples", "loss (nats)", "in bits"])
+
+
+def _row(name: str, examples: int, loss: float) -> tuple[str, ...]:
+    return name, f"{examples:,}", f"{loss:.4f}", f"{loss / math.log(2):.4f}"
+
+
+def _finite(losses: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no infinity."""
+    return {name: loss if math.isfinite(loss) else None for name, loss in losses.items()}

@@ -15,7 +15,7 @@ from zoo.errors import UnknownNameError
 from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
 from zoo.registry import Entry, Registry, Shelf, suggest
 from zoo.settings import REQUIRED, Setting, Signature
-from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
+from zoo.specs import AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
 _FILLED_IN = {"model": MODEL_INPUTS, "dataset": DATASET_INPUTS, "optimizer": OPTIMIZER_INPUTS}
 _SECTIONS = {"model": "model", "dataset": "data", "optimizer": "optimizer"}
@@ -80,6 +80,11 @@ def _presets(spec: Any) -> dict[str, Preset]:
     return dict(spec.presets) if isinstance(spec, ModelSpec) else {}
 
 
+def _engines(spec: Any) -> list[str]:
+    """What `--engine` takes, the fastest first; which of them can be had here is known when one is made."""
+    return [*spec.engines, AUTOGRAD] if isinstance(spec, ModelSpec) else []
+
+
 def _print(kind: str, entry: Entry[Any]) -> None:
     spec = entry.spec
     click.echo(f"{spec.name}: {spec.summary}" if spec.summary else spec.name)
@@ -88,6 +93,8 @@ def _print(kind: str, entry: Entry[Any]) -> None:
         click.echo("\n" + click.wrap_text(spec.description, 88))
     if isinstance(spec, ModelSpec):
         click.echo(f"\n{_training(spec)}")
+        if spec.engines:
+            click.echo(f"Engines, the fastest first: {', '.join(_engines(spec))}")
     if isinstance(spec, OptimizerSpec) and spec.lr is not None:
         click.echo(f"\nIts own learning rate is {spec.lr:g}")
     rows = [
@@ -135,4 +142,5 @@ def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:
             for s in _settings(kind, entry)
         ],
         "presets": {name: preset.summary for name, preset in _presets(spec).items()},
+        "engines": _engines(spec),
     }

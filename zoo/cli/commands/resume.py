@@ -58,6 +58,7 @@ def command(
     from zoo.resuming import ResumeOptions
     from zoo.runner import resume
 
+    state.settle()
     options = ResumeOptions(steps, device, engine, allow_changes, not no_plots, offline)
     with Progress(quiet=quiet) as observer:
         done = resume(run, state.registry, options, observer, cadence=cadence)

@@ -78,6 +78,7 @@ def command(
     from zoo.cli.progress import Progress
     from zoo.runner import execute
 
+    state.settle()
     with Progress(quiet=quiet) as observer:
         run = execute(plan, observer, cadence=cadence)
     if as_json:

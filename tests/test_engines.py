@@ -1,0 +1,465 @@
+"""Which engine trains a run, and that a run with any engine stops, goes on and diverges as it does with autograd."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from zoo import checkpoint
+from zoo.cli.state import State
+from zoo.engines import Autograd, Optimizer, choose_engine
+from zoo.manager import load_plugins
+from zoo.registry import Entry, Plugin, Registry
+from zoo.runner import Observer, Run
+from zoo.training import Training, train
+from zoo_lecture.fused_cpu import FusedCPU
+from zoo_lecture.manual import Manual
+from zoo_lecture.mlp_char import MLPChar
+from zoo_lecture.sgd import SGD
+
+Zoo = Callable[..., Any]
+
+FAST = importlib.util.find_spec("numba") is not None
+needs_numba = pytest.mark.skipif(not FAST, reason="numba is not installed")
+each_engine = pytest.mark.parametrize("engine", ["autograd", "manual", pytest.param("fused", marks=needs_numba)])
+own_engines = pytest.mark.parametrize("engine", ["manual", pytest.param("fused", marks=needs_numba)])
+
+FILES = ("model.safetensors", "training_state.safetensors", "losses.csv", "config.json")
+PLUGIN = Plugin("tables", "zoo-tables", "1.0")
+
+
+class Fast(Autograd):
+    """Stands for a faster engine."""
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, batch_size: int) -> None:
+        super().__init__(model, optimizer)
+        self.batch_size = batch_size
+
+
+class Late(Fast):
+    worth_from = 100
+
+
+def unavailable(model: nn.Module, optimizer: Optimizer, batch_size: int) -> Fast:
+    raise zoo.EngineUnavailableError("it needs a flux capacitor")
+
+
+def choose(name: str, engines: Mapping[str, Any], steps: int = 10) -> tuple[str, Any]:
+    entry = Entry(zoo.ModelSpec("tiny", nn.Linear, engines=engines), PLUGIN)
+    model = nn.Linear(2, 2)
+    return choose_engine(name, entry, model, SGD(model.parameters()), batch_size=7, steps=steps)
+
+
+@pytest.fixture(autouse=True)
+def _draws() -> Any:
+    """`nn.Linear` draws its weights from the global generator, which no test may change."""
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+# Choosing
+
+
+def test_auto_is_autograd_where_a_model_has_no_engine() -> None:
+    name, engine = choose("auto", {})
+    assert (name, type(engine)) == ("autograd", Autograd)
+
+
+def test_auto_takes_the_first() -> None:
+    name, engine = choose("auto", {"b": Fast, "a": Late})
+    assert (name, type(engine), engine.batch_size) == ("b", Fast, 7)
+
+
+@pytest.mark.parametrize(("steps", "name"), [(1, "plain"), (99, "plain"), (100, "late"), (101, "late")])
+def test_auto_takes_the_first_that_is_worth_starting(steps: int, name: str) -> None:
+    assert choose("auto", {"late": Late, "plain": Fast}, steps)[0] == name
+
+
+def test_auto_passes_over_what_cannot_train_this() -> None:
+    assert choose("auto", {"x": unavailable, "y": unavailable, "z": Fast})[0] == "z"
+    assert choose("auto", {"x": unavailable})[0] == "autograd"
+    assert choose("auto", {"late": Late})[0] == "autograd"
+
+
+def test_autograd_is_always_there() -> None:
+    name, engine = choose("autograd", {"fast": Fast})
+    assert (name, type(engine)) == ("autograd", Autograd)
+
+
+def test_a_name_is_taken_at_its_word() -> None:
+    assert choose("late", {"plain": Fast, "late": Late}, steps=1)[0] == "late"
+
+
+def test_a_named_engine_that_cannot_train_this_says_why() -> None:
+    with pytest.raises(zoo.UsageError) as caught:
+        choose("x", {"x": unavailable, "fast": Fast})
+    assert str(caught.value) == (
+        "engine 'x' cannot train this: it needs a flux capacitor; --engine auto takes one that can"
+    )
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["fsat", "", "Auto"])
+def test_an_unknown_name_is_told_with_the_known_ones(name: str) -> None:
+    with pytest.raises(zoo.UnknownNameError, match=f"model 'tiny' has no engine '{name}'; .*fast"):
+        choose(name, {"fast": Fast})
+
+
+def test_engines_may_be_named_by_their_path() -> None:
+    with pytest.raises(zoo.UsageError, match="engine 'm' cannot train this: it knows MLPChar, not Linear"):
+        choose("m", {"m": "zoo_lecture.manual:Manual"})
+
+
+def breaks(*_: object) -> Fast:
+    raise RuntimeError("out of cheese")
+
+
+@pytest.mark.parametrize("asked", ["auto", "broken"])
+@pytest.mark.parametrize(
+    ("factory", "cause"),
+    [
+        (
+            breaks,
+            "engine 'broken' of model 'tiny' of plugin zoo-tables 1.0 cannot be made: RuntimeError: out of cheese",
+        ),
+        (lambda: None, "cannot be made: TypeError: "),
+        ("nowhere_at_all:Engine", "'tiny' of plugin zoo-tables 1.0 cannot be imported from 'nowhere_at_all:Engine'"),
+        ("math:Engine", "cannot be imported from 'math:Engine': AttributeError"),
+        ("math:pi", "'math:pi' of plugin zoo-tables 1.0 is not a class or a function"),
+        (lambda *_: None, "engine 'broken' of model 'tiny' of plugin zoo-tables 1.0 is no engine: it needs a method"),
+        (lambda *_: type("E", (), {"run": print})(), "is no engine: it needs a method 'run' and a number 'worth_from'"),
+        (lambda *_: type("E", (), {"worth_from": 0})(), "is no engine"),
+        (lambda *_: type("E", (), {"worth_from": 0, "run": 3})(), "is no engine"),
+        (lambda *_: type("E", (), {"worth_from": "0", "run": print})(), "is no engine"),
+    ],
+)
+def test_a_broken_engine_is_its_plugins_fault(asked: str, factory: Any, cause: str) -> None:
+    with pytest.raises(zoo.PluginError) as caught:
+        choose(asked, {"broken": factory, "fast": Fast})
+    assert cause in str(caught.value)
+
+
+# Specs
+
+
+@pytest.mark.parametrize("name", ["auto", "autograd"])
+def test_an_engine_cannot_have_the_name_of_one_that_every_model_has(name: str) -> None:
+    with pytest.raises(ValueError, match=f"an engine cannot be called '{name}': every model has that one"):
+        zoo.ModelSpec("tiny", nn.Linear, engines={name: Fast})
+
+
+@pytest.mark.parametrize("name", ["", "Fast", "a b", "a/b", None])
+def test_an_engine_is_called_as_everything_is(name: Any) -> None:
+    with pytest.raises(ValueError, match="a name is made of lower-case letters"):
+        zoo.ModelSpec("tiny", nn.Linear, engines={name: Fast})
+
+
+@pytest.mark.parametrize("factory", ["", "module", "a b:c", None, 3])
+def test_an_engines_factory_is_a_path_or_a_callable(factory: Any) -> None:
+    with pytest.raises(ValueError, match="the factory of 'fast' must be"):
+        zoo.ModelSpec("tiny", nn.Linear, engines={"fast": factory})
+
+
+# In a run
+
+
+@pytest.fixture
+def lecture(words_file: Path) -> Callable[..., Run]:
+    """A short run of the lecture's net."""
+
+    def run(steps: int = 20, **options: Any) -> Run:
+        return zoo.run("mlp-char", dataset=words_file, device="cpu", steps=steps, plots=False, **options)
+
+    return run
+
+
+@pytest.fixture
+def no_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+
+
+def recorded(path: Path) -> tuple[str, str]:
+    """The engine that config and result name."""
+    config, metrics = (json.loads((path / name).read_text()) for name in ("config.json", "metrics.json"))
+    return config["training"]["engine"], metrics["engine"]
+
+
+@each_engine
+def test_a_run_names_the_engine_it_was_told_to_use(lecture: Callable[..., Run], engine: str) -> None:
+    run = lecture(engine=engine)
+    assert run.metrics["engine"] == engine
+    assert recorded(run.path) == (engine, engine)
+
+
+def test_a_run_names_the_engine_that_auto_chose(lecture: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert recorded(lecture().path) == ("manual", "manual")
+    monkeypatch.setattr(FusedCPU, "worth_from", 20)
+    assert lecture(steps=19).metrics["engine"] == "manual"
+    assert lecture(steps=20).metrics["engine"] == ("fused" if FAST else "manual")
+    monkeypatch.setattr(Manual, "worth_from", 20)
+    assert lecture(steps=19).metrics["engine"] == "autograd"
+
+
+def test_auto_is_autograd_for_an_optimizer_that_no_engine_knows(
+    words_file: Path, lecture: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_plugin(monkeypatch, lambda registry: registry.optimizers.add(ADAM))
+    assert lecture(optimizer="adam").metrics["engine"] == "autograd"
+    with pytest.raises(zoo.UsageError, match="it does the update of zoo-models/sgd, not of Adam; --engine auto"):
+        lecture(optimizer="adam", engine="manual")
+
+
+ADAM = Entry(zoo.OptimizerSpec("adam", "torch.optim:Adam", lr=1e-3), PLUGIN)
+
+
+def with_plugin(monkeypatch: pytest.MonkeyPatch, change: Callable[[Registry], None]) -> None:
+    """Let the API and the command find another registry."""
+
+    def load(*args: Any, **kwargs: Any) -> Any:
+        registry, statuses = load_plugins(*args, **kwargs)
+        change(registry)
+        return registry, statuses
+
+    monkeypatch.setattr("zoo.api.load_plugins", load)
+    monkeypatch.setattr(State, "registry", property(lambda _: load()[0]))
+
+
+def test_the_command_says_which_engine_it_used(zoo_here: Zoo, words_file: Path) -> None:
+    command = ("run", "mlp-char", "--dataset", words_file, "--steps", 5, "--no-plots", "--device", "cpu")
+    assert "on cpu (manual)" in zoo_here(*command).out
+    assert "on cpu (autograd)" in zoo_here(*command, "--engine", "autograd").out
+    assert zoo_here(*command, "--engine", "manual", "--json").result["engine"] == "manual"
+
+
+def test_without_numba_auto_takes_manual(
+    no_numba: None, lecture: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FusedCPU, "worth_from", 0)
+    assert lecture().metrics["engine"] == "manual"
+
+
+def test_without_numba_fused_says_what_to_install(no_numba: None, zoo_here: Zoo, words_file: Path) -> None:
+    done = zoo_here("run", "mlp-char", "--dataset", words_file, "--engine", "fused", "--out", "run")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "zoo: error: engine 'fused' cannot train this: it needs numba: pip install 'zoo-models[fast]'; "
+        "--engine auto takes one that can\n"
+    )
+    assert not Path("run").exists()
+
+
+# Going on
+
+
+@each_engine
+def test_a_run_goes_on_with_the_engine_it_had(lecture: Callable[..., Run], engine: str) -> None:
+    whole = lecture(steps=50, engine=engine, out="whole")
+    lecture(steps=20, engine=engine, out="parts")
+    resumed = zoo.resume("parts", steps=50, plots=False)
+    assert recorded(resumed.path) == (engine, engine)
+    assert [(resumed.path / name).read_bytes() == (whole.path / name).read_bytes() for name in FILES] == [True] * 4
+
+
+def test_a_run_keeps_its_engine_where_auto_would_now_choose_another(
+    lecture: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = lecture().path
+    monkeypatch.setattr(Manual, "worth_from", 10**9)
+    assert zoo.resume(path, steps=30, plots=False).metrics["engine"] == "manual"
+
+
+def test_another_engine_goes_on_with_a_warning(lecture: Callable[..., Run]) -> None:
+    path = lecture(engine="autograd").path
+    with pytest.warns(UserWarning, match="the last digits may not be .*: training.engine: autograd then, manual now"):
+        resumed = zoo.resume(path, steps=50, engine="manual", plots=False)
+    assert recorded(path) == ("manual", "manual")
+    assert resumed.step_losses == lecture(steps=50, engine="autograd").step_losses  # manual has autograd's own bits
+
+
+def test_the_command_goes_on_with_another_engine_and_warns(zoo_here: Zoo, lecture: Callable[..., Run]) -> None:
+    path = lecture(engine="autograd").path
+    done = zoo_here("resume", path, "--steps", 30, "--engine", "manual", "--no-plots", "--json", "--quiet")
+    assert (done.code, done.result["engine"]) == (0, "manual")
+    [line] = done.err.splitlines()
+    assert line.startswith("zoo: warning: ")
+    assert "training.engine: autograd then, manual now" in line
+    done = zoo_here("resume", path, "--steps", 40, "--engine", "warp", "--no-plots")
+    assert done.code != 0
+    assert "model 'mlp-char' has no engine 'warp'" in done.err
+
+
+@needs_numba
+def test_an_engine_that_is_gone_at_resume_is_told_and_auto_goes_on(
+    lecture: Callable[..., Run], zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = lecture(engine="fused").path
+    monkeypatch.setitem(sys.modules, "numba", None)
+    before = {name: (path / name).read_bytes() for name in FILES}
+    done = zoo_here("resume", path, "--steps", 30, "--no-plots")
+    assert done.code == 2
+    assert "engine 'fused' cannot train this: it needs numba: pip install 'zoo-models[fast]'" in done.err
+    assert before == {name: (path / name).read_bytes() for name in FILES}
+    done = zoo_here("resume", path, "--steps", 30, "--engine", "auto", "--no-plots", "--json", "--quiet")
+    assert (done.code, done.result["engine"]) == (0, "manual")
+    assert "training.engine: fused then, manual now" in done.err
+
+
+def test_an_engine_that_the_plugin_no_longer_has_is_told_at_resume(
+    lecture: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = lecture(engine="manual").path
+
+    def without_engines(registry: Registry) -> None:
+        [entry] = registry.models
+        registry.models.remove_plugin(entry.plugin)
+        registry.models.add(Entry(replace(entry.spec, engines={}), entry.plugin))
+
+    with_plugin(monkeypatch, without_engines)
+    with pytest.raises(zoo.CheckpointError, match="cannot go on: model 'mlp-char' has no engine 'manual'"):
+        zoo.resume(path, steps=30, plots=False)
+    with pytest.warns(UserWarning, match="training.engine: manual then, autograd now"):
+        assert zoo.resume(path, steps=30, engine="auto", plots=False).metrics["engine"] == "autograd"
+
+
+# Stopping
+
+
+class Presses(Observer):
+    """Presses Ctrl-C once so many steps are done."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def progress(self, step: int, steps: int, loss: float) -> None:
+        if self.at <= step < steps:
+            self.at = steps
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are for POSIX systems")
+@each_engine
+def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(lecture: Callable[..., Run], engine: str) -> None:
+    with pytest.raises(
+        zoo.InterruptedRunError, match=r"stopped at step \d+ of 3000; to go on: zoo resume parts"
+    ) as stop:
+        lecture(steps=3000, engine=engine, out="parts", observer=Presses(5))
+    assert stop.value.exit_code == 130
+    step = checkpoint.load(Path("parts/training_state.safetensors")).meta["step"]
+    assert 5 <= step < 3000
+    resumed = zoo.resume("parts", plots=False)
+    whole = lecture(steps=3000, engine=engine, out="whole")
+    assert [(resumed.path / name).read_bytes() == (whole.path / name).read_bytes() for name in FILES] == [True] * 4
+
+
+@own_engines
+@pytest.mark.parametrize("every", [3, 7])
+def test_checkpoints_on_the_way_change_nothing(lecture: Callable[..., Run], engine: str, every: int) -> None:
+    whole, saved = lecture(steps=100, engine=engine), lecture(steps=100, engine=engine, checkpoint_every=str(every))
+    assert whole.step_losses == saved.step_losses
+    assert (whole.path / FILES[0]).read_bytes() == (saved.path / FILES[0]).read_bytes()
+
+
+# Diverging
+
+
+@each_engine
+@pytest.mark.parametrize("lr", [1e35, 1e38])
+def test_a_run_that_diverges_keeps_weights_whose_loss_is_finite(
+    lecture: Callable[..., Run], engine: str, lr: float
+) -> None:
+    with pytest.raises(zoo.DivergedError, match=r"the loss became \S+ at step \d+, at learning rate 1e\+") as caught:
+        lecture(steps=1000, engine=engine, lr=lr, out="run")
+    assert "; the checkpoint of step" in str(caught.value)
+    state = checkpoint.load(Path("run/training_state.safetensors"))
+    assert f"the checkpoint of step {state.meta['step']} " in str(caught.value)
+    losses = Path("run/losses.csv").read_text().splitlines()[1:]
+    assert len(losses) == state.meta["step"] < 1000
+    model = zoo.load("run/model.safetensors").model
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+@own_engines
+@pytest.mark.parametrize("failed", [0, 1, 2, 5, 7, 8])
+def test_a_loss_that_is_not_finite_takes_training_back(
+    engine: str, failed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks are steps 0, 1-2, 3-6, 7-14; the step before the one that fails spoils the weights."""
+    monkeypatch.setattr("zoo.training._BLOCK_SECONDS", 1e9)
+    with pytest.raises(zoo.DivergedError, match=rf"the loss became \S+ at step {failed}$"):
+        train(diverging := training(engine, failed), 100)
+    kept = {0: 0, 1: 0, 2: 1, 5: 3, 7: 3, 8: 7}[failed]
+    undisturbed = training(engine, None)
+    train(undisturbed, kept)
+    assert (diverging.step, diverging.losses) == (kept, undisturbed.losses)
+    if failed:
+        for one, two in zip(diverging.model.parameters(), undisturbed.model.parameters(), strict=True):
+            assert torch.equal(one, two)
+
+
+class Spoiling:
+    """A rate that is the same for all steps but one, after which no weight is a number."""
+
+    def __init__(self, spoilt: int | None) -> None:
+        self._spoilt = spoilt
+
+    def lr(self, base_lr: float, step: int) -> float:
+        return float("nan") if step == self._spoilt else base_lr
+
+
+def training(engine: str, failed: int | None) -> Training:
+    """Of the lecture's net; the loss of step `failed` is not finite."""
+    g = torch.Generator().manual_seed(1)
+    net = MLPChar(generator=g)
+    if failed == 0:
+        with torch.no_grad():
+            net.W1[3, 5] = float("nan")
+    optimizer = SGD(net.parameters())
+    make: Any = {"manual": Manual, "fused": FusedCPU}[engine]
+    data = zoo.datasets.Examples(
+        torch.randint(27, (99, 3), generator=g), torch.randint(27, (99,), generator=g), torch.int64
+    )
+    schedule: Any = Spoiling(None if failed is None else failed - 1)
+    return Training(net, optimizer, data, 32, 0.1, schedule, g, engine=make(net, optimizer, 32))
+
+
+# What the command says of them
+
+
+def test_info_lists_the_engines_of_a_model(zoo_here: Zoo) -> None:
+    [found] = zoo_here("info", "mlp-char", "--json").result["found"]
+    assert found["engines"] == ["fused", "manual", "autograd"]
+    assert "Engines, the fastest first: fused, manual, autograd\n" in zoo_here("info", "mlp-char").out
+
+
+def test_info_says_nothing_of_engines_where_there_is_no_choice(
+    zoo_here: Zoo, installed: Callable[[Sequence[str]], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(installed(["zoo-trigram"]))
+    [found] = zoo_here("info", "trigram", "--json").result["found"]
+    assert found["engines"] == ["autograd"]
+    assert "ngine" not in zoo_here("info", "trigram").out
+    assert "engines" not in zoo_here("info", "sgd").out
+
+
+def test_info_imports_nothing_of_the_engines() -> None:
+    """An engine's library may take seconds to import."""
+    code = (
+        "import sys\nfrom zoo.cli import main\n"
+        "try:\n    main(['info', 'mlp-char'])\nexcept SystemExit:\n    pass\n"
+        "print({'numba', 'triton', 'zoo_lecture.manual', 'zoo_lecture.fused'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\nset()\n"), done.stdout
