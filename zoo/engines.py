@@ -39,13 +39,14 @@ class Engine(Protocol):
 
     A method `start()`, where there is one, is called once when the engine has been chosen, and may still raise
     `EngineUnavailableError`: what takes time to import belongs there.
-
-    Attributes:
-        worth_from: how many steps a run must have for `auto` to choose this engine: with fewer, starting it costs
-            more time than it saves.
     """
 
-    worth_from: int
+    @property
+    def worth_from(self) -> int:
+        """How many steps a run must have for `auto` to choose this engine; a plain attribute will do.
+
+        With fewer, starting it costs more time than it saves.
+        """
 
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Stop) -> Tensor:
         """Train on K batches, one after the other.
