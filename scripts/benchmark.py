@@ -75,6 +75,8 @@ def rows_of(part: str, words: Path, threads: int, rounds: int) -> list[Row]:
         return start(rounds) if threads == 1 else []
     if part == "command":
         return command(words, threads, max(1, rounds // 2))
+    if part == "target" and threads > 1:
+        return []
     rows = worker(part, words, threads, rounds)
     if part in ("step", "target") and has_cuda() and threads == 1:
         rows += [{**row, "what": row["what"] + " (CUDA)"} for row in worker(part, words, threads, rounds, "cuda")]

@@ -166,7 +166,7 @@ class NotHere(Right):
         raise zoo.EngineUnavailableError("it needs another processor")
 
 
-OPTIMIZERS = {"momentum": "torch.optim:SGD", "adam": "torch.optim:AdamW"}
+OPTIMIZERS = {"momentum": "torch.optim:SGD", "decayed": "torch.optim:AdamW"}
 
 Offer = Callable[..., None]
 
@@ -179,7 +179,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
         def load(*args: Any, **kwargs: Any) -> Any:
             registry, statuses = load_plugins(*args, **kwargs)
             plugin = Plugin("tables", "zoo-tables", "1.0")
-            spec = zoo.ModelSpec("bigram", Bigram, optimizer="sgd", lr=0.1, batch_size=8, engines=engines)
+            spec = zoo.ModelSpec("pairs", Bigram, optimizer="sgd", lr=0.1, batch_size=8, engines=engines)
             registry.models.add(Entry(spec, plugin))
             for name, factory in OPTIMIZERS.items():
                 registry.optimizers.add(Entry(zoo.OptimizerSpec(name, factory, lr=0.01), plugin))
@@ -191,7 +191,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
     return make
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "decayed"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_an_engine_that_does_what_autograd_does_passes(
     offer: Offer, words_file: Path, optimizer: str, dropout: float
@@ -201,7 +201,7 @@ def test_an_engine_that_does_what_autograd_does_passes(
     if optimizer == "momentum":
         settings["optimizer.momentum"] = 0.9
     checked = zoo.testing.check_engines(
-        "bigram", dataset=words_file, optimizer=optimizer, settings=settings, batch_size=5, steps=60
+        "pairs", dataset=words_file, optimizer=optimizer, settings=settings, batch_size=5, steps=60
     )
     assert checked == ["right"]
 
@@ -209,7 +209,7 @@ def test_an_engine_that_does_what_autograd_does_passes(
 @pytest.mark.parametrize(
     ("engine", "fault"),
     [
-        (OtherLoss, r"engine 'faulty' of 'bigram' has the loss \d\.\d+ at step 0, autograd \d\.\d+$"),
+        (OtherLoss, r"engine 'faulty' of 'pairs' has the loss \d\.\d+ at step 0, autograd \d\.\d+$"),
         (OtherRate, "at step 1 changes 'model.table' otherwise than autograd: by a vector of length"),
         (LeavesOneOut, r"at step \d+ changes 'model.table' otherwise than autograd"),
         (SmallInaccuracy, "at step 0 changes 'model.table' otherwise than autograd"),
@@ -226,35 +226,35 @@ def test_a_fault_of_an_engine_is_found(offer: Offer, words_file: Path, engine: t
     offer(faulty=engine)
     momentum = {"optimizer": "momentum", "settings": {"optimizer.momentum": 0.9}} if engine is KeepsMomentum else {}
     with pytest.raises(AssertionError, match=fault):
-        zoo.testing.check_engines("bigram", dataset=words_file, **momentum)  # type: ignore[arg-type]
+        zoo.testing.check_engines("pairs", dataset=words_file, **momentum)  # type: ignore[arg-type]
 
 
 def test_every_engine_of_a_plugin_is_held_to_autograd(offer: Offer, words_file: Path) -> None:
     offer(right=Right, faulty=OtherLoss)
-    with pytest.raises(AssertionError, match="engine 'faulty' of 'bigram'"):
+    with pytest.raises(AssertionError, match="engine 'faulty' of 'pairs'"):
         zoo.testing.check_plugin("zoo-tables", dataset=words_file)
 
 
 def test_an_engine_that_cannot_be_had_here_is_left_out(offer: Offer, words_file: Path) -> None:
     offer(absent=NotHere, right=Right)
-    assert zoo.testing.check_engines("bigram", dataset=words_file, steps=3) == ["right"]
+    assert zoo.testing.check_engines("pairs", dataset=words_file, steps=3) == ["right"]
 
 
 def test_a_model_without_engines_has_none_to_check(offer: Offer) -> None:
     offer()
-    assert zoo.testing.check_engines("bigram") == []
+    assert zoo.testing.check_engines("pairs") == []
 
 
 def test_a_broken_engine_is_the_plugins_fault(offer: Offer, words_file: Path) -> None:
     offer(broken=lambda *_: 1 / 0)
     with pytest.raises(zoo.PluginError, match="cannot be made: ZeroDivisionError"):
-        zoo.testing.check_engines("bigram", dataset=words_file)
+        zoo.testing.check_engines("pairs", dataset=words_file)
 
 
 def test_wrong_settings_are_told_and_not_taken_for_an_absent_engine(offer: Offer, words_file: Path) -> None:
     offer(right=Right)
     with pytest.raises(zoo.UsageError, match="dropout probability has to be between 0 and 1"):
-        zoo.testing.check_engines("bigram", dataset=words_file, settings={"model.dropout": 3.0})
+        zoo.testing.check_engines("pairs", dataset=words_file, settings={"model.dropout": 3.0})
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 50])
@@ -287,7 +287,7 @@ def test_the_engine_that_plugins_are_taught_passes(
         monkeypatch.setattr("zoo.testing._registry", lambda: registry)
         assert zoo.testing.check_engines("linear-char") == [engines[0]]
         assert zoo.testing.check_engines("linear-char", settings={"model.context_length": 4}) == [engines[0]]
-        assert zoo.testing.check_engines("linear-char", optimizer="adam") == []
+        assert zoo.testing.check_engines("linear-char", optimizer="asgd") == []
     finally:
         for module in [module for module in sys.modules if module.partition(".")[0] == "zoo_stars"]:
             del sys.modules[module]

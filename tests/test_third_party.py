@@ -19,6 +19,7 @@ import pytest
 from safetensors.torch import load_file
 
 from zoo.cli import main
+from zoo.manager import load_plugins
 
 ZooCommand = Callable[..., subprocess.CompletedProcess[str]]
 Installed = Callable[[Sequence[str]], str]
@@ -35,7 +36,8 @@ BROKEN = {  # what the one line about each must have in it, beside its name
 }
 ALL = [TRIGRAM, BLOBS, TAKEN, *BROKEN]
 
-BUILT_IN = {"models": ["mlp-char"], "datasets": ["names", "names-ssa-2018"], "optimizers": ["sgd"]}
+BUILT_IN = {shelf.kind + "s": shelf.names() for shelf in load_plugins(environ={"ZOO_PLUGINS": ""})[0].shelves()}
+BUILT_IN_PLUGINS = ["lecture", "makemore", "torch"]
 HEAVY = ["matplotlib", "numpy", "requests", "torch"]
 
 RUNS: dict[str, tuple[list[str], list[str]]] = {  # what is installed, and the arguments of `zoo run`
@@ -141,6 +143,11 @@ def names_listed(result: subprocess.CompletedProcess[str]) -> dict[str, list[str
     return {kind: [entry["name"] for entry in entries] for kind, entries in json.loads(result.stdout).items()}
 
 
+def with_built_in(**more: list[str]) -> dict[str, list[str]]:
+    """The names of what is built in, and more."""
+    return {kind: sorted([*names, *more[kind]]) for kind, names in BUILT_IN.items()}
+
+
 def states(result: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """What `zoo plugins --json` says of each distribution."""
     assert result.returncode == 0, result.stderr
@@ -171,14 +178,15 @@ def test_an_installed_plugin_appears_in_the_list(zoo_with: ZooWith) -> None:
 
 def test_the_list_as_json_says_who_brings_what(zoo_with: ZooWith) -> None:
     result = zoo_with([TRIGRAM, BLOBS], "list", "--json")
-    assert names_listed(result) == {
-        "models": ["mlp-char", "tiny-conv", "tiny-gru", "tiny-mlp", "trigram"],
-        "datasets": ["bars", "names", "names-ssa-2018", "planets"],
-        "optimizers": ["adam", "sgd", "signsgd"],
-    }
-    assert json.loads(result.stdout)["optimizers"][0] == {
-        "name": "adam",
-        "full_name": "zoo-blobs/adam",
+    assert names_listed(result) == with_built_in(
+        models=["tiny-conv", "tiny-gru", "tiny-mlp", "trigram"],
+        datasets=["bars", "planets"],
+        optimizers=["blob-adam", "signsgd"],
+    )
+    [adam] = [entry for entry in json.loads(result.stdout)["optimizers"] if entry["name"] == "blob-adam"]
+    assert adam == {
+        "name": "blob-adam",
+        "full_name": "zoo-blobs/blob-adam",
         "summary": "Steps scaled by running moments of the gradient",
         "distribution": "zoo-blobs",
         "version": "0.3.1",
@@ -192,7 +200,7 @@ def test_without_third_parties_the_list_has_what_is_built_in(zoo_with: ZooWith) 
 def test_plugins_shows_what_each_brings(zoo_with: ZooWith) -> None:
     result = zoo_with([TRIGRAM, BLOBS], "plugins", "--json")
     rows = {row["name"]: row for row in json.loads(result.stdout)["plugins"]}
-    assert list(rows) == ["lecture", "blobs", "trigram"]
+    assert list(rows) == [*BUILT_IN_PLUGINS, "blobs", "trigram"]
     assert rows["lecture"]["builtin"]
     assert rows["trigram"] == {
         "name": "trigram",
@@ -208,7 +216,7 @@ def test_plugins_shows_what_each_brings(zoo_with: ZooWith) -> None:
 def test_a_plugin_that_is_found_through_two_paths_is_loaded_once(zoo_with: ZooWith) -> None:
     result = zoo_with([TRIGRAM, TRIGRAM], "plugins", "--json")
     assert states(result) == {"zoo-models": "loaded", "zoo-trigram": "loaded"}
-    assert [row["name"] for row in json.loads(result.stdout)["plugins"]] == ["lecture", "trigram"]
+    assert [row["name"] for row in json.loads(result.stdout)["plugins"]] == [*BUILT_IN_PLUGINS, "trigram"]
 
 
 def test_info_shows_what_can_be_set_of_a_third_partys_model(zoo_here: ZooWith) -> None:
@@ -233,7 +241,7 @@ def test_info_reads_the_settings_of_a_choice(zoo_here: ZooWith) -> None:
 
 
 def test_info_reads_the_settings_of_a_class_of_torch(zoo_here: ZooWith) -> None:
-    [found] = json.loads(zoo_here([BLOBS], "info", "adam", "--json").stdout)["found"]
+    [found] = json.loads(zoo_here([BLOBS], "info", "blob-adam", "--json").stdout)["found"]
     settings = {setting["key"]: setting for setting in found["settings"]}
     assert settings["optimizer.betas"]["default"] == [0.9, 0.999]
     assert settings["optimizer.amsgrad"]["type"] == "bool"
@@ -264,7 +272,7 @@ def test_the_classifier_learns_from_tensors(finished_run: FinishedRun) -> None:
     run = finished_run("tiny-conv")
     metrics, dataset = metrics_of(run), config_of(run)["dataset"]
     assert metrics["dataset"]["examples"] == {"train": 800, "val": 100, "test": 100}
-    assert metrics["optimizer"] == "adam"
+    assert metrics["optimizer"] == "blob-adam"
     assert metrics["losses"]["test"] < 0.5  # ln 4 = 1.39 where nothing was learned
     assert (dataset["kind"], dataset["vocabulary"]) == ("tensors", None)
 
@@ -531,11 +539,8 @@ def test_a_broken_plugin_is_skipped_with_one_line(zoo_with: ZooWith, project: st
     assert line.startswith(f"zoo: warning: plugin {project} {version} ")
     assert cause in line
     assert f"pip uninstall {project}" in line
-    assert names_listed(result) == {  # and nothing of it stays
-        "models": ["mlp-char", "tiny-gru", "trigram"],
-        "datasets": ["names", "names-ssa-2018", "planets"],
-        "optimizers": ["sgd", "signsgd"],
-    }
+    mine = {"models": ["tiny-gru", "trigram"], "datasets": ["planets"], "optimizers": ["signsgd"]}
+    assert names_listed(result) == with_built_in(**mine)  # and nothing of it stays
 
 
 @pytest.mark.parametrize("project", BROKEN)
@@ -609,7 +614,9 @@ def test_a_choice_loads_that_plugin_beside_the_built_in_ones(zoo_with: ZooWith, 
 
 def test_several_plugins_can_be_chosen(zoo_with: ZooWith) -> None:
     result = zoo_with(ALL, "list", "models", "--json", env={"ZOO_PLUGINS": "trigram, blobs"})
-    assert names_listed(result) == {"models": ["mlp-char", "tiny-conv", "tiny-gru", "tiny-mlp", "trigram"]}
+    assert names_listed(result) == {
+        "models": sorted([*BUILT_IN["models"], "tiny-conv", "tiny-gru", "tiny-mlp", "trigram"])
+    }
 
 
 def test_an_unknown_name_in_the_choice_is_wrong_usage(zoo_with: ZooWith) -> None:
@@ -634,10 +641,13 @@ def test_an_optimizers_name_that_two_plugins_use_is_an_error_that_lists_both(zoo
 
 
 def test_the_list_has_the_full_names_of_what_two_plugins_use(zoo_with: ZooWith) -> None:
-    assert names_listed(zoo_with([TAKEN], "list", "--json")) == {
-        "models": ["zoo-models/mlp-char", "zoo-taken-name/mlp-char"],
-        "datasets": BUILT_IN["datasets"],
-        "optimizers": ["zoo-models/sgd", "zoo-taken-name/sgd"],
+    listed = names_listed(zoo_with([TAKEN], "list", "--json"))
+    assert {kind: sorted(names) for kind, names in listed.items()} == {
+        kind: sorted(
+            [name for name in names if name not in ("mlp-char", "sgd")]
+            + [f"{owner}/{name}" for owner in ("zoo-models", TAKEN) for name in names if name in ("mlp-char", "sgd")]
+        )
+        for kind, names in BUILT_IN.items()
     }
 
 
@@ -722,15 +732,17 @@ print(json.dumps({
     result = _python(script, installed([TRIGRAM, BLOBS]))
     assert (result.returncode, result.stderr) == (0, "")
     seen = json.loads(result.stdout)
-    assert seen["models"] == ["mlp-char", "tiny-conv", "tiny-gru", "tiny-mlp", "trigram"]
-    assert seen["datasets"] == ["bars", "names", "names-ssa-2018", "planets"]
-    assert seen["optimizers"] == ["adam", "sgd", "signsgd"]
+    assert {kind: seen[kind] for kind in BUILT_IN} == with_built_in(
+        models=["tiny-conv", "tiny-gru", "tiny-mlp", "trigram"],
+        datasets=["bars", "planets"],
+        optimizers=["blob-adam", "signsgd"],
+    )
     assert (seen["hidden"], seen["losses"], len(seen["words"])) == (8, 20, 5)
 
 
 def test_python_is_warned_of_a_broken_plugin(installed: Installed) -> None:
     result = _python("import zoo; print(zoo.list_models())", installed([HOOK]))
-    assert (result.returncode, result.stdout) == (0, "['mlp-char']\n")
+    assert (result.returncode, result.stdout) == (0, f"{BUILT_IN['models']}\n")
     assert "UserWarning: plugin zoo-broken-hook 0.2.0 was skipped" in result.stderr
 
 

@@ -59,6 +59,30 @@ def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed
     return model
 
 
+def is_fitted(entry: Entry[ModelSpec]) -> bool:
+    """Whether the model is made of its data, and its constructor so asks for `fitted_size`."""
+    return "fitted_size" in Signature(entry.factory(), MODEL_INPUTS).inputs
+
+
+@torch.no_grad()
+def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> int:
+    """Let a model that is made of its data, by counting for instance, see all of it at once.
+
+    Such a model has a method `fit(x, y)`, called with all inputs (N, ...) and targets (N) or (N, T) of the training
+    split before the first step. It returns a number from which, as the constructor's argument `fitted_size`, a module
+    with tensors of the same shapes can be made again.
+
+    Raises:
+        PluginError: it fails, or returns something else.
+    """
+    who = f"model {entry.spec.name!r} of plugin {entry.plugin}"
+    with _sentences(who, "cannot be fitted", plugin_fault=True):
+        size = model.fit(examples.x.to(examples.x_dtype), examples.y.long())  # type: ignore[operator]
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise PluginError(f"{who} cannot be fitted: 'fit' returned {size!r}, not a size")
+    return size
+
+
 def context_length(model: nn.Module) -> int | None:
     """How many characters a text model that reads windows wants to see, if it says."""
     length = getattr(model, "context_length", None)
@@ -74,8 +98,13 @@ def build_optimizer(entry: Entry[OptimizerSpec], model: nn.Module, lr: float, se
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     who = f"optimizer {entry.spec.name!r} of plugin {entry.plugin}"
-    with _sentences(who, "cannot be made"):
-        optimizer = entry.factory()(parameters, lr=lr, **settings)
+    try:
+        with _sentences(who, "cannot be made"):
+            optimizer = entry.factory()(parameters, lr=lr, **settings)
+    except UsageError as error:
+        if parameters:
+            raise
+        raise UsageError(f"this model has nothing to train: leave out --optimizer ({error})") from error
     for name in ("step", "zero_grad", "param_groups", "state_dict", "load_state_dict"):
         if not hasattr(optimizer, name):
             raise PluginError(f"{who} has no {name!r}: an optimizer has the interface of torch.optim.Optimizer")

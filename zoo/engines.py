@@ -87,7 +87,8 @@ class Autograd:
 
             # backward pass
             optimizer.zero_grad()
-            _backward(loss, self._gradient(loss))
+            if loss.requires_grad:  # else there is nothing to train, in a table of counts for instance
+                _backward(loss, self._gradient(loss))
 
             # update
             if self._clip_norm is not None:

@@ -21,7 +21,7 @@ SAMPLING_SEED = SEED + 10  # the lecture's, too
 ENGINES = "auto|autograd|manual|fused"  # how a person is told of them; a model may bring others
 SECTIONS = ("model", "data", "optimizer")
 OPTIMIZER_INPUTS = ("params", "lr")
-MODEL_INPUTS = ("vocab_size", "max_length", "num_features", "num_classes", "generator")
+MODEL_INPUTS = ("vocab_size", "max_length", "num_features", "num_classes", "fitted_size", "generator")
 
 _ARRANGEMENT_KEYS = ("data.split", "data.shuffle_seed")
 _LARGEST_SEED = 2**64 - 1

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError
 from zoo.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
 
+_AS_LIKELY = 0.2  # how much less alike a second suggestion may be than the first
 DISTRIBUTION = "zoo-models"  # the plugins of this distribution are the built-in ones
 
 S = TypeVar("S", bound=Spec)
@@ -174,6 +175,8 @@ def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     known = list(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if near:
+        likeness = {one: difflib.SequenceMatcher(None, one, name).ratio() for one in near}
+        near = [one for one in near if likeness[one] > likeness[near[0]] - _AS_LIKELY]
         return "did you mean " + " or ".join(repr(prefix + one) for one in near) + "?"
     if not known:
         return "there are none"

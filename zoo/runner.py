@@ -16,7 +16,16 @@ import torch
 
 from zoo import pictures
 from zoo import state as states
-from zoo.building import asked_inputs, build_model, build_optimizer, check_forward, context_length, seeded
+from zoo.building import (
+    asked_inputs,
+    build_model,
+    build_optimizer,
+    check_forward,
+    context_length,
+    fit_model,
+    is_fitted,
+    seeded,
+)
 from zoo.cadence import DEFAULT, Cadence, Pacer
 from zoo.card import model_card
 from zoo.config import make_config
@@ -143,6 +152,9 @@ def _prepare(plan: RunPlan, device: torch.device, observer: Observer) -> _Ready:
     model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.init_seed).to(device)
     examples = encode(dataset, plan.model.spec.reads, context_length(model))
     examples = {name: split.to(device) for name, split in examples.items()}
+    if is_fitted(plan.model):
+        observer.stage("Fitting")
+        inputs["fitted_size"] = fit_model(plan.model, model, examples["train"])
     check_forward(plan.model, model, examples["train"])
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
     engine_name, engine = choose_engine(
@@ -154,7 +166,7 @@ def _prepare(plan: RunPlan, device: torch.device, observer: Observer) -> _Ready:
         steps=plan.steps,
         clip_norm=plan.clip_norm,
     )
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = sum(p.numel() for p in model.parameters()) + inputs.get("fitted_size", 0)
     config = make_config(plan, source, dataset, examples, inputs, parameters, describe_device(device), engine_name)
     return _Ready(dataset, examples, model, optimizer, engine, config)
 

@@ -50,7 +50,8 @@ class ModelSpec:
     """A model: an `nn.Module` class, or a function that returns one, and how it is trained unless told otherwise.
 
     The factory's keyword arguments are the model's hyper-parameters; `vocab_size`, `max_length`, `num_features`,
-    `num_classes` and `generator` are filled in by zoo where the factory asks for them by name.
+    `num_classes`, `fitted_size` and `generator` are filled in by zoo where the factory asks for them by name. The last
+    but one is for a model that is counted, not trained; see `zoo.building.fit_model`.
 
     Fields:
         name: what people type; lower-case letters, digits, `.`, `_` and `-`.

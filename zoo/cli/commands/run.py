@@ -91,8 +91,9 @@ def print_result(metrics: dict[str, Any], resumed_at: int = 0) -> None:
     """The result of a run, for a person."""
     dataset, seconds = metrics["dataset"], metrics["seconds"]
     last = f", the last {metrics['steps'] - resumed_at:,} of them" if resumed_at else ""
+    steps = f"{metrics['steps']:,} step{'s' * (metrics['steps'] != 1)}"
     click.echo(
-        f"{metrics['model']} on {dataset['name']}: {metrics['parameters']:,} parameters, {metrics['steps']:,} steps "
+        f"{metrics['model']} on {dataset['name']}: {metrics['parameters']:,} parameters, {steps} "
         f"on {metrics['device']} ({metrics['engine']}){last} in {seconds['train']:.1f} s\n"
     )
     rows = [(name, f"{count:,}", f"{metrics['losses'][name]:.4f}") for name, count in dataset["examples"].items()]

@@ -13,7 +13,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
             "zoo_blobs.nets:TinyConv",
             summary="Two layers of convolutions",
             dataset="bars",
-            optimizer="adam",
+            optimizer="blob-adam",
             steps=500,
             batch_size=32,
             lr=0.003,
@@ -23,7 +23,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
             "zoo_blobs.nets:TinyMLP",
             summary="One hidden layer over all features",
             dataset="bars",
-            optimizer="adam",
+            optimizer="blob-adam",
             steps=500,
             batch_size=32,
             lr=0.003,
@@ -40,7 +40,7 @@ def zoo_datasets() -> list[zoo.DatasetSpec]:
 def zoo_optimizers() -> list[zoo.OptimizerSpec]:
     return [
         zoo.OptimizerSpec(
-            "adam",
+            "blob-adam",
             "torch.optim:Adam",
             summary="Steps scaled by running moments of the gradient",
             lr=1e-3,

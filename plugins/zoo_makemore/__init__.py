@@ -1,0 +1,209 @@
+"""The models of Andrej Karpathy's makemore and of its lectures, from counting pairs to a transformer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zoo
+
+_MAKEMORE = "Andrej Karpathy, makemore, https://github.com/karpathy/makemore"
+_LECTURE = "Andrej Karpathy, Building makemore Part {}, https://www.youtube.com/watch?v={}"
+_BATCH_NORM = "Ioffe, Szegedy, Batch Normalization, ICML 2015, https://arxiv.org/abs/1502.03167"
+
+_ADAMW = {"optimizer.betas": (0.9, 0.99), "optimizer.weight_decay": 0.01}
+_STEPS = 20_000
+
+
+def _makemore(name: str, factory: str, summary: str, *references: str, **more: Any) -> zoo.ModelSpec:
+    """A model that is trained as makemore trains them all: AdamW, batches of 32 words."""
+    return zoo.ModelSpec(
+        name,
+        f"zoo_makemore.{factory}",
+        summary=summary,
+        dataset="names",
+        optimizer="adamw",
+        steps=_STEPS,
+        batch_size=32,
+        lr=5e-4,
+        presets={"makemore": zoo.Preset("makemore's optimizer, 20,000 steps", optimizer="adamw", settings=_ADAMW)},
+        references=(_MAKEMORE, *references),
+        **more,
+    )
+
+
+def _lecture(
+    name: str, factory: str, summary: str, fall: int, tuned: dict[str, zoo.Preset], *references: str, **more: Any
+) -> zoo.ModelSpec:
+    """A model that is trained as the lectures train theirs: plain SGD, whose learning rate falls to a tenth."""
+    return zoo.ModelSpec(
+        name,
+        f"zoo_makemore.{factory}",
+        summary=summary,
+        dataset="names",
+        optimizer="sgd",
+        steps=_STEPS,
+        batch_size=32,
+        lr=0.1,
+        schedule=zoo.Schedule(milestones=(fall // 10,)),
+        presets={
+            "makemore": zoo.Preset("the lecture's, a tenth as long: 20,000 steps"),
+            "lecture": zoo.Preset(
+                "the lecture's: 200,000 steps, names shuffled",
+                steps=10 * _STEPS,
+                schedule=zoo.Schedule(milestones=(fall,)),
+                settings={"data.shuffle_seed": 42},
+            ),
+            **tuned,
+        },
+        references=references,
+        **more,
+    )
+
+
+def _tuned(summary: str, steps: int, batch_size: int, lr: float, settings: dict[str, object]) -> zoo.Preset:
+    """The best that was found, of AdamW along a cosine on the lecture's shuffled names."""
+    return zoo.Preset(
+        summary,
+        optimizer="adamw",
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        schedule=zoo.Schedule(cosine=True, warmup=500),
+        settings={"data.shuffle_seed": 42, **settings},
+    )
+
+
+@zoo.hookimpl
+def zoo_models() -> list[zoo.ModelSpec]:
+    return [_counts(), *_feed_forward(), *_with_batch_norm(), *_along_the_word()]
+
+
+def _counts() -> zoo.ModelSpec:
+    """The model that is fitted, and not trained: its one step has nothing to do."""
+    return zoo.ModelSpec(
+        "ngram",
+        "zoo_makemore.ngram:NGram",
+        summary="Counts of all contexts up to 5 characters, interpolated",
+        dataset="names",
+        optimizer="sgd",
+        steps=1,
+        batch_size=32,
+        lr=0.1,
+        presets={
+            "makemore": zoo.Preset("contexts of 5 characters, names in file order"),
+            "lecture": zoo.Preset(
+                "contexts of 3 characters, names shuffled: validation loss 2.057",
+                settings={"model.context_length": 3, "data.shuffle_seed": 42},
+            ),
+            "tuned": zoo.Preset(
+                "contexts of 5 characters, names shuffled: validation loss 1.972", settings={"data.shuffle_seed": 42}
+            ),
+        },
+        description=(
+            "The baseline that a net must beat: how often each character followed the last few, smoothed by Huang and "
+            "Renals' power law, which does better on names than modified Kneser-Ney (1.998) or Witten-Bell (2.102)."
+        ),
+        references=(
+            "Huang, Renals, Power Law Discounting for N-gram Language Models, ICASSP 2010",
+            "Teh, A Hierarchical Bayesian Language Model based on Pitman-Yor Processes, ACL 2006",
+            "Kneser, Ney, Improved backing-off for m-gram language modeling, ICASSP 1995",
+        ),
+    )
+
+
+def _feed_forward() -> list[zoo.ModelSpec]:
+    return [
+        _makemore(
+            "bigram",
+            "bigram:Bigram",
+            "A table of logits for each character (makemore part 1)",
+            _LECTURE.format("1: bigrams (2022)", "PaCmpygFfXo"),
+        ),
+        _makemore(
+            "bow",
+            "bow:BoW",
+            "Causal bag of words: the average of all characters so far",
+            reads="sequences",
+            embedding="wte.weight",
+        ),
+        _makemore(
+            "mlp",
+            "mlp:MLP",
+            "MLP that sees the whole word so far",
+            "Bengio, Ducharme, Vincent, Jauvin, A Neural Probabilistic Language Model, JMLR 3 (2003) 1137-1155",
+            reads="sequences",
+        ),
+    ]
+
+
+def _with_batch_norm() -> list[zoo.ModelSpec]:
+    return [
+        _lecture(
+            "mlp-bn",
+            "mlp_bn:MLPBatchNorm",
+            "Character MLP with batch norm and a good start (part 3)",
+            100_000,
+            {
+                "tuned": _tuned(
+                    "AdamW, a larger net, names shuffled: validation loss 2.083",
+                    40_000,
+                    128,
+                    4e-3,
+                    {"optimizer.weight_decay": 0.01, "model.n_hidden": 300, "model.n_embd": 16},
+                )
+            },
+            _LECTURE.format("3: Activations & Gradients, BatchNorm (2022)", "P6sfmUTpUmc"),
+            _BATCH_NORM,
+            "He, Zhang, Ren, Sun, Delving Deep into Rectifiers, ICCV 2015, https://arxiv.org/abs/1502.01852",
+            embedding="C",
+        ),
+        _lecture(
+            "wavenet",
+            "wavenet:WaveNet",
+            "Characters joined two by two, with batch norm (part 5)",
+            150_000,
+            {},
+            _LECTURE.format("5: Building a WaveNet (2022)", "t3YJ5hKiMQ0"),
+            "van den Oord and others, WaveNet, 2016, https://arxiv.org/abs/1609.03499",
+            _BATCH_NORM,
+            embedding="wte.weight",
+        ),
+    ]
+
+
+def _along_the_word() -> list[zoo.ModelSpec]:
+    return [
+        _makemore(
+            "rnn",
+            "recurrent:RNN",
+            "Recurrent net: one tanh layer along the word",
+            "Mikolov and others, Recurrent neural network based language model, Interspeech 2010",
+            reads="sequences",
+            embedding="wte.weight",
+        ),
+        _makemore(
+            "gru",
+            "recurrent:GRU",
+            "Gated recurrent unit",
+            "Cho and others, Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014",
+            reads="sequences",
+            embedding="wte.weight",
+        ),
+        _makemore(
+            "lstm",
+            "recurrent:LSTM",
+            "Long short-term memory",
+            "Hochreiter, Schmidhuber, Long Short-Term Memory, Neural Computation 9 (1997) 1735-1780",
+            reads="sequences",
+            embedding="wte.weight",
+        ),
+        _makemore(
+            "transformer",
+            "transformer:Transformer",
+            "A small GPT-2: causal self-attention",
+            "Vaswani and others, Attention Is All You Need, 2017, https://arxiv.org/abs/1706.03762",
+            "Radford and others, Language Models are Unsupervised Multitask Learners, 2019",
+            reads="sequences",
+            embedding="wte.weight",
+        ),
+    ]

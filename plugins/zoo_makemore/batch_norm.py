@@ -1,0 +1,26 @@
+"""Batch norm over the last axis of anything.
+
+Ioffe, Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift", ICML
+2015; the lecture "Building makemore Part 3: Activations & Gradients, BatchNorm" builds it by hand.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+import zoo
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Each feature less its mean over all examples and places, over its deviation; then a learned gain and bias."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) to (..., C).
+
+        Raises:
+            zoo.UsageError: in training, there is but one number of each feature, which has no deviation.
+        """
+        flat = x.flatten(0, -2)  # (N, C)
+        if self.training and len(flat) == 1:
+            raise zoo.UsageError("batch norm needs more than one example in a batch: give a larger --batch-size")
+        return super().forward(flat).view_as(x)

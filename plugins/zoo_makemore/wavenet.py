@@ -1,0 +1,83 @@
+"""The net of Andrej Karpathy's lecture "Building makemore Part 5: Building a WaveNet".
+
+Characters are not crushed together in one layer but two by two: neighbours make pairs, pairs make fours, until one
+vector stands for the whole context. That is the tree of dilated causal convolutions of van den Oord and others,
+"WaveNet: A Generative Model for Raw Audio" (2016), for one position.
+
+Lecture: https://www.youtube.com/watch?v=t3YJ5hKiMQ0
+
+Axes: B examples, T characters of context, E embedding dimensions, H hidden units, V characters of the vocabulary.
+
+Changes from the lecture: there are as many layers as the context asks for, 3 for its 8 characters. Batch norm is
+torch's, and its running means go by 0.01 of a batch and not by 0.1, which is steadier.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoo_makemore.batch_norm import BatchNorm
+from zoo_makemore.parts import check_dropout, check_sizes, embedding, linear
+
+
+class Join(nn.Module):
+    """Two neighbours to one vector: linear, batch norm, tanh."""
+
+    def __init__(self, n_in: int, n_hidden: int, momentum: float, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.linear = linear(2 * n_in, n_hidden, generator, bias=False)
+        self.bn = BatchNorm(n_hidden, momentum=momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, n_in) to (B, T / 2, H)."""
+        pairs = x.view(len(x), x.shape[1] // 2, -1)
+        return torch.tanh(self.bn(self.linear(pairs)))
+
+
+class WaveNet(nn.Module):
+    """Embeddings, joined two by two until one is left, and an output layer."""
+
+    def __init__(
+        self,
+        vocab_size: int = 27,
+        context_length: int = 8,
+        n_embd: int = 24,
+        n_hidden: int = 128,
+        dropout: float = 0.0,
+        momentum: float = 0.01,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Draw the weights from `generator`.
+
+        Args:
+            vocab_size: characters, `.` included.
+            context_length: how many characters are seen, a power of 2.
+            n_embd: numbers for each character.
+            n_hidden: tanh units of a layer.
+            dropout: the share of the last vector that is left out in training.
+            momentum: how much of a batch's mean and variance goes into the running ones.
+            generator: a CPU generator; without one, torch's global generator is used.
+
+        Raises:
+            ValueError: a size below 1, a context that is no power of 2 from 2, or a share outside its range.
+        """
+        super().__init__()
+        check_sizes(vocab_size=vocab_size, context_length=context_length, n_embd=n_embd, n_hidden=n_hidden)
+        check_dropout(dropout)
+        if context_length < 2 or context_length & (context_length - 1):
+            raise ValueError(f"context_length must be a power of 2, from 2, got {context_length}")
+        if not 0 < momentum <= 1:
+            raise ValueError(f"momentum must be above 0 and at most 1, got {momentum}")
+        self.context_length = context_length
+        self.wte = embedding(vocab_size, n_embd, generator)
+        sizes = [n_embd] + [n_hidden] * (context_length.bit_length() - 2)
+        self.layers = nn.Sequential(*(Join(size, n_hidden, momentum, generator) for size in sizes))
+        self.dropout = nn.Dropout(dropout)
+        self.lm_head = linear(n_hidden, vocab_size, generator, gain=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the next character, shape (B, V), for contexts `x` of shape (B, T)."""
+        h = self.layers(self.wte(x)).squeeze(1)  # (B, H)
+        logits: Tensor = self.lm_head(self.dropout(h))
+        return logits

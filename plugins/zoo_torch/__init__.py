@@ -1,0 +1,100 @@
+"""torch's own optimizers, with the settings that matter and the fastest implementation that torch has of each."""
+
+from __future__ import annotations
+
+import zoo
+
+_ADAM = "Kingma, Ba, Adam: A Method for Stochastic Optimization, ICLR 2015, https://arxiv.org/abs/1412.6980"
+_ADAMW = "Loshchilov, Hutter, Decoupled Weight Decay Regularization, ICLR 2019, https://arxiv.org/abs/1711.05101"
+_NADAM = "Dozat, Incorporating Nesterov Momentum into Adam, ICLR 2016 workshop"
+_RADAM = (
+    "Liu, Jiang, He, Chen, Liu, Gao, Han, On the Variance of the Adaptive Learning Rate and Beyond, ICLR 2020, "
+    "https://arxiv.org/abs/1908.03265"
+)
+_RMSPROP = "Tieleman, Hinton, Lecture 6.5: RMSProp, Coursera: Neural Networks for Machine Learning, 2012"
+_ADAGRAD = (
+    "Duchi, Hazan, Singer, Adaptive Subgradient Methods for Online Learning and Stochastic Optimization, "
+    "JMLR 12 (2011) 2121-2159"
+)
+_MOMENTUM = "Sutskever, Martens, Dahl, Hinton, On the importance of initialization and momentum, ICML 2013"
+_MUON = (
+    "Jordan, Jin, Boza, You, Cesista, Newhouse, Bernstein, Muon: An optimizer for hidden layers in neural networks "
+    "(2024), https://kellerjordan.github.io/posts/muon/"
+)
+_MOONLIGHT = "Liu and others, Muon is Scalable for LLM Training (2025), https://arxiv.org/abs/2502.16982"
+
+
+@zoo.hookimpl
+def zoo_optimizers() -> list[zoo.OptimizerSpec]:
+    return [*_adams(), *_others()]
+
+
+def _adams() -> list[zoo.OptimizerSpec]:
+    return [
+        zoo.OptimizerSpec(
+            "adamw",
+            "zoo_torch.optimizers:adamw",
+            summary="Adam with weight decay of its own: the usual choice",
+            lr=1e-3,
+            references=(_ADAMW, _ADAM),
+        ),
+        zoo.OptimizerSpec(
+            "adam",
+            "zoo_torch.optimizers:adam",
+            summary="Adaptive moments; weight decay is added to the gradient",
+            lr=1e-3,
+            references=(_ADAM,),
+        ),
+        zoo.OptimizerSpec(
+            "nadam",
+            "zoo_torch.optimizers:nadam",
+            summary="Adam that looks a step ahead, as Nesterov's momentum does",
+            lr=2e-3,
+            references=(_NADAM,),
+        ),
+        zoo.OptimizerSpec(
+            "radam",
+            "zoo_torch.optimizers:radam",
+            summary="Adam that begins carefully by itself, without a warm-up",
+            lr=1e-3,
+            references=(_RADAM,),
+        ),
+    ]
+
+
+def _others() -> list[zoo.OptimizerSpec]:
+    return [
+        zoo.OptimizerSpec(
+            "rmsprop",
+            "zoo_torch.optimizers:rmsprop",
+            summary="Gradients over a running mean of their size",
+            lr=1e-3,
+            references=(_RMSPROP,),
+        ),
+        zoo.OptimizerSpec(
+            "adagrad",
+            "zoo_torch.optimizers:adagrad",
+            summary="Gradients over the size of all before: rare ones count more",
+            lr=0.01,
+            references=(_ADAGRAD,),
+        ),
+        zoo.OptimizerSpec(
+            "sgd-momentum",
+            "zoo_torch.optimizers:sgd_momentum",
+            summary="torch's SGD: momentum, Nesterov's too, and weight decay",
+            lr=0.01,
+            references=(_MOMENTUM,),
+        ),
+        zoo.OptimizerSpec(
+            "muon",
+            "zoo_torch.muon:Muon",
+            summary="Orthogonal updates of the hidden matrices, AdamW for the rest",
+            lr=1e-3,
+            description=(
+                "Every matrix but the first and the last, which in a text model are the table of embeddings and the "
+                "output layer, is updated by Muon; these two and all that is no matrix, by AdamW. Updates are scaled "
+                "to the size of AdamW's, so that both take the same learning rate. Needs torch 2.9."
+            ),
+            references=(_MUON, _MOONLIGHT),
+        ),
+    ]
