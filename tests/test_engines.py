@@ -216,13 +216,13 @@ def test_a_run_names_the_engine_that_auto_chose(lecture: Callable[..., Run], mon
 def test_auto_is_autograd_for_an_optimizer_that_no_engine_knows(
     words_file: Path, lecture: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_plugin(monkeypatch, lambda registry: registry.optimizers.add(ADAM))
-    assert lecture(optimizer="adam").metrics["engine"] == "autograd"
+    with_plugin(monkeypatch, lambda registry: registry.optimizers.add(PLAIN_ADAM))
+    assert lecture(optimizer="plain-adam").metrics["engine"] == "autograd"
     with pytest.raises(zoo.UsageError, match="it does the update of zoo-models/sgd, not of Adam; --engine auto"):
-        lecture(optimizer="adam", engine="manual")
+        lecture(optimizer="plain-adam", engine="manual")
 
 
-ADAM = Entry(zoo.OptimizerSpec("adam", "torch.optim:Adam", lr=1e-3), PLUGIN)
+PLAIN_ADAM = Entry(zoo.OptimizerSpec("plain-adam", "torch.optim:Adam", lr=1e-3), PLUGIN)
 
 
 def with_plugin(monkeypatch: pytest.MonkeyPatch, change: Callable[[Registry], None]) -> None:
@@ -323,7 +323,7 @@ def test_an_engine_that_the_plugin_no_longer_has_is_told_at_resume(
     path = lecture(engine="manual").path
 
     def without_engines(registry: Registry) -> None:
-        [entry] = registry.models
+        entry = registry.models.get("mlp-char")
         registry.models.remove_plugin(entry.plugin)
         registry.models.add(Entry(replace(entry.spec, engines={}), entry.plugin))
 
