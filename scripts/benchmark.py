@@ -96,7 +96,12 @@ def limited(threads: int) -> dict[str, str]:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(range(min(threads, os.cpu_count() or 1))))
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {**os.environ, **dict.fromkeys(names, str(threads)), "JAX_PLATFORMS": "cpu"}
+    return {**as_installed(), **dict.fromkeys(names, str(threads)), "JAX_PLATFORMS": "cpu"}
+
+
+def as_installed() -> dict[str, str]:
+    """The environment, in which Python may keep what it has compiled: pip compiles what it installs, too."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def start(rounds: int) -> list[Row]:
@@ -107,7 +112,7 @@ def start(rounds: int) -> list[Row]:
     seconds: dict[str, list[float]] = {name: [] for name in ("empty", *commands)}
     for _ in range(2 * rounds):
         for name, words in {"empty": empty, **commands}.items():
-            seconds[name].append(spent(words, dict(os.environ))[0])
+            seconds[name].append(spent(words, as_installed())[0])
     middle = {name: statistics.median(times) for name, times in seconds.items()}
     peer = "click and rich, empty"
     return [
