@@ -130,7 +130,7 @@ def growth(words: Path, rounds: int, device: str) -> list[Row]:
     }
     for axis, sizes in sweeps.items():
         for batch, hidden, context in sizes:
-            steps = max(2, 60_000_000 // (6 * batch * hidden * (10 * context + 27)))
+            steps = max(2, 1_500_000_000 // (6 * batch * hidden * (10 * context + 27)))
             blas = products(batch, hidden, 10 * context)
             runs: dict[str, Peer] = {"matrix products": partial(repeat, blas, steps)}
             for engine in ENGINES:
