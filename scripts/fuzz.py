@@ -44,6 +44,7 @@ from zoo.resuming import ResumeOptions, plan_resumption
 from zoo.run_folder import STATE_FILE, WEIGHTS_FILE, read_losses
 from zoo.training import Training, train
 
+PACKAGE = Path(zoo.__file__).resolve().parent
 LIMIT_S = 10.0
 EXTRA_BYTES = 64 << 20
 SETTINGS = {"model.hidden_size": 3, "model.embedding_dim": 2}
@@ -268,7 +269,7 @@ class Tally:
 
     def fail(self, label: str, error: BaseException, content: bytes) -> None:
         """Count a failure under what went wrong and where in zoo."""
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f"{os.sep}zoo{os.sep}" in f.filename]
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if PACKAGE in Path(f.filename).parents]
         where = f" in {Path(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
         what = f"{type(error).__name__}{where}: {re.sub('[0-9]+', '#', str(error))[:60]}"
         self.outcomes["failed"] += 1
