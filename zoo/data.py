@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,17 +81,33 @@ def encode(
         DataError: a word does not fit.
         PluginError: a text model that reads windows has no `context_length`.
     """
-    from zoo.encoding import encode_sequences, encode_windows
-
     if isinstance(dataset, TensorDataset):
         return {name: Examples(x, y, x.dtype) for name, (x, y) in dataset.splits.items()}
-    vocabulary = vocabulary or dataset.vocabulary
-    if reads == "sequences":
-        length = max_length or dataset.max_length
-        return {name: encode_sequences(words, vocabulary, length) for name, words in dataset.splits.items()}
-    if context_length is None:
+    length = max_length or dataset.max_length if reads == "sequences" else context_length
+    return encode_words(dataset.splits, reads, length, vocabulary or dataset.vocabulary)
+
+
+def encode_words(
+    splits: Mapping[SplitName, Sequence[str]], reads: Reads, length: int | None, vocabulary: Vocabulary
+) -> dict[SplitName, Examples]:
+    """Words of each split as a text model reads them.
+
+    Args:
+        splits: the words.
+        reads: how the model is served.
+        length: characters of a window, or positions of a padded sequence.
+        vocabulary: their characters.
+
+    Raises:
+        DataError: a word does not fit.
+        PluginError: a model that reads windows does not say how long they are.
+    """
+    from zoo.encoding import encode_sequences, encode_windows
+
+    if length is None:
         raise PluginError("a text model that reads windows needs an attribute 'context_length' of at least 1")
-    return {name: encode_windows(words, vocabulary, context_length) for name, words in dataset.splits.items()}
+    encode_split = encode_sequences if reads == "sequences" else encode_windows
+    return {name: encode_split(words, vocabulary, length) for name, words in splits.items()}
 
 
 def _call(entry: Entry[DatasetSpec], arguments: Mapping[str, Any]) -> Dataset:

@@ -14,10 +14,9 @@ from zoo import checkpoint
 from zoo.allocation import AllocationLimit
 from zoo.building import build_model, context_length
 from zoo.config import RunConfig
-from zoo.data import encode, load_dataset
+from zoo.data import encode, encode_words, load_dataset
 from zoo.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.download import Fetcher
-from zoo.encoding import encode_sequences, encode_windows
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
 from zoo.files import kind_of, shown
 from zoo.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
@@ -106,14 +105,11 @@ class Loaded:
         """The examples of the held-out words that were never seen in training; of splits that have none, nothing."""
         if self.checked.vocabulary is None or not isinstance(dataset, TextDataset):
             return {}
-        reads, length = self.entry.spec.reads, self.checked.inputs.get("max_length") or dataset.max_length
-        found: dict[SplitName, Examples] = {}
-        for name, words in dataset.novel().items():
-            if words and reads == "sequences":
-                found[name] = encode_sequences(words, self.checked.vocabulary, length)
-            elif words:
-                found[name] = encode_windows(words, self.checked.vocabulary, context_length(self.model) or 1)
-        return found
+        reads = self.entry.spec.reads
+        longest = self.checked.inputs.get("max_length") or dataset.max_length
+        length = longest if reads == "sequences" else context_length(self.model)
+        novel = {name: words for name, words in dataset.novel().items() if words}
+        return encode_words(novel, reads, length, self.checked.vocabulary)
 
     def examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
         """A dataset as this model reads it, in the model's own vocabulary.
