@@ -22,7 +22,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from zoo_makemore.parts import blank, check_dropout, check_sizes, embedding, linear
+from zoo_makemore.packing import Packing
+from zoo_makemore.parts import Dropout, blank, check_dropout, check_sizes, embedding, linear
 
 
 class Recurrent(nn.Module):
@@ -62,15 +63,19 @@ class Recurrent(nn.Module):
         self.rnn = blank(self.cell, n_embd, n_embd2, n_layer, batch_first=True, dropout=between)
         for weight in self.rnn.parameters():
             nn.init.uniform_(weight, -(n_embd2**-0.5), n_embd2**-0.5, generator=generator)  # as torch's cells begin
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.lm_head = linear(n_embd2, vocab_size, generator, gain=0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T)."""
         starts = [part[:, None].expand(-1, len(x), -1).contiguous() for part in self.start]  # each (S, B, H)
-        states, _ = self.rnn(self.dropout(self.wte(x)), tuple(starts) if len(starts) > 1 else starts[0])  # (B, T, H)
-        logits: Tensor = self.lm_head(self.dropout(states))
-        return logits
+        packing = Packing(x)
+        emb = self.dropout(self.wte(packing.x))  # (B, L, E)
+        lengths = packing.lengths.cpu()
+        words = nn.utils.rnn.pack_padded_sequence(emb, lengths, batch_first=True, enforce_sorted=False)
+        states, _ = self.rnn(words, tuple(starts) if len(starts) > 1 else starts[0])  # (N, H), the longest word first
+        logits = states._replace(data=self.lm_head(self.dropout(states.data)))  # (N, V)
+        return nn.utils.rnn.pad_packed_sequence(logits, batch_first=True, total_length=x.shape[1])[0]
 
 
 class RNN(Recurrent):

@@ -4,12 +4,13 @@ Layers of causal self-attention and of position-wise nets, each added to what it
 Vaswani and others, "Attention Is All You Need" (2017), in the form of Radford and others, "Language Models are
 Unsupervised Multitask Learners" (2019). https://github.com/karpathy/makemore
 
-Axes: B words, T positions, L positions of the longest word, E numbers of an embedding, H heads, D = E / H,
-V characters.
+Axes: B words, T positions, L positions of the longest word of a batch, N positions that count, over all words of the
+batch, E numbers of an embedding, H heads, D = E / H, V characters.
 
-Changes from makemore: attention is torch's own function. Weights begin as GPT-2's do, normal with a deviation of 0.02,
-those that are added to the stream smaller by the root of how many are; makemore leaves them to torch. There can be
-dropout.
+Changes from makemore: attention is torch's own function, and the rest is done to the positions that count only. GELU is
+the exact one: on a CPU its tanh approximation takes longer. Weights begin as GPT-2's do, normal with a deviation of
+0.02, those that are added to the stream smaller by the root of how many are; makemore leaves them to torch. There can
+be dropout.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_makemore.parts import check_dropout, check_sizes, embedding, linear
+from zoo_makemore.packing import Packing
+from zoo_makemore.parts import Dropout, check_dropout, check_sizes, embedding, linear
 
 _STD = 0.02
 
@@ -28,19 +30,18 @@ _STD = 0.02
 class Attention(nn.Module):
     """Each position looks at itself and those before it."""
 
-    def __init__(
-        self, n_embd: int, n_head: int, n_layer: int, dropout: float, generator: torch.Generator | None
-    ) -> None:
+    def __init__(self, n_embd: int, n_head: int, n_layer: int, generator: torch.Generator | None) -> None:
         super().__init__()
-        self.n_head, self.dropout = n_head, dropout
+        self.n_head = n_head
         self.c_attn = linear(n_embd, 3 * n_embd, generator, gain=_STD * math.sqrt(n_embd))
         self.c_proj = linear(n_embd, n_embd, generator, gain=_STD * math.sqrt(n_embd / (2 * n_layer)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, E) to (B, T, E)."""
-        q, k, v = self.c_attn(x).unflatten(2, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=True)
-        mixed: Tensor = self.c_proj(y.transpose(1, 2).flatten(2))
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """(N, E) to (N, E)."""
+        qkv = packing.pad(self.c_attn(x))  # (B, L, 3 E); padding stands behind a word, where nothing looks
+        q, k, v = qkv.view(*qkv.shape[:2], 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # each (B, H, L, D)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, L, D)
+        mixed: Tensor = self.c_proj(packing.pack(y.transpose(1, 2).flatten(2)))
         return mixed
 
 
@@ -52,17 +53,16 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(n_embd)
-        self.attn = Attention(n_embd, n_head, n_layer, dropout, generator)
+        self.attn = Attention(n_embd, n_head, n_layer, generator)
         self.ln_2 = nn.LayerNorm(n_embd)
         self.c_fc = linear(n_embd, 4 * n_embd, generator, gain=_STD * math.sqrt(n_embd))
         self.c_proj = linear(4 * n_embd, n_embd, generator, gain=_STD * math.sqrt(4 * n_embd / (2 * n_layer)))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, E) to (B, T, E)."""
-        x = x + self.dropout(self.attn(self.ln_1(x)))
-        h = F.gelu(self.c_fc(self.ln_2(x)), approximate="tanh")
-        added: Tensor = self.dropout(self.c_proj(h))
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """(N, E) to (N, E)."""
+        x = x + self.dropout(self.attn(self.ln_1(x), packing))
+        added: Tensor = self.dropout(self.c_proj(F.gelu(self.c_fc(self.ln_2(x)))))
         return x + added
 
 
@@ -87,7 +87,7 @@ class Transformer(nn.Module):
             n_layer: blocks.
             n_head: heads of each attention.
             n_embd: numbers of each position.
-            dropout: the share that is left out in training of embeddings, of attention, and of what a block adds.
+            dropout: the share that is left out in training, of embeddings and of what a block adds.
             generator: a CPU generator; without one, torch's global generator is used.
 
         Raises:
@@ -100,13 +100,16 @@ class Transformer(nn.Module):
             raise ValueError(f"n_head must divide n_embd, got {n_head} and {n_embd}")
         self.wte = embedding(vocab_size, n_embd, generator, _STD)
         self.wpe = nn.Parameter(_STD * torch.randn(1, max_length, n_embd, generator=generator))
-        self.dropout = nn.Dropout(dropout)
-        self.h = nn.Sequential(*(Block(n_embd, n_head, n_layer, dropout, generator) for _ in range(n_layer)))
+        self.dropout = Dropout(dropout)
+        self.h = nn.ModuleList(Block(n_embd, n_head, n_layer, dropout, generator) for _ in range(n_layer))
         self.ln_f = nn.LayerNorm(n_embd)
         self.lm_head = linear(n_embd, vocab_size, generator, gain=_STD * math.sqrt(n_embd), bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T)."""
-        h = self.h(self.dropout(self.wte(x) + self.wpe[:, : x.shape[1]]))  # (B, T, E)
-        logits: Tensor = self.lm_head(self.ln_f(h))
-        return logits
+        packing = Packing(x)
+        h = self.wte(packing.pack(packing.x)) + self.wpe[0].index_select(0, packing.positions)  # (N, E)
+        h = self.dropout(h)
+        for block in self.h:
+            h = block(h, packing)  # (N, E)
+        return packing.logits(self.lm_head(self.ln_f(h)))
