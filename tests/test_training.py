@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from zoo import DivergedError, Schedule
 from zoo.datasets import Examples
-from zoo.engines import Autograd
+from zoo.engines import Autograd, StepOptions
 from zoo.loss import cross_entropy
 from zoo.training import Training, train
 
@@ -418,7 +418,7 @@ def test_gradients_are_held_to_a_norm_and_small_ones_left_alone() -> None:
 
     for clip_norm in (None, 0.1):
         training = make()
-        training.engine = Autograd(training.model, training.optimizer, clip_norm)
+        training.engine = Autograd(training.model, training.optimizer, StepOptions(clip_norm))
         assert isinstance(training.optimizer, torch.optim.Optimizer)
         training.optimizer.register_step_pre_hook(norm)
         train(training, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,13 +75,17 @@ def run(
     dataset: str | Path | None = None,
     optimizer: str | None = None,
     device: str = "auto",
-    engine: str = "auto",
+    engine: str | None = None,
     steps: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
     schedule: str | None = None,
     warmup: int | None = None,
     clip_norm: float | None = None,
+    validate_every: int | None = None,
+    patience: int | None = None,
+    precision: str = "float32",
+    compile: bool = False,  # noqa: A002  # as the option is called
     seed: int = SEED,
     init_seed: int = SEED,
     preset: str | None = None,
@@ -106,11 +111,11 @@ def run(
     Raises:
         ZooError: anything that one sentence explains; see `zoo.errors`.
     """
+    given = dict(locals())  # the arguments by their names, which are also those of `RunOptions`
     from zoo.runner import execute
 
-    given = (dataset, optimizer, device, engine, steps, batch_size, lr, schedule, warmup, clip_norm, seed, init_seed)
-    folder = Path(out) if out is not None else None
-    options = RunOptions(model, *given, preset, settings or {}, folder, plots, offline)
+    given |= {"settings": settings or {}, "out": Path(out) if out is not None else None}
+    options = RunOptions(**{field.name: given[field.name] for field in dataclasses.fields(RunOptions)})
     cadence = Cadence.parse(checkpoint_every)
     return execute(make_plan(_registry(), options), observer, cadence=cadence)
 

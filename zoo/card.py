@@ -26,7 +26,7 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, picture
     images = "\n".join(f"![{picture.partition('.')[0]}]({picture})" for picture in pictures)
     text = f"""# {name}
 
-{config["model"]["parameters"]:,} parameters, trained for {training["steps"]:,} steps
+{config["model"]["parameters"]:,} parameters, trained for {_steps(metrics)}
 of {training["batch_size"]} examples with {config["optimizer"]["name"]} (learning rate {training["lr"]:g})
 on {dataset["name"]}.
 
@@ -70,6 +70,11 @@ $ {command(config)}
     return text.replace("\n\n\n\n", "\n\n")
 
 
+def _steps(metrics: Mapping[str, Any]) -> str:
+    best = metrics.get("best")
+    return f"{metrics['steps']:,} steps" + (f" (the best weights are those after {best['step']:,})" if best else "")
+
+
 def command(config: Mapping[str, Any]) -> str:
     """The command line that makes this run again, with nothing left to defaults that may change."""
     training = config["training"]
@@ -84,6 +89,11 @@ def command(config: Mapping[str, Any]) -> str:
         words += ["--warmup", schedule["warmup"]]
     if training["clip_norm"] is not None:
         words += ["--clip-norm", training["clip_norm"]]
+    if training["validate_every"] is not None:
+        words += ["--validate-every", training["validate_every"]]
+    if training["patience"] is not None:
+        words += ["--patience", training["patience"]]
+    words += ["--precision", training["precision"]] + ["--compile"] * training["compile"]
     words += ["--device", training["device"], "--engine", training["engine"]]
     if training["seed"] != SEED or training["init_seed"] != SEED:
         words += ["--seed", training["seed"], "--init-seed", training["init_seed"]]

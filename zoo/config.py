@@ -18,7 +18,7 @@ from zoo.errors import CheckpointError
 from zoo.plan import RunPlan
 from zoo.registry import DISTRIBUTION, Entry
 from zoo.schedule import Schedule
-from zoo.specs import DatasetSpec, Spec
+from zoo.specs import FLOAT32, DatasetSpec, Spec
 from zoo.vocabulary import BOUNDARY, Vocabulary
 
 T = TypeVar("T")
@@ -68,6 +68,10 @@ def make_config(
             "lr": plan.lr,
             "schedule": dataclasses.asdict(plan.schedule),
             "clip_norm": plan.clip_norm,
+            "validate_every": plan.validate_every,
+            "patience": plan.patience,
+            "precision": plan.precision,
+            "compile": plan.compile,
             "seed": plan.seed,
             "init_seed": plan.init_seed,
             "device": device,
@@ -112,6 +116,10 @@ class RunConfig:
     lr: float
     schedule: Schedule
     clip_norm: float | None
+    validate_every: int | None
+    patience: int | None
+    precision: str
+    compile: bool
     seed: int
     init_seed: int
     device: str
@@ -150,6 +158,10 @@ class RunConfig:
             lr=float(read.get((int, float), "training", "lr")),
             schedule=read.schedule(),
             clip_norm=read.get((int, float), "training", "clip_norm", optional=True),
+            validate_every=read.count("training", "validate_every"),
+            patience=read.count("training", "patience"),
+            precision=read.get(str, "training", "precision", optional=True) or FLOAT32,
+            compile=read.flag("training", "compile"),
             seed=read.get(int, "training", "seed"),
             init_seed=read.get(int, "training", "init_seed"),
             device=read.get(str, "training", "device"),
@@ -200,6 +212,12 @@ class _Reader:
             return Schedule(steps, float(gamma), warmup or 0, cosine, float(final), ends)
         except (TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{self._source} has a damaged config: 'training.schedule' is no schedule") from error
+
+    def count(self, *path: str) -> int | None:
+        value = self.get(int, *path, optional=True)
+        if value is not None and value < 1:
+            raise CheckpointError(f"{self._source} has a damaged config: {'.'.join(path)!r} is not above 0")
+        return value
 
     def flag(self, *path: str) -> bool:
         value: Any = self._raw

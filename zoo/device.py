@@ -7,6 +7,7 @@ import re
 import torch
 
 from zoo.errors import DeviceError
+from zoo.specs import BFLOAT16
 
 _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
@@ -41,6 +42,22 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Whether a device computes in that precision by itself, and not by doing float32's work and more.
+
+    Raises:
+        DeviceError: it does not.
+    """
+    if precision != BFLOAT16:
+        return
+    if device.type == "cuda":
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if not has:
+        raise DeviceError(f"this {device.type} does not compute in bfloat16; leave out --precision")
 
 
 def _check_cuda(name: str) -> None:

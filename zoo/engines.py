@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import EngineUnavailableError, PluginError, UnknownNameError, UsageError
+from zoo.errors import EngineUnavailableError, PluginError, UnknownNameError, UsageError, ZooError
 from zoo.loss import cross_entropy
 from zoo.registry import Entry, suggest
-from zoo.specs import AUTO, AUTOGRAD, ModelSpec
+from zoo.specs import AUTO, AUTOGRAD, BFLOAT16, FLOAT32, ModelSpec
 
 Stop = Callable[[], bool]
 
@@ -62,14 +63,42 @@ class Engine(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class StepOptions:
+    """What may be wanted of each step beside the model's own arithmetic; only autograd can do it.
+
+    Attributes:
+        clip_norm: what the norm of all gradients together is held to; None for as it comes.
+        precision: of the forward pass and of gradients within it: one of `zoo.specs.PRECISIONS`. The weights and their
+            updates are float32 in any case: Micikevicius and others, "Mixed Precision Training" (2018),
+            https://arxiv.org/abs/1710.03740
+        compiled: let torch's compiler make one kernel of many, the first step taking a minute for it.
+    """
+
+    clip_norm: float | None = None
+    precision: str = FLOAT32
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        """What is wanted, for a sentence; empty if nothing is."""
+        wanted = ["clip gradients"] * (self.clip_norm is not None)
+        wanted += [f"compute in {self.precision}"] * (self.precision != FLOAT32)
+        return " or ".join(wanted + ["go through torch's compiler"] * self.compiled)
+
+
+PLAIN = StepOptions()
+
+
 class Autograd:
     """Forward, backward, update: the reference."""
 
     worth_from = 0
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, clip_norm: float | None = None) -> None:
-        """Take what to train, and what the norm of all gradients together is to be held to; None for as it comes."""
-        self._model, self._optimizer, self._clip_norm = model, optimizer, clip_norm
+    def __init__(self, model: nn.Module, optimizer: Optimizer, options: StepOptions = PLAIN) -> None:
+        """Take what to train, and how."""
+        self._model, self._optimizer, self._clip_norm = model, optimizer, options.clip_norm
+        self._forward = _compiled(model) if options.compiled else model
+        self._bfloat16 = options.precision == BFLOAT16
         self._one: Tensor | None = None
 
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Stop) -> Tensor:
@@ -83,7 +112,7 @@ class Autograd:
                 group["lr"] = lr
 
             # forward pass
-            loss = cross_entropy(model(x_step), y_step)
+            loss = cross_entropy(self._logits(x_step), y_step)
 
             # backward pass
             optimizer.zero_grad()
@@ -98,11 +127,34 @@ class Autograd:
             losses.append(loss.detach())
         return torch.stack(losses) if losses else torch.empty(0)
 
+    def _logits(self, x: Tensor) -> Tensor:
+        if not self._bfloat16:
+            logits: Tensor = self._forward(x)
+            return logits
+        with torch.autocast(x.device.type, torch.bfloat16):
+            logits = self._forward(x)
+        return logits.float()
+
     def _gradient(self, loss: Tensor) -> Tensor:
         """Of the loss by itself, 1; made once, since making it for every step takes longer than a small product."""
         if self._one is None or self._one.dtype != loss.dtype or self._one.device != loss.device:
             self._one = torch.ones_like(loss)
         return self._one
+
+
+def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The model through torch's compiler, which works when it is first called."""
+    compiled = torch.compile(model)
+
+    def forward(x: Tensor) -> Tensor:
+        try:
+            logits: Tensor = compiled(x)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise ZooError(f"torch cannot compile {type(model).__name__} here: {why}; leave out --compile") from error
+        return logits
+
+    return forward
 
 
 def _backward(loss: Tensor, gradient: Tensor) -> None:
@@ -124,7 +176,7 @@ def choose_engine(
     *,
     batch_size: int,
     steps: int,
-    clip_norm: float | None = None,
+    options: StepOptions = PLAIN,
 ) -> tuple[str, Engine]:
     """The engine of that name; for `auto` the fastest that can train this, and is worth starting for so many steps.
 
@@ -132,8 +184,8 @@ def choose_engine(
         UsageError: the model has no such engine, or it cannot train this; why is said.
         PluginError: the plugin's engine fails while it is made.
     """
-    if name == AUTOGRAD or (name == AUTO and clip_norm is not None):
-        return AUTOGRAD, Autograd(model, optimizer, clip_norm)
+    if name == AUTOGRAD or (name == AUTO and options != PLAIN):
+        return AUTOGRAD, Autograd(model, optimizer, options)
     engines = entry.spec.engines
     if name == AUTO:
         for faster in engines:
@@ -145,8 +197,8 @@ def choose_engine(
     if name not in engines:
         own = (AUTOGRAD, *engines)
         raise UnknownNameError(f"model {entry.spec.name!r} has no engine {name!r}; {suggest(name, own)}")
-    if clip_norm is not None:
-        raise UsageError(f"engine {name!r} does not clip gradients; --engine auto takes one that does")
+    if options != PLAIN:
+        raise UsageError(f"engine {name!r} does not {options}; --engine auto takes one that does")
     try:
         return name, _start(name, entry, _make(name, entry, model, optimizer, batch_size))
     except EngineUnavailableError as error:

@@ -14,7 +14,7 @@ from zoo.files import kind_of, shown
 from zoo.registry import DISTRIBUTION, Entry, Registry, suggest
 from zoo.schedule import SCHEDULES, Schedule
 from zoo.settings import Signature, split_sections
-from zoo.specs import AUTO, AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
+from zoo.specs import AUTO, AUTOGRAD, FLOAT32, PRECISIONS, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
 SEED = 2147483647  # the lecture's
 SAMPLING_SEED = SEED + 10  # the lecture's, too
@@ -38,13 +38,17 @@ class RunOptions:
     dataset: str | Path | None = None
     optimizer: str | None = None
     device: str = "auto"
-    engine: str = AUTO
+    engine: str | None = None
     steps: int | None = None
     batch_size: int | None = None
     lr: float | None = None
     schedule: str | None = None
     warmup: int | None = None
     clip_norm: float | None = None
+    validate_every: int | None = None
+    patience: int | None = None
+    precision: str = FLOAT32
+    compile: bool = False
     seed: int = SEED
     init_seed: int = SEED
     preset: str | None = None
@@ -68,6 +72,10 @@ class RunPlan:
     lr: float
     schedule: Schedule
     clip_norm: float | None
+    validate_every: int | None
+    patience: int | None
+    precision: str
+    compile: bool
     seed: int
     init_seed: int
     device: str
@@ -98,6 +106,7 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
     if "lr" in settings["optimizer"]:
         raise UsageError("the learning rate is set with --lr, not with optimizer.lr")
     steps = _whole("steps", _first(options.steps, preset.steps, model.spec.steps))
+    every = _first_or_none(options.validate_every, preset.validate_every, model.spec.validate_every)
     return RunPlan(
         model=model,
         dataset=dataset,
@@ -109,10 +118,14 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
         lr=_positive("lr", options.lr if options.lr is not None else _lr(registry, model, preset, optimizer)),
         schedule=_schedule(preset.schedule or model.spec.schedule, options, steps),
         clip_norm=_clip_norm(_first_or_none(options.clip_norm, preset.clip_norm, model.spec.clip_norm)),
+        validate_every=_count("validate-every", every),
+        patience=_patience(_first_or_none(options.patience, preset.patience, model.spec.patience), every),
+        precision=check_precision_name(options.precision),
+        compile=options.compile,
         seed=_seed("seed", options.seed),
         init_seed=_seed("init-seed", options.init_seed),
         device=options.device,
-        engine=check_engine(model, options.engine),
+        engine=check_engine(model, _first(options.engine, preset.engine, AUTO)),
         model_settings=Signature(model.factory(), MODEL_INPUTS).resolve(
             "model", settings["model"], f"model {model.spec.name!r}"
         ),
@@ -240,6 +253,27 @@ def _schedule(own: Schedule, options: RunOptions, steps: int) -> Schedule:
 
 def _clip_norm(value: float | None) -> float | None:
     return None if value is None else _positive("clip-norm", value)
+
+
+def _count(name: str, value: int | None) -> int | None:
+    return None if value is None else _whole(name, value)
+
+
+def _patience(value: int | None, every: int | None) -> int | None:
+    if value is not None and every is None:
+        raise UsageError("--patience counts looks at the validation loss: give --validate-every, too")
+    return _count("patience", value)
+
+
+def check_precision_name(name: str) -> str:
+    """One of `PRECISIONS`; whether the device has it is seen when the device is there.
+
+    Raises:
+        UnknownNameError: it is none.
+    """
+    if name not in PRECISIONS:
+        raise UnknownNameError(f"no precision {name!r}; {suggest(name, PRECISIONS)}")
+    return name
 
 
 def _is_called(registry: Registry, optimizer: Entry[OptimizerSpec], name: str, model: Entry[ModelSpec]) -> bool:

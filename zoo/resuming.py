@@ -13,7 +13,14 @@ from typing import Any
 from zoo.config import RunConfig, differences
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
-from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS, RunPlan, check_engine, resolve_data_settings
+from zoo.plan import (
+    MODEL_INPUTS,
+    OPTIMIZER_INPUTS,
+    RunPlan,
+    check_engine,
+    check_precision_name,
+    resolve_data_settings,
+)
 from zoo.registry import Entry, Registry
 from zoo.settings import Signature
 from zoo.state import TrainingState
@@ -24,6 +31,7 @@ CHANGEABLE = (
     "training.batch_size",
     "training.schedule",
     "training.clip_norm",
+    "training.patience",
     "optimizer.hyperparameters",
     "dataset",
 )
@@ -65,6 +73,11 @@ def plan_resumption(registry: Registry, state: TrainingState, folder: Path, opti
     """
     config = RunConfig.read(_edited(state, folder, allow_changes=options.allow_changes), state.path)
     steps = config.steps if options.steps is None else options.steps
+    if config.patience is not None and state.out_of_patience(config.patience) and _has_result(folder, state.step):
+        raise UsageError(
+            f"the run in {folder} stopped early, at step {state.step}: its validation loss had not become better "
+            f"{config.patience} times in a row"
+        )
     if steps < state.step or (steps == state.step and _has_result(folder, steps)):
         more = "give a larger --steps to go on" if options.steps is None else f"--steps {steps} is not more"
         raise UsageError(f"the run in {folder} has done all its {state.step} steps: {more}")
@@ -97,6 +110,10 @@ def _plan(registry: Registry, config: RunConfig, folder: Path, steps: int, optio
         lr=config.lr,
         schedule=config.schedule,
         clip_norm=config.clip_norm,
+        validate_every=config.validate_every,
+        patience=config.patience,
+        precision=check_precision_name(config.precision),
+        compile=config.compile,
         seed=config.seed,
         init_seed=config.init_seed,
         device=options.device or config.device,

@@ -5,6 +5,7 @@
 | `model.safetensors` | the weights, with config and digest in the metadata |
 | `config.json` | everything that made the run |
 | `losses.csv` | the loss of every step |
+| `validation.csv` | the validation loss at each look, where the run looks on the way |
 | `metrics.json` | the result, as `zoo run --json` prints it |
 | `training_state.safetensors` | all that going on needs: weights, optimizer, generators, losses, step |
 | `loss.png`, `embeddings.png` | the pictures |
@@ -25,10 +26,12 @@ from zoo import checkpoint, state
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import kind_of, read_text, readable_json, shown, write_bytes, write_text
 from zoo.training import Training
+from zoo.validation import Validation
 
 RUNS = Path("runs")
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "training_state.safetensors"
+VALIDATION_FILE = "validation.csv"
 
 
 class RunFolder:
@@ -116,8 +119,14 @@ class RunFolder:
         state.save(self.path / STATE_FILE, training, config)
         write_bytes(self.path / "losses.csv", self._losses.of(training.losses))
         write_text(self.path / "config.json", readable_json(config))
-        meta = {"config": config, "step": training.step}
-        checkpoint.save(self.path / WEIGHTS_FILE, training.model.state_dict(), meta)
+        if training.validation is not None:
+            write_bytes(self.path / VALIDATION_FILE, _validation_lines(training.validation))
+        self.write_weights(training, config)
+
+    def write_weights(self, training: Training, config: Mapping[str, Any]) -> None:
+        """Write the weights that people get: where validation looks on the way, the best."""
+        step, weights = training.to_keep()
+        checkpoint.save(self.path / WEIGHTS_FILE, weights, {"config": config, "step": step})
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         write_text(self.path / "metrics.json", readable_json(metrics))
@@ -143,6 +152,12 @@ class LossLines:
         self._content += "".join([f"{step},{loss!r}\n" for step, loss in new]).encode()
         self._steps = len(losses)
         return bytes(self._content)
+
+
+def _validation_lines(validation: Validation) -> bytes:
+    """The content of `validation.csv`: after how many steps, and the loss over the validation split then."""
+    looks = zip(validation.steps, validation.losses, strict=True)
+    return "".join(["step,loss\n", *(f"{step},{loss!r}\n" for step, loss in looks)]).encode()
 
 
 def read_losses(path: Path) -> list[float]:

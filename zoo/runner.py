@@ -31,9 +31,9 @@ from zoo.card import model_card
 from zoo.config import make_config
 from zoo.data import encode, load_dataset
 from zoo.datasets import Dataset, Examples, SplitName, TextDataset
-from zoo.device import choose_device, describe_device, synchronize
+from zoo.device import check_precision, choose_device, describe_device, synchronize
 from zoo.download import fetcher
-from zoo.engines import Engine, Optimizer, choose_engine
+from zoo.engines import Engine, Optimizer, StepOptions, choose_engine
 from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
 from zoo.evaluation import evaluate_splits
 from zoo.plan import RunPlan
@@ -43,6 +43,7 @@ from zoo.run_folder import STATE_FILE, RunFolder
 from zoo.specs import DatasetSpec
 from zoo.stopping import stop_signals
 from zoo.training import Training, train
+from zoo.validation import Validation
 
 
 class Observer:
@@ -53,6 +54,9 @@ class Observer:
 
     def progress(self, step: int, steps: int, loss: float) -> None:
         """`step` of `steps` are done; `loss` was the last one's."""
+
+    def validated(self, step: int, loss: float) -> None:
+        """The validation loss was looked at after `step` steps."""
 
     def warning(self, text: str) -> None:
         """Something that the user should know, and that does not stop the run."""
@@ -94,6 +98,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, cadence: Cadence
     observer = observer or Observer()
     clock = _Clock()
     device = choose_device(plan.device)
+    check_precision(plan.precision, device)
     with clock.measure("data"):
         ready = _prepare(plan, device, observer)
     training = _new_training(plan, ready)
@@ -121,6 +126,7 @@ def resume(
         state = states.load(path / STATE_FILE)
         plan = plan_resumption(registry, state, path, options)
         chosen = choose_device(plan.device)
+        check_precision(plan.precision, chosen)
         with clock.measure("data"):
             ready = _prepare(plan, chosen, observer)
         check_unchanged(state, ready.config, path, allow_changes=options.allow_changes)
@@ -164,7 +170,7 @@ def _prepare(plan: RunPlan, device: torch.device, observer: Observer) -> _Ready:
         optimizer,
         batch_size=plan.batch_size,
         steps=plan.steps,
-        clip_norm=plan.clip_norm,
+        options=StepOptions(plan.clip_norm, plan.precision, plan.compile),
     )
     parameters = sum(p.numel() for p in model.parameters()) + inputs.get("fitted_size", 0)
     config = make_config(plan, source, dataset, examples, inputs, parameters, describe_device(device), engine_name)
@@ -193,7 +199,14 @@ def _new_training(plan: RunPlan, ready: _Ready) -> Training:
         schedule=plan.schedule,
         generator=torch.Generator().manual_seed(plan.seed),
         engine=ready.engine,
+        validation=_validation(plan, ready),
     )
+
+
+def _validation(plan: RunPlan, ready: _Ready) -> Validation | None:
+    if plan.validate_every is None:
+        return None
+    return Validation(ready.examples["val"], plan.validate_every, plan.patience)
 
 
 @dataclass(frozen=True)
@@ -215,6 +228,7 @@ class _Work:
             self._train(cadence)
         self.observer.stage("Evaluating")
         with self.clock.measure("eval", self.device):
+            self._take_best()
             losses = evaluate_splits(self.ready.model, self.ready.examples)
         self._check_finite(losses)
         drawn = self._draw(losses) if self.plan.plots else []
@@ -231,7 +245,7 @@ class _Work:
                 train(
                     training,
                     steps,
-                    report=lambda step, loss: self.observer.progress(step, steps, loss),
+                    report=self._report,
                     stop=lambda: bool(signals),
                     saver=_Saver(self.folder, training, self.ready.config, Pacer(cadence)),
                 )
@@ -242,9 +256,23 @@ class _Work:
                     "try a smaller --lr"
                 ) from error
             self.folder.write_checkpoint(training, self.ready.config)
-        if training.step < steps:
+        if training.step < steps and not training.stopped_early:
             remedy = f"zoo resume {shlex.quote(str(path))}"
             raise InterruptedRunError(f"stopped at step {training.step} of {steps}; to go on: {remedy}", signals[0])
+
+    def _report(self, step: int, loss: float) -> None:
+        validation = self.training.validation
+        if validation is not None and validation.steps[-1:] == [step]:
+            self.observer.validated(step, validation.losses[-1])
+        self.observer.progress(step, self.plan.steps, loss)
+
+    def _take_best(self) -> None:
+        """The model is to be what people get, and `model.safetensors` too."""
+        training = self.training
+        if training.validation is not None:
+            training.validation.look_at_the_end(training.model, training.step)
+            training.model.load_state_dict(training.to_keep()[1])
+            self.folder.write_weights(training, self.ready.config)
 
     def _check_finite(self, losses: Mapping[str, float]) -> None:
         """A batch may still have a finite loss when a whole split has none."""
@@ -286,15 +314,21 @@ class _Work:
             "device": config["training"]["device"],
             "engine": config["training"]["engine"],
             "optimizer": plan.optimizer.spec.name,
-            "steps": plan.steps,
+            "steps": self.training.step,
             "batch_size": plan.batch_size,
             "lr": plan.lr,
             "seed": plan.seed,
             "init_seed": plan.init_seed,
             "losses": losses,
+            **self._best(),
             "seconds": self.clock.seconds(),
             "run_dir": str(self.folder.path),
         }
+
+    def _best(self) -> dict[str, Any]:
+        """After how many steps the weights were the best, where validation looked on the way."""
+        kept = self.training.validation.kept if self.training.validation is not None else None
+        return {"best": {"step": kept.step, "loss": kept.loss}} if kept is not None else {}
 
 
 class _Saver:

@@ -18,7 +18,9 @@ Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
 
 AUTO, AUTOGRAD = "auto", "autograd"  # the names of engines that every model has
+PRECISIONS = FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
+_WHOLE = ("steps", "batch_size", "validate_every", "patience")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _FACTORY_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -38,11 +40,13 @@ class Preset:
     lr: float | None = None
     schedule: Schedule | None = None
     clip_norm: float | None = None
+    engine: str | None = None
+    validate_every: int | None = None
+    patience: int | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "lr", "clip_norm"):
-            _check_positive(name, getattr(self, name))
+        _check_numbers(self)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class ModelSpec:
         dataset, optimizer: the names trained with by default. A name of the same distribution is preferred.
         steps, batch_size, lr, schedule: the defaults of a run.
         clip_norm: the norm of all gradients together is held to this; None for as it comes.
+        validate_every: after so many steps each time the validation loss is looked at, and the best weights are kept;
+            None for never.
+        patience: training ends after so many looks in a row without a better one; None for never.
         reads: how a text model is served: `"windows"` of its own `context_length`, or whole padded `"sequences"`.
         embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` draws.
         presets: other named ways to train it; the first one is the default.
@@ -80,6 +87,8 @@ class ModelSpec:
     lr: float | None = None
     schedule: Schedule = CONSTANT
     clip_norm: float | None = None
+    validate_every: int | None = None
+    patience: int | None = None
     reads: Reads = "windows"
     embedding: str | None = None
     presets: Mapping[str, Preset] = field(default_factory=dict)
@@ -90,8 +99,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         _check_named(self.name, self.factory)
-        for name in ("steps", "batch_size", "lr", "clip_norm"):
-            _check_positive(name, getattr(self, name))
+        _check_numbers(self)
         for engine, factory in self.engines.items():
             _check_named(engine, factory)
             if engine in (AUTO, AUTOGRAD):
@@ -152,10 +160,15 @@ def _check_named(name: str, factory: Factory) -> None:
         raise ValueError(f"the factory of {name!r} must be 'package.module:attribute' or callable, got {factory!r}")
 
 
+def _check_numbers(spec: ModelSpec | Preset) -> None:
+    for name in (*_WHOLE, "lr", "clip_norm"):
+        _check_positive(name, getattr(spec, name))
+
+
 def _check_positive(name: str, value: float | None) -> None:
     if value is None:
         return
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{name} must be a positive number, got {value!r}")
-    if name in ("steps", "batch_size") and (not isinstance(value, int) or isinstance(value, bool)):
+    if name in _WHOLE and (not isinstance(value, int) or isinstance(value, bool)):
         raise ValueError(f"{name} must be a whole number, got {value!r}")

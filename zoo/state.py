@@ -18,9 +18,11 @@ from zoo import checkpoint
 from zoo.building import seeded
 from zoo.errors import CheckpointError
 from zoo.training import Training
+from zoo.validation import Kept, Validation, looks_since_best
 
 _MODEL = "model."
 _OPTIMIZER = "optimizer."
+_BEST = "best."
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class TrainingState:
     losses: list[float]
     tensors: dict[str, Tensor]
     optimizer: Any
+    looks: Any
 
     def restore(self, training: Training) -> None:
         """Bring a fresh `training` to this state.
@@ -52,12 +55,35 @@ class TrainingState:
             _check_generator(self.tensors["generator"])
             training.generator.set_state(self.tensors["generator"])
             _try_step(training)
+            if training.validation is not None:
+                self._restore_validation(training.validation, training.model.state_dict())
         except CheckpointError:
             raise
         except Exception as error:  # an optimizer may raise anything at a state it does not know
             raise CheckpointError(f"{self.path} does not fit its config: {type(error).__name__}: {error}") from error
         training.step = self.step
         training.losses[:] = self.losses
+
+    def out_of_patience(self, patience: int) -> bool:
+        """Whether validation had seen enough."""
+        losses = self.tensors.get("validation_losses", torch.empty(0))
+        return looks_since_best(losses.flatten().tolist()) >= patience
+
+    def _restore_validation(self, validation: Validation, weights: Mapping[str, Tensor]) -> None:
+        """Give back what validation had seen. A state from before there was validation has seen nothing."""
+        if self.looks is None:
+            return
+        steps, losses = self.tensors["validation_steps"].tolist(), self.tensors["validation_losses"].tolist()
+        if steps != list(range(validation.every, self.step + 1, validation.every)) or len(losses) != len(steps):
+            raise CheckpointError(f"{self.path} is damaged: its validation losses are not those of its steps")
+        validation.steps[:], validation.losses[:] = steps, losses
+        best_step = self.looks["best_step"]
+        if best_step is None:
+            return
+        best = {name.removeprefix(_BEST): tensor for name, tensor in self.tensors.items() if name.startswith(_BEST)}
+        if best.keys() != weights.keys() or not _fits(best, weights):
+            raise CheckpointError(f"{self.path} does not fit its config: its best weights are another model's")
+        validation.best = Kept(best_step, validation.losses[validation.steps.index(best_step)], best)
 
     def restore_global_generators(self, device: torch.device) -> None:
         """Put back torch's global generators, from which dropout and the like draw. For use in a block that is
@@ -130,7 +156,20 @@ def save(path: Path, training: Training, config: Mapping[str, Any]) -> None:
     device = training.examples.y.device
     if device.type == "cuda":
         tensors["cuda_generator"] = torch.cuda.get_rng_state(device)
-    checkpoint.save(path, tensors, {"step": training.step, "optimizer": tree, "config": config})
+    meta = {"step": training.step, "optimizer": tree, "config": config}
+    if training.validation is not None:
+        tensors |= _validation_tensors(training.validation)
+        meta["validation"] = {"best_step": training.validation.best.step if training.validation.best else None}
+    checkpoint.save(path, tensors, meta)
+
+
+def _validation_tensors(validation: Validation) -> dict[str, Tensor]:
+    best = validation.best.weights if validation.best is not None else {}
+    return {
+        "validation_steps": torch.tensor(validation.steps, dtype=torch.int64),
+        "validation_losses": torch.tensor(validation.losses, dtype=torch.float64),
+        **{_BEST + name: tensor for name, tensor in best.items()},
+    }
 
 
 def load(path: Path) -> TrainingState:
@@ -153,4 +192,5 @@ def load(path: Path) -> TrainingState:
         losses=losses.tolist(),
         tensors=stored.tensors,
         optimizer=stored.meta.get("optimizer"),
+        looks=stored.meta.get("validation"),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,8 +19,9 @@ from zoo.datasets import Examples
 from zoo.engines import Autograd, Engine, Optimizer, Stop
 from zoo.errors import DivergedError
 from zoo.schedule import Schedule
+from zoo.validation import Validation
 
-_BLOCK_SECONDS = 0.1  # how long a block should take: losses are fetched, and progress reported, once a block
+_BLOCK_SECONDS = 0.25  # how long a block should take: once a block there is a snapshot, and progress is reported
 _MOST_STEPS = 4096
 _MOST_NUMBERS = 1 << 22  # of the inputs of one block
 
@@ -36,6 +37,7 @@ class Training:
         step: the next step; equal to the number of steps done.
         losses: the loss of every step done.
         engine: does the steps; autograd unless one is given.
+        validation: looks at the validation split on the way; None for not before the end.
     """
 
     model: nn.Module
@@ -48,10 +50,21 @@ class Training:
     step: int = 0
     losses: list[float] = field(default_factory=list)
     engine: Engine = None  # type: ignore[assignment]  # until it is made from the model and the optimizer
+    validation: Validation | None = None
 
     def __post_init__(self) -> None:
         if self.engine is None:
             self.engine = Autograd(self.model, self.optimizer)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether validation has seen enough: there will be no more steps."""
+        return self.validation is not None and self.validation.exhausted
+
+    def to_keep(self) -> tuple[int, Mapping[str, Tensor]]:
+        """The weights that people get, and after how many steps they were so: the best known, or those of now."""
+        kept = self.validation.kept if self.validation is not None else None
+        return (self.step, self.model.state_dict()) if kept is None else (kept.step, kept.weights)
 
 
 Report = Callable[[int, float], None]  # steps done, the last loss
@@ -74,7 +87,7 @@ def never() -> bool:
 def train(
     training: Training, steps: int, *, report: Report | None = None, stop: Stop = never, saver: Saver | None = None
 ) -> None:
-    """Train until `steps` are done in all, or until `stop()` is true.
+    """Train until `steps` are done in all, until `stop()` is true, or until validation has seen enough.
 
     Nothing in a block waits for the device: batches are drawn and gathered for the whole block ahead, and the losses
     stay on the device until its end. `stop` is asked before every block, and within one by an engine that can, as
@@ -87,11 +100,10 @@ def train(
     training.model.train()
     block = 1
     good = _Snapshot(training)
-    while training.step < steps and not stop():
+    while training.step < steps and not training.stopped_early and not stop():
         started = time.perf_counter()
         before = _Snapshot(training)
-        left = saver.steps_left(training.step) if saver is not None else None
-        losses = _train_block(training, min(block, steps - training.step, left or block), stop)
+        losses = _train_block(training, min(block, steps - training.step, *_steps_left(training, saver)), stop)
         values: list[float] = losses.tolist()
         failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
         if failed is not None:
@@ -100,12 +112,21 @@ def train(
             raise DivergedError(f"the loss became {values[failed]} at step {step}")
         good = before
         training.losses += values
+        if training.validation is not None:
+            training.validation.look_if_due(training.model, training.step)
         if report is not None and values:
             report(training.step, values[-1])
         if saver is not None:
             saver.save_if_due()
         if time.perf_counter() - started < _BLOCK_SECONDS / 2:
             block = min(2 * block, _longest_block(training))
+
+
+def _steps_left(training: Training, saver: Saver | None) -> list[int]:
+    """After how many steps the block must end, for whatever is to be done then."""
+    left = [saver.steps_left(training.step) if saver is not None else None]
+    left += [training.validation.steps_left(training.step) if training.validation is not None else None]
+    return [steps for steps in left if steps]
 
 
 def _train_block(training: Training, count: int, stop: Stop) -> Tensor:
@@ -147,6 +168,7 @@ class _Snapshot:
         self._weights = {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
         self._optimizer = copy.deepcopy(training.optimizer.state_dict())
         self._generator = training.generator.get_state()
+        self._validation = training.validation.copy() if training.validation is not None else None
         self._device = training.examples.y.device
         self._global_generator = torch.get_rng_state()  # dropout and the like draw from it
         self._cuda_generator = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
@@ -157,6 +179,7 @@ class _Snapshot:
         self._training.model.load_state_dict(self._weights)
         self._training.optimizer.load_state_dict(self._optimizer)
         self._training.generator.set_state(self._generator)
+        self._training.validation = self._validation
         torch.set_rng_state(self._global_generator)
         if self._cuda_generator is not None:
             torch.cuda.set_rng_state(self._cuda_generator, self._device)

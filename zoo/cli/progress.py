@@ -24,6 +24,7 @@ class Progress(Observer):
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._last_line = time.monotonic()
+        self._validation = ""
         self._bar: Bar | None = None
         if not quiet and sys.stderr.isatty():
             self._bar = _make_bar()
@@ -46,10 +47,13 @@ class Progress(Observer):
 
     def progress(self, step: int, steps: int, loss: float) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, total=steps, loss=f"loss {loss:.3f}")
+            self._bar.update(self._task, completed=step, total=steps, loss=f"loss {loss:.3f}{self._validation}")
         elif not self._quiet and time.monotonic() - self._last_line > _LINE_EVERY_S:
             self._last_line = time.monotonic()
-            click.echo(f"step {step:,} of {steps:,}, loss {loss:.3f}", err=True)
+            click.echo(f"step {step:,} of {steps:,}, loss {loss:.3f}{self._validation}", err=True)
+
+    def validated(self, step: int, loss: float) -> None:
+        self._validation = f", validation {loss:.4f}"
 
     def warning(self, text: str) -> None:
         if self._bar is not None:

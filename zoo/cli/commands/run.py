@@ -22,6 +22,7 @@ from zoo.cli.state import (
 from zoo.plan import ENGINES, SECTIONS, SEED, RunOptions, make_plan
 from zoo.schedule import SCHEDULES
 from zoo.settings import parse_assignments
+from zoo.specs import FLOAT32, PRECISIONS
 
 
 @click.command("run")
@@ -30,13 +31,17 @@ from zoo.settings import parse_assignments
 @click.option("--optimizer", metavar="NAME", help="The optimizer; by default the model's own.")
 @click.option("--preset", metavar="NAME", help="One of the model's presets; 'zoo info MODEL' lists them.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]|mps", help="Where to train.")
-@click.option("--engine", default="auto", show_default=True, metavar=ENGINES, help="How the steps are done.")
+@click.option("--engine", metavar=ENGINES, help="How the steps are done; by default the preset's, or auto.")
 @click.option("--steps", type=int, metavar="N", help="Steps to train.")
 @click.option("--batch-size", type=int, metavar="N", help="Examples in a step.")
 @click.option("--lr", type=float, metavar="X", help="Learning rate at the start.")
 @click.option("--schedule", metavar="|".join(SCHEDULES), help="How the learning rate changes.")
 @click.option("--warmup", type=int, metavar="N", help="Steps over which the learning rate rises at the start.")
 @click.option("--clip-norm", type=float, metavar="X", help="Hold the norm of the gradients to this.")
+@click.option("--validate-every", type=int, metavar="N", help="Validate every N steps, and keep the best weights.")
+@click.option("--patience", type=int, metavar="K", help="Stop after K validations without a better one.")
+@click.option("--precision", default=FLOAT32, show_default=True, metavar="|".join(PRECISIONS), help="Of each step.")
+@click.option("--compile", is_flag=True, help="Let torch's compiler make the steps faster, after a minute's work.")
 @click.option("--seed", type=int, default=SEED, show_default=True, metavar="N", help="Seed of the batches.")
 @click.option("--init-seed", type=int, default=SEED, show_default=True, metavar="N", help="Seed of the weights.")
 @click.option(
@@ -96,6 +101,11 @@ def print_result(metrics: dict[str, Any], resumed_at: int = 0) -> None:
         f"{metrics['model']} on {dataset['name']}: {metrics['parameters']:,} parameters, {steps} "
         f"on {metrics['device']} ({metrics['engine']}){last} in {seconds['train']:.1f} s\n"
     )
+    if "best" in metrics:
+        best, done = metrics["best"]["step"], metrics["steps"]
+        click.echo(
+            f"The weights are those after {best:,} steps, the best on validation\n" if best < done else "", nl=False
+        )
     rows = [(name, f"{count:,}", f"{metrics['losses'][name]:.4f}") for name, count in dataset["examples"].items()]
     print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])
     click.echo(f"\nEverything is in {metrics['run_dir']}")

@@ -1,0 +1,293 @@
+"""Validation on the way: the best weights are kept, training may stop early, and a run that is resumed knows it all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import zoo
+from zoo import checkpoint, state
+from zoo.datasets import Examples
+from zoo.errors import CheckpointError
+from zoo.evaluation import evaluate
+from zoo.run_folder import RunFolder
+from zoo.runner import Run
+from zoo.schedule import CONSTANT
+from zoo.training import Training, train
+from zoo.validation import Validation, looks_since_best
+
+Zoo = Callable[..., Any]
+FILES = ("model.safetensors", "training_state.safetensors", "losses.csv", "validation.csv", "config.json", "README.md")
+
+
+@pytest.fixture
+def overfit(words_file: Path) -> Callable[..., Run]:
+    """`overfit(60, "a")`: a run of so many steps in folder `a`, whose validation loss falls and then rises."""
+
+    def run(steps: int, out: str, **more: Any) -> Run:
+        options = {"validate_every": 7, "lr": 0.5, **more}
+        return zoo.run("mlp-char", dataset=words_file, device="cpu", steps=steps, out=out, plots=False, **options)
+
+    return run
+
+
+def linear(features: int) -> nn.Linear:
+    """Weights of 0, and nothing drawn."""
+    layer = nn.Linear(features, 2, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.zero_()
+    return layer
+
+
+def looks(path: Path) -> list[tuple[int, float]]:
+    with (path / "validation.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["step", "loss"]
+    return [(int(step), float(loss)) for step, loss in rows[1:]]
+
+
+def assert_same(first: Path, second: Path) -> None:
+    assert not [name for name in FILES if (first / name).read_bytes() != (second / name).read_bytes()]
+
+
+# What is seen, and what is kept
+
+
+def test_each_look_is_the_loss_of_that_step(overfit: Callable[..., Run]) -> None:
+    path = overfit(30, "a").path
+    seen = looks(path)
+    assert [step for step, _ in seen] == [7, 14, 21, 28]
+    for step, loss in seen[:2]:
+        alone = overfit(step, f"alone-{step}", validate_every=None)
+        assert alone.losses["val"] == loss
+
+
+def test_the_best_weights_are_kept_and_what_is_reported_is_theirs(overfit: Callable[..., Run]) -> None:
+    run = overfit(300, "a")
+    seen = dict(looks(run.path))
+    best = min(seen, key=lambda step: seen[step])
+    assert best < 200 < 294  # else nothing is tried here
+    assert run.metrics["best"] == {"step": best, "loss": seen[best]}
+    assert run.losses["val"] == seen[best]
+    assert run.metrics["steps"] == 300
+    alone = overfit(best, "alone", validate_every=None)
+    wanted, kept = load_file(alone.path / "model.safetensors"), load_file(run.path / "model.safetensors")
+    assert all(torch.equal(kept[name], wanted[name]) for name in wanted)
+    assert all(torch.equal(tensor, run.model.state_dict()[name]) for name, tensor in kept.items())
+    assert zoo.load(run.path).step == best
+    assert f"trained for 300 steps (the best weights are those after {best})" in (run.path / "README.md").read_text()
+
+
+def test_the_last_weights_get_a_chance_too(overfit: Callable[..., Run]) -> None:
+    run = overfit(20, "a")  # falling all the way
+    assert [step for step, _ in looks(run.path)] == [7, 14]
+    assert run.metrics["best"]["step"] == 20
+    assert zoo.load(run.path).step == 20
+
+
+def test_validation_changes_nothing_in_training(overfit: Callable[..., Run]) -> None:
+    assert overfit(50, "a").step_losses == overfit(50, "b", validate_every=None).step_losses
+
+
+def test_dropout_sees_the_same_numbers(words_file: Path) -> None:
+    runs = [
+        zoo.run(
+            "lstm",
+            dataset=words_file,
+            device="cpu",
+            steps=12,
+            out=f"run-{every}",
+            plots=False,
+            validate_every=every,
+            settings={"model.n_embd2": 8, "model.dropout": 0.3},
+        )
+        for every in (None, 5)
+    ]
+    assert runs[0].step_losses == runs[1].step_losses
+
+
+@pytest.mark.parametrize("engine", ["manual", "fused"])
+def test_faster_engines_validate_at_the_same_steps(engine: str, overfit: Callable[..., Run]) -> None:
+    assert [step for step, _ in looks(overfit(30, "a", engine=engine).path)] == [7, 14, 21, 28]
+
+
+# Patience
+
+
+@pytest.mark.parametrize(
+    ("losses", "since"),
+    [([], 0), ([1.0], 0), ([1.0, 2.0], 1), ([2.0, 1.0, 1.0, 3.0], 2), ([math.nan, math.inf], 2), ([math.nan, 5.0], 0)],
+)
+def test_looks_since_best(losses: list[float], since: int) -> None:
+    assert looks_since_best(losses) == since
+
+
+def test_training_stops_when_the_patience_ends(overfit: Callable[..., Run]) -> None:
+    run = overfit(10_000, "a", patience=3)
+    seen = looks(run.path)
+    values = [loss for _, loss in seen]
+    best = values.index(min(values))
+    assert len(values) == best + 1 + 3
+    assert run.metrics["steps"] == len(run.step_losses) == seen[-1][0]
+    assert run.metrics["best"]["step"] == seen[best][0]
+
+
+def test_a_run_that_stopped_early_has_ended(overfit: Callable[..., Run], zoo_here: Zoo) -> None:
+    run = overfit(10_000, "a", patience=2)
+    done = zoo_here("resume", run.path, "--steps", 20_000)
+    assert done.code == 2
+    assert f"stopped early, at step {run.metrics['steps']}" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_run_killed_as_it_stopped_early_is_evaluated(overfit: Callable[..., Run]) -> None:
+    run = overfit(10_000, "a", patience=2)
+    before = (run.path / "metrics.json").read_text()
+    (run.path / "metrics.json").unlink()
+    resumed = zoo.resume(run.path, plots=False)
+    assert resumed.step_losses == run.step_losses
+    assert json.loads(before)["losses"] == resumed.losses
+
+
+# Going on
+
+
+@pytest.mark.parametrize("first", [3, 7, 20, 150])
+def test_stop_and_resume_gives_the_bytes_of_one_go(overfit: Callable[..., Run], first: int) -> None:
+    whole = overfit(300, "whole")
+    overfit(first, "parts")
+    resumed = zoo.resume("parts", steps=300, plots=False)
+    assert resumed.metrics["best"] == whole.metrics["best"]
+    assert_same(resumed.path, whole.path)
+
+
+def test_patience_goes_on_where_it_was(overfit: Callable[..., Run]) -> None:
+    whole = overfit(10_000, "whole", patience=3)
+    stop = whole.metrics["steps"] - 10  # in the middle of the patience
+    folder = Path("parts")
+    shutil.copytree(overfit(stop, "short", patience=3).path, folder)
+    resumed = zoo.resume(folder, steps=10_000, plots=False)
+    assert_same(resumed.path, whole.path)
+
+
+@pytest.mark.parametrize("change", ["steps", "losses", "best", "missing", "best_step"])
+def test_a_damaged_log_is_refused(overfit: Callable[..., Run], change: str) -> None:
+    path = overfit(30, "a").path / "training_state.safetensors"
+    stored = checkpoint.load(path)
+    if change == "steps":
+        stored.tensors["validation_steps"][1] += 1
+    elif change == "losses":
+        stored.tensors["validation_losses"] = torch.zeros(2)
+    elif change == "best":
+        stored.tensors["best.W1"] = torch.zeros(2)
+    elif change == "missing":
+        del stored.tensors["best.C"]
+    else:
+        stored.meta["validation"]["best_step"] = 8
+    meta = {key: value for key, value in stored.meta.items() if key not in ("format", "sha256", "meta_sha256")}
+    checkpoint.save(path, stored.tensors, meta)
+    with pytest.raises(CheckpointError, match=r"a/training_state.safetensors (is damaged|does not fit)"):
+        zoo.resume("a", steps=40, plots=False)
+
+
+def test_a_loss_that_is_no_number_takes_back_what_was_seen_since(tmp_path: Path) -> None:
+    """The weights of a step that training goes back from must not be the best ones."""
+    model = linear(2)
+    x = torch.randn(16, 2, generator=torch.Generator().manual_seed(1))
+    examples = Examples(x, (x[:, 0] > 0).long(), torch.float32)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    validation = Validation(examples, 1)
+    training = Training(
+        model, optimizer, examples, 4, 0.1, CONSTANT, torch.Generator().manual_seed(1), validation=validation
+    )
+    train(training, 3)
+    with torch.no_grad():
+        model.weight.fill_(math.nan)
+    with pytest.raises(zoo.DivergedError):
+        train(training, 6)
+    assert training.validation is not None
+    assert training.validation.steps == [1, 2, 3]
+    folder = RunFolder.create("linear", tmp_path / "run")
+    folder.write_checkpoint(training, {})
+    assert state.load(folder.path / "training_state.safetensors").step == 3
+    kept = checkpoint.load(folder.path / "model.safetensors")
+    assert kept.meta["step"] == training.validation.steps[looks_best(training.validation)]
+    assert all(tensor.isfinite().all() for tensor in kept.tensors.values())
+    folder.close()
+
+
+def looks_best(validation: Validation) -> int:
+    return validation.losses.index(min(validation.losses))
+
+
+def test_a_validation_loss_that_is_no_number_is_never_the_best() -> None:
+    examples = Examples(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64), torch.float32)
+    model = linear(1)
+    validation = Validation(examples, 1, patience=2)
+    with torch.no_grad():
+        model.bias.fill_(math.nan)
+    for step in (1, 2):
+        validation.look_if_due(model, step)
+    assert validation.best is None
+    assert validation.exhausted
+    with torch.no_grad():
+        model.bias.zero_()
+    validation.look_at_the_end(model, 3)
+    assert validation.kept is not None
+    assert validation.kept.loss == evaluate(model, examples)
+    assert validation.best is None
+
+
+# What is asked for
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--patience", 3], "--patience counts looks at the validation loss: give --validate-every, too"),
+        (["--validate-every", 0], "--validate-every must be above 0, got 0"),
+        (["--validate-every", 5, "--patience", -1], "--patience must be above 0, got -1"),
+    ],
+)
+def test_wrong_options_are_one_line(options: list[object], said: str, words_file: Path, zoo_here: Zoo) -> None:
+    done = zoo_here("run", "mlp-char", "--dataset", words_file, *options)
+    assert (done.code, done.err) == (2, f"zoo: error: {said}\n")
+    assert not Path("runs").exists()
+
+
+def test_the_command_says_whose_weights_they_are(words_file: Path, zoo_here: Zoo) -> None:
+    options = ["--device", "cpu", "--no-plots", "--lr", 0.5, "--steps", 300]
+    done = zoo_here("run", "mlp-char", "--dataset", words_file, *options, "--validate-every", 10)
+    assert "The weights are those after" in done.out
+    metrics = json.loads(Path("runs/mlp-char-1/metrics.json").read_text())
+    assert metrics["best"]["step"] < 300
+    assert zoo_here("verify", "runs/mlp-char-1").code == 0
+    again = zoo_here("eval", "runs/mlp-char-1", "--json").result["losses"]
+    assert again["val"] == pytest.approx(metrics["best"]["loss"], rel=1e-6)
+
+
+def test_a_models_own_preset_may_ask_for_it(words_file: Path) -> None:
+    from zoo.manager import load_plugins
+    from zoo.plan import RunOptions, make_plan
+
+    registry, _ = load_plugins()
+    entry = registry.models.get("mlp-char")
+    preset = zoo.Preset(validate_every=5, patience=2, engine="manual")
+    spec = zoo.ModelSpec("other", entry.spec.factory, dataset="names", presets={"own": preset},
+                         engines=entry.spec.engines)  # fmt: skip
+    registry.models.add(type(entry)(spec, entry.plugin))
+    plan = make_plan(registry, RunOptions("other", words_file))
+    assert (plan.validate_every, plan.patience, plan.engine) == (5, 2, "manual")
+    plan = make_plan(registry, RunOptions("other", words_file, engine="auto", patience=7))
+    assert (plan.patience, plan.engine) == (7, "auto")
