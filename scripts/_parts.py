@@ -12,10 +12,12 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from _makemore import NETS, Loop, Words, endless
 from _peers import (
     Splits,
     initial_weights,
@@ -28,7 +30,7 @@ from _peers import (
 )
 
 import zoo
-from zoo.building import build_model, build_optimizer
+from zoo.building import asked_inputs, build_model, build_optimizer
 from zoo.data import encode
 from zoo.datasets import Examples, SplitName
 from zoo.engines import choose_engine
@@ -39,6 +41,11 @@ from zoo.training import Training, train
 SEED = 2147483647
 ENGINES = ("autograd", "manual", "fused")
 GOALS = {"autograd": 1.3, "manual": 2.5, "fused": 6.0}
+FAMILY = {  # makemore's own sizes, and how many times as fast as its loop a step is to be
+    "transformer": ({"n_layer": 4, "n_head": 4, "n_embd": 64}, 2.0),
+    "mlp": ({"n_embd": 64, "n_embd2": 64}, 3.0),
+    "gru": ({"n_embd": 64, "n_embd2": 64}, None),
+}
 Row = dict[str, Any]
 Peer = Callable[[], object]
 
@@ -89,6 +96,28 @@ def target(words: Path, rounds: int, device: str) -> list[Row]:
             rows.append(
                 row(f"to a validation loss of 2.17, {engine}", "autograd", seconds["autograd"], seconds[engine], "s")
             )
+    return rows
+
+
+def family(words: Path, rounds: int, device: str) -> list[Row]:
+    """A step of makemore's models, of 32 words, as `zoo run` takes it, and as makemore's loop does.
+
+    The loop is measured as it is, with four workers that share the cores with it, and have eight batches made before a
+    round begins; with its data made in the process; and with batches that are there already, so that only forward,
+    backward and update are left of it.
+    """
+    rows, dataset = [], zoo.TextDataset.from_file(words)
+    theirs = Words(list(dataset.splits["train"]), "".join(dataset.vocabulary.itos[1:]), dataset.max_length - 1)
+    for name, (_, goal) in FAMILY.items():
+        ours, loops = family_training(name, dataset, device), makemore_loops(name, theirs, device)
+        assert_alike(name, ours, theirs, loops["makemore's loop"])
+        runs: dict[str, tuple[int, Callable[[int], object]]] = {"zoo": (200, partial(train_more, ours))}
+        runs |= {peer: (100, loop.train) for peer, loop in loops.items()}
+        seconds = in_turn({peer: partial(run, steps) for peer, (steps, run) in runs.items()}, rounds)
+        each = {peer: value / runs[peer][0] for peer, value in seconds.items()}
+        for peer in loops:
+            goal_here = goal if peer == "makemore's loop" else None
+            rows.append(row(f"training step, {name}", peer, each[peer], each["zoo"], "ms", goal_here))
     return rows
 
 
@@ -174,6 +203,44 @@ def new_training(
     return Training(model, optimizer, examples["train"].to(device), batch, 0.1, schedule, generator, engine=made)
 
 
+def family_training(name: str, dataset: zoo.TextDataset, device: str) -> Training:
+    """A model of makemore's, trained as its preset `makemore` has it."""
+    registry, _ = load_plugins()
+    entry = registry.models.get(name)
+    settings = {**asked_inputs(entry, dataset), **FAMILY[name][0]}
+    model = build_model(entry, settings, SEED).to(device)
+    adamw = registry.optimizers.get("adamw")
+    optimizer = build_optimizer(adamw, model, 5e-4, {"betas": (0.9, 0.99), "weight_decay": 0.01})
+    examples = encode(dataset, "sequences", None)["train"].to(device)
+    generator = torch.Generator().manual_seed(SEED)
+    return Training(model, optimizer, examples, 32, 5e-4, zoo.Schedule(), generator)
+
+
+def makemore_loops(name: str, words: Words, device: str) -> dict[str, Loop]:
+    """makemore's loop for a net of the same sizes, with less and less of its data loading."""
+    batches = partial(endless, words, 32, pin_memory=device == "cuda")
+    sources = {
+        "makemore's loop": batches(),
+        "the same, 0 workers": batches(workers=0),
+        "the same, data at hand": cycle(islice(batches(workers=0), 100)),
+    }
+    vocab_size, block_size = len(words.stoi) + 1, words.longest + 1
+    return {
+        peer: Loop(NETS[name](vocab_size, block_size, **FAMILY[name][0]), source, device)
+        for peer, source in sources.items()
+    }
+
+
+def assert_alike(name: str, ours: Training, words: Words, loop: Loop) -> None:
+    """Both train on the same tensors, and nets of the same size."""
+    for number in range(1000):
+        x, y = words[number]
+        assert torch.equal(x, ours.examples.x[number].cpu().long())
+        assert torch.equal(y, ours.examples.y[number].cpu().long())
+    parameters = sum(p.numel() for p in ours.model.parameters()) - sum(p.numel() for p in loop.net.parameters())
+    assert parameters == (3 * 64 if name == "gru" else 0)  # torch's cell has two biases for one in each of its layers
+
+
 def shuffled_examples(words: Path) -> Any:
     dataset = zoo.TextDataset.from_file(words)
     return encode(dataset.arranged(split=None, shuffle_seed=42), "windows", 3)
@@ -221,7 +288,7 @@ def peak_bytes() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-PARTS = {f.__name__: f for f in (step, target, data, evaluation, growth, file)}
+PARTS = {f.__name__: f for f in (step, target, family, data, evaluation, growth, file)}
 
 if __name__ == "__main__":
     part, threads, words_path, rounds_text, device_name = sys.argv[1:]

@@ -1,17 +1,18 @@
-"""Measure zoo against the lecture's notebook, NumPy by hand, JAX and BLAS: all in turn, as ratios of medians.
+"""Measure zoo against the lecture's notebook, makemore's loop, NumPy, JAX and BLAS: in turn, as ratios of medians.
 
     python scripts/benchmark.py [--words FILE] [--rounds N] [--threads 1,2] [--picture FILE] [PART ...]
 
 step        a training step by each engine
 target      training alone, until the validation loss is 2.17
+family      a training step of makemore's models, against makemore's own loop, written anew for this
 data        a file of words to the tensors of three splits
 evaluation  the losses of three splits
 start       `zoo --help`, `zoo list` and `zoo plugins`, against an empty click program that imports rich
 command     `zoo run mlp-char` with pictures and checkpoint, against the notebook as a script: seconds and memory
 growth      a step over the size of hidden layer, batch and context, and data over its size; with a picture
 
-Each part runs in processes of its own, held to as many cores as it has threads. With CUDA there, `step` and `target`
-are measured on it as well. JAX comes with `pip install 'zoo-models[bench]'`; without it its rows are left out.
+Each part runs in processes of its own, held to as many cores as it has threads. With CUDA there, `step`, `target` and
+`family` are measured on it as well. JAX comes with `pip install 'zoo-models[bench]'`; without it its rows are left out.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 BUNDLED = HERE.parent / "plugins" / "zoo_lecture" / "data" / "names-ssa-2018.txt"
-PARTS = ("step", "target", "data", "evaluation", "start", "command", "growth")
+PARTS = ("step", "target", "family", "data", "evaluation", "start", "command", "growth")
 UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6, "MiB": 1 / 2**20}
 Row = dict[str, Any]
 console = Console(width=120)
@@ -78,7 +79,7 @@ def rows_of(part: str, words: Path, threads: int, rounds: int) -> list[Row]:
     if part == "target" and threads > 1:
         return []
     rows = worker(part, words, threads, rounds)
-    if part in ("step", "target") and has_cuda() and threads == 1:
+    if part in ("step", "target", "family") and has_cuda() and threads == 1:
         rows += [{**row, "what": row["what"] + " (CUDA)"} for row in worker(part, words, threads, rounds, "cuda")]
     return rows
 
