@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from zoo.sampling import SamplingOptions, sample
 from zoo.settings import Signature
 from zoo.specs import ModelSpec
 from zoo.vocabulary import Vocabulary
+from zoo.weights import shipped
 
 _SLACK_BYTES = 32 << 20  # a model may have buffers that are not saved, masks for instance
 
@@ -168,19 +168,8 @@ def find_weights(target: str | Path, registry: Registry) -> Path:
     if kind != "nothing":
         return path
     if isinstance(target, str) and target in registry.models:
-        return _shipped(registry.models.get(target))
+        return shipped(registry.models.get(target))
     raise UsageError(f"no run folder, .safetensors file or model called {shown(target)}")
-
-
-def _shipped(entry: Entry[ModelSpec]) -> Path:
-    name = entry.spec.name
-    if entry.spec.weights is None:
-        raise UsageError(f"model {name!r} ships no weights: train it with 'zoo run {name}', and name the run's folder")
-    package, _, inside = entry.spec.weights.partition(":")
-    path = Path(str(resources.files(package).joinpath(inside)))
-    if not path.is_file():
-        raise CheckpointError(f"the weights of model {name!r}, {entry.spec.weights}, are missing from {entry.plugin}")
-    return path
 
 
 def _entry(registry: Registry, config: RunConfig, path: Path) -> Entry[ModelSpec]:

@@ -14,6 +14,11 @@ _ADAMW = {"optimizer.betas": (0.9, 0.99), "optimizer.weight_decay": 0.01}
 _STEPS = 20_000
 
 
+def _weights(name: str) -> str:
+    """The `tuned` preset trained on the bundled names, by `scripts/make_weights.py`."""
+    return f"zoo_makemore:weights/{name}.safetensors"
+
+
 def _makemore(name: str, factory: str, summary: str, *references: str, **more: Any) -> zoo.ModelSpec:
     """A model that is trained as makemore trains them all: AdamW, batches of 32 words."""
     return zoo.ModelSpec(
@@ -27,6 +32,7 @@ def _makemore(name: str, factory: str, summary: str, *references: str, **more: A
         lr=5e-4,
         presets={"makemore": zoo.Preset("makemore's optimizer, 20,000 steps", optimizer="adamw", settings=_ADAMW)},
         references=(_MAKEMORE, *references),
+        weights=_weights(name),
         **more,
     )
 
@@ -56,6 +62,7 @@ def _lecture(
             **tuned,
         },
         references=references,
+        weights=_weights(name),
         **more,
     )
 
@@ -108,6 +115,7 @@ def _counts() -> zoo.ModelSpec:
             "Teh, A Hierarchical Bayesian Language Model based on Pitman-Yor Processes, ACL 2006",
             "Kneser, Ney, Improved backing-off for m-gram language modeling, ICASSP 1995",
         ),
+        weights=_weights("ngram"),
     )
 
 

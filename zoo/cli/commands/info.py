@@ -16,6 +16,7 @@ from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
 from zoo.registry import Entry, Registry, Shelf, suggest
 from zoo.settings import REQUIRED, Setting, Signature
 from zoo.specs import AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
+from zoo.weights import bits, figures, has_weights
 
 _FILLED_IN = {"model": MODEL_INPUTS, "dataset": DATASET_INPUTS, "optimizer": OPTIMIZER_INPUTS}
 _SECTIONS = {"model": "model", "dataset": "data", "optimizer": "optimizer"}
@@ -38,7 +39,7 @@ def command(state: State, name: str, as_json: bool) -> None:
     for number, (kind, entry) in enumerate(found):
         if number:
             click.echo()
-        _print(kind, entry)
+        _print(kind, entry, name)
 
 
 def _find(registry: Registry, name: str) -> list[tuple[str, Entry[Any]]]:
@@ -85,7 +86,8 @@ def _engines(spec: Any) -> list[str]:
     return [*spec.engines, AUTOGRAD] if isinstance(spec, ModelSpec) else []
 
 
-def _print(kind: str, entry: Entry[Any]) -> None:
+def _print(kind: str, entry: Entry[Any], typed: str) -> None:
+    """All about an entry, in the words that a person `typed` to name it."""
     spec = entry.spec
     click.echo(f"{spec.name}: {spec.summary}" if spec.summary else spec.name)
     click.echo(f"{kind} of {entry.plugin}, full name {entry.full_name}")
@@ -95,6 +97,8 @@ def _print(kind: str, entry: Entry[Any]) -> None:
         click.echo(f"\n{_training(spec)}")
         if spec.engines:
             click.echo(f"Engines, the fastest first: {', '.join(_engines(spec))}")
+        if has_weights(entry):
+            click.echo(_weights(entry, typed))
     if isinstance(spec, OptimizerSpec) and spec.lr is not None:
         click.echo(f"\nIts own learning rate is {spec.lr:g}")
     rows = [
@@ -122,8 +126,26 @@ def _training(spec: ModelSpec) -> str:
     )
 
 
+def _weights(entry: Entry[ModelSpec], typed: str) -> str:
+    """What is known of the weights that a model comes with, and how to use them."""
+    use = f"zoo sample {typed}, zoo eval {typed}"
+    known = figures(entry)
+    if known is None:
+        return f"\nComes with trained weights: {use}"
+    preset = f", preset {known.preset}" if known.preset else ""
+    loss, novel = known.losses["val"], known.novel.get("val")
+    return (
+        f"\nComes with weights trained on {known.dataset}{preset}: {known.parameters:,} parameters, "
+        f"{known.steps:,} steps in {known.seconds:,.1f} s\n"
+        f"Their validation loss is {loss:.4f} nats ({bits(loss):.4f} bits)"
+        + ("" if novel is None else f", and {novel:.4f} over words never seen in training")
+        + f"\nUse them: {use}"
+    )
+
+
 def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:
     spec = entry.spec
+    known = figures(entry) if isinstance(spec, ModelSpec) else None
     return {
         "kind": kind,
         "full_name": entry.full_name,
@@ -143,4 +165,6 @@ def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:
         ],
         "presets": {name: preset.summary for name, preset in _presets(spec).items()},
         "engines": _engines(spec),
+        "weights": isinstance(spec, ModelSpec) and has_weights(entry),
+        "figures": known and known.as_json(),
     }

@@ -1,0 +1,494 @@
+"""The weights that plugins ship: as good as their cards state, and known without being loaded."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import make_weights
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import zoo
+from zoo import CheckpointError, ModelSpec, UsageError, loading
+from zoo.cli.state import State
+from zoo.download import fetcher
+from zoo.evaluation import evaluate_splits
+from zoo.registry import Entry, Plugin, Registry
+from zoo.weights import Figures, bits, figures, place, shipped
+
+Zoo = Callable[..., Any]
+
+SHIPPING = make_weights.shipping()
+NEAR = 1e-4  # nats: another processor adds the same numbers in another order
+ROUNDED = 0.5e-4  # a card has four digits
+MOST_BYTES = 5_000_000
+
+_ROW = re.compile(r"^\| (train|val|test)(, new words)? \| [\d,]+ \| ([\d.]+) \| ([\d.]+) \|$", re.MULTILINE)
+
+
+def card_losses(card: str) -> dict[str, tuple[float, float]]:
+    """What a card states: nats and bits, by the row's name."""
+    return {f"{split}{new}": (float(nats), float(in_bits)) for split, new, nats, in_bits in _ROW.findall(card)}
+
+
+def check_stated(weights: Path, registry: Registry) -> None:
+    """Weights have the losses that their card and their figures state."""
+    loaded = loading.load(weights, registry)
+    data = loaded.dataset(registry, fetcher(offline=True))
+    losses = evaluate_splits(loaded.model, loaded.examples(data))
+    novel = evaluate_splits(loaded.model, loaded.novel_examples(data))
+    measured = losses | {f"{split}, new words": loss for split, loss in novel.items()}
+    stated = card_losses(weights.with_suffix(".md").read_text())
+    assert {name: nats for name, (nats, _) in stated.items()} == pytest.approx(measured, abs=NEAR + ROUNDED)
+    assert {name: in_bits for name, (_, in_bits) in stated.items()} == pytest.approx(
+        {name: bits(loss) for name, loss in measured.items()}, abs=bits(NEAR) + ROUNDED
+    )
+    known = json.loads(weights.with_suffix(".json").read_text())
+    assert known["losses"] == pytest.approx(losses, abs=NEAR)
+    assert known["novel"]["losses"] == pytest.approx(novel, abs=NEAR)
+    assert (known["model"], known["parameters"]) == (
+        loaded.entry.spec.name,
+        loaded.config["model"]["parameters"],
+    )
+
+
+def check_tells_nothing_of_the_machine(weights: Path) -> None:
+    """What is written for everybody names no folder of the one who made it, and no picture that does not come along."""
+    for suffix in (".md", ".json"):
+        text = weights.with_suffix(suffix).read_text()
+        assert not re.search(r"run_dir|/tmp|/home|/root|--out|!\[", text), text
+
+
+# What zoo ships. `python scripts/make_weights.py` makes it, and has to whenever a preset `tuned` changes.
+
+
+@pytest.mark.parametrize("name", SHIPPING)
+def test_shipped_weights_have_the_losses_that_their_card_states(name: str, registry: Registry) -> None:
+    check_stated(shipped(SHIPPING[name]), registry)
+
+
+@pytest.mark.parametrize("name", SHIPPING)
+def test_shipped_weights_are_of_the_preset_as_it_is(name: str, registry: Registry) -> None:
+    spec = SHIPPING[name].spec
+    loaded = loading.load(name, registry)
+    known = figures(SHIPPING[name])
+    assert known is not None
+    assert (known.dataset, known.preset) == ("names-ssa-2018", "tuned")
+    preset = spec.presets["tuned"]
+    trained = loaded.checked
+    assert trained.steps == (preset.steps or spec.steps)
+    assert trained.batch_size == (preset.batch_size or spec.batch_size)
+    assert trained.lr == (preset.lr or spec.lr)
+    for key, value in preset.settings.items():
+        section, _, name_of = key.partition(".")
+        if section == "model":
+            assert trained.hyperparameters[name_of] == value
+    assert loaded.checked.data_settings["shuffle_seed"] == 42
+
+
+@pytest.mark.parametrize("name", SHIPPING)
+def test_shipped_weights_sample_offline_and_always_the_same(name: str, zoo_here: Zoo) -> None:
+    outcomes = [zoo_here("sample", name, "-n", 10, "--offline", "--json") for _ in range(2)]
+    assert [outcome.code for outcome in outcomes] == [0, 0]
+    assert outcomes[0].out == outcomes[1].out
+    assert outcomes[0].result["counts"] is not None
+
+
+@pytest.mark.parametrize("name", SHIPPING)
+def test_pretrained_models_have_the_shipped_tensors(name: str) -> None:
+    tensors = load_file(shipped(SHIPPING[name]))
+    state = zoo.create_model(name, pretrained=True).state_dict()
+    assert state.keys() >= tensors.keys()
+    assert all(torch.equal(state[key], tensor) for key, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("name", SHIPPING)
+def test_shipped_cards_tell_nothing_of_the_machine(name: str) -> None:
+    check_tells_nothing_of_the_machine(shipped(SHIPPING[name]))
+
+
+def test_shipped_weights_are_small_and_nothing_else_lies_beside_them() -> None:
+    weights = [place(entry) for entry in SHIPPING.values()]
+    files = {path.with_suffix(suffix) for path in weights for suffix in make_weights.SUFFIXES}
+    assert {path for folder in {path.parent for path in weights} for path in folder.glob("*")} == files
+    assert sum(path.stat().st_size for path in files) < MOST_BYTES
+
+
+# The script that makes them
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights made by the script: a few steps of `mlp-bn`, and all of `ngram`."""
+    folder = tmp_path_factory.mktemp("made") / "weights"
+    assert make_weights.main(["ngram", "mlp-bn", "--steps", "5", "--into", str(folder)]) == 0
+    return folder
+
+
+def test_script_writes_weights_a_card_and_figures_of_each(made: Path) -> None:
+    assert {path.name for path in made.iterdir()} == {
+        f"{name}{suffix}" for name in ("ngram", "mlp-bn") for suffix in (".safetensors", ".md", ".json")
+    }
+
+
+@pytest.mark.parametrize("name", ["ngram", "mlp-bn"])
+def test_script_states_the_losses_of_what_it_made(made: Path, name: str, registry: Registry) -> None:
+    check_stated(made / f"{name}.safetensors", registry)
+    check_tells_nothing_of_the_machine(made / f"{name}.safetensors")
+
+
+def test_script_writes_a_card_that_says_how_to_load_and_to_make_again(made: Path) -> None:
+    card = (made / "mlp-bn.md").read_text()
+    assert 'zoo.load("mlp-bn")' in card
+    assert 'load_file("mlp-bn.safetensors")' in card
+    assert "model.safetensors" not in card
+    assert "`python scripts/make_weights.py mlp-bn`" in card
+    assert "$ zoo run zoo-models/mlp-bn --dataset zoo-models/names-ssa-2018" in card
+    assert "--set data.shuffle_seed=42" in card
+
+
+def test_script_writes_figures_that_are_read_back(
+    made: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry
+) -> None:
+    monkeypatch.syspath_prepend(made.parent)
+    spec = ModelSpec("mlp-bn", "nowhere:Net", weights=f"{made.name}:mlp-bn.safetensors")
+    known = figures(Entry(spec, registry.models.get("mlp-bn").plugin))
+    raw = json.loads((made / "mlp-bn.json").read_text())
+    assert known == Figures(
+        dataset="names-ssa-2018",
+        preset="tuned",
+        parameters=raw["parameters"],
+        steps=5,
+        seconds=raw["seconds"]["train"],
+        losses=raw["losses"],
+        novel=raw["novel"]["losses"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["ngram", "--steps", "5"], "say --into DIR"),
+        (["ngram", "nothing"], "no such weights are shipped of nothing"),
+    ],
+)
+def test_script_refuses_what_makes_no_sense(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        make_weights.main(arguments)
+    assert caught.value.code == 2
+    assert error in capsys.readouterr().err
+
+
+def test_script_fails_when_the_weights_are_too_large(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    large = tmp_path / "large.safetensors"
+    large.write_bytes(bytes(MOST_BYTES + 1))
+    assert make_weights.report({"large": large}, []) == 1
+    assert "too large: 5,000,001 bytes, of 5,000,000" in capsys.readouterr().err
+    large.write_bytes(bytes(MOST_BYTES))
+    assert make_weights.report({"large": large}, []) == 0
+    assert make_weights.report({"large": large}, ["small"]) == 1
+    assert "not made: small" in capsys.readouterr().err
+
+
+# What is known of weights without loading them
+
+METRICS = {
+    "model": "net",
+    "dataset": {"name": "names-ssa-2018", "sha256": "0" * 64, "examples": {"train": 8, "val": 1, "test": 1}},
+    "parameters": 1234,
+    "steps": 500,
+    "losses": {"train": 2.0, "val": 2.1, "test": 2.2},
+    "seconds": {"train": 1.5},
+}
+NOVEL = {"examples": {"val": 1, "test": 1}, "losses": {"val": 2.3, "test": None}}
+
+Shop = Callable[..., Entry[ModelSpec]]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """`shop("net", metrics)`: an entry of a package that ships an empty file of weights, and figures."""
+    package = tmp_path / "site" / "zoo_shop"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('it was imported')")
+    monkeypatch.syspath_prepend(package.parent)
+
+    def entry(name: str, metrics: str | bytes | Mapping[str, Any] | None = None, **fields: Any) -> Entry[ModelSpec]:
+        (package / "weights" / f"{name}.safetensors").touch()
+        if metrics is not None:
+            content = json.dumps(metrics) if isinstance(metrics, Mapping) else metrics
+            content = content.encode() if isinstance(content, str) else content
+            (package / "weights" / f"{name}.json").write_bytes(content)
+        fields = {"weights": f"zoo_shop:weights/{name}.safetensors", **fields}
+        return Entry(ModelSpec(name, "zoo_shop.net:Net", **fields), Plugin("shop", "zoo-shop", "1.0"))
+
+    return entry
+
+
+def test_figures_are_those_of_the_runs_metrics(shop: Shop) -> None:
+    known = figures(shop("net", METRICS))
+    assert known == Figures("names-ssa-2018", None, 1234, 500, 1.5, {"train": 2.0, "val": 2.1, "test": 2.2}, {})
+
+
+def test_figures_have_the_preset_and_the_losses_over_new_words_where_they_are_given(shop: Shop) -> None:
+    known = figures(shop("net", {**METRICS, "preset": "tuned", "novel": NOVEL}))
+    assert known is not None
+    assert (known.preset, known.novel) == ("tuned", {"val": 2.3})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        "3",
+        b"\xff\xfe",
+        "[" * 100_000,
+        json.dumps(METRICS)[:-9],
+        {**METRICS, "model": "another"},
+        {**METRICS, "dataset": "names"},
+        {**METRICS, "dataset": {"name": "\ud800"}},
+        {**METRICS, "dataset": {"name": "\x1b[31m"}},
+        {**METRICS, "parameters": True},
+        {**METRICS, "parameters": "1234"},
+        {**METRICS, "steps": -1},
+        {**METRICS, "losses": {"train": 2.0, "val": 2.1}},
+        {**METRICS, "losses": {**METRICS["losses"], "val": float("nan")}},  # type: ignore[dict-item]
+        {**METRICS, "losses": {**METRICS["losses"], "val": float("inf")}},  # type: ignore[dict-item]
+        {**METRICS, "losses": {**METRICS["losses"], "val": 10**400}},  # type: ignore[dict-item]
+        json.dumps(METRICS).replace("1234", "9" * 5000),
+        {**METRICS, "seconds": 1.5},
+        {**METRICS, "preset": 3},
+        {**METRICS, "novel": 2.3},
+        {**METRICS, "novel": {"losses": {"val": "2.3"}}},
+    ],
+    ids=str,
+)
+def test_damaged_figures_are_none(shop: Shop, content: Any) -> None:
+    assert figures(shop("net", content)) is None
+
+
+def test_what_is_not_there_has_no_figures(shop: Shop, tmp_path: Path) -> None:
+    assert figures(shop("net")) is None
+    assert figures(shop("net", METRICS, weights=None)) is None
+    assert figures(shop("net", METRICS, weights="zoo_nowhere:net.safetensors")) is None
+    assert figures(shop("net", METRICS, weights="zoo_shop.sub:net.safetensors")) is None  # whose import raises
+    assert figures(shop("net", METRICS, weights=":net.safetensors")) is None
+    entry = shop("net", METRICS)
+    assert figures(entry) is not None
+    shipped(entry).unlink()
+    assert figures(entry) is None
+
+
+def test_a_folder_in_place_of_the_figures_is_none(shop: Shop) -> None:
+    entry = shop("net")
+    shipped(entry).with_suffix(".json").mkdir()
+    assert figures(entry) is None
+
+
+def test_weights_that_are_not_there_are_said_to_be_missing(shop: Shop) -> None:
+    with pytest.raises(UsageError, match="ships no weights: train it with 'zoo run net'"):
+        shipped(shop("net", weights=None))
+    for weights in ("zoo_shop:nowhere.safetensors", "zoo_nowhere:net.safetensors", "zoo_shop.sub:net.safetensors"):
+        with pytest.raises(CheckpointError, match=f"{weights}, are missing from zoo-shop 1.0"):
+            shipped(shop("net", weights=weights))
+
+
+def test_a_package_in_several_folders_ships_from_any_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2):
+        (tmp_path / f"{number}" / "zoo_parts").mkdir(parents=True)
+        monkeypatch.syspath_prepend(tmp_path / f"{number}")
+    weights = tmp_path / "1" / "zoo_parts" / "net.safetensors"  # of the two, the later on the path
+    weights.touch()
+    spec = ModelSpec("net", "zoo_parts.net:Net", weights="zoo_parts:net.safetensors")
+    assert shipped(Entry(spec, Plugin("parts", "zoo-parts", "1.0"))) == weights
+
+
+def test_files_of_a_run_are_all_that_a_plugin_needs_to_ship(
+    shop: Shop, finished_run: Path, zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch, registry: Registry
+) -> None:
+    """As plugins/README.md has it: `cp run/model.safetensors ...`, `cp run/metrics.json ...`."""
+    entry = shop("mlp-char", (finished_run / "metrics.json").read_bytes())
+    shutil.copy(finished_run / "model.safetensors", shipped(entry))
+    both = Registry()
+    for one in registry.shelves():
+        for known in one:
+            next(shelf for shelf in both.shelves() if shelf.kind == one.kind).add(known)
+    both.models.add(entry)
+    monkeypatch.setattr(State, "registry", both)
+    assert len(zoo_here("sample", "zoo-shop/mlp-char", "-n", 3, "--json").result["samples"]) == 3
+    listed = {model["name"]: model for model in zoo_here("list", "models", "--json").result["models"]}
+    run = json.loads((finished_run / "metrics.json").read_text())
+    assert listed["zoo-shop/mlp-char"]["figures"]["losses"]["nats"] == run["losses"]
+
+
+# Lists
+
+
+@pytest.fixture
+def shelf(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Models of which two have figures, one of them over new words, and one has none."""
+    registry = Registry()
+    losses = {"train": 1.9, "val": 2.0, "test": 2.1}
+    good = {**METRICS, "model": "good", "losses": losses, "preset": "tuned", "novel": NOVEL}
+    registry.models.add(shop("good", good, summary="The better one"))
+    registry.models.add(shop("fast", {**METRICS, "model": "fast", "parameters": 12, "seconds": {"train": 0.25}}))
+    registry.models.add(shop("bare", summary="Without figures"))
+    registry.datasets.add(Entry(zoo.DatasetSpec("words", "nowhere:words"), Plugin("shop", "zoo-shop", "1.0")))
+    monkeypatch.setattr(State, "registry", registry)
+    return registry
+
+
+def rows(out: str) -> list[list[str]]:
+    """The lines of the first table, as words."""
+    return [line.split() for line in out.split("\n\n")[0].splitlines()]
+
+
+def test_list_of_models_shows_every_figure(zoo_here: Zoo, shelf: Registry) -> None:
+    outcome = zoo_here("list", "models")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert rows(outcome.out) == [
+        ["models", "parameters", "val", "loss", "new", "words", "seconds", "from"],
+        ["bare", "Without", "figures", "-", "-", "-", "-", "zoo-shop", "1.0"],
+        ["fast", "12", "2.1000", "-", "0.2", "zoo-shop", "1.0"],
+        ["good", "The", "better", "one", "1,234", "2.0000", "2.3000", "1.5", "zoo-shop", "1.0"],
+    ]
+    assert "Losses in nats" in outcome.out
+    assert "validation split of names-ssa-2018; new words:" in outcome.out
+
+
+def test_list_of_everything_shows_the_loss_alone(zoo_here: Zoo, shelf: Registry) -> None:
+    outcome = zoo_here("list")
+    assert rows(outcome.out)[0] == ["models", "val", "loss", "from"]
+    assert rows(outcome.out)[3] == ["good", "The", "better", "one", "2.0000", "zoo-shop", "1.0"]
+    assert "Losses in nats" in outcome.out
+    assert "new words" not in outcome.out
+    assert "words" in outcome.out.split("datasets")[1]
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        ("name", ["bare", "fast", "good"]),
+        ("loss", ["good", "fast", "bare"]),
+        ("new-words", ["good", "bare", "fast"]),
+        ("parameters", ["fast", "good", "bare"]),
+        ("seconds", ["fast", "good", "bare"]),
+    ],
+)
+def test_list_sorts_models_by_any_figure_and_those_without_last(
+    zoo_here: Zoo, shelf: Registry, order: str, names: list[str]
+) -> None:
+    assert [row[0] for row in rows(zoo_here("list", "models", "--sort", order).out)[1:]] == names
+    assert [row[0] for row in rows(zoo_here("list", "--sort", order).out)[1:]] == names
+    assert [model["name"] for model in zoo_here("list", "--sort", order, "--json").result["models"]] == names
+
+
+def test_list_has_losses_in_bits(zoo_here: Zoo, shelf: Registry) -> None:
+    out = zoo_here("list", "models", "--bits").out
+    assert rows(out)[3][5:7] == [f"{bits(2.0):.4f}", f"{bits(2.3):.4f}"] == ["2.8854", "3.3182"]
+    assert "Losses in bits" in out
+
+
+def test_list_as_json_has_figures_in_nats_and_bits(zoo_here: Zoo, shelf: Registry) -> None:
+    models = {model["name"]: model for model in zoo_here("list", "--json").result["models"]}
+    assert models["bare"]["figures"] is None
+    assert models["good"]["figures"] == {
+        "dataset": "names-ssa-2018",
+        "preset": "tuned",
+        "parameters": 1234,
+        "steps": 500,
+        "seconds": 1.5,
+        "losses": {
+            "nats": {"train": 1.9, "val": 2.0, "test": 2.1},
+            "bits": {"train": bits(1.9), "val": bits(2.0), "test": bits(2.1)},
+        },
+        "novel": {"nats": {"val": 2.3}, "bits": {"val": bits(2.3)}},
+    }
+    assert "figures" not in zoo_here("list", "--json").result["datasets"][0]
+
+
+def test_list_of_models_without_figures_has_no_columns_for_them(
+    zoo_here: Zoo, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry()
+    registry.models.add(shop("bare", summary="Without figures"))
+    monkeypatch.setattr(State, "registry", registry)
+    for arguments in ([], ["--sort", "loss"], ["--bits"]):
+        assert zoo_here("list", "models", *arguments).out == (
+            "models                     from\nbare     Without figures   zoo-shop 1.0\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"), [(["--sort", "loss"], "--sort loss"), (["--bits"], "--bits")], ids=["sort", "bits"]
+)
+@pytest.mark.parametrize("kind", ["datasets", "optimizers"])
+def test_only_models_have_figures_to_sort_by(zoo_here: Zoo, kind: str, arguments: list[str], option: str) -> None:
+    outcome = zoo_here("list", kind, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        f"zoo: error: {option} is for models, and {kind} have no such figures: 'zoo list models {option}'\n"
+    )
+
+
+def test_an_unknown_order_is_one_line(zoo_here: Zoo) -> None:
+    outcome = zoo_here("list", "models", "--sort", "beauty")
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert "'beauty' is not one of 'name', 'loss'" in outcome.err
+
+
+def test_a_list_of_figures_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom zoo.cli import main\n"
+        "try:\n    main(['list', 'models', '--sort', 'loss'])\nexcept SystemExit as done:\n    assert not done.code\n"
+        "heavy = {'torch', 'numpy', 'importlib.resources', 'importlib.metadata'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# What `zoo info` says of them
+
+
+class Net(torch.nn.Module):
+    """It stands in for a model whose package cannot be imported."""
+
+
+def test_info_tells_of_the_weights_and_how_to_use_them(
+    zoo_here: Zoo, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry()
+    registry.models.add(_importable(shop("good", {**METRICS, "model": "good", "preset": "tuned", "novel": NOVEL})))
+    registry.models.add(_importable(shop("bare")))
+    registry.models.add(_importable(shop("none", weights=None)))
+    monkeypatch.setattr(State, "registry", registry)
+    out = zoo_here("info", "good").out
+    assert (
+        "Comes with weights trained on names-ssa-2018, preset tuned: 1,234 parameters, 500 steps in 1.5 s\n"
+        "Their validation loss is 2.1000 nats (3.0297 bits), and 2.3000 over words never seen in training\n"
+        "Use them: zoo sample good, zoo eval good\n"
+    ) in out
+    assert "Comes with trained weights: zoo sample zoo-shop/bare" in zoo_here("info", "zoo-shop/bare").out
+    assert "weights" not in zoo_here("info", "none").out
+    for name, has_weights, has_figures in [("good", True, True), ("bare", True, False), ("none", False, False)]:
+        [found] = zoo_here("info", name, "--json").result["found"]
+        assert (found["weights"], found["figures"] is not None) == (has_weights, has_figures)
+
+
+def _importable(entry: Entry[ModelSpec]) -> Entry[ModelSpec]:
+    spec = entry.spec
+    return Entry(ModelSpec(spec.name, Net, lr=0.1, weights=spec.weights), entry.plugin)
