@@ -110,7 +110,7 @@ def test_logits_are_one_for_each_character_of_each_example(batch: int) -> None:
         (dict.fromkeys(["vocab_size", "context_length", "embedding_dim", "hidden_size"], 1), [(1, 1)] * 2 + [(1,)]),
     ],
 )
-def test_its_sizes_are_arguments(sizes: dict[str, int], shapes: list[tuple[int, ...]]) -> None:
+def test_its_sizes_are_arguments(sizes: dict[str, Any], shapes: list[tuple[int, ...]]) -> None:
     model = MLPChar(**sizes, generator=seeded())
     assert [tuple(p.shape) for p in model.parameters()][: len(shapes)] == shapes
     context = torch.zeros(4, sizes.get("context_length", 3), dtype=torch.int64)

@@ -341,7 +341,7 @@ def test_mlp_is_its_formula() -> None:
 
 
 def test_attention_is_its_formula() -> None:
-    attention = Attention(6, 2, 1, torch.Generator().manual_seed(1))
+    attention = Attention(6, 2, torch.Generator().manual_seed(1))
     attention.c_attn.weight.data.mul_(50)  # else all positions are attended to alike
     x = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(2))
     q, k, v = torch.split(x @ attention.c_attn.weight.T, 6, dim=2)

@@ -50,14 +50,14 @@ def check_precision(precision: str, device: torch.device) -> None:
     Raises:
         DeviceError: it does not.
     """
-    if precision != BFLOAT16:
-        return
-    if device.type == "cuda":
-        has = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has = device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    if not has:
+    if precision == BFLOAT16 and not _computes_in_bfloat16(device):
         raise DeviceError(f"this {device.type} does not compute in bfloat16; leave out --precision")
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _check_cuda(name: str) -> None:

@@ -149,12 +149,17 @@ def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
         try:
             logits: Tensor = compiled(x)
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except _compiler_error() as error:
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ZooError(f"torch cannot compile {type(model).__name__} here: {why}; leave out --compile") from error
         return logits
 
     return forward
+
+
+def _compiler_error() -> type[Exception]:
+    """What torch's compiler raises; known once it was used."""
+    return torch._dynamo.exc.TorchDynamoException
 
 
 def _backward(loss: Tensor, gradient: Tensor) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 
 class MLPChar(nn.Module):
-    """Embedding table, one hidden layer of tanh units, one output layer; plain normal weights, no scaling."""
+    """Embedding table, one hidden layer of tanh units, one output layer; plain normal weights, or scaled ones."""
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class MLPChar(nn.Module):
         embedding_dim: int = 10,
         hidden_size: int = 200,
         generator: torch.Generator | None = None,
+        scaled_init: bool = False,
     ) -> None:
         """Draw the weights from `generator`, in the lecture's order.
 
@@ -36,6 +37,8 @@ class MLPChar(nn.Module):
             embedding_dim: numbers for each character.
             hidden_size: tanh units.
             generator: a CPU generator; without one, torch's global generator is used.
+            scaled_init: begin with the weights of the lecture's part 3, https://www.youtube.com/watch?v=P6sfmUTpUmc:
+                tanh units that are not saturated, and all characters as likely.
 
         Raises:
             ValueError: a size below 1.
@@ -56,6 +59,15 @@ class MLPChar(nn.Module):
         self.b1 = nn.Parameter(torch.randn(hidden_size, generator=g))
         self.W2 = nn.Parameter(torch.randn((hidden_size, vocab_size), generator=g))
         self.b2 = nn.Parameter(torch.randn(vocab_size, generator=g))
+        if scaled_init:
+            self._scale()
+
+    @torch.no_grad()
+    def _scale(self) -> None:
+        self.W1.mul_((5 / 3) / self.W1.shape[0] ** 0.5)  # Kaiming's deviation, with the gain of tanh
+        self.b1.mul_(0.01)
+        self.W2.mul_(0.01)
+        self.b2.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of the next character, shape (B, V), for contexts `x` of shape (B, T)."""

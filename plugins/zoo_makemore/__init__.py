@@ -130,7 +130,7 @@ def _feed_forward() -> list[zoo.ModelSpec]:
         _makemore(
             "bow",
             "bow:BoW",
-            "Causal bag of words: the average of all characters so far",
+            "Causal bag of words: the mean of all characters so far",
             reads="sequences",
             embedding="wte.weight",
         ),

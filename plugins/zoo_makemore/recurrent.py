@@ -11,8 +11,9 @@ Axes: B words, T positions, E numbers of an embedding, H numbers of a state, S l
 
 Changes from makemore: cells are torch's, which do all positions in one call and have two biases for one. The GRU's
 reset gate stands after the product with the state and not before it. The output layer begins small, so that all
-characters are as likely. Cells can be stacked, and there can be dropout where Zaremba, Sutskever, Vinyals, "Recurrent
-Neural Network Regularization" (2014), have it: of what goes in and out of cells, and not along the word.
+characters are as likely. Cells can be stacked, and there can be dropout as Zaremba, Sutskever, Vinyals, "Recurrent
+Neural Network Regularization" (2014), have it: of what comes out of each cell, and not along the word. Embeddings are
+left whole, unlike theirs: without a part of what the last character is, nets learned more slowly, to no better end.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Recurrent(nn.Module):
             n_embd: numbers for each character.
             n_embd2: numbers of the state.
             n_layer: cells, one above the other.
-            dropout: the share of embeddings and of each cell's outputs that is left out in training.
+            dropout: the share of each cell's outputs that is left out in training.
             generator: a CPU generator; without one, torch's global generator is used.
 
         Raises:
@@ -70,7 +71,7 @@ class Recurrent(nn.Module):
         """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T)."""
         starts = [part[:, None].expand(-1, len(x), -1).contiguous() for part in self.start]  # each (S, B, H)
         packing = Packing(x)
-        emb = self.dropout(self.wte(packing.x))  # (B, L, E)
+        emb = self.wte(packing.x)  # (B, L, E)
         lengths = packing.lengths.cpu()
         words = nn.utils.rnn.pack_padded_sequence(emb, lengths, batch_first=True, enforce_sorted=False)
         states, _ = self.rnn(words, tuple(starts) if len(starts) > 1 else starts[0])  # (N, H), the longest word first

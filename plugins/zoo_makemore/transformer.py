@@ -8,14 +8,12 @@ Axes: B words, T positions, L positions of the longest word of a batch, N positi
 batch, E numbers of an embedding, H heads, D = E / H, V characters.
 
 Changes from makemore: attention is torch's own function, and the rest is done to the positions that count only. GELU is
-the exact one: on a CPU its tanh approximation takes longer. Weights begin as GPT-2's do, normal with a deviation of
-0.02, those that are added to the stream smaller by the root of how many are; makemore leaves them to torch. There can
-be dropout.
+the exact one: on a CPU its tanh approximation takes longer. Positions begin with embeddings of 0. Characters begin with
+normal ones and layers as torch's do, which is makemore's start too; from GPT-2's, which is far smaller, so small a net
+learns slowly. There can be dropout.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
@@ -24,17 +22,17 @@ from torch.nn import functional as F
 from zoo_makemore.packing import Packing
 from zoo_makemore.parts import Dropout, check_dropout, check_sizes, embedding, linear
 
-_STD = 0.02
+_GAIN = 3**-0.5  # as torch's layers begin: with a third of the variance that would keep their input's
 
 
 class Attention(nn.Module):
     """Each position looks at itself and those before it."""
 
-    def __init__(self, n_embd: int, n_head: int, n_layer: int, generator: torch.Generator | None) -> None:
+    def __init__(self, n_embd: int, n_head: int, generator: torch.Generator | None) -> None:
         super().__init__()
         self.n_head = n_head
-        self.c_attn = linear(n_embd, 3 * n_embd, generator, gain=_STD * math.sqrt(n_embd))
-        self.c_proj = linear(n_embd, n_embd, generator, gain=_STD * math.sqrt(n_embd / (2 * n_layer)))
+        self.c_attn = linear(n_embd, 3 * n_embd, generator, gain=_GAIN)
+        self.c_proj = linear(n_embd, n_embd, generator, gain=_GAIN)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """(N, E) to (N, E)."""
@@ -48,15 +46,13 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention, then a net for each position."""
 
-    def __init__(
-        self, n_embd: int, n_head: int, n_layer: int, dropout: float, generator: torch.Generator | None
-    ) -> None:
+    def __init__(self, n_embd: int, n_head: int, dropout: float, generator: torch.Generator | None) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(n_embd)
-        self.attn = Attention(n_embd, n_head, n_layer, generator)
+        self.attn = Attention(n_embd, n_head, generator)
         self.ln_2 = nn.LayerNorm(n_embd)
-        self.c_fc = linear(n_embd, 4 * n_embd, generator, gain=_STD * math.sqrt(n_embd))
-        self.c_proj = linear(4 * n_embd, n_embd, generator, gain=_STD * math.sqrt(4 * n_embd / (2 * n_layer)))
+        self.c_fc = linear(n_embd, 4 * n_embd, generator, gain=_GAIN)
+        self.c_proj = linear(4 * n_embd, n_embd, generator, gain=_GAIN)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
@@ -87,7 +83,7 @@ class Transformer(nn.Module):
             n_layer: blocks.
             n_head: heads of each attention.
             n_embd: numbers of each position.
-            dropout: the share that is left out in training, of embeddings and of what a block adds.
+            dropout: the share of what a block adds that is left out in training.
             generator: a CPU generator; without one, torch's global generator is used.
 
         Raises:
@@ -98,18 +94,16 @@ class Transformer(nn.Module):
         check_dropout(dropout)
         if n_embd % n_head:
             raise ValueError(f"n_head must divide n_embd, got {n_head} and {n_embd}")
-        self.wte = embedding(vocab_size, n_embd, generator, _STD)
-        self.wpe = nn.Parameter(_STD * torch.randn(1, max_length, n_embd, generator=generator))
-        self.dropout = Dropout(dropout)
-        self.h = nn.ModuleList(Block(n_embd, n_head, n_layer, dropout, generator) for _ in range(n_layer))
+        self.wte = embedding(vocab_size, n_embd, generator)
+        self.wpe = nn.Parameter(torch.zeros(1, max_length, n_embd))
+        self.h = nn.ModuleList(Block(n_embd, n_head, dropout, generator) for _ in range(n_layer))
         self.ln_f = nn.LayerNorm(n_embd)
-        self.lm_head = linear(n_embd, vocab_size, generator, gain=_STD * math.sqrt(n_embd), bias=False)
+        self.lm_head = linear(n_embd, vocab_size, generator, gain=_GAIN, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T)."""
         packing = Packing(x)
         h = self.wte(packing.pack(packing.x)) + self.wpe[0].index_select(0, packing.positions)  # (N, E)
-        h = self.dropout(h)
         for block in self.h:
             h = block(h, packing)  # (N, E)
         return packing.logits(self.lm_head(self.ln_f(h)))

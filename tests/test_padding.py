@@ -1,0 +1,111 @@
+"""Nothing is computed for padding, and nothing else changes for it; dropout that draws four numbers at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo_makemore.packing import Packing
+from zoo_makemore.parts import Dropout
+
+WORDS = torch.tensor([[0, 3, 1, 2, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0], [0, 2, 2, 4, 1, 0, 0]])
+LENGTHS = [4, 2, 1, 5]
+
+
+def model(name: str) -> nn.Module:
+    length: dict[str, Any] = {} if name in ("rnn", "gru", "lstm") else {"max_length": 7}
+    return zoo.create_model(name, vocab_size=6, **length)
+
+
+def test_places_that_count_are_those_up_to_the_last_character() -> None:
+    packing = Packing(WORDS)
+    assert packing.lengths.tolist() == LENGTHS
+    assert packing.x.tolist() == WORDS[:, :5].tolist()
+    assert packing.positions.tolist() == [0, 1, 2, 3, 0, 1, 0, 0, 1, 2, 3, 4]
+    assert packing.pack(packing.x).tolist() == [0, 3, 1, 2, 0, 1, 0, 0, 2, 2, 4, 1]
+
+
+def test_what_is_packed_comes_back_to_its_place() -> None:
+    packing = Packing(WORDS)
+    numbers = torch.arange(1.0, 13)[:, None].repeat(1, 2)  # (N, 2)
+    padded = packing.logits(numbers)
+    assert padded.shape == (4, 7, 2)
+    assert padded[:, :, 0].tolist() == [
+        [1, 2, 3, 4, 0, 0, 0],
+        [5, 6, 0, 0, 0, 0, 0],
+        [7, 0, 0, 0, 0, 0, 0],
+        [8, 9, 10, 11, 12, 0, 0],
+    ]
+    assert torch.equal(packing.pack(packing.pad(numbers)), numbers)
+
+
+def test_elsewhere_than_on_the_cpu_all_places_count() -> None:
+    packing = Packing(WORDS.to("meta"))
+    assert packing.x.shape == (4, 7)
+    assert packing.pack(packing.x).shape == (28,)
+    assert packing.pad(torch.empty(28, 3, device="meta")).shape == (4, 7, 3)
+    assert packing.positions.shape == (28,)
+
+
+@pytest.mark.parametrize("name", ["mlp", "rnn", "gru", "lstm", "transformer"])
+def test_a_word_has_the_same_logits_and_gradients_alone_and_among_longer_ones(name: str) -> None:
+    net = model(name)
+
+    def of(x: Tensor, length: int) -> tuple[Tensor, list[Tensor]]:
+        logits = net(x)[0, :length]
+        return logits, list(torch.autograd.grad(logits.square().sum(), list(net.parameters()), allow_unused=True))
+
+    for row, length in enumerate(LENGTHS):
+        alone, gradients = of(WORDS[row : row + 1, :length], length)
+        order = [row, *(i for i in range(4) if i != row)]
+        among, others = of(WORDS[order], length)
+        torch.testing.assert_close(alone, among)
+        for one, other in zip(gradients, others, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", ["mlp", "rnn", "gru", "lstm", "transformer"])
+def test_padding_has_logits_of_zero(name: str) -> None:
+    logits = model(name)(WORDS)
+    for row, length in enumerate(LENGTHS):
+        assert not logits[row, length:].any()
+        assert logits[row, :length].any(1).all()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_dropout_leaves_out_its_share_and_keeps_the_mean(share: float) -> None:
+    layer = Dropout(share)
+    x = torch.ones(999, 1001)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        out = layer(x)
+    assert float((out == 0).float().mean()) == pytest.approx(share, abs=0.003)
+    assert float(out.mean()) == pytest.approx(1, abs=0.02)
+    assert len(out.unique()) == 2
+    neighbours = (out[:, 1:] == 0) & (out[:, :-1] == 0)  # numbers drawn at once are independent
+    assert float(neighbours.float().mean()) == pytest.approx(share**2, abs=0.003)
+    assert torch.equal(layer.eval()(x), x)
+
+
+def test_dropout_is_repeated_by_its_seed_and_its_gradient_is_the_mask() -> None:
+    x = torch.ones(7, 5, requires_grad=True)
+    outs = []
+    for _ in range(2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            outs.append(Dropout(0.3)(x))
+    assert torch.equal(outs[0], outs[1])
+    outs[0].sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, outs[0].detach())
+
+
+def test_the_smallest_and_the_largest_share() -> None:
+    x = torch.ones(100)
+    assert torch.equal(Dropout(0.0)(x), x)
+    with torch.random.fork_rng(devices=[]):
+        assert Dropout(0.999_999_9)(x).isfinite().all()

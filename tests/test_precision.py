@@ -1,0 +1,167 @@
+"""bfloat16 and torch's compiler: what they change, what they do not, and what is said where they cannot be had."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo.device import check_precision
+from zoo.engines import Autograd, StepOptions
+from zoo.errors import DeviceError, ZooError
+from zoo.loss import cross_entropy
+from zoo.runner import Run
+
+Zoo = Callable[..., Any]
+
+BFLOAT16_HERE = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+bfloat16 = pytest.mark.skipif(not BFLOAT16_HERE, reason="this processor does not compute in bfloat16")
+
+
+@pytest.fixture
+def run(words_file: Path) -> Callable[..., Run]:
+    def run(out: str, steps: int = 20, **more: Any) -> Run:
+        settings = {"model.n_embd": 16, "model.n_head": 2, "model.n_layer": 2, "model.dropout": 0.1}
+        return zoo.run(
+            "transformer",
+            dataset=words_file,
+            device="cpu",
+            steps=steps,
+            out=out,
+            plots=False,
+            settings=settings,
+            **more,
+        )
+
+    return run
+
+
+@bfloat16
+def test_bfloat16_computes_otherwise_and_comes_near(run: Callable[..., Run]) -> None:
+    full, half = run("full"), run("half", precision="bfloat16")
+    assert half.step_losses != full.step_losses
+    assert half.step_losses == pytest.approx(full.step_losses, rel=0.02)
+    assert all(tensor.dtype == torch.float32 for tensor in half.model.state_dict().values())
+    assert half.config["training"]["precision"] == "bfloat16"
+    assert "--precision bfloat16" in (half.path / "README.md").read_text()
+
+
+@bfloat16
+def test_bfloat16_resumes_to_the_same_bytes(run: Callable[..., Run]) -> None:
+    whole = run("whole", precision="bfloat16")
+    run("parts", 9, precision="bfloat16")
+    resumed = zoo.resume("parts", steps=20, plots=False)
+    for name in ("model.safetensors", "training_state.safetensors", "losses.csv"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+@bfloat16
+def test_products_are_rounded_and_losses_are_not() -> None:
+    model = nn.Linear(64, 8, bias=False, device="meta").to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        model.weight.copy_(torch.randn(8, 64, generator=generator))
+    x, y = torch.randn(1, 5, 64, generator=generator), torch.zeros(1, 5, dtype=torch.int64)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    [loss] = Autograd(model, optimizer, StepOptions(precision="bfloat16")).run(x, y, [0.0], lambda: False)
+    rounded = (x[0].bfloat16() @ model.weight.detach().bfloat16().t()).float()
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(cross_entropy(rounded, y[0])), rel=1e-5)
+    assert model.weight.grad is not None
+    assert model.weight.grad.dtype == torch.float32
+
+
+def test_a_device_without_bfloat16_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, words_file: Path, zoo_here: Zoo
+) -> None:
+    monkeypatch.setattr("zoo.device._computes_in_bfloat16", lambda _: False)
+    done = zoo_here("run", "gru", "--dataset", words_file, "--device", "cpu", "--precision", "bfloat16")
+    assert (done.code, done.err) == (
+        2,
+        "zoo: error: this cpu does not compute in bfloat16; leave out --precision\n",
+    )
+    assert not Path("runs").exists()
+    check_precision("float32", torch.device("cpu"))
+    with pytest.raises(DeviceError):
+        check_precision("bfloat16", torch.device("mps"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--precision", "bf16"], "no precision 'bf16'; did you mean 'bfloat16'?"),
+        (["--engine", "manual", "--compile"], "engine 'manual' does not go through torch's compiler; --engine auto"),
+        (["--engine", "manual", "--clip-norm", 1], "engine 'manual' does not clip gradients; --engine auto"),
+    ],
+)
+def test_what_cannot_be_is_one_line(options: list[object], said: str, words_file: Path, zoo_here: Zoo) -> None:
+    done = zoo_here("run", "mlp-char", "--dataset", words_file, "--device", "cpu", *options)
+    assert done.code == 2
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (StepOptions(), ""),
+        (StepOptions(1.0), "clip gradients"),
+        (StepOptions(1.0, "bfloat16"), "clip gradients or compute in bfloat16"),
+        (StepOptions(None, "float32", True), "go through torch's compiler"),
+    ],
+)
+def test_what_is_wanted_reads_as_a_sentence(options: StepOptions, said: str) -> None:
+    assert str(options) == said
+
+
+# torch's compiler
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs a C++ compiler on the CPU")
+def test_compiled_steps_come_near_and_resume(words_file: Path) -> None:
+    """In a process of its own: what the compiler leaves behind is no other test's business."""
+    import json
+    import subprocess
+    import sys
+
+    code = f"""
+import json, warnings, zoo
+warnings.simplefilter("ignore")
+options = dict(dataset={str(words_file)!r}, device="cpu", plots=False, settings={{"model.hidden_size": 16}})
+plain = zoo.run("mlp-char", steps=20, out="plain", engine="autograd", **options)
+compiled = zoo.run("mlp-char", steps=20, out="compiled", compile=True, **options)
+zoo.run("mlp-char", steps=9, out="parts", compile=True, **options)
+resumed = zoo.resume("parts", steps=20, plots=False)
+print(json.dumps([plain.step_losses, compiled.step_losses, resumed.step_losses, compiled.config["training"]]))
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    plain, compiled, resumed, training = json.loads(done.stdout)
+    assert compiled == pytest.approx(plain, rel=1e-3)
+    assert resumed == compiled
+    assert (training["compile"], training["engine"]) == (True, "autograd")
+
+
+def test_what_the_compiler_cannot_do_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unsupported(Exception):
+        pass
+
+    def refuse(model: nn.Module) -> Callable[[Tensor], Tensor]:
+        def forward(x: Tensor) -> Tensor:
+            raise Unsupported("no such kernel\nand a page of details")
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    monkeypatch.setattr("zoo.engines._compiler_error", lambda: Unsupported)
+    model = nn.Linear(2, 2, device="meta").to_empty(device="cpu")
+    engine = Autograd(model, torch.optim.SGD(model.parameters()), StepOptions(compiled=True))
+    x, y = torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.int64)
+    with pytest.raises(ZooError, match=r"^torch cannot compile Linear here: no such kernel; leave out --compile$"):
+        engine.run(x, y, [0.1], lambda: False)
