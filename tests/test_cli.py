@@ -254,8 +254,9 @@ def test_info_shows_settings_with_types_and_defaults_and_presets(zoo_here: Zoo) 
         "model.context_length": ("int", 3),
         "model.embedding_dim": ("int", 10),
         "model.hidden_size": ("int", 200),
+        "model.scaled_init": ("bool", False),
     }
-    assert list(found["presets"]) == ["notebook", "lecture"]
+    assert list(found["presets"]) == ["notebook", "lecture", "tuned", "speedrun"]
     out = zoo_here("info", "mlp-char").out
     assert "model.hidden_size" in out
     assert "Bengio" in out

@@ -265,10 +265,30 @@ def test_the_lectures_names_are_fetched_by_address_and_digest(names_txt: Path) -
 # What the plugin brings
 
 
-def test_the_plugin_brings_the_lectures_model_with_two_presets() -> None:
+def test_the_plugin_brings_the_lectures_model_and_its_presets() -> None:
     [spec] = zoo_lecture.zoo_models()
     assert (spec.name, spec.dataset, spec.optimizer, spec.embedding) == ("mlp-char", "names", "sgd", "C")
-    assert list(spec.presets) == ["notebook", "lecture"]
+    assert list(spec.presets) == ["notebook", "lecture", "tuned", "speedrun"]
+
+
+def test_scaled_weights_are_the_lectures_own_draws_scaled() -> None:
+    """As in part 3: tanh units that are not saturated, and a loss at the start that is that of guessing."""
+    scaled, plain = MLPChar(generator=seeded(), scaled_init=True).state_dict(), lecture_parameters()
+    assert torch.equal(scaled["C"], plain["C"])
+    torch.testing.assert_close(scaled["W1"], plain["W1"] * (5 / 3) / 30**0.5)
+    torch.testing.assert_close(scaled["b1"], plain["b1"] * 0.01)
+    torch.testing.assert_close(scaled["W2"], plain["W2"] * 0.01)
+    assert not scaled["b2"].any()
+    logits = MLPChar(generator=seeded(), scaled_init=True)(torch.randint(0, 27, (500, 3), generator=seeded()))
+    loss = torch.nn.functional.cross_entropy(logits, torch.randint(0, 27, (500,), generator=seeded()))
+    assert float(loss) == pytest.approx(math.log(27), abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["tuned", "speedrun"])
+def test_presets_for_speed_and_for_loss_train_the_same_net(name: str) -> None:
+    preset = zoo_lecture.zoo_models()[0].presets[name]
+    assert preset.engine == "fused"
+    assert dict(preset.settings) == {"model.scaled_init": True, "data.shuffle_seed": 42}
 
 
 def test_the_models_defaults_are_the_notebooks() -> None:
