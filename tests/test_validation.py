@@ -291,3 +291,4 @@ def test_a_models_own_preset_may_ask_for_it(words_file: Path) -> None:
     assert (plan.validate_every, plan.patience, plan.engine) == (5, 2, "manual")
     plan = make_plan(registry, RunOptions("other", words_file, engine="auto", patience=7))
     assert (plan.patience, plan.engine) == (7, "auto")
+    assert make_plan(registry, RunOptions("other", words_file, optimizer="adamw")).engine == "auto"

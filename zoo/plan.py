@@ -125,7 +125,7 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
         seed=_seed("seed", options.seed),
         init_seed=_seed("init-seed", options.init_seed),
         device=options.device,
-        engine=check_engine(model, _first(options.engine, preset.engine, AUTO)),
+        engine=check_engine(model, _first(options.engine, preset.engine if options.optimizer is None else None, AUTO)),
         model_settings=Signature(model.factory(), MODEL_INPUTS).resolve(
             "model", settings["model"], f"model {model.spec.name!r}"
         ),

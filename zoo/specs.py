@@ -29,7 +29,8 @@ _FACTORY_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 class Preset:
     """A named way to train a model: whatever is given here replaces the model's own default.
 
-    `settings` are keyed as on the command line: `{"data.shuffle_seed": 42, "model.hidden_size": 300}`.
+    `settings` are keyed as on the command line: `{"data.shuffle_seed": 42, "model.hidden_size": 300}`. `engine` holds
+    for the preset's own optimizer.
     """
 
     summary: str = ""
