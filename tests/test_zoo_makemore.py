@@ -492,6 +492,14 @@ def test_tables_are_all_its_state_and_load_into_a_new_one() -> None:
     assert torch.equal(model(x), other(x))
 
 
+@pytest.mark.parametrize(("context_length", "dtype"), [(2, torch.int32), (14, torch.int64)])
+def test_numbers_are_as_small_as_will_do(context_length: int, dtype: torch.dtype) -> None:
+    model, dataset = fitted(WORDS, context_length)
+    assert model.keys.dtype == NGram(model.vocab_size, context_length).keys.dtype == dtype
+    examples = encode_windows(dataset.words, dataset.vocabulary, context_length)
+    assert cross_entropy(model(examples.x.long()), examples.y.long()) < 1.5
+
+
 def test_fitting_again_forgets_what_was() -> None:
     model, dataset = fitted(WORDS, 2)
     once = model.state_dict()["counts"].clone()

@@ -33,8 +33,8 @@ _MOST_NUMBERS = 1 << 22  # looked up in one go, which bounds the memory
 class NGram(nn.Module):
     """Tables of counts, which `fit` fills; before that all characters are as likely.
 
-    The n-grams of all lengths are numbers, their characters the digits, in one sorted table: `keys` (P,), and their
-    `counts` (P,).
+    The n-grams of all lengths are numbers, of 32 bits where that will do, their characters the digits, in one sorted
+    table: `keys` (P,), and their `counts` (P,).
     """
 
     keys: Tensor
@@ -70,7 +70,8 @@ class NGram(nn.Module):
             raise ValueError(f"context_length {context_length} is too long for {vocab_size} characters")
         self.vocab_size, self.context_length = vocab_size, context_length
         self.discount, self.strength = discount, strength
-        self.register_buffer("keys", torch.zeros(fitted_size, dtype=torch.int64))
+        small = 2 * vocab_size ** (context_length + 1) < 1 << 31
+        self.register_buffer("keys", torch.zeros(fitted_size, dtype=torch.int32 if small else torch.int64))
         self.register_buffer("counts", torch.zeros(fitted_size))
 
     @torch.no_grad()
@@ -85,7 +86,7 @@ class NGram(nn.Module):
             How many different n-grams there are.
         """
         tables = list(self._tables(x, y))[::-1]  # the shortest contexts have the smallest keys
-        self.keys = torch.cat([keys for keys, _ in tables])
+        self.keys = torch.cat([keys for keys, _ in tables]).to(self.keys.dtype)
         self.counts = torch.cat([counts for _, counts in tables]).float()
         return len(self.keys)
 
@@ -131,6 +132,7 @@ class NGram(nn.Module):
         wanted = first[:, None] + torch.arange(self.vocab_size, device=first.device)
         if not len(keys):
             return torch.zeros(wanted.shape, device=first.device)
+        wanted = wanted.to(keys.dtype)
         place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
         return torch.where(keys[place] == wanted, counts[place], 0.0)
 
