@@ -19,7 +19,7 @@ def _weights(name: str) -> str:
     return f"zoo_makemore:weights/{name}.safetensors"
 
 
-def _makemore(name: str, factory: str, summary: str, *references: str, **more: Any) -> zoo.ModelSpec:
+def _makemore(name: str, factory: str, summary: str, tuned: zoo.Preset, *references: str, **more: Any) -> zoo.ModelSpec:
     """A model that is trained as makemore trains them all: AdamW, batches of 32 words."""
     return zoo.ModelSpec(
         name,
@@ -30,7 +30,10 @@ def _makemore(name: str, factory: str, summary: str, *references: str, **more: A
         steps=_STEPS,
         batch_size=32,
         lr=5e-4,
-        presets={"makemore": zoo.Preset("makemore's optimizer, 20,000 steps", optimizer="adamw", settings=_ADAMW)},
+        presets={
+            "makemore": zoo.Preset("makemore's optimizer, 20,000 steps", optimizer="adamw", settings=_ADAMW),
+            "tuned": tuned,
+        },
         references=(_MAKEMORE, *references),
         weights=_weights(name),
         **more,
@@ -38,7 +41,7 @@ def _makemore(name: str, factory: str, summary: str, *references: str, **more: A
 
 
 def _lecture(
-    name: str, factory: str, summary: str, fall: int, tuned: dict[str, zoo.Preset], *references: str, **more: Any
+    name: str, factory: str, summary: str, fall: int, tuned: zoo.Preset, *references: str, **more: Any
 ) -> zoo.ModelSpec:
     """A model that is trained as the lectures train theirs: plain SGD, whose learning rate falls to a tenth."""
     return zoo.ModelSpec(
@@ -59,7 +62,7 @@ def _lecture(
                 schedule=zoo.Schedule(milestones=(fall,)),
                 settings={"data.shuffle_seed": 42},
             ),
-            **tuned,
+            "tuned": tuned,
         },
         references=references,
         weights=_weights(name),
@@ -67,16 +70,16 @@ def _lecture(
     )
 
 
-def _tuned(summary: str, steps: int, batch_size: int, lr: float, settings: dict[str, object]) -> zoo.Preset:
+def _tuned(steps: int, batch_size: int, lr: float, settings: dict[str, object]) -> zoo.Preset:
     """The best that was found, of AdamW along a cosine on the lecture's shuffled names."""
     return zoo.Preset(
-        summary,
+        f"ours: AdamW, {steps:,} steps of {batch_size}, names shuffled",
         optimizer="adamw",
         steps=steps,
         batch_size=batch_size,
         lr=lr,
         schedule=zoo.Schedule(cosine=True, warmup=500),
-        settings={"data.shuffle_seed": 42, **settings},
+        settings={**_ADAMW, "data.shuffle_seed": 42, **settings},
     )
 
 
@@ -125,12 +128,14 @@ def _feed_forward() -> list[zoo.ModelSpec]:
             "bigram",
             "bigram:Bigram",
             "A table of logits for each character (makemore part 1)",
+            _tuned(3_000, 256, 0.03, {"optimizer.weight_decay": 0.0}),
             _LECTURE.format("1: bigrams (2022)", "PaCmpygFfXo"),
         ),
         _makemore(
             "bow",
             "bow:BoW",
             "Causal bag of words: the mean of all characters so far",
+            _tuned(10_000, 64, 4e-3, {"model.n_embd2": 128, "model.dropout": 0.1}),
             reads="sequences",
             embedding="wte.weight",
         ),
@@ -138,6 +143,7 @@ def _feed_forward() -> list[zoo.ModelSpec]:
             "mlp",
             "mlp:MLP",
             "MLP that sees the whole word so far",
+            _tuned(10_000, 64, 4e-3, {"model.n_embd": 16, "model.n_embd2": 256, "model.dropout": 0.3}),
             "Bengio, Ducharme, Vincent, Jauvin, A Neural Probabilistic Language Model, JMLR 3 (2003) 1137-1155",
             reads="sequences",
         ),
@@ -151,15 +157,7 @@ def _with_batch_norm() -> list[zoo.ModelSpec]:
             "mlp_bn:MLPBatchNorm",
             "Character MLP with batch norm and a good start (part 3)",
             100_000,
-            {
-                "tuned": _tuned(
-                    "AdamW, a larger net, names shuffled: validation loss 2.083",
-                    40_000,
-                    128,
-                    4e-3,
-                    {"optimizer.weight_decay": 0.01, "model.n_hidden": 300, "model.n_embd": 16},
-                )
-            },
+            _tuned(40_000, 128, 4e-3, {"optimizer.betas": (0.9, 0.999), "model.n_hidden": 300, "model.n_embd": 16}),
             _LECTURE.format("3: Activations & Gradients, BatchNorm (2022)", "P6sfmUTpUmc"),
             _BATCH_NORM,
             "He, Zhang, Ren, Sun, Delving Deep into Rectifiers, ICCV 2015, https://arxiv.org/abs/1502.01852",
@@ -170,7 +168,7 @@ def _with_batch_norm() -> list[zoo.ModelSpec]:
             "wavenet:WaveNet",
             "Characters joined two by two, with batch norm (part 5)",
             150_000,
-            {},
+            _tuned(30_000, 256, 4e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.2}),
             _LECTURE.format("5: Building a WaveNet (2022)", "t3YJ5hKiMQ0"),
             "van den Oord and others, WaveNet, 2016, https://arxiv.org/abs/1609.03499",
             _BATCH_NORM,
@@ -185,6 +183,7 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "rnn",
             "recurrent:RNN",
             "Recurrent net: one tanh layer along the word",
+            _tuned(12_000, 64, 2e-3, {"model.n_embd2": 224, "model.dropout": 0.3}),
             "Mikolov and others, Recurrent neural network based language model, Interspeech 2010",
             reads="sequences",
             embedding="wte.weight",
@@ -193,6 +192,7 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "gru",
             "recurrent:GRU",
             "Gated recurrent unit",
+            _tuned(6_000, 64, 4e-3, {"model.n_embd2": 192, "model.dropout": 0.5}),
             "Cho and others, Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014",
             reads="sequences",
             embedding="wte.weight",
@@ -201,6 +201,7 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "lstm",
             "recurrent:LSTM",
             "Long short-term memory",
+            _tuned(6_000, 64, 4e-3, {"model.n_embd2": 256, "model.dropout": 0.5}),
             "Hochreiter, Schmidhuber, Long Short-Term Memory, Neural Computation 9 (1997) 1735-1780",
             reads="sequences",
             embedding="wte.weight",
@@ -209,6 +210,7 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "transformer",
             "transformer:Transformer",
             "A small GPT-2: causal self-attention",
+            _tuned(16_000, 64, 4e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.3}),
             "Vaswani and others, Attention Is All You Need, 2017, https://arxiv.org/abs/1706.03762",
             "Radford and others, Language Models are Unsupervised Multitask Learners, 2019",
             reads="sequences",
