@@ -67,7 +67,6 @@ USAGE = {
     "unknown command": (["rnu", "mlp-char"], ["'rnu'", "did you mean 'run'?"]),
     "no model": (["run"], ["MODEL"]),
     "no such run": (["eval", "runs/mlp-char-9"], ["runs/mlp-char-9"]),
-    "no shipped weights": (["sample", "mlp-char"], ["ships no weights", "zoo run mlp-char"]),
     "unknown info": (["info", "mlp-chr"], ["'mlp-chr'", "'mlp-char'"]),
     "lr as a setting": (["run", "mlp-char", "--set", "optimizer.lr=1"], ["--lr"]),
     "bad split": (["run", "mlp-char", "--dataset", "names-ssa-2018", "--set", "data.split=0.9,0.8"], ["data.split"]),
