@@ -20,7 +20,7 @@ from zoo import checkpoint, state
 from zoo.datasets import Examples
 from zoo.errors import CheckpointError
 from zoo.evaluation import evaluate
-from zoo.run_folder import RunFolder
+from zoo.run_folder import RunFolder, read_looks
 from zoo.runner import Run
 from zoo.schedule import CONSTANT
 from zoo.training import Training, train
@@ -120,6 +120,21 @@ def test_dropout_sees_the_same_numbers(words_file: Path) -> None:
 @pytest.mark.parametrize("engine", ["manual", "fused"])
 def test_faster_engines_validate_at_the_same_steps(engine: str, overfit: Callable[..., Run]) -> None:
     assert [step for step, _ in looks(overfit(30, "a", engine=engine).path)] == [7, 14, 21, 28]
+
+
+def test_the_picture_has_each_look(overfit: Callable[..., Run], zoo_here: Zoo) -> None:
+    run = overfit(30, "a")
+    assert read_looks(run.path / "validation.csv") == looks(run.path)
+    assert zoo_here("plot", run.path, "loss", "--format", "svg").code == 0
+    with_looks = (run.path / "loss.svg").read_bytes()
+    (run.path / "validation.csv").unlink()
+    assert read_looks(run.path / "validation.csv") == []
+    assert zoo_here("plot", run.path, "loss", "--format", "svg").code == 0
+    assert (run.path / "loss.svg").read_bytes() != with_looks
+    (run.path / "validation.csv").write_text("step,loss\n7,?\n")
+    done = zoo_here("plot", run.path, "loss")
+    assert done.code == 1
+    assert "a/validation.csv is damaged: could not convert" in done.err
 
 
 # Patience

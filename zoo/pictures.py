@@ -20,11 +20,17 @@ def has_embeddings(spec: ModelSpec, vocabulary: Vocabulary | None) -> bool:
     return spec.embedding is not None and vocabulary is not None
 
 
-def draw_loss(path: Path, config: Mapping[str, Any], losses: Sequence[float], final: dict[str, float] | None) -> None:
-    """Draw the loss of every step to `path`. Raises as `zoo.plotting.draw_loss` does."""
+def draw_loss(
+    path: Path,
+    config: Mapping[str, Any],
+    losses: Sequence[float],
+    final: dict[str, float] | None,
+    looks: Sequence[tuple[int, float]] = (),
+) -> None:
+    """Draw the loss of every step, and that of looks at the validation split. Raises as `zoo.plotting.draw_loss`."""
     from zoo import plotting
 
-    plotting.draw_loss(path, losses, _title("Loss", config), final)
+    plotting.draw_loss(path, losses, _title("Loss", config, len(losses)), final, looks)
 
 
 def draw_embeddings(
@@ -48,7 +54,7 @@ def draw_embeddings(
     if spec.embedding is None or vocabulary is None:
         raise UsageError(f"model {spec.name!r} names no embeddings of characters, so there is no map to draw")
     table = _table(spec, model, len(vocabulary))
-    title = _title("Embeddings", config)
+    title = _title("Embeddings", config, config["training"]["steps"])
     plotting.draw_embeddings(path, table.numpy(), vocabulary.itos, title, dims=dims, pca=pca)
 
 
@@ -62,6 +68,5 @@ def _table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> Tensor:
     return rows
 
 
-def _title(what: str, config: Mapping[str, Any]) -> str:
-    steps = config["training"]["steps"]
+def _title(what: str, config: Mapping[str, Any], steps: int) -> str:
     return f"{what} of {config['model']['name']} on {Path(config['dataset']['name']).name}, {steps:,} steps"

@@ -55,7 +55,13 @@ _STYLE: Any = {
 }
 
 
-def draw_loss(path: Path, losses: Sequence[float], title: str, final: dict[str, float] | None = None) -> None:
+def draw_loss(
+    path: Path,
+    losses: Sequence[float],
+    title: str,
+    final: dict[str, float] | None = None,
+    looks: Sequence[tuple[int, float]] = (),
+) -> None:
     """Draw log10 of the loss of every step: the raw points faint, a running mean on top.
 
     Args:
@@ -63,6 +69,7 @@ def draw_loss(path: Path, losses: Sequence[float], title: str, final: dict[str, 
         losses: of every step from 0, in nats.
         title: above the picture.
         final: losses of whole splits, marked at the right edge.
+        looks: the validation loss after so many steps, for each time that it was looked at.
 
     Raises:
         UsageError: there are no losses, or the suffix is not one of `FORMATS`.
@@ -94,6 +101,8 @@ def draw_loss(path: Path, losses: Sequence[float], title: str, final: dict[str, 
             if final and final.get(name, 0) > 0:
                 level = math.log10(final[name])
                 axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {final[name]:.4f}")
+        if known := [(step, math.log10(loss)) for step, loss in looks if 0 < loss < math.inf]:
+            axes.plot(*zip(*known, strict=True), "o-", ms=4, lw=1, color=_ORANGE, label="validation")
         _loss_axes(axes, values, len(values))
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         axes.legend(loc="upper right", frameon=False, fontsize=9, markerscale=3)

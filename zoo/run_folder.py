@@ -166,21 +166,32 @@ def read_losses(path: Path) -> list[float]:
     Raises:
         CheckpointError: it is missing, or not such a file.
     """
+    steps, losses = _read_lines(path)
+    if steps != list(range(len(losses))):
+        raise CheckpointError(f"{path} is damaged: its steps do not count up from 0")
+    return losses
+
+
+def read_looks(path: Path) -> list[tuple[int, float]]:
+    """Steps and losses of a `validation.csv`; none where there is no such file.
+
+    Raises:
+        CheckpointError: it is something else.
+    """
+    return list(zip(*_read_lines(path), strict=True)) if kind_of(path) != "nothing" else []
+
+
+def _read_lines(path: Path) -> tuple[list[int], list[float]]:
+    """The columns `step` and `loss` of a file."""
     try:
         rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+        if rows[:1] != [["step", "loss"]]:
+            raise ValueError("its first line is not step,loss")
+        return [int(step) for step, _ in rows[1:]], [float(loss) for _, loss in rows[1:]]
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, csv.Error) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
-    try:
-        if rows[:1] != [["step", "loss"]]:
-            raise ValueError("its first line is not step,loss")
-        losses = [float(loss) for _, loss in rows[1:]]
-        if [step for step, _ in rows[1:]] != [str(i) for i in range(len(losses))]:
-            raise ValueError("its steps do not count up from 0")
-    except (IndexError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-    return losses
 
 
 def _lock(path: Path) -> int | None:

@@ -290,7 +290,7 @@ class _Work:
         vocabulary = ready.dataset.vocabulary if isinstance(ready.dataset, TextDataset) else None
         loss, embeddings = self.folder.path / "loss.png", self.folder.path / "embeddings.png"
         jobs: dict[Path, Callable[[], None]] = {
-            loss: lambda: pictures.draw_loss(loss, ready.config, self.training.losses, losses)
+            loss: lambda: pictures.draw_loss(loss, ready.config, self.training.losses, losses, self._looks())
         }
         if pictures.has_embeddings(spec, vocabulary):
             jobs[embeddings] = lambda: pictures.draw_embeddings(embeddings, ready.config, spec, ready.model, vocabulary)
@@ -324,6 +324,10 @@ class _Work:
             "seconds": self.clock.seconds(),
             "run_dir": str(self.folder.path),
         }
+
+    def _looks(self) -> list[tuple[int, float]]:
+        validation = self.training.validation
+        return list(zip(validation.steps, validation.losses, strict=True)) if validation is not None else []
 
     def _best(self) -> dict[str, Any]:
         """After how many steps the weights were the best, where validation looked on the way."""

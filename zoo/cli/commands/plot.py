@@ -56,6 +56,7 @@ def command(
         raise UsageError("--dims and --pca exclude each other")
     from zoo import pictures
     from zoo.loading import load
+    from zoo.run_folder import VALIDATION_FILE, read_looks
 
     loaded = load(run, state.registry)
     folder = out or (loaded.path.parent if Path(run).exists() else Path())
@@ -66,7 +67,8 @@ def command(
     for name in wanted:
         path = folder / f"{name}.{kind}"
         if name == "loss":
-            pictures.draw_loss(path, loaded.config, *_losses(loaded.path))
+            looks = read_looks(loaded.path.parent / VALIDATION_FILE)
+            pictures.draw_loss(path, loaded.config, *_losses(loaded.path), looks)
         else:
             pictures.draw_embeddings(
                 path, loaded.config, loaded.entry.spec, loaded.model, vocabulary, dims=dims or (0, 1), pca=pca
