@@ -102,7 +102,9 @@ def draw_loss(
                 level = math.log10(final[name])
                 axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {final[name]:.4f}")
         if known := [(step, math.log10(loss)) for step, loss in looks if 0 < loss < math.inf]:
-            axes.plot(*zip(*known, strict=True), "o-", ms=4, lw=1, color=_ORANGE, label="validation")
+            at, levels = zip(*known, strict=True)
+            axes.plot(at, levels, color=_ORANGE, lw=1, label="validation")
+            axes.plot(at, levels, "o", ms=4, color=_ORANGE)  # not in the legend, where dots are drawn larger
         _loss_axes(axes, values, len(values))
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         axes.legend(loc="upper right", frameon=False, fontsize=9, markerscale=3)
