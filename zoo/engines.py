@@ -16,9 +16,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import EngineUnavailableError, PluginError, UnknownNameError, UsageError, ZooError
+from zoo.errors import EngineUnavailableError, PluginError, UsageError, ZooError
 from zoo.loss import cross_entropy
-from zoo.registry import Entry, suggest
+from zoo.plan import check_engine
+from zoo.registry import Entry
 from zoo.specs import AUTO, AUTOGRAD, BFLOAT16, FLOAT32, ModelSpec
 
 Stop = Callable[[], bool]
@@ -199,9 +200,7 @@ def choose_engine(
                 if steps >= engine.worth_from:
                     return faster, _start(faster, entry, engine)
         return AUTOGRAD, Autograd(model, optimizer)
-    if name not in engines:
-        own = (AUTOGRAD, *engines)
-        raise UnknownNameError(f"model {entry.spec.name!r} has no engine {name!r}; {suggest(name, own)}")
+    check_engine(entry, name)
     if options != PLAIN:
         raise UsageError(f"engine {name!r} does not {options}; --engine auto takes one that does")
     try:
