@@ -37,7 +37,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """(N, E) to (N, E)."""
         qkv = packing.pad(self.c_attn(x))  # (B, L, 3 E); padding stands behind a word, where nothing looks
-        q, k, v = qkv.view(*qkv.shape[:2], 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # each (B, H, L, D)
+        parts = torch.split(qkv, x.shape[1], dim=2)  # each (B, L, E)
+        q, k, v = (part.view(*part.shape[:2], self.n_head, -1).transpose(1, 2) for part in parts)  # each (B, H, L, D)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, L, D)
         mixed: Tensor = self.c_proj(packing.pack(y.transpose(1, 2).flatten(2)))
         return mixed
