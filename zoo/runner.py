@@ -99,8 +99,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, cadence: Cadence
     clock = _Clock()
     device = choose_device(plan.device)
     check_precision(plan.precision, device)
-    with clock.measure("data"):
-        ready = _prepare(plan, device, observer)
+    ready = _prepare(plan, device, observer, clock)
     training = _new_training(plan, ready)
     with RunFolder.create(plan.model.spec.name, plan.out) as folder, seeded(plan.seed, device):
         folder.write_first_checkpoint(training, ready.config)
@@ -127,8 +126,7 @@ def resume(
         plan = plan_resumption(registry, state, path, options)
         chosen = choose_device(plan.device)
         check_precision(plan.precision, chosen)
-        with clock.measure("data"):
-            ready = _prepare(plan, chosen, observer)
+        ready = _prepare(plan, chosen, observer, clock)
         check_unchanged(state, ready.config, path, allow_changes=options.allow_changes)
         for line in inexact(state, ready.config):
             observer.warning(f"the last digits may not be those of an undisturbed run: {line}")
@@ -151,16 +149,18 @@ class _Ready:
     config: dict[str, Any]
 
 
-def _prepare(plan: RunPlan, device: torch.device, observer: Observer) -> _Ready:
-    observer.stage("Reading the data")
-    source, dataset = _load(plan, observer)
-    inputs = asked_inputs(plan.model, dataset)
-    model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.init_seed).to(device)
-    examples = encode(dataset, plan.model.spec.reads, context_length(model))
-    examples = {name: split.to(device) for name, split in examples.items()}
-    if is_fitted(plan.model):
-        observer.stage("Fitting")
-        inputs["fitted_size"] = fit_model(plan.model, model, examples["train"])
+def _prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: _Clock) -> _Ready:
+    with clock.measure("data", device):
+        observer.stage("Reading the data")
+        source, dataset = _load(plan, observer)
+        inputs = asked_inputs(plan.model, dataset)
+        model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.init_seed).to(device)
+        examples = encode(dataset, plan.model.spec.reads, context_length(model))
+        examples = {name: split.to(device) for name, split in examples.items()}
+    with clock.measure("train", device):
+        if is_fitted(plan.model):
+            observer.stage("Fitting")
+            inputs["fitted_size"] = fit_model(plan.model, model, examples["train"])
     check_forward(plan.model, model, examples["train"])
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
     engine_name, engine = choose_engine(
@@ -364,7 +364,7 @@ class _Clock:
         yield
         if device is not None:
             synchronize(device)
-        self._parts[part] = time.perf_counter() - started
+        self._parts[part] = self._parts.get(part, 0.0) + time.perf_counter() - started
 
     def seconds(self) -> dict[str, float]:
         total = time.perf_counter() - self._started
