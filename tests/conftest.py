@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,21 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+def run_python(
+    *args: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run `python ARGS` in a process of its own, which finds zoo installed and not in the working folder."""
+    return subprocess.run(
+        [sys.executable, "-P", *map(str, args)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        timeout=timeout,
+    )
+
+
 ZooCommand = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -65,20 +81,7 @@ ZooCommand = Callable[..., subprocess.CompletedProcess[str]]
 def zoo_command() -> ZooCommand:
     """Run `zoo ARGS` in a process of its own: `zoo_command("list", "--json", env={"ZOO_PLUGINS": ""})`."""
 
-    def run(
-        *args: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 120
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "zoo", *map(str, args)],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            timeout=timeout,
-        )
-
-    return run
+    return partial(run_python, "-m", "zoo")
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from conftest import run_python
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -152,5 +151,5 @@ def test_it_does_not_import_torchs_compiler() -> None:
         "with AllocationLimit(1000, ''): torch.randn(3, 1) * 2 + torch.nn.Linear(3, 1).weight\n"
         "assert 'torch._dynamo' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    done = run_python("-c", code)
     assert done.returncode == 0, done.stderr

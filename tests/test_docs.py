@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from conftest import run_python
 
 from zoo import hookspecs
 from zoo.cli import COMMANDS
@@ -69,7 +70,7 @@ def test_readme_longer_commands_run_with_fewer_steps(zoo_here: Zoo) -> None:
 
 def test_readme_python_runs() -> None:
     [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    done = run_python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "runs/mlp-char-1" in done.stdout
 
@@ -168,7 +169,7 @@ def test_example_without_zoo_gives_the_models_own_probabilities(finished_run: Pa
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     script, weights = ROOT / "scripts" / "next_letter.py", finished_run / "model.safetensors"
-    done = subprocess.run([sys.executable, "-P", "-c", code, script, weights, "emm"], capture_output=True, text=True)
+    done = run_python("-c", code, script, weights, "emm")
     assert done.returncode == 0, done.stderr
     loaded = zoo.load(finished_run)
     with torch.no_grad():

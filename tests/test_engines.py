@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import run_python
 from torch import nn
 
 import zoo
@@ -461,5 +461,6 @@ def test_info_imports_nothing_of_the_engines() -> None:
         "try:\n    main(['info', 'mlp-char'])\nexcept SystemExit:\n    pass\n"
         "print({'numba', 'triton', 'zoo_lecture.manual', 'zoo_lecture.fused'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    done = run_python("-c", code)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("\nset()\n"), done.stdout

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import run_python
 from torch import Tensor, nn
 
 import zoo
@@ -127,8 +128,6 @@ def test_what_is_wanted_reads_as_a_sentence(options: StepOptions, said: str) -> 
 def test_compiled_steps_come_near_and_resume(words_file: Path) -> None:
     """In a process of its own: what the compiler leaves behind is no other test's business."""
     import json
-    import subprocess
-    import sys
 
     code = f"""
 import json, warnings, zoo
@@ -140,7 +139,7 @@ zoo.run("mlp-char", steps=9, out="parts", compile=True, **options)
 resumed = zoo.resume("parts", steps=20, plots=False)
 print(json.dumps([plain.step_losses, compiled.step_losses, resumed.step_losses, compiled.config["training"]]))
 """
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=300)
+    done = run_python("-c", code, timeout=300)
     assert done.returncode == 0, done.stderr
     plain, compiled, resumed, training = json.loads(done.stdout)
     assert compiled == pytest.approx(plain, rel=1e-3)

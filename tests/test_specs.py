@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from typing import Any
 
 import pytest
+from conftest import run_python
 
 from zoo import DatasetSpec, ModelSpec, OptimizerSpec, Preset, Schedule
 
@@ -114,5 +113,5 @@ def test_making_specs_imports_neither_torch_nor_what_they_name() -> None:
         "zoo.OptimizerSpec('x', 'torch.optim:AdamW', lr=1e-3)\n"
         "assert not {'torch', 'numpy', 'matplotlib', 'requests'} & set(sys.modules), sorted(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
+    done = run_python("-c", script)
     assert (done.returncode, done.stderr) == (0, "")

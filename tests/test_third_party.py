@@ -10,12 +10,12 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import run_python
 from safetensors.torch import load_file
 
 from zoo.cli import main
@@ -747,13 +747,7 @@ def test_python_is_warned_of_a_broken_plugin(installed: Installed) -> None:
 
 
 def _python(script: str, path: str, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-c", script, *args],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-        timeout=120,
-    )
+    return run_python("-c", script, *args, env={"PYTHONPATH": path})
 
 
 # Lightness

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -448,17 +446,6 @@ def test_an_unknown_order_is_one_line(zoo_here: Zoo) -> None:
     outcome = zoo_here("list", "models", "--sort", "beauty")
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
     assert "'beauty' is not one of 'name', 'loss'" in outcome.err
-
-
-def test_a_list_of_figures_imports_nothing_heavy() -> None:
-    code = (
-        "import sys\nfrom zoo.cli import main\n"
-        "try:\n    main(['list', 'models', '--sort', 'loss'])\nexcept SystemExit as done:\n    assert not done.code\n"
-        "heavy = {'torch', 'numpy', 'importlib.resources', 'importlib.metadata'} & sys.modules.keys()\n"
-        "assert not heavy, heavy"
-    )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 # What `zoo info` says of them

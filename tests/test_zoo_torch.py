@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import Zoo
+from conftest import Zoo, run_python
 from torch import Tensor, nn
 
 import zoo
@@ -131,7 +129,7 @@ def test_training_starts_without_torchs_compiler() -> None:
         "    o.load_state_dict(o.state_dict())\n"
         "    assert 'torch._dynamo' not in sys.modules, name"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    done = run_python("-c", code)
     assert done.returncode == 0, done.stderr
 
 

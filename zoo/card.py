@@ -87,12 +87,9 @@ def command(config: Mapping[str, Any]) -> str:
     words += ["--schedule", "cosine" if schedule["cosine"] else "step" if schedule["milestones"] else "constant"]
     if schedule["warmup"]:
         words += ["--warmup", schedule["warmup"]]
-    if training["clip_norm"] is not None:
-        words += ["--clip-norm", training["clip_norm"]]
-    if training["validate_every"] is not None:
-        words += ["--validate-every", training["validate_every"]]
-    if training["patience"] is not None:
-        words += ["--patience", training["patience"]]
+    for key in ("clip_norm", "validate_every", "patience"):
+        if training[key] is not None:
+            words += [f"--{key.replace('_', '-')}", training[key]]
     words += ["--precision", training["precision"]] + ["--compile"] * training["compile"]
     words += ["--device", training["device"], "--engine", training["engine"]]
     if training["seed"] != SEED or training["init_seed"] != SEED:

@@ -157,9 +157,9 @@ def _prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: _Cl
         model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.init_seed).to(device)
         examples = encode(dataset, plan.model.spec.reads, context_length(model))
         examples = {name: split.to(device) for name, split in examples.items()}
-    with clock.measure("train", device):
-        if is_fitted(plan.model):
-            observer.stage("Fitting")
+    if is_fitted(plan.model):
+        observer.stage("Fitting")
+        with clock.measure("train", device):
             inputs["fitted_size"] = fit_model(plan.model, model, examples["train"])
     check_forward(plan.model, model, examples["train"])
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)

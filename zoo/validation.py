@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
@@ -84,9 +84,7 @@ class Validation:
 
     def copy(self) -> Validation:
         """As it is now: what comes later is not seen in it."""
-        return Validation(
-            self.examples, self.every, self.patience, list(self.steps), list(self.losses), self.best, self.last
-        )
+        return replace(self, steps=list(self.steps), losses=list(self.losses))
 
 
 def looks_since_best(losses: Sequence[float]) -> int:

@@ -101,11 +101,9 @@ def print_result(metrics: dict[str, Any], resumed_at: int = 0) -> None:
         f"{metrics['model']} on {dataset['name']}: {metrics['parameters']:,} parameters, {steps} "
         f"on {metrics['device']} ({metrics['engine']}){last} in {seconds['train']:.1f} s\n"
     )
-    if "best" in metrics:
-        best, done = metrics["best"]["step"], metrics["steps"]
-        click.echo(
-            f"The weights are those after {best:,} steps, the best on validation\n" if best < done else "", nl=False
-        )
+    best = metrics.get("best")
+    if best and best["step"] < metrics["steps"]:
+        click.echo(f"The weights are those after {best['step']:,} steps, the best on validation")
     rows = [(name, f"{count:,}", f"{metrics['losses'][name]:.4f}") for name, count in dataset["examples"].items()]
     print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])
     click.echo(f"\nEverything is in {metrics['run_dir']}")
