@@ -279,6 +279,7 @@ def test_dropout_is_for_training_alone(name: str) -> None:
         ("wavenet", "momentum=2", "momentum must be above 0 and at most 1, got 2.0"),
         ("gru", "dropout=-0.5", "dropout must be from 0 to below 1, got -0.5"),
         ("lstm", "n_layer=0", "n_layer must be at least 1, got 0"),
+        ("lstm", "n_net=0", "n_net must be at least 1, got 0"),
         ("rnn", "n_layers=2", "has no setting 'model.n_layers'; did you mean"),
     ],
 )
@@ -381,6 +382,54 @@ def test_cells_go_along_the_word_from_a_state_that_is_learned(name: str) -> None
     model(x).sum().backward()
     assert start.grad is not None
     assert start.grad.abs().min() > 0
+
+
+def nets_of(model: nn.Module) -> list[nn.Module]:
+    """The nets that stand side by side, each as a model of its own."""
+    alone = small("gru")
+    states = [model.state_dict()] + [net.state_dict() for net in model.get_submodule("others").children()]
+    nets = [small("gru") for _ in states]
+    for net, state in zip(nets, states, strict=True):
+        net.load_state_dict({name: state[name] for name in alone.state_dict()})
+    return nets
+
+
+def test_nets_side_by_side_are_averaged() -> None:
+    model, x = small("gru", n_net=3), some("gru")
+    each = torch.stack([net(x).softmax(-1) for net in nets_of(model)])
+    assert (each[0] - each[1]).abs().max() > 1e-4  # they begin apart
+    torch.testing.assert_close(model(x).exp(), each.mean(0))
+
+
+@pytest.mark.parametrize("words", [7, 2])
+def test_each_net_learns_from_a_part_of_the_batch_of_its_own(words: int) -> None:
+    model, x = small("gru", n_net=3).train(), some("gru", words)
+    parts = [part for part in x.tensor_split(3) if len(part)]
+    alone = [net(part) for net, part in zip(nets_of(model), parts, strict=False)]
+    torch.testing.assert_close(model(x), torch.cat(alone))
+    model(x)[: len(parts[0])].sum().backward()
+    assert {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()} == {
+        name for name in model.state_dict() if not name.startswith("others.")
+    }
+
+
+def test_the_first_of_many_nets_is_the_one_that_would_be_alone() -> None:
+    alone, model = small("lstm").state_dict(), small("lstm", n_net=2).state_dict()
+    assert all(torch.equal(model[name], tensor) for name, tensor in alone.items())
+    assert len(model) == 2 * len(alone)
+
+
+def test_nets_side_by_side_are_trained_kept_and_gone_on_with_as_one(words_file: Path, zoo_here: Zoo) -> None:
+    options: dict[str, Any] = {"dataset": words_file, "device": "cpu", "plots": False, "batch_size": 7}
+    options["settings"] = settings("lstm", n_net=3, dropout=0.2)
+    whole = zoo.run("lstm", steps=23, out="whole", **options)
+    zoo.run("lstm", steps=9, out="parts", **options)
+    zoo.resume("parts", steps=23, plots=False)
+    name = "model.safetensors"
+    assert Path("whole", name).read_bytes() == Path("parts", name).read_bytes()
+    assert zoo_here("eval", "whole", "--json").result["losses"] == whole.losses
+    assert len(zoo_here("sample", "whole", "-n", 3, "--json").result["samples"]) == 3
+    assert zoo_here("plot", "whole", "embeddings").code == 0
 
 
 def test_batch_norm_is_the_lectures() -> None:

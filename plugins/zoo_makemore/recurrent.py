@@ -14,10 +14,13 @@ reset gate stands after the product with the state and not before it. The output
 characters are as likely. Cells can be stacked, and there can be dropout as Zaremba, Sutskever, Vinyals, "Recurrent
 Neural Network Regularization" (2014), have it: of what comes out of each cell, and not along the word. Embeddings are
 left whole, unlike theirs: without a part of what the last character is, nets learned more slowly, to no better end.
+There can be several nets, which learn apart and whose probabilities are averaged: Hansen, Salamon, "Neural Network
+Ensembles", IEEE Transactions on Pattern Analysis and Machine Intelligence 12 (1990).
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -40,6 +43,7 @@ class Recurrent(nn.Module):
         n_embd2: int = 64,
         n_layer: int = 1,
         dropout: float = 0.0,
+        n_net: int = 1,
         generator: torch.Generator | None = None,
     ) -> None:
         """Draw the weights from `generator`.
@@ -50,13 +54,14 @@ class Recurrent(nn.Module):
             n_embd2: numbers of the state.
             n_layer: cells, one above the other.
             dropout: the share of each cell's outputs that is left out in training.
+            n_net: nets side by side.
             generator: a CPU generator; without one, torch's global generator is used.
 
         Raises:
             ValueError: a size below 1, or a dropout that is no share.
         """
         super().__init__()
-        check_sizes(vocab_size=vocab_size, n_embd=n_embd, n_embd2=n_embd2, n_layer=n_layer)
+        check_sizes(vocab_size=vocab_size, n_embd=n_embd, n_embd2=n_embd2, n_layer=n_layer, n_net=n_net)
         check_dropout(dropout)
         self.wte = embedding(vocab_size, n_embd, generator)
         self.start = nn.Parameter(torch.zeros(self.starts, n_layer, n_embd2))  # (1 or 2, S, H)
@@ -66,9 +71,25 @@ class Recurrent(nn.Module):
             nn.init.uniform_(weight, -(n_embd2**-0.5), n_embd2**-0.5, generator=generator)  # as torch's cells begin
         self.dropout = Dropout(dropout)
         self.lm_head = linear(n_embd2, vocab_size, generator, gain=0.1)
+        sizes = (vocab_size, n_embd, n_embd2, n_layer, dropout)
+        self.others = nn.ModuleList(type(self)(*sizes, generator=generator) for _ in range(n_net - 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T)."""
+        """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T).
+
+        Of nets side by side each learns from a part of the batch of its own. Later their probabilities are averaged.
+        """
+        nets: list[Recurrent] = [self, *self.others]
+        if len(nets) == 1:
+            return self.logits(x)
+        if self.training:
+            parts = zip(nets, x.tensor_split(len(nets)), strict=True)
+            return torch.cat([net.logits(part) for net, part in parts if len(part)])  # (B, T, V)
+        logprobs = torch.stack([net.logits(x).log_softmax(-1) for net in nets])  # (nets, B, T, V)
+        return logprobs.logsumexp(0) - math.log(len(nets))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """What the first net alone says, shape (B, T, V)."""
         starts = [part[:, None].expand(-1, len(x), -1).contiguous() for part in self.start]  # each (S, B, H)
         packing = Packing(x)
         emb = self.wte(packing.x)  # (B, L, E)
