@@ -36,7 +36,12 @@ from zoo.weights import bits
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 DATASET = "names"
-MORE = (("mlp-char", "lecture"), ("mlp-char", "speedrun"), ("ngram", "lecture"))  # beside every `tuned`
+MORE = (  # beside every `tuned`
+    ("mlp-char", "lecture"),
+    ("mlp-char", "speedrun"),
+    ("ngram", "lecture"),
+    ("lstm", "committee"),
+)
 PUBLISHED = {  # validation losses of others: of the lectures, and of makemore's own transformer
     ("mlp-char", "lecture"): "2.168",
     ("mlp-char", "tuned"): "2.103",
@@ -161,7 +166,9 @@ def _plain(value: Any) -> Any:
     """A part of a plan as JSON has it; of what a plugin brings, name and version."""
     if isinstance(value, Entry):
         return f"{value.full_name} {value.plugin.version}"
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return value
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo import PluginError, TextDataset, UsageError, Vocabulary
+from zoo import PluginError, TextDataset, UsageError, Vocabulary, sampling
 from zoo.sampling import LONGEST_WORD, SamplingOptions, sample, whereabouts
 
 ABCD = Vocabulary("abcd")
@@ -154,15 +154,47 @@ def test_drawing_ends_with_the_last_word() -> None:
 def test_a_word_that_has_ended_is_not_gone_on_with() -> None:
     model = Fixed([0.0, 0.0, 0.0, 0.0, 0.0], context_length=200)
     words = draw(model)
-    shown = ["".join(ABCD.itos[i] for i in row if i) for row in model.seen[-1].tolist()]
-    assert all(word.startswith(seen) for word, seen in zip(words, shown, strict=True))
+    shown = [["".join(ABCD.itos[i] for i in row if i) for row in x.tolist()] for x in model.seen]
+    assert shown == [[word[:t] for word in words if len(word) >= t] for t in range(len(shown))]
 
 
 @pytest.mark.parametrize("context_length", [1, 2, 3, 8])
 def test_a_model_of_windows_is_served_its_own_context_length(context_length: int) -> None:
     model = Fixed(UNEVEN, context_length)
     draw(model)
-    assert {x.shape for x in model.seen} == {(50, context_length)}
+    assert model.seen[0].shape == (50, context_length)
+    assert {x.shape[1] for x in model.seen} == {context_length}
+
+
+class Following(Fixed):
+    """What follows depends on the two tokens before, and on which row of the batch it is on nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        super().forward(x)
+        return torch.sin((7 * x[:, -2:-1] + 3 * x[:, -1:] + torch.arange(5)).float())
+
+
+def test_of_very_many_words_equal_windows_are_served_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    each, once = Following(UNEVEN), Following(UNEVEN)
+    words = draw(each, 3000)
+    monkeypatch.setattr(sampling, "_MANY", 1)
+    assert draw(once, 3000) == words
+    assert max(len(x) for x in each.seen) == 3000
+    for x in once.seen:
+        assert len(x) == len({tuple(row) for row in x.tolist()}) <= 5**3
+
+
+def test_windows_too_long_to_be_numbered_are_served_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "_MANY", 1)
+    model = Fixed(UNEVEN, context_length=27)  # 5 ** 27 is above 2 ** 62
+    words = draw(model)
+    assert [len(x) for x in model.seen] == [sum(len(word) >= t for word in words) for t in range(len(model.seen))]
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.5, 1 - 2**-53])
+def test_what_has_no_probability_is_never_drawn(monkeypatch: pytest.MonkeyPatch, drawn: float) -> None:
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.full((1, 1), drawn, dtype=torch.float64))
+    assert draw(Fixed([NEVER, NEVER, 0.1, 0.3, NEVER]), 1)[0][0] in "bc"
 
 
 @pytest.mark.parametrize("context_length", [None, 0, -1, 2.5, "3"])

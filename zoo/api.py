@@ -84,6 +84,8 @@ def run(
     clip_norm: float | None = None,
     validate_every: int | None = None,
     patience: int | None = None,
+    teacher: str | None = None,
+    teacher_share: float | None = None,
     precision: str = "float32",
     compile: bool = False,  # noqa: A002  # as the option is called
     seed: int = SEED,

@@ -59,11 +59,6 @@ def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed
     return model
 
 
-def is_fitted(entry: Entry[ModelSpec]) -> bool:
-    """Whether the model is made of its data, and its constructor so asks for `fitted_size`."""
-    return "fitted_size" in Signature(entry.factory(), MODEL_INPUTS).inputs
-
-
 @torch.no_grad()
 def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> int:
     """Let a model that is made of its data, by counting for instance, see all of it at once.

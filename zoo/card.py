@@ -28,7 +28,7 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, picture
 
 {config["model"]["parameters"]:,} parameters, trained for {_steps(metrics)}
 of {training["batch_size"]} examples with {config["optimizer"]["name"]} (learning rate {training["lr"]:g})
-on {dataset["name"]}.
+on {dataset["name"]}{_taught(training)}.
 
 | split | examples | loss (nats) |
 |---|---|---|
@@ -75,6 +75,11 @@ def _steps(metrics: Mapping[str, Any]) -> str:
     return f"{metrics['steps']:,} steps" + (f" (the best weights are those after {best['step']:,})" if best else "")
 
 
+def _taught(training: Mapping[str, Any]) -> str:
+    teacher = training["teacher"]
+    return f", and on words that {teacher['name']} drew (a share of {teacher['share']:.3g})" if teacher else ""
+
+
 def command(config: Mapping[str, Any]) -> str:
     """The command line that makes this run again, with nothing left to defaults that may change."""
     training = config["training"]
@@ -90,6 +95,8 @@ def command(config: Mapping[str, Any]) -> str:
     for key in ("clip_norm", "validate_every", "patience"):
         if training[key] is not None:
             words += [f"--{key.replace('_', '-')}", training[key]]
+    if teacher := training["teacher"]:
+        words += ["--teacher", _full_name(teacher), "--teacher-share", teacher["share"]]
     words += ["--precision", training["precision"]] + ["--compile"] * training["compile"]
     words += ["--device", training["device"], "--engine", training["engine"]]
     if training["seed"] != SEED or training["init_seed"] != SEED:

@@ -11,15 +11,18 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.datasets import Dataset, Examples, SplitName, TextDataset, counts
 from zoo.errors import CheckpointError
 from zoo.plan import RunPlan
 from zoo.registry import DISTRIBUTION, Entry
 from zoo.schedule import Schedule
-from zoo.specs import FLOAT32, DatasetSpec, Spec
+from zoo.specs import FLOAT32, DatasetSpec, Spec, is_teacher_share
 from zoo.vocabulary import BOUNDARY, Vocabulary
+
+if TYPE_CHECKING:
+    from zoo.teaching import Lesson
 
 T = TypeVar("T")
 
@@ -29,6 +32,7 @@ def make_config(
     source: Entry[DatasetSpec] | Path,
     dataset: Dataset,
     examples: Mapping[SplitName, Examples],
+    lesson: Lesson | None,
     inputs: Mapping[str, int],
     parameters: int,
     device: str,
@@ -40,6 +44,7 @@ def make_config(
         plan: what was planned.
         source: where the data came from, which is not the plan's when a fallback stood in.
         dataset, examples: the data.
+        lesson: what a teacher added to it.
         inputs: what the data decided about the model.
         parameters: how many numbers were trained.
         device, engine: those used.
@@ -70,6 +75,7 @@ def make_config(
             "clip_norm": plan.clip_norm,
             "validate_every": plan.validate_every,
             "patience": plan.patience,
+            "teacher": _teacher(plan, lesson),
             "precision": plan.precision,
             "compile": plan.compile,
             "seed": plan.seed,
@@ -118,6 +124,8 @@ class RunConfig:
     clip_norm: float | None
     validate_every: int | None
     patience: int | None
+    teacher: str | None
+    teacher_share: float | None
     precision: str
     compile: bool
     seed: int
@@ -160,6 +168,8 @@ class RunConfig:
             clip_norm=read.get((int, float), "training", "clip_norm", optional=True),
             validate_every=read.count("training", "validate_every"),
             patience=read.count("training", "patience"),
+            teacher=read.teacher(),
+            teacher_share=read.get((int, float), "training", "teacher", "share", optional=True),
             precision=read.get(str, "training", "precision", optional=True) or FLOAT32,
             compile=read.flag("training", "compile"),
             seed=read.get(int, "training", "seed"),
@@ -198,8 +208,16 @@ class _Reader:
         self._raw = raw
         self._source = source
 
-    def full_name(self, part: str) -> str:
-        return f"{self.get(str, part, 'plugin', 'distribution')}/{self.get(str, part, 'name')}"
+    def full_name(self, *part: str) -> str:
+        return f"{self.get(str, *part, 'plugin', 'distribution')}/{self.get(str, *part, 'name')}"
+
+    def teacher(self) -> str | None:
+        if self.get(dict, "training", "teacher", optional=True) is None:
+            return None
+        share = self.get((int, float), "training", "teacher", "share")
+        if not is_teacher_share(share):
+            raise CheckpointError(f"{self._source} has a damaged config: 'training.teacher.share' is no share")
+        return self.full_name("training", "teacher")
 
     def schedule(self) -> Schedule:
         milestones = self.get(list, "training", "schedule", "milestones")
@@ -247,6 +265,13 @@ def _vocabulary(characters: list[Any] | None, source: Path) -> Vocabulary | None
     if not valid or characters != [BOUNDARY, *sorted(set(characters) - {BOUNDARY})]:
         raise CheckpointError(f"{source} has a damaged config: 'dataset.vocabulary' is no vocabulary")
     return Vocabulary(characters)
+
+
+def _teacher(plan: RunPlan, lesson: Lesson | None) -> dict[str, Any] | None:
+    if plan.teaching is None or lesson is None:
+        return None
+    drawn = {"share": lesson.share, "words": len(lesson.words), "sha256": lesson.sha256}
+    return {**_origin(plan.teaching.teacher), **drawn}
 
 
 def _origin(entry: Entry[Any]) -> dict[str, Any]:

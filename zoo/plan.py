@@ -14,8 +14,20 @@ from zoo.files import kind_of, shown
 from zoo.registry import DISTRIBUTION, Entry, Registry, suggest
 from zoo.schedule import SCHEDULES, Schedule
 from zoo.settings import Signature, split_sections
-from zoo.specs import AUTO, AUTOGRAD, FLOAT32, PRECISIONS, DatasetSpec, ModelSpec, OptimizerSpec, Preset
+from zoo.specs import (
+    AUTO,
+    AUTOGRAD,
+    FLOAT32,
+    PRECISIONS,
+    TEACHER_SHARES,
+    DatasetSpec,
+    ModelSpec,
+    OptimizerSpec,
+    Preset,
+    is_teacher_share,
+)
 
+TEACHER_SHARE = 1 / 3
 SEED = 2147483647  # the lecture's
 SAMPLING_SEED = SEED + 10  # the lecture's, too
 ENGINES = "auto|autograd|manual|fused"  # how a person is told of them; a model may bring others
@@ -47,6 +59,8 @@ class RunOptions:
     clip_norm: float | None = None
     validate_every: int | None = None
     patience: int | None = None
+    teacher: str | None = None
+    teacher_share: float | None = None
     precision: str = FLOAT32
     compile: bool = False
     seed: int = SEED
@@ -56,6 +70,14 @@ class RunOptions:
     out: Path | None = None
     plots: bool = True
     offline: bool = False
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """That words of a fitted model are trained on, too, and their share of each batch."""
+
+    teacher: Entry[ModelSpec]
+    share: float
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,7 @@ class RunPlan:
     clip_norm: float | None
     validate_every: int | None
     patience: int | None
+    teaching: Teaching | None
     precision: str
     compile: bool
     seed: int
@@ -120,6 +143,7 @@ def make_plan(registry: Registry, options: RunOptions) -> RunPlan:
         clip_norm=_clip_norm(_first_or_none(options.clip_norm, preset.clip_norm, model.spec.clip_norm)),
         validate_every=_count("validate-every", every),
         patience=_patience(_first_or_none(options.patience, preset.patience, model.spec.patience), every),
+        teaching=_teaching(registry, model, preset, options),
         precision=check_precision_name(options.precision),
         compile=options.compile,
         seed=_seed("seed", options.seed),
@@ -263,6 +287,40 @@ def _patience(value: int | None, every: int | None) -> int | None:
     if value is not None and every is None:
         raise UsageError("--patience counts looks at the validation loss: give --validate-every, too")
     return _count("patience", value)
+
+
+def _teaching(registry: Registry, model: Entry[ModelSpec], preset: Preset, options: RunOptions) -> Teaching | None:
+    if options.teacher is not None:
+        teacher = registry.models.get(options.teacher)
+    elif preset.teacher is not None:
+        teacher = registry.models.get(preset.teacher, prefer=_home(model))
+    elif options.teacher_share is not None:
+        raise UsageError("--teacher-share is of a teacher's words: give --teacher, too")
+    else:
+        return None
+    share = _first(options.teacher_share, preset.teacher_share, TEACHER_SHARE)
+    return check_teaching(Teaching(teacher, share), model) if share else None
+
+
+def check_teaching(teaching: Teaching, model: Entry[ModelSpec]) -> Teaching:
+    """Whether a model can be taught so.
+
+    Raises:
+        UsageError: the teacher is not fitted, the model itself is, or the share is none.
+    """
+    teacher = teaching.teacher.spec.name
+    if not is_teacher_share(teaching.share):
+        raise UsageError(f"--teacher-share must be 0 or {TEACHER_SHARES}, got {teaching.share}")
+    if not is_fitted(teaching.teacher):
+        raise UsageError(f"--teacher {teacher}: only a model that is fitted to its data can teach, as 'ngram' can")
+    if is_fitted(model):
+        raise UsageError(f"model {model.spec.name!r} is fitted to its data, and not trained: leave out --teacher")
+    return teaching
+
+
+def is_fitted(entry: Entry[ModelSpec]) -> bool:
+    """Whether the model is made of its data, and its constructor so asks for `fitted_size`."""
+    return "fitted_size" in Signature(entry.factory(), MODEL_INPUTS).inputs
 
 
 def check_precision_name(name: str) -> str:

@@ -17,12 +17,15 @@ from zoo.plan import (
     MODEL_INPUTS,
     OPTIMIZER_INPUTS,
     RunPlan,
+    Teaching,
     check_engine,
     check_precision_name,
+    check_teaching,
     resolve_data_settings,
 )
 from zoo.registry import Entry, Registry
 from zoo.settings import Signature
+from zoo.specs import ModelSpec
 from zoo.state import TrainingState
 
 # What may be changed on purpose, with a flag: the trained weights still mean the same.
@@ -112,6 +115,7 @@ def _plan(registry: Registry, config: RunConfig, folder: Path, steps: int, optio
         clip_norm=config.clip_norm,
         validate_every=config.validate_every,
         patience=config.patience,
+        teaching=_teaching(registry, config, model),
         precision=check_precision_name(config.precision),
         compile=config.compile,
         seed=config.seed,
@@ -125,6 +129,12 @@ def _plan(registry: Registry, config: RunConfig, folder: Path, steps: int, optio
         plots=options.plots,
         offline=options.offline,
     )
+
+
+def _teaching(registry: Registry, config: RunConfig, model: Entry[ModelSpec]) -> Teaching | None:
+    if config.teacher is None or config.teacher_share is None:
+        return None
+    return check_teaching(Teaching(registry.models.get(config.teacher), config.teacher_share), model)
 
 
 def check_unchanged(state: TrainingState, config: dict[str, Any], folder: Path, *, allow_changes: bool) -> None:

@@ -23,7 +23,6 @@ from zoo.building import (
     check_forward,
     context_length,
     fit_model,
-    is_fitted,
     seeded,
 )
 from zoo.cadence import DEFAULT, Cadence, Pacer
@@ -36,12 +35,13 @@ from zoo.download import fetcher
 from zoo.engines import Engine, Optimizer, StepOptions, choose_engine
 from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
 from zoo.evaluation import evaluate_splits
-from zoo.plan import RunPlan
+from zoo.plan import RunPlan, is_fitted
 from zoo.registry import Entry, Registry
 from zoo.resuming import ResumeOptions, check_unchanged, inexact, plan_resumption
 from zoo.run_folder import STATE_FILE, RunFolder
 from zoo.specs import DatasetSpec
 from zoo.stopping import stop_signals
+from zoo.teaching import Lesson, prepare_lesson
 from zoo.training import Training, train
 from zoo.validation import Validation
 
@@ -143,6 +143,7 @@ class _Ready:
 
     dataset: Dataset
     examples: dict[SplitName, Examples]  # on the device
+    train_on: Examples  # the training split, and what a teacher adds to it
     model: torch.nn.Module  # on the device
     optimizer: Optimizer
     engine: Engine
@@ -157,10 +158,13 @@ def _prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: _Cl
         model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.init_seed).to(device)
         examples = encode(dataset, plan.model.spec.reads, context_length(model))
         examples = {name: split.to(device) for name, split in examples.items()}
-    if is_fitted(plan.model):
-        observer.stage("Fitting")
-        with clock.measure("train", device):
+    with clock.measure("train", device):
+        if is_fitted(plan.model):
+            observer.stage("Fitting")
             inputs["fitted_size"] = fit_model(plan.model, model, examples["train"])
+        lesson, train_on = _lesson(plan, dataset, observer), examples["train"]
+        if lesson is not None:
+            train_on = lesson.beside(train_on, plan.model.spec.reads, context_length(model))
     check_forward(plan.model, model, examples["train"])
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
     engine_name, engine = choose_engine(
@@ -173,8 +177,17 @@ def _prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: _Cl
         options=StepOptions(plan.clip_norm, plan.precision, plan.compile),
     )
     parameters = sum(p.numel() for p in model.parameters()) + inputs.get("fitted_size", 0)
-    config = make_config(plan, source, dataset, examples, inputs, parameters, describe_device(device), engine_name)
-    return _Ready(dataset, examples, model, optimizer, engine, config)
+    config = make_config(
+        plan, source, dataset, examples, lesson, inputs, parameters, describe_device(device), engine_name
+    )
+    return _Ready(dataset, examples, train_on, model, optimizer, engine, config)
+
+
+def _lesson(plan: RunPlan, dataset: Dataset, observer: Observer) -> Lesson | None:
+    if plan.teaching is None:
+        return None
+    observer.stage("Asking the teacher")
+    return prepare_lesson(plan.teaching, dataset, plan.seed)
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:
@@ -193,7 +206,7 @@ def _new_training(plan: RunPlan, ready: _Ready) -> Training:
     return Training(
         model=ready.model,
         optimizer=ready.optimizer,
-        examples=ready.examples["train"],
+        examples=ready.train_on,
         batch_size=plan.batch_size,
         lr=plan.lr,
         schedule=plan.schedule,

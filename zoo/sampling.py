@@ -20,6 +20,7 @@ from zoo.plan import SAMPLING_SEED
 from zoo.specs import Reads
 from zoo.vocabulary import Vocabulary
 
+_MANY = 1 << 12  # words: from there on it is worth looking for equal windows
 LONGEST_WORD = 100  # a net need never end a word; one that is cut here is no name anyway
 
 
@@ -78,18 +79,20 @@ def sample(
     window = _window(model) if reads == "windows" else 0
     generator = torch.Generator().manual_seed(options.seed)
     history = torch.tensor([[0] * max(1, window) + prefix] * n)  # (N, T): what stands before the next character
-    ended = torch.zeros(n, dtype=torch.bool)
+    going_on = torch.arange(n)  # the words that have not ended
     model.eval()
     for _ in range(limit - len(prefix)):
-        logits = model(history[:, -window:])  # (N, V), or (N, T, V); window 0 is all of it
+        x, place = _different(history[going_on, -window:], len(vocabulary))  # window 0 is all of it
+        logits = model(x)  # (N, V), or (N, T, V)
         last = logits if logits.ndim == 2 else logits[:, -1]
         probs = _probabilities(last[:, : len(vocabulary)], options)  # a model may have spare logits
         if not probs.isfinite().all():
             raise ZooError("nothing can be drawn from this model: its logits are not finite numbers")
-        drawn = torch.multinomial(probs, 1, generator=generator)  # (N, 1)
-        history = torch.cat([history, drawn.masked_fill(ended[:, None], 0)], dim=1)
-        ended |= drawn[:, 0] == 0
-        if ended.all():
+        drawn = _draw(probs.cumsum(1)[place], generator)  # one for each that goes on
+        history = torch.cat([history, torch.zeros(n, 1, dtype=torch.int64)], dim=1)
+        history[going_on, -1] = drawn
+        going_on = going_on[drawn != 0]
+        if not len(going_on):
             break
     return [vocabulary.decode(row[max(1, window) :]) for row in history.tolist()]
 
@@ -108,6 +111,26 @@ def _window(model: nn.Module) -> int:
     if length is None:
         raise PluginError(f"{type(model).__name__} reads windows, but has no attribute 'context_length'")
     return length
+
+
+def _different(x: Tensor, base: int) -> tuple[Tensor, Tensor | slice]:
+    """Rows of `x` (N, T), whose tokens are below `base`, once each where there are very many; and which is whose."""
+    n, length = x.shape
+    if n < _MANY or base**length > 1 << 62:
+        return x, slice(None)
+    numbers = (x * base ** torch.arange(length)).sum(1)  # (N,)
+    place = torch.unique(numbers, return_inverse=True)[1]  # (N,)
+    row = torch.empty(int(place.max()) + 1, dtype=torch.int64).scatter_(0, place, torch.arange(n))
+    return x[row], place
+
+
+def _draw(cumulative: Tensor, generator: torch.Generator) -> Tensor:
+    """A column of each row, shape (N,), as likely as the row rises there, from the running sums (N, V) of a row."""
+    total = cumulative[:, -1:]
+    # the product may be rounded up, to the total itself, above which there is no column
+    drawn = torch.rand(total.shape, dtype=total.dtype, generator=generator) * total
+    drawn = torch.minimum(drawn, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, drawn, right=True)[:, 0]
 
 
 def _probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:

@@ -18,6 +18,7 @@ Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
 
 AUTO, AUTOGRAD = "auto", "autograd"  # the names of engines that every model has
+TEACHER_SHARES = "from 0.05 to 0.95"  # in words; see `is_teacher_share`
 PRECISIONS = FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 _WHOLE = ("steps", "batch_size", "validate_every", "patience")
@@ -30,7 +31,8 @@ class Preset:
     """A named way to train a model: whatever is given here replaces the model's own default.
 
     `settings` are keyed as on the command line: `{"data.shuffle_seed": 42, "model.hidden_size": 300}`. `engine` holds
-    for the preset's own optimizer.
+    for the preset's own optimizer. `teacher` is a model that is fitted, whose words are trained on beside those of the
+    data, and `teacher_share` their share of each batch; see `zoo.teaching`.
     """
 
     summary: str = ""
@@ -44,10 +46,14 @@ class Preset:
     engine: str | None = None
     validate_every: int | None = None
     patience: int | None = None
+    teacher: str | None = None
+    teacher_share: float | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_numbers(self)
+        if self.teacher_share and not is_teacher_share(self.teacher_share):
+            raise ValueError(f"teacher_share must be 0 or {TEACHER_SHARES}, got {self.teacher_share!r}")
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,11 @@ def _check_named(name: str, factory: Factory) -> None:
         raise ValueError(f"a name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
     if not callable(factory) and not (isinstance(factory, str) and _FACTORY_PATH.fullmatch(factory)):
         raise ValueError(f"the factory of {name!r} must be 'package.module:attribute' or callable, got {factory!r}")
+
+
+def is_teacher_share(share: float) -> bool:
+    """Whether of so small or large a share enough can be had: examples are repeated until it is right."""
+    return 0.05 <= share <= 0.95
 
 
 def _check_numbers(spec: ModelSpec | Preset) -> None:

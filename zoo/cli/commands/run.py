@@ -40,6 +40,8 @@ from zoo.specs import FLOAT32, PRECISIONS
 @click.option("--clip-norm", type=float, metavar="X", help="Hold the norm of the gradients to this.")
 @click.option("--validate-every", type=int, metavar="N", help="Validate every N steps, and keep the best weights.")
 @click.option("--patience", type=int, metavar="K", help="Stop after K validations without a better one.")
+@click.option("--teacher", metavar="MODEL", help="Train on words of a model that is fitted, too, such as ngram.")
+@click.option("--teacher-share", type=float, metavar="X", help="The share of its words in each batch; by default 1/3.")
 @click.option("--precision", default=FLOAT32, show_default=True, metavar="|".join(PRECISIONS), help="Of each step.")
 @click.option("--compile", is_flag=True, help="Let torch's compiler make the steps faster, after a minute's work.")
 @click.option("--seed", type=int, default=SEED, show_default=True, metavar="N", help="Seed of the batches.")
