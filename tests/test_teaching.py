@@ -188,10 +188,11 @@ def test_a_taught_model_overfits_less(words_file: Path) -> None:
     words_file.write_text("\n".join("".join("abcdef"[i] for i in word) for word in letters))
 
     def val(name: str, **options: Any) -> float:
-        settings: dict[str, Any] = {"optimizer": "adamw", "lr": 0.01, "device": "cpu", "plots": False, "out": name}
-        return zoo.run("gru", dataset=words_file, steps=300, **settings, **options).losses["val"]
+        fixed: dict[str, Any] = {"optimizer": "adamw", "lr": 0.01, "device": "cpu", "plots": False, "out": name}
+        cut = {"data.split": (0.3, 0.9)}
+        return zoo.run("gru", dataset=words_file, steps=300, settings=cut, **fixed, **options).losses["val"]
 
-    assert val("taught", teacher="ngram") < val("alone") - 0.2
+    assert val("taught", teacher="ngram", teacher_share=0.8) < val("alone") - 0.1  # it is 0.34
 
 
 # What a run remembers, and how it goes on
