@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -30,12 +31,13 @@ class SGD:
             for p in group["params"]:
                 p.grad = None
 
+    @torch.no_grad()
     def step(self) -> None:
+        """`p.data += -lr * p.grad` for all parameters in two calls: the same numbers, to the last bit."""
         for group in self.param_groups:
-            lr = group["lr"]
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.data += -lr * p.grad
+            moved = [p for p in group["params"] if p.grad is not None]
+            if moved:
+                torch._foreach_add_(moved, torch._foreach_mul([p.grad for p in moved], -group["lr"]))
 
     def state_dict(self) -> dict[str, Any]:
         """The learning rate of each group: there is no other state."""

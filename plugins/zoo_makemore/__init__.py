@@ -12,6 +12,7 @@ _BATCH_NORM = "Ioffe, Szegedy, Batch Normalization, ICML 2015, https://arxiv.org
 
 _ADAMW = {"optimizer.betas": (0.9, 0.99), "optimizer.weight_decay": 0.01}
 _STEPS = 20_000
+_LSTM: dict[str, object] = {"model.n_embd": 48, "model.n_embd2": 256, "model.dropout": 0.3}
 
 
 def _weights(name: str) -> str:
@@ -19,8 +20,20 @@ def _weights(name: str) -> str:
     return f"zoo_makemore:weights/{name}.safetensors"
 
 
-def _makemore(name: str, factory: str, summary: str, tuned: zoo.Preset, *references: str, **more: Any) -> zoo.ModelSpec:
+def _makemore(
+    name: str,
+    factory: str,
+    summary: str,
+    tuned: zoo.Preset,
+    *references: str,
+    committee: zoo.Preset | None = None,
+    **more: Any,
+) -> zoo.ModelSpec:
     """A model that is trained as makemore trains them all: AdamW, batches of 32 words."""
+    presets = {
+        "makemore": zoo.Preset("makemore's optimizer, 20,000 steps", optimizer="adamw", settings=_ADAMW),
+        "tuned": tuned,
+    }
     return zoo.ModelSpec(
         name,
         f"zoo_makemore.{factory}",
@@ -30,10 +43,7 @@ def _makemore(name: str, factory: str, summary: str, tuned: zoo.Preset, *referen
         steps=_STEPS,
         batch_size=32,
         lr=5e-4,
-        presets={
-            "makemore": zoo.Preset("makemore's optimizer, 20,000 steps", optimizer="adamw", settings=_ADAMW),
-            "tuned": tuned,
-        },
+        presets=presets | ({"committee": committee} if committee else {}),
         references=(_MAKEMORE, *references),
         weights=_weights(name),
         **more,
@@ -70,15 +80,22 @@ def _lecture(
     )
 
 
-def _tuned(steps: int, batch_size: int, lr: float, settings: dict[str, object]) -> zoo.Preset:
-    """The best that was found, of AdamW along a cosine on the lecture's shuffled names."""
+def _tuned(
+    steps: int, batch_size: int, lr: float, settings: dict[str, object], taught: float | None = None, net: str = ""
+) -> zoo.Preset:
+    """The best that was found, of AdamW along a cosine on the lecture's shuffled names.
+
+    `taught` is the share of words that the counts of `ngram` draw.
+    """
     return zoo.Preset(
-        f"ours: AdamW, {steps:,} steps of {batch_size}, names shuffled",
+        f"ours: {net}AdamW, {steps:,} steps of {batch_size}, names shuffled" + (", taught by ngram" if taught else ""),
         optimizer="adamw",
         steps=steps,
         batch_size=batch_size,
         lr=lr,
         schedule=zoo.Schedule(cosine=True, warmup=500),
+        teacher="ngram" if taught else None,
+        teacher_share=taught,
         settings={**_ADAMW, "data.shuffle_seed": 42, **settings},
     )
 
@@ -168,7 +185,7 @@ def _with_batch_norm() -> list[zoo.ModelSpec]:
             "wavenet:WaveNet",
             "Characters joined two by two, with batch norm (part 5)",
             150_000,
-            _tuned(30_000, 256, 4e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.2}),
+            _tuned(40_000, 256, 2e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.1}, taught=0.25),
             _LECTURE.format("5: Building a WaveNet (2022)", "t3YJ5hKiMQ0"),
             "van den Oord and others, WaveNet, 2016, https://arxiv.org/abs/1609.03499",
             _BATCH_NORM,
@@ -192,7 +209,7 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "gru",
             "recurrent:GRU",
             "Gated recurrent unit",
-            _tuned(7_000, 64, 4e-3, {"model.n_embd": 32, "model.n_embd2": 224, "model.dropout": 0.4}),
+            _tuned(10_000, 64, 4e-3, {"model.n_embd": 32, "model.n_embd2": 224, "model.dropout": 0.3}, taught=0.25),
             "Cho and others, Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014",
             reads="sequences",
             embedding="wte.weight",
@@ -201,8 +218,9 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "lstm",
             "recurrent:LSTM",
             "Long short-term memory",
-            _tuned(6_000, 64, 4e-3, {"model.n_embd": 48, "model.n_embd2": 256, "model.dropout": 0.5}),
+            _tuned(8_000, 64, 4e-3, _LSTM, taught=0.25),
             "Hochreiter, Schmidhuber, Long Short-Term Memory, Neural Computation 9 (1997) 1735-1780",
+            committee=_tuned(8_000, 256, 4e-3, {**_LSTM, "model.n_net": 4}, taught=0.25, net="four nets at once, "),
             reads="sequences",
             embedding="wte.weight",
         ),
@@ -210,7 +228,7 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "transformer",
             "transformer:Transformer",
             "A small GPT-2: causal self-attention",
-            _tuned(12_000, 64, 4e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.2}),
+            _tuned(24_000, 64, 4e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.05}, taught=0.3),
             "Vaswani and others, Attention Is All You Need, 2017, https://arxiv.org/abs/1706.03762",
             "Radford and others, Language Models are Unsupervised Multitask Learners, 2019",
             reads="sequences",
