@@ -18,6 +18,7 @@ import torch
 
 import zoo
 from zoo import checkpoint
+from zoo.config import differences
 from zoo.run_folder import RunFolder
 from zoo.runner import Observer
 
@@ -362,3 +363,9 @@ def test_warmup_cosine_and_clipping_go_on_where_they_were(words_file: Path) -> N
     assert_same_files(zoo.resume("half", plots=False).path, whole.path)
     with pytest.raises(zoo.UsageError, match="engine 'manual' does not clip gradients"):
         zoo.run("mlp-char", steps=20, engine="manual", **options)
+
+
+def test_an_option_that_a_config_is_too_old_for_is_as_good_as_none() -> None:
+    old, new = {"training": {"lr": 0.1}}, {"training": {"lr": 0.1, "teacher": None}}
+    assert differences(old, new) == differences(new, old) == []
+    assert differences(old, {"training": {"lr": 0.1, "teacher": "ngram"}}) == ["training.teacher: none then, ngram now"]

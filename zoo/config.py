@@ -180,14 +180,13 @@ class RunConfig:
 
 
 def differences(then: object, now: object, path: str = "") -> list[str]:
-    """Where two configs differ, one line each: `training.lr: 0.1 then, 0.05 now`."""
+    """Where two configs differ, one line each: `training.lr: 0.1 then, 0.05 now`.
+
+    What is missing is as good as None: a config of before there was an option does not differ from one without it.
+    """
     if isinstance(then, dict) and isinstance(now, dict):
         keys = [*then, *(key for key in now if key not in then)]
-        return [
-            line
-            for key in keys
-            for line in differences(then.get(key, "none"), now.get(key, "none"), f"{path}.{key}".lstrip("."))
-        ]
+        return [line for key in keys for line in differences(then.get(key), now.get(key), f"{path}.{key}".lstrip("."))]
     # JSON has no tuples, so a config that was read back has lists in their places
     if _plain(then) == _plain(now):
         return []
@@ -199,7 +198,7 @@ def _plain(value: object) -> object:
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = "none" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
