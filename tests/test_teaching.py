@@ -137,6 +137,12 @@ def test_a_teacher_without_a_word_that_fits_is_refused(dataset: zoo.TextDataset,
         prepare_lesson(teacher(factory), dataset, seed=1)
 
 
+def test_a_teacher_that_cannot_count_so_many_characters_is_refused(ngram: Teaching) -> None:
+    words = [chr(0x4E00 + i) + chr(0x4E01 + i) for i in range(3000)]
+    with pytest.raises(UsageError, match=r"--teacher ngram cannot read .* is too long for 3002 characters"):
+        prepare_lesson(ngram, zoo.TextDataset(words), seed=1)
+
+
 def test_a_teacher_needs_words(ngram: Teaching) -> None:
     split = (torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64))
     dataset = zoo.TensorDataset(split, split, split)

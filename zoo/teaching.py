@@ -97,6 +97,9 @@ def prepare_lesson(teaching: Teaching, dataset: Dataset, seed: int) -> Lesson:
 def _fitted(entry: Entry[ModelSpec], dataset: TextDataset) -> torch.nn.Module:
     """The teacher with its own settings. It has no weights to draw: any seed will do."""
     settings = Signature(entry.factory(), MODEL_INPUTS).resolve("model", {})
-    model = build_model(entry, {**settings, **asked_inputs(entry, dataset)}, 0)
+    try:
+        model = build_model(entry, {**settings, **asked_inputs(entry, dataset)}, 0)
+    except UsageError as error:  # of a setting, which only those who train the model itself can change
+        raise UsageError(f"--teacher {entry.spec.name} cannot read this dataset: {error}") from error
     fit_model(entry, model, encode(dataset, entry.spec.reads, context_length(model))["train"])
     return model
