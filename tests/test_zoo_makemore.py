@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Zoo
+from conftest import Zoo, run_python
 from torch import Tensor, nn
 
 import zoo
@@ -259,6 +259,20 @@ def test_dropout_is_for_training_alone(name: str) -> None:
     model.train()
     with torch.random.fork_rng(devices=[]):
         assert not torch.equal(model(x), model(x))
+
+
+def test_none_needs_torchs_compiler_to_be_made_or_to_speak() -> None:
+    """It takes longer to import than torch itself."""
+    code = (
+        "import sys, torch, zoo\n"
+        f"for name in {NAMES}:\n"
+        "    print(zoo.load(name).sample(2, seed=1))\n"
+        "    heavy = {'torch._dynamo', 'sympy'} & sys.modules.keys()\n"
+        "    assert not heavy, (name, heavy)"
+    )
+    done = run_python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == len(NAMES)
 
 
 # What they refuse

@@ -57,8 +57,11 @@ class Dropout(nn.Module):
 
 
 def blank(kind: type[M], *args: Any, **kwargs: Any) -> M:
-    """A layer of torch's whose weights are still to be drawn: its own would come from torch's global generator."""
-    return kind(*args, **kwargs, device="meta").to_empty(device="cpu")
+    """A layer of torch's whose weights are still to be drawn: its own come from torch's global generator, which is put
+    back. To make it without any, on the device `meta`, would import torch's compiler: that takes a second.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return kind(*args, **kwargs)
 
 
 def embedding(rows: int, dim: int, generator: torch.Generator | None, std: float = 1.0) -> nn.Embedding:
