@@ -342,3 +342,10 @@ def test_the_legend_has_the_kinds_of_characters_there_are(
     shown = figures[0].axes[0].get_legend()
     assert shown is not None
     assert [text.get_text() for text in shown.get_texts()] == legend
+
+
+def test_what_lies_beyond_the_losses_of_the_steps_is_still_seen(figures: list[Figure], png: Path) -> None:
+    """With dropout, the loss over a whole split is often below that of every step."""
+    draw_loss(png, [2.5, 2.4, 2.3], "Loss", {"train": 1.9, "val": 2.0}, [(1, 2.6), (2, 2.7)])
+    low, high = figures[0].axes[0].get_ylim()
+    assert low < math.log10(1.9) < math.log10(2.7) < high

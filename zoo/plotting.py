@@ -97,15 +97,18 @@ def draw_loss(
         )
         mean, centres = _running_mean(values, window)
         axes.plot(centres, mean, color=_BLUE, lw=1.8, label=f"mean of {window:,} steps" if window > 1 else "loss")
+        shown = [values]
         for name, colour in (("train", _GREEN), ("val", _ORANGE)):
             if final and final.get(name, 0) > 0:
                 level = math.log10(final[name])
                 axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {final[name]:.4f}")
+                shown.append(np.array([level]))
         if known := [(step, math.log10(loss)) for step, loss in looks if 0 < loss < math.inf]:
             at, levels = zip(*known, strict=True)
             axes.plot(at, levels, color=_ORANGE, lw=1, label="validation")
             axes.plot(at, levels, "o", ms=4, color=_ORANGE)  # not in the legend, where dots are drawn larger
-        _loss_axes(axes, values, len(values))
+            shown.append(np.array(levels))
+        _loss_axes(axes, np.concatenate(shown), len(values))
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         axes.legend(loc="upper right", frameon=False, fontsize=9, markerscale=3)
         _write(figure, path)
