@@ -266,15 +266,15 @@ def test_the_card_has_the_command_that_makes_the_run_again(taught: Callable[...,
             "--teacher-share is of a teacher's words: give --teacher, too",
         ),
         (
-            ["gru", "--teacher", "ngram", "--teacher-share", "1"],
+            [*_SHARE, "1"],
             "--teacher-share must be 0 or from 0.05 to 0.95, got 1.0",
         ),
         (
-            ["gru", "--teacher", "ngram", "--teacher-share", "nan"],
+            [*_SHARE, "nan"],
             "--teacher-share must be 0 or from 0.05 to 0.95, got nan",
         ),
         (
-            ["gru", "--teacher", "ngram", "--teacher-share", "-1"],
+            [*_SHARE, "-1"],
             "--teacher-share must be 0 or from 0.05 to 0.95, got -1.0",
         ),
     ],

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zoo.errors import DataError, UsageError
 from zoo.files import read_bytes
 from zoo.vocabulary import BOUNDARY, Vocabulary
-from zoo.words import Lines, Text, Words, pieces_of_list, refuse_boundaries
+from zoo.words import Lines, Text, Words, pieces_of_list, refuse_boundaries, sha256_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class TextDataset:
 
     @cached_property
     def sha256(self) -> str:
-        return self._sha256 or hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()
+        return self._sha256 or sha256_of(self.words)
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -18,7 +18,6 @@ Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
 
 AUTO, AUTOGRAD = "auto", "autograd"  # the names of engines that every model has
-TEACHER_SHARES = "from 0.05 to 0.95"  # in words; see `is_teacher_share`
 PRECISIONS = FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 _WHOLE = ("steps", "batch_size", "validate_every", "patience")
@@ -165,6 +164,9 @@ def _check_named(name: str, factory: Factory) -> None:
         raise ValueError(f"a name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
     if not callable(factory) and not (isinstance(factory, str) and _FACTORY_PATH.fullmatch(factory)):
         raise ValueError(f"the factory of {name!r} must be 'package.module:attribute' or callable, got {factory!r}")
+
+
+TEACHER_SHARES = "from 0.05 to 0.95"  # those below, in words
 
 
 def is_teacher_share(share: float) -> bool:

@@ -9,7 +9,6 @@ https://arxiv.org/abs/1606.07947, let nets learn from what a teacher writes.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +23,7 @@ from zoo.sampling import SamplingOptions, sample
 from zoo.settings import Signature
 from zoo.specs import ModelSpec, Reads
 from zoo.vocabulary import Vocabulary
+from zoo.words import sha256_of
 
 WORDS_FOR_EACH = 8  # that the teacher draws for each word of the training split: enough that few are seen often
 MOST_WORDS = 1 << 20
@@ -48,8 +48,8 @@ class Lesson:
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the words, joined by newlines."""
-        return hashlib.sha256("\n".join(self.words).encode()).hexdigest()
+        """Identifies the words, as the data's digest does those of the data."""
+        return sha256_of(self.words)
 
     def beside(self, examples: Examples, reads: Reads, context_length: int | None) -> Examples:
         """All that is trained on: the data's own examples and the teacher's, each as often as makes the share right.
@@ -75,8 +75,8 @@ def prepare_lesson(teaching: Teaching, dataset: Dataset, seed: int) -> Lesson:
         seed: of what is drawn.
 
     Raises:
-        UsageError: the data is no text, or the teacher cannot read it.
-        PluginError: the teacher fails, or draws no word that is of use.
+        UsageError: the data is no text, the teacher cannot read it, or draws no word that is of use.
+        PluginError: the teacher fails.
     """
     if not isinstance(dataset, TextDataset):
         raise UsageError("--teacher is for words, and this dataset is not text")
@@ -88,7 +88,7 @@ def prepare_lesson(teaching: Teaching, dataset: Dataset, seed: int) -> Lesson:
         options = SamplingOptions(seed=(seed + number) % _SEEDS)
         count = min(_AT_ONCE, wanted - start)
         drawn = sample(model, dataset.vocabulary, count, options, reads=entry.spec.reads, max_length=longest)
-        words += [word for word in drawn if 0 < len(word) < longest]  # the longest positions hold a word and its end
+        words += [word for word in drawn if 0 < len(word) < longest]  # `max_length` counts a word's end, too
     if not words:
         raise UsageError(f"--teacher {entry.spec.name} draws no words that are as short as those of the data")
     return Lesson(words, teaching.share, dataset.vocabulary, longest)

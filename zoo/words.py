@@ -9,6 +9,7 @@ data module can be imported without it.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
@@ -361,3 +362,8 @@ def _copy(text: Text, picked: NDArray[Any], tokens: NDArray[Any], place: int) ->
         steps = np.repeat(starts - (lengths.cumsum() - lengths), lengths)
         tokens[place:end] = text.tokens[steps + np.arange(end - place)]
     return end
+
+
+def sha256_of(words: Sequence[str]) -> str:
+    """Hex sha256 of words joined by newlines: what identifies a list of them."""
+    return hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()
