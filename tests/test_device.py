@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
 from zoo import DeviceError
-from zoo.device import choose_device, describe_device, synchronize
+from zoo.device import choose_device, describe_device, one_order_of_sums, synchronize
 
 Fake = Callable[..., None]
 
@@ -144,3 +145,40 @@ def test_a_clock_need_not_wait_for_the_cpu(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_real_cuda_device_holds_tensors(name: str) -> None:
     device = choose_device(name)
     assert torch.ones(1, device=device).device.type == "cuda"
+
+
+# Sums in one order
+
+
+@pytest.fixture
+def torchs_settings() -> Iterator[Callable[[], tuple[int, bool]]]:
+    """What torch is set to, which is put back afterwards."""
+
+    def settings() -> tuple[int, bool]:
+        return torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+
+    before, _ = settings()
+    yield settings
+    torch.set_deterministic_debug_mode(before)
+
+
+def test_sums_have_one_order_on_a_cpu_and_torch_is_left_as_it_was(
+    torchs_settings: Callable[[], tuple[int, bool]],
+) -> None:
+    before = torchs_settings()
+    within = []
+    with contextlib.suppress(KeyError), one_order_of_sums(torch.device("cpu")):
+        within.append(torchs_settings())
+        raise KeyError
+    assert within == [(1, False)]
+    assert torchs_settings() == before == (0, True)
+
+
+@pytest.mark.parametrize(("device", "mode"), [("cpu", 1), ("cpu", 2), ("cuda", 0), ("mps", 0)])
+def test_torch_is_left_alone_where_its_user_has_set_it_or_the_device_is_another(
+    torchs_settings: Callable[[], tuple[int, bool]], device: str, mode: int
+) -> None:
+    torch.set_deterministic_debug_mode(mode)
+    with one_order_of_sums(torch.device(device)):
+        assert torchs_settings() == (mode, True)
+    assert torchs_settings() == (mode, True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -107,6 +107,14 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> Blocks:
     return limit
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 # One loop, whatever the blocks
 
 
@@ -144,6 +152,15 @@ def test_training_in_parts_is_training_in_one_go(blocks: Blocks, parts: tuple[in
         train(ours, steps)
     train(theirs, STEPS)
     assert_same(ours, theirs)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_large_batch_looked_up_by_two_threads_has_the_same_bits_every_time(blocks: Blocks) -> None:
+    x, y = torch.randint(0, 5, (2, 300, 16), generator=torch.Generator().manual_seed(4))
+    trained = [make(Positions(), Examples(x, y, torch.int64), batch_size=2048) for _ in range(4)]
+    for training in trained:
+        train(training, 20)
+        assert_same(trained[0], training)
 
 
 def test_batches_are_drawn_uniformly_with_replacement_by_the_given_generator(blocks: Blocks) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import torch
+import torch.utils.deterministic
 
 from zoo.errors import DeviceError
 from zoo.specs import BFLOAT16
@@ -42,6 +46,28 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+@contextlib.contextmanager
+def one_order_of_sums(device: torch.device) -> Iterator[None]:
+    """While it lasts, what torch adds up on a CPU it adds up in the same order every time.
+
+    By itself it does not where several threads share one large operation: the gradient of `table[x]` then differs from
+    run to run (and takes twice as long). On other devices torch is left as it is.
+    """
+    before = torch.get_deterministic_debug_mode()
+    settings: Any = torch.utils.deterministic  # a module with a setting that is not in its hints
+    filling = settings.fill_uninitialized_memory
+    if device.type != "cpu" or before:
+        yield
+        return
+    torch.set_deterministic_debug_mode("warn")  # nothing is refused
+    settings.fill_uninitialized_memory = False  # every new tensor, once more
+    try:
+        yield
+    finally:
+        settings.fill_uninitialized_memory = filling
+        torch.set_deterministic_debug_mode(before)
 
 
 def check_precision(precision: str, device: torch.device) -> None:

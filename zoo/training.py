@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.datasets import Examples
+from zoo.device import one_order_of_sums
 from zoo.engines import Autograd, Engine, Optimizer, Stop
 from zoo.errors import DivergedError
 from zoo.schedule import Schedule
@@ -98,6 +99,11 @@ def train(
             before if the block began with that loss: at weights whose loss is known to be finite.
     """
     training.model.train()
+    with one_order_of_sums(training.examples.y.device):
+        _train_blocks(training, steps, report, stop, saver)
+
+
+def _train_blocks(training: Training, steps: int, report: Report | None, stop: Stop, saver: Saver | None) -> None:
     block = 1
     good = _Snapshot(training)
     while training.step < steps and not training.stopped_early and not stop():
