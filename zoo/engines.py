@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -98,27 +99,32 @@ class Autograd:
     def __init__(self, model: nn.Module, optimizer: Optimizer, options: StepOptions = PLAIN) -> None:
         """Take what to train, and how."""
         self._model, self._optimizer, self._clip_norm = model, optimizer, options.clip_norm
-        self._forward = _compiled(model) if options.compiled else model
+        self._compiled = _compiled(model) if options.compiled else None
         self._bfloat16 = options.precision == BFLOAT16
-        self._one: Tensor | None = None
 
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Stop) -> Tensor:
         """As `Engine.run`; `stop` is asked before every step."""
         model, optimizer = self._model, self._optimizer
+        forward = self._forward()
         losses: list[Tensor] = []
+        lr_set = one = None
         for x_step, y_step, lr in zip(x.unbind(), y.unbind(), lrs, strict=True):
             if stop():
                 break
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+            if lr != lr_set:
+                lr_set = lr
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
 
             # forward pass
-            loss = cross_entropy(self._logits(x_step), y_step)
+            loss = cross_entropy(forward(x_step), y_step)
 
             # backward pass
             optimizer.zero_grad()
+            if one is None:
+                one = torch.ones_like(loss)  # the loss's own gradient; to make it takes longer than a small product
             if loss.requires_grad:  # else there is nothing to train, in a table of counts for instance
-                _backward(loss, self._gradient(loss))
+                _backward(loss, one)
 
             # update
             if self._clip_norm is not None:
@@ -128,19 +134,27 @@ class Autograd:
             losses.append(loss.detach())
         return torch.stack(losses) if losses else torch.empty(0)
 
-    def _logits(self, x: Tensor) -> Tensor:
-        if not self._bfloat16:
-            logits: Tensor = self._forward(x)
-            return logits
-        with torch.autocast(x.device.type, torch.bfloat16):
-            logits = self._forward(x)
-        return logits.float()
+    def _forward(self) -> Callable[[Tensor], Tensor]:
+        """What makes logits of inputs."""
+        forward = self._compiled or _without_hooks(self._model)
+        return partial(_in_bfloat16, forward) if self._bfloat16 else forward
 
-    def _gradient(self, loss: Tensor) -> Tensor:
-        """Of the loss by itself, 1; made once, since making it for every step takes longer than a small product."""
-        if self._one is None or self._one.dtype != loss.dtype or self._one.device != loss.device:
-            self._one = torch.ones_like(loss)
-        return self._one
+
+def _without_hooks(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """What a call of the model comes to: `model.forward`, unless hooks hang on it or the user has it compiled.
+
+    torch looks for them in every call, a fortieth of a small step.
+    """
+    places = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks", "_compiled_call_impl")
+    here = any(getattr(model, place, True) for place in places)  # where torch has renamed one, the model is called
+    everywhere = getattr(nn.modules.module, "_has_any_global_hook", lambda: True)()
+    return model if here or everywhere else model.forward
+
+
+def _in_bfloat16(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, torch.bfloat16):
+        logits = forward(x)
+    return logits.float()
 
 
 def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
