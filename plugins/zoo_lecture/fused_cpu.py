@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
@@ -12,17 +13,18 @@ import torch
 from torch import Tensor, nn
 
 import zoo
-from zoo_lecture.manual import lecture_net
+from zoo_lecture.manual import has_few_hidden_units, lecture_net
 from zoo_lecture.mlp_char import MLPChar
 
 Floats = npt.NDArray[np.float32]
 
 _CACHE_LINE = 64  # bytes
 
-# Measured against `manual` on a core of an AMD EPYC. Most of what grows is torch's tanh.
+# Measured against `manual` on a core of an AMD EPYC.
 _COMPILING_S = 4.05  # which the first run on a machine pays
 _SAVED_S = 20e-6  # in each step
-_SAVED_S_PER_UNIT = 9.5e-9  # and as much for each hidden unit of each example
+_SAVED_S_PER_UNIT = 9.5e-9  # and as much for each hidden unit of each example, most of it torch's tanh,
+_SAVED_S_PER_UNIT_OF_MANY = 4e-9  # where `manual` does without that
 
 
 class FusedCPU:
@@ -44,8 +46,9 @@ class FusedCPU:
     @property
     def worth_from(self) -> int:
         """Where what is saved makes up for compiling: 50,000 steps at the lecture's sizes, fewer of a larger net."""
-        hidden_units = self._batch_size * len(self._net.b1)
-        return round(_COMPILING_S / (_SAVED_S + _SAVED_S_PER_UNIT * hidden_units))
+        sizes = self._batch_size, len(self._net.b1)
+        per_unit = _SAVED_S_PER_UNIT if has_few_hidden_units(*sizes) else _SAVED_S_PER_UNIT_OF_MANY
+        return round(_COMPILING_S / (_SAVED_S + per_unit * math.prod(sizes)))
 
     def start(self) -> tuple[ModuleType, _Buffers]:
         """Import numba and the kernel, which is compiled when it is first called.
