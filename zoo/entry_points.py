@@ -2,7 +2,7 @@
 
 `importlib.metadata` takes longer to import and to read fifty distributions than all of `zoo list` may take, since it
 loads a parser of e-mail for their headers. This looks for the same files in the same order, and leaves everything that
-is not a plain folder on the path to it.
+is not a plain folder on the path to it. Paths are strings, since `pathlib` takes as long to import as the rest of this.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 _FILES = {".dist-info": "METADATA", ".egg-info": "PKG-INFO"}  # suffix of a folder: the file with name and version
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -39,14 +37,12 @@ class EntryPoint(Protocol):
     def load(self) -> Any: ...
 
 
-@dataclass(frozen=True)
-class FoundDistribution:
+class FoundDistribution(NamedTuple):
     name: str
     version: str
 
 
-@dataclass(frozen=True)
-class FoundEntryPoint:
+class FoundEntryPoint(NamedTuple):
     """`name = value`, as a distribution declares it; `value` is `module` or `module:attribute`."""
 
     name: str
@@ -71,8 +67,8 @@ def entry_points(group: str, path: Sequence[str] | None = None) -> Sequence[Entr
         group: as in `[group]` of `entry_points.txt`.
         path: folders to look in; by default `sys.path`.
     """
-    folders = [Path(entry or ".") for entry in (sys.path if path is None else path)]
-    if any(folder.is_file() for folder in folders):  # a zip archive, say
+    folders = [entry or "." for entry in (sys.path if path is None else path)]
+    if any(map(os.path.isfile, folders)):  # a zip archive, say
         from importlib import metadata
 
         found = metadata.distributions() if path is None else metadata.distributions(path=list(path))
@@ -89,30 +85,30 @@ def _first_of_each(distributions: Iterable[Any]) -> Iterator[Any]:
             yield distribution
 
 
-def _in_folders(folders: Iterable[Path], group: str) -> Iterator[FoundEntryPoint]:
+def _in_folders(folders: Iterable[str], group: str) -> Iterator[FoundEntryPoint]:
     seen: set[str] = set()
     for folder in folders:
         for info in _infos(folder):
-            name = _normalized(info.name.rpartition(".")[0].partition("-")[0])
+            name = _normalized(_stem(info).partition("-")[0])
             if name in seen:
                 continue
             seen.add(name)
-            lines = _section(_read(info / "entry_points.txt"), group)
+            lines = _section(_read(info, "entry_points.txt"), group)
             distribution = _distribution(info) if lines else None
             for line in lines if distribution else ():
                 key, _, value = line.partition("=")
                 yield FoundEntryPoint(key.strip(), value.strip(), distribution)  # type: ignore[arg-type]  # not None
 
 
-def _infos(folder: Path) -> Iterator[Path]:
+def _infos(folder: str) -> Iterator[str]:
     """The folders about distributions; in the order of the folder, as importlib.metadata has it."""
     try:
-        names = os.listdir(folder)  # noqa: PTH208  # a Path of each of hundreds of names takes longer than reading them
+        names = os.listdir(folder)
     except OSError:
         return
     for name in names:
         if name.endswith(tuple(_FILES)):
-            yield folder / name
+            yield os.path.join(folder, name)
 
 
 def _section(text: str, group: str) -> list[str]:
@@ -127,11 +123,11 @@ def _section(text: str, group: str) -> list[str]:
     return found
 
 
-def _distribution(info: Path) -> FoundDistribution:
+def _distribution(info: str) -> FoundDistribution:
     """Name and version from the headers; from the folder's name where they do not say."""
-    stem_name, _, stem_version = info.name.rpartition(".")[0].partition("-")
+    stem_name, _, stem_version = _stem(info).partition("-")
     headers = dict.fromkeys(("name", "version"), "")
-    for line in _read(info / _FILES[info.suffix]).splitlines():
+    for line in _read(info, _FILES[os.path.splitext(info)[1]]).splitlines():
         if not line.strip():
             break  # the description follows
         key, _, value = line.partition(":")
@@ -140,9 +136,15 @@ def _distribution(info: Path) -> FoundDistribution:
     return FoundDistribution(headers["name"] or stem_name, headers["version"] or stem_version or "unknown")
 
 
-def _read(path: Path) -> str:
+def _stem(info: str) -> str:
+    """`name-version` of a folder about a distribution."""
+    return os.path.splitext(os.path.basename(info))[0]
+
+
+def _read(info: str, name: str) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with open(os.path.join(info, name), encoding="utf-8", errors="replace") as file:
+            return file.read()
     except OSError:
         return ""
 

@@ -5,11 +5,9 @@ A short name works while one distribution uses it; `distribution/name` always wo
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError
 from zoo.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
@@ -20,8 +18,7 @@ DISTRIBUTION = "zoo-models"  # the plugins of this distribution are the built-in
 S = TypeVar("S", bound=Spec)
 
 
-@dataclass(frozen=True)
-class Plugin:
+class Plugin(NamedTuple):
     """Where something comes from: an entry point, and the distribution that declares it."""
 
     name: str
@@ -36,8 +33,7 @@ class Plugin:
         return f"{self.distribution} {self.version}"
 
 
-@dataclass(frozen=True)
-class Entry(Generic[S]):
+class Entry(NamedTuple, Generic[S]):
     """A spec and its owner."""
 
     spec: S
@@ -172,6 +168,8 @@ def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
 
     `prefix` goes before each name that is shown.
     """
+    import difflib  # which only a mistake should wait for
+
     known = list(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if near:

@@ -9,20 +9,21 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.errors import CheckpointError, UsageError
 from zoo.registry import Entry
 from zoo.specs import ModelSpec
 
+if TYPE_CHECKING:
+    from pathlib import Path  # which takes as long to import as it takes to find all figures
+
 _LARGEST = 1e15  # of any figure: what is beyond, or no number, is a damaged file's
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(NamedTuple):
     """How a model's shipped weights were made, and how good they are.
 
     Attributes:
@@ -68,14 +69,9 @@ def place(entry: Entry[ModelSpec]) -> Path:
         UsageError: the spec names none.
         CheckpointError: there is no such package.
     """
-    name = entry.spec.name
-    if entry.spec.weights is None:
-        raise UsageError(f"model {name!r} ships no weights: train it with 'zoo run {name}', and name the run's folder")
-    package, _, inside = entry.spec.weights.partition(":")
-    places = [folder / inside for folder in _folders(package)]
-    if not places:
-        raise CheckpointError(_missing(entry))
-    return next((path for path in places if path.is_file()), places[0])
+    from pathlib import Path
+
+    return Path(_place(entry))
 
 
 def shipped(entry: Entry[ModelSpec]) -> Path:
@@ -85,8 +81,25 @@ def shipped(entry: Entry[ModelSpec]) -> Path:
         UsageError: it ships none.
         CheckpointError: the file is missing from the plugin.
     """
-    path = place(entry)
-    if not path.is_file():
+    from pathlib import Path
+
+    return Path(_shipped(entry))
+
+
+def _place(entry: Entry[ModelSpec]) -> str:
+    name = entry.spec.name
+    if entry.spec.weights is None:
+        raise UsageError(f"model {name!r} ships no weights: train it with 'zoo run {name}', and name the run's folder")
+    package, _, inside = entry.spec.weights.partition(":")
+    places = [os.path.join(folder, inside) for folder in _folders(package)]
+    if not places:
+        raise CheckpointError(_missing(entry))
+    return next(filter(os.path.isfile, places), places[0])
+
+
+def _shipped(entry: Entry[ModelSpec]) -> str:
+    path = _place(entry)
+    if not os.path.isfile(path):
         raise CheckpointError(_missing(entry))
     return path
 
@@ -94,7 +107,7 @@ def shipped(entry: Entry[ModelSpec]) -> Path:
 def has_weights(entry: Entry[ModelSpec]) -> bool:
     """Whether a model comes with weights, and they are there."""
     try:
-        shipped(entry)
+        _shipped(entry)
     except (OSError, UsageError, CheckpointError):
         return False
     return True
@@ -107,8 +120,8 @@ def figures(entry: Entry[ModelSpec]) -> Figures | None:
     there is goes on without them.
     """
     try:
-        raw = json.loads(shipped(entry).with_suffix(".json").read_bytes())
-        return _figures(raw, entry.spec.name)
+        with open(os.path.splitext(_shipped(entry))[0] + ".json", "rb") as file:
+            return _figures(json.load(file), entry.spec.name)
     except (OSError, ValueError, RecursionError, UsageError, CheckpointError):
         return None
 
@@ -117,13 +130,13 @@ def _missing(entry: Entry[ModelSpec]) -> str:
     return f"the weights of model {entry.spec.name!r}, {entry.spec.weights}, are missing from {entry.plugin}"
 
 
-def _folders(package: str) -> list[Path]:
+def _folders(package: str) -> list[str]:
     """The folders of a package, without importing it. `importlib.resources` takes longer than all of `zoo list` may."""
     try:
         found = importlib.util.find_spec(package)
     except Exception:  # of `a.b` it imports `a`, which may raise anything
         return []
-    return [Path(folder) for folder in (found and found.submodule_search_locations) or ()]
+    return list((found and found.submodule_search_locations) or ())
 
 
 def _figures(raw: object, model: str) -> Figures:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -76,6 +75,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         cli.main(args=None if args is None else list(args), prog_name="zoo", obj=state, standalone_mode=False)
     except Exception as error:  # the boundary: everything ends here as one line, or with --debug as a traceback
         if state.debug and not isinstance(error, click.exceptions.NoArgsIsHelpError):
+            import traceback
+
             traceback.print_exc()
         sys.exit(_report(error))
     sys.exit(0)
