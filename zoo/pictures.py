@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from zoo.errors import PluginError, UsageError
 from zoo.specs import ModelSpec
 from zoo.vocabulary import Vocabulary
 
-KINDS = ("loss", "embeddings")
+if TYPE_CHECKING:
+    from torch import nn
+
+Kind: TypeAlias = Literal["loss", "embeddings"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture to be drawn.
+
+    Attributes:
+        path: where to.
+        kind: what it shows.
+        given: the arguments of `zoo.plotting.draw_loss` or `draw_embeddings`, of what JSON can hold.
+    """
+
+    path: Path
+    kind: Kind
+    given: Mapping[str, Any]
+
+    def draw(self) -> None:
+        """Draw it. Raises as the function of `zoo.plotting` does."""
+        from zoo import plotting
+
+        draw = plotting.draw_loss if self.kind == "loss" else plotting.draw_embeddings
+        draw(self.path, **self.given)
 
 
 def has_embeddings(spec: ModelSpec, vocabulary: Vocabulary | None) -> bool:
@@ -20,20 +44,19 @@ def has_embeddings(spec: ModelSpec, vocabulary: Vocabulary | None) -> bool:
     return spec.embedding is not None and vocabulary is not None
 
 
-def draw_loss(
+def loss_picture(
     path: Path,
     config: Mapping[str, Any],
     losses: Sequence[float],
     final: dict[str, float] | None,
     looks: Sequence[tuple[int, float]] = (),
-) -> None:
-    """Draw the loss of every step, and that of looks at the validation split. Raises as `zoo.plotting.draw_loss`."""
-    from zoo import plotting
+) -> Picture:
+    """The loss of every step, that of whole splits, and that of looks at the validation split."""
+    title = _title("Loss", config, len(losses))
+    return Picture(path, "loss", {"losses": losses, "title": title, "final": final, "looks": looks})
 
-    plotting.draw_loss(path, losses, _title("Loss", config, len(losses)), final, looks)
 
-
-def draw_embeddings(
+def embeddings_picture(
     path: Path,
     config: Mapping[str, Any],
     spec: ModelSpec,
@@ -42,29 +65,28 @@ def draw_embeddings(
     *,
     dims: tuple[int, int] = (0, 1),
     pca: bool = False,
-) -> None:
-    """Draw the map of a model's embeddings to `path`.
+) -> Picture:
+    """The map of a model's embeddings.
 
     Raises:
-        UsageError: the model has none that belong to characters, or not those dimensions.
+        UsageError: the model has none that belong to characters.
         PluginError: the spec names a parameter that is not there, or not of shape (vocab_size, embedding_dim).
     """
-    from zoo import plotting
-
     if spec.embedding is None or vocabulary is None:
         raise UsageError(f"model {spec.name!r} names no embeddings of characters, so there is no map to draw")
     table = _table(spec, model, len(vocabulary))
     title = _title("Embeddings", config, config["training"]["steps"])
-    plotting.draw_embeddings(path, table.numpy(), vocabulary.itos, title, dims=dims, pca=pca)
+    labels = list(vocabulary.itos)
+    return Picture(path, "embeddings", {"table": table, "labels": labels, "title": title, "dims": dims, "pca": pca})
 
 
-def _table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> Tensor:
+def _table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> list[list[float]]:
     tensor = model.state_dict().get(spec.embedding or "")
     if tensor is None or tensor.ndim != 2 or len(tensor) != vocab_size:
         raise PluginError(
             f"model {spec.name!r} gives its embeddings as {spec.embedding!r}, which is no tensor of {vocab_size} rows"
         )
-    rows: Tensor = tensor.detach().cpu().float()
+    rows: list[list[float]] = tensor.detach().cpu().float().tolist()
     return rows
 
 

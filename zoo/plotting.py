@@ -116,7 +116,7 @@ def draw_loss(
 
 def draw_embeddings(
     path: Path,
-    table: NDArray[np.float32],
+    table: ArrayLike,
     labels: Sequence[str],
     title: str,
     *,
@@ -127,7 +127,7 @@ def draw_embeddings(
 
     Args:
         path: where to; the suffix decides the format.
-        table: shape (V, E).
+        table: shape (V, E), in float32.
         labels: V characters; vowels, consonants, the boundary `.` and the lone `q` are told apart.
         title: above the picture.
         dims: the two dimensions that are drawn, counted from 0.
@@ -137,7 +137,8 @@ def draw_embeddings(
         UsageError: the table has fewer than two dimensions, or not those of `dims`.
         OSError: the file cannot be written.
     """
-    xy, names = _principal(table) if pca else _two_dims(table, dims)
+    rows = np.asarray(table, dtype=np.float32)
+    xy, names = _principal(rows) if pca else _two_dims(rows, dims)
     families, shown = _legible(labels)
     with mpl.rc_context({**_STYLE, "font.family": families}), _any_alphabet():
         figure = Figure(figsize=(8, 7), layout="constrained")

@@ -6,7 +6,7 @@ import math
 import shlex
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from zoo import pictures
 from zoo import state as states
 from zoo.building import (
     asked_inputs,
@@ -33,8 +32,10 @@ from zoo.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.device import check_precision, choose_device, describe_device, synchronize
 from zoo.download import fetcher
 from zoo.engines import Engine, Optimizer, StepOptions, choose_engine
-from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
+from zoo.errors import DivergedError, InterruptedRunError, PluginError, UnavailableError
 from zoo.evaluation import evaluate_splits
+from zoo.painter import Painter, draw_all
+from zoo.pictures import embeddings_picture, has_embeddings, loss_picture
 from zoo.plan import RunPlan, is_fitted
 from zoo.registry import Entry, Registry
 from zoo.resuming import ResumeOptions, check_unchanged, inexact, plan_resumption
@@ -89,8 +90,16 @@ class Run:
         return dict(self.metrics["losses"])
 
 
-def execute(plan: RunPlan, observer: Observer | None = None, *, cadence: Cadence = DEFAULT) -> Run:
+def execute(
+    plan: RunPlan, observer: Observer | None = None, *, cadence: Cadence = DEFAULT, painter: Painter | None = None
+) -> Run:
     """Do a run.
+
+    Args:
+        plan: what to do.
+        observer: is told how it goes.
+        cadence: when to save.
+        painter: draws the pictures, if there is one.
 
     Raises:
         ZooError: anything that one sentence explains; see `zoo.errors`. What was trained until then is saved.
@@ -103,7 +112,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, cadence: Cadence
     training = _new_training(plan, ready)
     with RunFolder.create(plan.model.spec.name, plan.out) as folder, seeded(plan.seed, device):
         folder.write_first_checkpoint(training, ready.config)
-        return _Work(plan, ready, training, folder, observer, clock, device).do(cadence)
+        return _Work(plan, ready, training, folder, observer, clock, device, painter).do(cadence)
 
 
 def resume(
@@ -113,6 +122,7 @@ def resume(
     observer: Observer | None = None,
     *,
     cadence: Cadence = DEFAULT,
+    painter: Painter | None = None,
 ) -> Run:
     """Go on with a run from its last checkpoint, to where it would have come undisturbed; see `plan_resumption`.
 
@@ -134,7 +144,7 @@ def resume(
         state.restore(training)
         with seeded(plan.seed, chosen):
             state.restore_global_generators(chosen)
-            return _Work(plan, ready, training, folder, observer, clock, chosen).do(cadence)
+            return _Work(plan, ready, training, folder, observer, clock, chosen, painter).do(cadence)
 
 
 @dataclass(frozen=True)
@@ -233,6 +243,7 @@ class _Work:
     observer: Observer
     clock: _Clock
     device: torch.device
+    painter: Painter | None
 
     def do(self, cadence: Cadence) -> Run:
         first_step = self.training.step
@@ -297,26 +308,18 @@ class _Work:
                 )
 
     def _draw(self, losses: dict[str, float]) -> list[str]:
-        """Draw what there is to draw; the names of the pictures. A picture that fails must not cost a run."""
+        """Draw what there is to draw; the names of the pictures."""
         self.observer.stage("Drawing")
-        ready, spec = self.ready, self.plan.model.spec
+        ready, spec, folder = self.ready, self.plan.model.spec, self.folder.path
         vocabulary = ready.dataset.vocabulary if isinstance(ready.dataset, TextDataset) else None
-        loss, embeddings = self.folder.path / "loss.png", self.folder.path / "embeddings.png"
-        jobs: dict[Path, Callable[[], None]] = {
-            loss: lambda: pictures.draw_loss(loss, ready.config, self.training.losses, losses, self._looks())
-        }
-        if pictures.has_embeddings(spec, vocabulary):
-            jobs[embeddings] = lambda: pictures.draw_embeddings(embeddings, ready.config, spec, ready.model, vocabulary)
-        drawn = []
-        for path, draw in jobs.items():
+        pictures = [loss_picture(folder / "loss.png", ready.config, self.training.losses, losses, self._looks())]
+        if has_embeddings(spec, vocabulary):
+            path = folder / "embeddings.png"
             try:
-                draw()
-                drawn.append(path.name)
-            except OSError:
-                raise  # the disk, which the files that follow need too
-            except Exception as error:  # matplotlib may raise anything, and so may the fonts it finds
+                pictures.append(embeddings_picture(path, ready.config, spec, ready.model, vocabulary))
+            except PluginError as error:
                 self.observer.warning(f"{path.name} was not drawn: {error}")
-        return drawn
+        return draw_all(pictures, self.painter, self.observer.warning)
 
     def _metrics(self, losses: dict[str, float]) -> dict[str, Any]:
         plan, config = self.plan, self.ready.config

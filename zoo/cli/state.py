@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from zoo.manager import PluginStatus
+    from zoo.painter import Painter
     from zoo.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,6 +40,12 @@ class State:
         """
         if self._own_process:
             gc.freeze()
+
+    def painter(self, *, wanted: bool) -> AbstractContextManager[Painter | None]:
+        """What imports matplotlib while torch is imported here, where the process is the command's own."""
+        from zoo.painter import painter
+
+        return painter(wanted=wanted and self._own_process)
 
     @cached_property
     def _plugins(self) -> tuple[Registry, list[PluginStatus]]:

@@ -68,11 +68,12 @@ def command(
         path = folder / f"{name}.{kind}"
         if name == "loss":
             looks = read_looks(loaded.path.parent / VALIDATION_FILE)
-            pictures.draw_loss(path, loaded.config, *_losses(loaded.path), looks)
+            picture = pictures.loss_picture(path, loaded.config, *_losses(loaded.path), looks)
         else:
-            pictures.draw_embeddings(
+            picture = pictures.embeddings_picture(
                 path, loaded.config, loaded.entry.spec, loaded.model, vocabulary, dims=dims or (0, 1), pca=pca
             )
+        picture.draw()
         drawn.append(str(path))
     if as_json:
         print_json({"run": run, "pictures": drawn})

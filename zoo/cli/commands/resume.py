@@ -54,14 +54,15 @@ def command(
     """
     cadence = Cadence.parse(checkpoint_every)
 
-    from zoo.cli.progress import Progress
-    from zoo.resuming import ResumeOptions
-    from zoo.runner import resume
+    with state.painter(wanted=not no_plots) as painter:
+        from zoo.cli.progress import Progress
+        from zoo.resuming import ResumeOptions
+        from zoo.runner import resume
 
-    state.settle()
-    options = ResumeOptions(steps, device, engine, allow_changes, not no_plots, offline)
-    with Progress(quiet=quiet) as observer:
-        done = resume(run, state.registry, options, observer, cadence=cadence)
+        state.settle()
+        options = ResumeOptions(steps, device, engine, allow_changes, not no_plots, offline)
+        with Progress(quiet=quiet) as observer:
+            done = resume(run, state.registry, options, observer, cadence=cadence, painter=painter)
     if as_json:
         print_json(done.metrics)
     else:

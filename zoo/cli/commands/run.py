@@ -80,14 +80,15 @@ def command(
     """
     cadence = Cadence.parse(checkpoint_every)
     settings = parse_assignments(assignments, SECTIONS)
-    plan = make_plan(state.registry, RunOptions(**options, settings=settings, plots=not no_plots))
+    with state.painter(wanted=not no_plots) as painter:
+        plan = make_plan(state.registry, RunOptions(**options, settings=settings, plots=not no_plots))
 
-    from zoo.cli.progress import Progress
-    from zoo.runner import execute
+        from zoo.cli.progress import Progress
+        from zoo.runner import execute
 
-    state.settle()
-    with Progress(quiet=quiet) as observer:
-        run = execute(plan, observer, cadence=cadence)
+        state.settle()
+        with Progress(quiet=quiet) as observer:
+            run = execute(plan, observer, cadence=cadence, painter=painter)
     if as_json:
         print_json(run.metrics)
     else:
