@@ -37,14 +37,14 @@ class SGD:
     def step(self) -> None:
         """`p.data += -lr * p.grad` for all parameters in one call or two: the same numbers, to the last bit."""
         enabled = torch.is_grad_enabled()
-        torch.set_grad_enabled(False)  # `no_grad` does the same, and takes longer than a small net's products
+        torch._C._set_grad_enabled(False)  # as `no_grad` does, which takes longer than a small net's products
         try:
             for group in self.param_groups:
                 moved = [p for p in group["params"] if p.grad is not None]
                 if moved:
                     _add(moved, [p.grad for p in moved], -group["lr"])
         finally:
-            torch.set_grad_enabled(enabled)
+            torch._C._set_grad_enabled(enabled)
 
     def state_dict(self) -> dict[str, Any]:
         """The learning rate of each group: there is no other state."""
@@ -61,7 +61,7 @@ def _add(tensors: list[Tensor], gradients: list[Tensor], factor: float) -> None:
     On a CPU `addcmul` multiplies from the left, so it rounds `factor * gradient`; times 1, the sum is all that is left
     to round. On a GPU it may have one rounding for both.
     """
-    if gradients[0].is_cpu and _COMPUTED_AS_THEY_ARE.issuperset(g.dtype for g in gradients):
+    if gradients[0].is_cpu and gradients[0].dtype in _COMPUTED_AS_THEY_ARE:
         torch._foreach_addcmul_(tensors, gradients, [_ONE] * len(tensors), value=factor)
     else:
         torch._foreach_add_(tensors, torch._foreach_mul(gradients, factor))
