@@ -159,7 +159,10 @@ def growth(words: Path, rounds: int, device: str) -> list[Row]:
     }
     for axis, sizes in sweeps.items():
         for batch, hidden, context in sizes:
-            steps = max(2, 1_500_000_000 // (6 * batch * hidden * (10 * context + 27)))
+            operations = 6 * batch * hidden * (10 * context + 27)
+            steps = min(
+                4000, max(20, 12_000_000_000 // operations)
+            )  # so many that the shorter blocks at the start do not count
             blas = products(batch, hidden, 10 * context)
             runs: dict[str, Peer] = {"matrix products": partial(repeat, blas, steps)}
             for engine in ENGINES:
