@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
 
 import zoo_lecture
 from zoo import Schedule, TextDataset
@@ -22,6 +23,11 @@ from zoo_lecture.names import SHA256, URL, names, names_ssa_2018
 from zoo_lecture.sgd import SGD
 
 SEED = 2147483647
+
+
+class Negative(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return -weight
 
 
 def seeded(seed: int = SEED) -> torch.Generator:
@@ -94,6 +100,17 @@ def test_forward_is_the_lectures_expression() -> None:
     h = torch.tanh(emb.view(-1, 30) @ p["W1"] + p["b1"])
     logits = h @ p["W2"] + p["b2"]
     assert torch.equal(MLPChar(generator=seeded())(x), logits)
+
+
+def test_a_weight_that_torchs_utilities_make_of_others_is_the_one_that_counts() -> None:
+    plain, x = MLPChar(generator=seeded()), torch.randint(0, 27, (32, 3), generator=seeded(1))
+    wanted = plain(x)
+    pruned, parametrized = MLPChar(generator=seeded()), MLPChar(generator=seeded())
+    prune.custom_from_mask(pruned, "W1", torch.zeros(30, 200))  # type: ignore[no-untyped-call]
+    parametrize.register_parametrization(parametrized, "W2", Negative())
+    bare = torch.tanh(plain.b1) @ plain.W2 + plain.b2
+    torch.testing.assert_close(pruned(x), bare.expand(32, 27))
+    torch.testing.assert_close(parametrized(x), 2 * plain.b2 - wanted)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 1000])

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,18 @@ def test_what_it_cannot_draw_it_leaves_and_draws_the_rest(one: Painter, tmp_path
     ]
     assert one.draw(pictures) == [pictures[1]]
     assert (tmp_path / "embeddings.png").exists()
+
+
+def test_what_it_would_take_long_to_be_told_it_leaves(
+    one: Painter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.painter._MOST_NUMBERS", 99)
+    pictures = [replace(picture, numbers=size) for picture, size in zip(two(tmp_path / "two"), (100, 99), strict=True)]
+    assert one.draw(pictures) == pictures[1:]
+
+
+def test_what_cannot_be_told_it_leaves(one: Painter, tmp_path: Path) -> None:
+    assert one.draw([Picture(tmp_path / "loss.png", "loss", {"losses": {2.0}, "title": "Loss"})]) == []
 
 
 def test_there_may_be_nothing_to_draw(one: Painter) -> None:

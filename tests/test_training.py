@@ -423,6 +423,38 @@ def test_cross_entropy_is_in_nats() -> None:
     assert cross_entropy(torch.zeros(1, 27), torch.tensor([0])).item() == pytest.approx(3.2958, abs=1e-4)
 
 
+# Hooks
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook:UserWarning")  # the inputs have no gradient
+@pytest.mark.parametrize(
+    "hang",
+    [
+        lambda model, note: model.register_forward_pre_hook(note),
+        lambda model, note: model.register_forward_hook(note),
+        lambda model, note: model.register_full_backward_pre_hook(note),
+        lambda model, note: model.register_full_backward_hook(note),
+        lambda _, note: nn.modules.module.register_module_forward_pre_hook(note),
+        lambda _, note: nn.modules.module.register_module_forward_hook(note),
+        lambda _, note: nn.modules.module.register_module_full_backward_hook(note),
+    ],
+    ids=["before", "after", "before backward", "after backward", "before any", "after any", "after any backward"],
+)
+def test_what_hangs_on_a_call_of_the_model_is_called_in_every_step(hang: Callable[..., Any], blocks: Blocks) -> None:
+    training, called = make(), list[None]()
+    hook = hang(training.model, lambda *_: called.append(None))
+    try:
+        train(training, 7)
+    finally:
+        hook.remove()
+    assert len(called) == 7
+    train(training, 12)
+    assert len(called) == 7
+    plain = make()
+    train(plain, 12)
+    assert_same(training, plain)
+
+
 # Clipping
 
 

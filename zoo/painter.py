@@ -20,6 +20,7 @@ from zoo.pictures import Picture
 
 _IDLE_S = 60.0  # a run that takes longer has time to import matplotlib itself, and memory is left alone
 _LONGEST_S = 120.0  # for all pictures
+_MOST_NUMBERS = 500_000  # of a picture: to tell it more takes as long as to import matplotlib
 
 
 class Painter:
@@ -43,13 +44,14 @@ class Painter:
 
     def draw(self, pictures: Sequence[Picture]) -> list[Picture]:
         """Those of the pictures that it has drawn; once, for it ends with that."""
-        request = json.dumps([[str(picture.path), picture.kind, picture.given] for picture in pictures])
+        small = [picture for picture in pictures if picture.numbers <= _MOST_NUMBERS]
         try:
+            request = json.dumps([[str(picture.path), picture.kind, picture.given] for picture in small])
             answer, _ = self._process.communicate(request.encode(), timeout=_LONGEST_S)
             drawn = json.loads(answer)
-        except (OSError, ValueError, subprocess.TimeoutExpired):
+        except (OSError, ValueError, TypeError, subprocess.TimeoutExpired):
             return []
-        return [picture for picture in pictures if str(picture.path) in drawn] if isinstance(drawn, list) else []
+        return [picture for picture in small if str(picture.path) in drawn] if isinstance(drawn, list) else []
 
     def close(self) -> None:
         """End it, whatever it is at."""

@@ -12,7 +12,7 @@ from zoo.specs import ModelSpec
 from zoo.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 Kind: TypeAlias = Literal["loss", "embeddings"]
 
@@ -25,11 +25,13 @@ class Picture:
         path: where to.
         kind: what it shows.
         given: the arguments of `zoo.plotting.draw_loss` or `draw_embeddings`, of what JSON can hold.
+        numbers: how many there are in them.
     """
 
     path: Path
     kind: Kind
     given: Mapping[str, Any]
+    numbers: int = 0
 
     def draw(self) -> None:
         """Draw it. Raises as the function of `zoo.plotting` does."""
@@ -53,7 +55,7 @@ def loss_picture(
 ) -> Picture:
     """The loss of every step, that of whole splits, and that of looks at the validation split."""
     title = _title("Loss", config, len(losses))
-    return Picture(path, "loss", {"losses": losses, "title": title, "final": final, "looks": looks})
+    return Picture(path, "loss", {"losses": losses, "title": title, "final": final, "looks": looks}, len(losses))
 
 
 def embeddings_picture(
@@ -75,18 +77,23 @@ def embeddings_picture(
     if spec.embedding is None or vocabulary is None:
         raise UsageError(f"model {spec.name!r} names no embeddings of characters, so there is no map to draw")
     table = _table(spec, model, len(vocabulary))
-    title = _title("Embeddings", config, config["training"]["steps"])
-    labels = list(vocabulary.itos)
-    return Picture(path, "embeddings", {"table": table, "labels": labels, "title": title, "dims": dims, "pca": pca})
+    given = {
+        "table": table.tolist(),
+        "labels": list(vocabulary.itos),
+        "title": _title("Embeddings", config, config["training"]["steps"]),
+        "dims": dims,
+        "pca": pca,
+    }
+    return Picture(path, "embeddings", given, table.numel())
 
 
-def _table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> list[list[float]]:
+def _table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> Tensor:
     tensor = model.state_dict().get(spec.embedding or "")
     if tensor is None or tensor.ndim != 2 or len(tensor) != vocab_size:
         raise PluginError(
             f"model {spec.name!r} gives its embeddings as {spec.embedding!r}, which is no tensor of {vocab_size} rows"
         )
-    rows: list[list[float]] = tensor.detach().cpu().float().tolist()
+    rows: Tensor = tensor.detach().cpu().float()
     return rows
 
 

@@ -32,7 +32,7 @@ from zoo.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.device import check_precision, choose_device, describe_device, synchronize
 from zoo.download import fetcher
 from zoo.engines import Engine, Optimizer, StepOptions, choose_engine
-from zoo.errors import DivergedError, InterruptedRunError, PluginError, UnavailableError
+from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
 from zoo.evaluation import evaluate_splits
 from zoo.painter import Painter, draw_all
 from zoo.pictures import embeddings_picture, has_embeddings, loss_picture
@@ -317,7 +317,7 @@ class _Work:
             path = folder / "embeddings.png"
             try:
                 pictures.append(embeddings_picture(path, ready.config, spec, ready.model, vocabulary))
-            except PluginError as error:
+            except Exception as error:  # a plugin's model may raise anything
                 self.observer.warning(f"{path.name} was not drawn: {error}")
         return draw_all(pictures, self.painter, self.observer.warning)
 

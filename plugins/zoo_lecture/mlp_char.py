@@ -75,7 +75,7 @@ class MLPChar(nn.Module):
         """Logits of the next character, shape (B, V), for contexts `x` of shape (B, T)."""
         C, W1, b1, W2, b2 = self._weights()
         emb = C[x]  # (B, T, E)
-        h = torch.tanh(emb.flatten(1) @ W1 + b1)  # (B, H)
+        h = torch.tanh(emb.view(-1, W1.shape[0]) @ W1 + b1)  # (B, H)
         logits = h @ W2 + b2  # (B, V)
         return logits
 
