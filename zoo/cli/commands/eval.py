@@ -15,9 +15,9 @@ from zoo.cli.state import (
     json_option,
     offline_option,
     print_json,
-    print_table,
     run_argument,
 )
+from zoo.cli.table import print_table
 
 
 @click.command("eval")

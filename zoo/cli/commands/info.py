@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, print_json, print_table
+from zoo.cli.state import State, debug_option, json_option, print_json
+from zoo.cli.table import print_table
 from zoo.data import DATASET_INPUTS, arrangement
 from zoo.datasets import TensorDataset
 from zoo.errors import UnknownNameError

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, print_json, print_table
+from zoo.cli.state import State, debug_option, json_option, print_json
+from zoo.cli.table import print_table
 from zoo.errors import UsageError
 from zoo.registry import Entry, Shelf
 from zoo.weights import Figures, bits, figures

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, print_json, print_table
+from zoo.cli.state import State, debug_option, json_option, print_json
+from zoo.cli.table import print_table
 from zoo.manager import PluginStatus
 
 

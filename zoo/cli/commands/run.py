@@ -16,9 +16,9 @@ from zoo.cli.state import (
     no_plots_option,
     offline_option,
     print_json,
-    print_table,
     quiet_option,
 )
+from zoo.cli.table import print_table
 from zoo.plan import ENGINES, SECTIONS, SEED, RunOptions, make_plan
 from zoo.schedule import SCHEDULES
 from zoo.settings import parse_assignments

@@ -14,10 +14,10 @@ from zoo.cli.state import (
     json_option,
     offline_option,
     print_json,
-    print_table,
     run_argument,
     warn,
 )
+from zoo.cli.table import print_table
 from zoo.plan import SAMPLING_SEED
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, print_json, print_table
+from zoo.cli.state import State, debug_option, json_option, print_json
+from zoo.cli.table import print_table
 from zoo.errors import CheckpointError
 
 
