@@ -8,6 +8,8 @@ import importlib
 import json
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,15 @@ def test_run_prints_a_table_for_people_and_nothing_on_stderr(zoo_here: Zoo, word
 def test_runs_are_numbered_and_never_written_over(zoo_here: Zoo, words_file: Path) -> None:
     command = ("run", "mlp-char", "--dataset", words_file, "--steps", 2, "--no-plots", "--json")
     assert [zoo_here(*command).result["run_dir"] for _ in range(2)] == ["runs/mlp-char-1", "runs/mlp-char-2"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
+def test_a_run_whose_streams_are_closed_is_a_run_like_any_other(closed: str, words_file: Path) -> None:
+    words = f"run mlp-char --dataset {words_file} --device cpu --steps 2 --out new"
+    done = subprocess.run(["sh", "-c", f'"{sys.executable}" -P -m zoo {words} {closed}'], timeout=120)
+    assert done.returncode == 0
+    assert Path("new", "metrics.json").exists()
 
 
 def test_no_plots_draws_no_pictures(zoo_here: Zoo, words_file: Path) -> None:

@@ -26,7 +26,7 @@ class Progress(Observer):
         self._last_line = time.monotonic()
         self._validation = ""
         self._bar: Bar | None = None
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
             self._bar = _make_bar()
             self._task = self._bar.add_task("Starting", total=None, loss="")
 

@@ -29,7 +29,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
 
 
 def _room() -> int:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None: closed by whoever started this
+    return shutil.get_terminal_size().columns if on_terminal else _UNLIMITED
 
 
 def _aligned(table: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str] | None:
