@@ -25,13 +25,16 @@ class Picture:
         path: where to.
         kind: what it shows.
         given: the arguments of `zoo.plotting.draw_loss` or `draw_embeddings`, of what JSON can hold.
-        numbers: how many there are in them.
     """
 
     path: Path
     kind: Kind
     given: Mapping[str, Any]
-    numbers: int = 0
+
+    @property
+    def numbers(self) -> int:
+        """How many it shows."""
+        return len(self.given["losses"]) if self.kind == "loss" else sum(map(len, self.given["table"]))
 
     def draw(self) -> None:
         """Draw it. Raises as the function of `zoo.plotting` does."""
@@ -55,7 +58,7 @@ def loss_picture(
 ) -> Picture:
     """The loss of every step, that of whole splits, and that of looks at the validation split."""
     title = _title("Loss", config, len(losses))
-    return Picture(path, "loss", {"losses": losses, "title": title, "final": final, "looks": looks}, len(losses))
+    return Picture(path, "loss", {"losses": losses, "title": title, "final": final, "looks": looks})
 
 
 def embeddings_picture(
@@ -76,15 +79,14 @@ def embeddings_picture(
     """
     if spec.embedding is None or vocabulary is None:
         raise UsageError(f"model {spec.name!r} names no embeddings of characters, so there is no map to draw")
-    table = _table(spec, model, len(vocabulary))
     given = {
-        "table": table.tolist(),
+        "table": _table(spec, model, len(vocabulary)).tolist(),
         "labels": list(vocabulary.itos),
         "title": _title("Embeddings", config, config["training"]["steps"]),
         "dims": dims,
         "pca": pca,
     }
-    return Picture(path, "embeddings", given, table.numel())
+    return Picture(path, "embeddings", given)
 
 
 def _table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> Tensor:
