@@ -31,8 +31,8 @@ from _peers import (
 
 import zoo
 from zoo.building import asked_inputs, build_model, build_optimizer
-from zoo.data import encode
-from zoo.datasets import Examples, SplitName
+from zoo.data.datasets import Examples, SplitName
+from zoo.data.loading import encode
 from zoo.engines import choose_engine
 from zoo.evaluation import evaluate, evaluate_splits
 from zoo.manager import load_plugins

@@ -36,7 +36,7 @@ from torch import Tensor
 import zoo
 from zoo import checkpoint, loading, state, verify
 from zoo.building import build_model, build_optimizer, seeded
-from zoo.data import encode
+from zoo.data.loading import encode
 from zoo.errors import CheckpointError, ZooError
 from zoo.manager import load_plugins
 from zoo.plan import RunPlan

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from zoo import DataError, TensorDataset, TextDataset, UsageError
-from zoo.datasets import Examples, SplitName, counts
+from zoo.data.datasets import Examples, SplitName, counts
 
 SIX = ["ab", "ba", "abc", "cab", "bca", "aab"]
 MANY = [f"{a}{b}{c}" for a in "abcd" for b in "abcd" for c in "abcd"]

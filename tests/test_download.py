@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from zoo import DataError, Fetcher, UnavailableError
-from zoo.download import cache_folder, fetcher
+from zoo.data.download import cache_folder, fetcher
 
 CONTENT = b"emma\nolivia\nava\n" * 20_000  # several pieces
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

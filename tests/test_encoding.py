@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from zoo import DataError, TextDataset, Vocabulary
-from zoo.datasets import Examples
-from zoo.encoding import encode_sequences, encode_windows
+from zoo.data.datasets import Examples
+from zoo.data.encoding import encode_sequences, encode_windows
 
 ALPHABETS = {
     "Latin": "abcdefghijklmnopqrstuvwxyz",

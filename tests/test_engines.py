@@ -428,7 +428,7 @@ def training(engine: str, failed: int | None) -> Training:
             net.W1[3, 5] = float("nan")
     optimizer = SGD(net.parameters())
     make: Any = {"manual": Manual, "fused": FusedCPU}[engine]
-    data = zoo.datasets.Examples(
+    data = zoo.data.datasets.Examples(
         torch.randint(27, (99, 3), generator=g), torch.randint(27, (99,), generator=g), torch.int64
     )
     schedule: Any = Spoiling(None if failed is None else failed - 1)

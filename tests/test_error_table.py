@@ -228,7 +228,7 @@ def test_refused_download_leaves_a_damaged_cache_entry_for_the_next_try(
 
 def test_several_processes_that_download_at_once_all_get_the_whole_file(server: Server, tmp_path: Path) -> None:
     code = (
-        "import sys; from zoo.download import fetcher; "
+        "import sys; from zoo.data.download import fetcher; "
         f"print(fetcher()('names.txt', 'https://unused', sha256={hashlib.sha256(CONTENT).hexdigest()!r}).read_bytes())"
     )
     env = {"ZOO_MIRROR": server.url("good"), "ZOO_CACHE": str(tmp_path / "new"), "PATH": "", "HOME": str(tmp_path)}

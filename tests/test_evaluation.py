@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.datasets import Examples, SplitName
+from zoo.data.datasets import Examples, SplitName
 from zoo.evaluation import count_contexts, evaluate, evaluate_splits
 
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
-from zoo.datasets import Examples
-from zoo.encoding import encode_windows
+from zoo.data.datasets import Examples
+from zoo.data.encoding import encode_windows
 from zoo.engines import Autograd, Engine
 from zoo.evaluation import evaluate
 from zoo.schedule import Schedule

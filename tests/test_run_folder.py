@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import CheckpointError, Schedule, UsageError, ZooError, checkpoint
-from zoo.datasets import Examples
+from zoo.data.datasets import Examples
 from zoo.run_folder import LossLines, RunFolder, read_losses
 from zoo.training import Training, train
 

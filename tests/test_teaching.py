@@ -15,7 +15,7 @@ from conftest import Zoo
 from torch import Tensor, nn
 
 import zoo
-from zoo.datasets import Examples
+from zoo.data.datasets import Examples
 from zoo.errors import CheckpointError, UsageError
 from zoo.manager import load_plugins
 from zoo.plan import Teaching

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import DivergedError, Schedule
-from zoo.datasets import Examples
+from zoo.data.datasets import Examples
 from zoo.engines import Autograd, StepOptions
 from zoo.loss import cross_entropy
 from zoo.training import Training, train

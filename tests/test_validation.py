@@ -17,7 +17,7 @@ from torch import nn
 
 import zoo
 from zoo import checkpoint, state
-from zoo.datasets import Examples
+from zoo.data.datasets import Examples
 from zoo.errors import CheckpointError
 from zoo.evaluation import evaluate
 from zoo.run_folder import RunFolder, read_looks

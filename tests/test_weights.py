@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import zoo
 from zoo import CheckpointError, ModelSpec, UsageError, loading
 from zoo.cli.state import State
-from zoo.download import fetcher
+from zoo.data.download import fetcher
 from zoo.evaluation import evaluate_splits
 from zoo.registry import Entry, Plugin, Registry
 from zoo.weights import Figures, bits, figures, place, shipped

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from zoo import DataError, TextDataset, Vocabulary
-from zoo import words as module
-from zoo.data import encode
-from zoo.encoding import encode_windows
-from zoo.words import Text, Words, chunks, missing, numbered, pieces_of_list
+from zoo.data.encoding import encode_windows
+from zoo.data.loading import encode
+from zoo.data.loading import words as module
+from zoo.data.words import Text, Words, chunks, missing, numbered, pieces_of_list
 
 ALPHABETS = {
     "plain": "abcdefghij",
@@ -36,8 +36,8 @@ def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     if request.param == "cut small":
         monkeypatch.setattr(module, "CHARACTERS", 5)
         monkeypatch.setattr(module, "WORDS", 3)
-        monkeypatch.setattr("zoo.encoding.WORDS", 3)
-        monkeypatch.setattr("zoo.encoding._EXAMPLES", 4)
+        monkeypatch.setattr("zoo.data.encoding.WORDS", 3)
+        monkeypatch.setattr("zoo.data.encoding._EXAMPLES", 4)
 
 
 # Files, against plain Python

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import zoo
 import zoo.testing
 import zoo_makemore
-from zoo.datasets import TextDataset
-from zoo.encoding import encode_windows
+from zoo.data.datasets import TextDataset
+from zoo.data.encoding import encode_windows
 from zoo.loss import cross_entropy
 from zoo.plan import RunOptions, make_plan
 from zoo.registry import Entry, Plugin, Registry

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.api import create_model, list_datasets, list_models, list_optimizers, load, resume, run
-    from zoo.datasets import TensorDataset, TextDataset
-    from zoo.download import Fetcher
+    from zoo.data.datasets import TensorDataset, TextDataset
+    from zoo.data.download import Fetcher
+    from zoo.data.vocabulary import Vocabulary
     from zoo.errors import (
         AmbiguousNameError,
         CheckpointError,
@@ -28,12 +29,11 @@ if TYPE_CHECKING:
     from zoo.hookspecs import hookimpl
     from zoo.schedule import Schedule
     from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
-    from zoo.vocabulary import Vocabulary
 
 _HOMES = {  # module: the names that it lends to this one
     "api": ("create_model", "list_datasets", "list_models", "list_optimizers", "load", "resume", "run"),
-    "datasets": ("TensorDataset", "TextDataset"),
-    "download": ("Fetcher",),
+    "data.datasets": ("TensorDataset", "TextDataset"),
+    "data.download": ("Fetcher",),
     "errors": (
         "AmbiguousNameError",
         "CheckpointError",
@@ -51,7 +51,7 @@ _HOMES = {  # module: the names that it lends to this one
     "hookspecs": ("hookimpl",),
     "schedule": ("Schedule",),
     "specs": ("DatasetSpec", "ModelSpec", "OptimizerSpec", "Preset"),
-    "vocabulary": ("Vocabulary",),
+    "data.vocabulary": ("Vocabulary",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo.data import model_inputs
-from zoo.datasets import Dataset, Examples
+from zoo.data.datasets import Dataset, Examples
+from zoo.data.loading import model_inputs
 from zoo.engines import Optimizer
 from zoo.errors import PluginError, UsageError, ZooError
 from zoo.plan import MODEL_INPUTS

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo.datasets import Dataset, Examples, SplitName, TextDataset, counts
+from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset, counts
+from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.errors import CheckpointError
 from zoo.plan import RunPlan
 from zoo.registry import DISTRIBUTION, Entry
 from zoo.schedule import Schedule
 from zoo.specs import FLOAT32, DatasetSpec, Spec, is_teacher_share
-from zoo.vocabulary import BOUNDARY, Vocabulary
 
 if TYPE_CHECKING:
     from zoo.teaching import Lesson

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zoo.datasets import Examples, SplitName
+from zoo.data.datasets import Examples, SplitName
 from zoo.loss import IGNORED, cross_entropy
 
 _MOST_NUMBERS = 1 << 20  # of the inputs of one batch

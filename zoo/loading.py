@@ -13,9 +13,10 @@ from zoo import checkpoint
 from zoo.allocation import AllocationLimit
 from zoo.building import build_model, context_length
 from zoo.config import RunConfig
-from zoo.data import encode, encode_words, load_dataset
-from zoo.datasets import Dataset, Examples, SplitName, TextDataset
-from zoo.download import Fetcher
+from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
+from zoo.data.download import Fetcher
+from zoo.data.loading import encode, encode_words, load_dataset
+from zoo.data.vocabulary import Vocabulary
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
 from zoo.files import kind_of, shown
 from zoo.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
@@ -24,7 +25,6 @@ from zoo.run_folder import WEIGHTS_FILE
 from zoo.sampling import SamplingOptions, sample
 from zoo.settings import Signature
 from zoo.specs import ModelSpec
-from zoo.vocabulary import Vocabulary
 from zoo.weights import shipped
 
 _SLACK_BYTES = 32 << 20  # a model may have buffers that are not saved, masks for instance

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError
 from zoo.specs import ModelSpec
-from zoo.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zoo.data import DATASET_INPUTS, arrangement
+from zoo.data.loading import DATASET_INPUTS, arrangement
 from zoo.errors import UnknownNameError, UsageError
 from zoo.files import kind_of, shown
 from zoo.registry import DISTRIBUTION, Entry, Registry, suggest

@@ -27,10 +27,10 @@ from zoo.building import (
 from zoo.cadence import DEFAULT, Cadence, Pacer
 from zoo.card import model_card
 from zoo.config import make_config
-from zoo.data import encode, load_dataset
-from zoo.datasets import Dataset, Examples, SplitName, TextDataset
+from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
+from zoo.data.download import fetcher
+from zoo.data.loading import encode, load_dataset
 from zoo.device import check_precision, choose_device, describe_device, synchronize
-from zoo.download import fetcher
 from zoo.engines import Engine, Optimizer, StepOptions, choose_engine
 from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
 from zoo.evaluation import evaluate_splits

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from zoo.api import load, run
 from zoo.building import asked_inputs, build_model, build_optimizer, context_length, seeded
-from zoo.data import DATASET_INPUTS, encode, load_dataset
-from zoo.datasets import SPLITS, Dataset, TextDataset
+from zoo.data.datasets import SPLITS, Dataset, TextDataset
+from zoo.data.download import fetcher
+from zoo.data.loading import DATASET_INPUTS, encode, load_dataset
 from zoo.device import choose_device
-from zoo.download import fetcher
 from zoo.engines import Stop, choose_engine
 from zoo.errors import UnavailableError, UsageError
 from zoo.manager import load_plugins

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from zoo.datasets import Examples
+from zoo.data.datasets import Examples
 from zoo.device import one_order_of_sums
 from zoo.engines import Autograd, Engine, Optimizer, Stop
 from zoo.errors import DivergedError

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from zoo.datasets import Examples
+from zoo.data.datasets import Examples
 from zoo.evaluation import evaluate
 
 Weights = dict[str, Tensor]

@@ -35,9 +35,9 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
 
     RUN is a run folder, a .safetensors file, or the name of a model that comes with weights.
     """
-    from zoo.datasets import counts
+    from zoo.data.datasets import counts
+    from zoo.data.download import fetcher
     from zoo.device import choose_device, describe_device
-    from zoo.download import fetcher
     from zoo.evaluation import evaluate_splits
     from zoo.loading import load
 

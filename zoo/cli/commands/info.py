@@ -10,8 +10,8 @@ import click
 
 from zoo.cli.state import State, debug_option, json_option, print_json
 from zoo.cli.table import print_table
-from zoo.data import DATASET_INPUTS, arrangement
-from zoo.datasets import TensorDataset
+from zoo.data.datasets import TensorDataset
+from zoo.data.loading import DATASET_INPUTS, arrangement
 from zoo.errors import UnknownNameError
 from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
 from zoo.registry import Entry, Registry, Shelf, suggest

@@ -92,8 +92,8 @@ def _whereabouts(
     state: State, loaded: Loaded, words: list[str], dataset: str | None, offline: bool
 ) -> list[Whereabouts] | None:
     """Where each word stands in the data, if the data can be had: sampling itself does not need it."""
-    from zoo.datasets import TextDataset
-    from zoo.download import fetcher
+    from zoo.data.datasets import TextDataset
+    from zoo.data.download import fetcher
     from zoo.errors import DataError
     from zoo.sampling import whereabouts
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
+from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.errors import DataError
-from zoo.vocabulary import BOUNDARY, Vocabulary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.datasets import Examples
+from zoo.data.datasets import Examples
+from zoo.data.vocabulary import BOUNDARY, Vocabulary
+from zoo.data.words import WORDS, Words, chunks, missing, numbered
 from zoo.errors import DataError
-from zoo.vocabulary import BOUNDARY, Vocabulary
-from zoo.words import WORDS, Words, chunks, missing, numbered
 
 _EXAMPLES = 1 << 16  # made in one go, so that they are made in the cache
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, TensorDataset, TextDataset
-from zoo.download import Fetcher
+from zoo.data.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, TensorDataset, TextDataset
+from zoo.data.download import Fetcher
+from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError, ZooError
 from zoo.registry import Entry
 from zoo.settings import Signature
 from zoo.specs import DatasetSpec, Reads
-from zoo.vocabulary import Vocabulary
 
 DATASET_INPUTS = ("fetch",)
 
@@ -102,7 +102,7 @@ def encode_words(
         DataError: a word does not fit.
         PluginError: a model that reads windows does not say how long they are.
     """
-    from zoo.encoding import encode_sequences, encode_windows
+    from zoo.data.encoding import encode_sequences, encode_windows
 
     if length is None:
         raise PluginError("a text model that reads windows needs an attribute 'context_length' of at least 1")

@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from zoo.data.vocabulary import BOUNDARY, Vocabulary
+from zoo.data.words import Lines, Text, Words, pieces_of_list, refuse_boundaries, sha256_of
 from zoo.errors import DataError, UsageError
 from zoo.files import read_bytes
-from zoo.vocabulary import BOUNDARY, Vocabulary
-from zoo.words import Lines, Text, Words, pieces_of_list, refuse_boundaries, sha256_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
