@@ -30,13 +30,13 @@ from _peers import (
 )
 
 import zoo
-from zoo.building import asked_inputs, build_model, build_optimizer
 from zoo.data.datasets import Examples, SplitName
 from zoo.data.loading import encode
-from zoo.engines import choose_engine
-from zoo.evaluation import evaluate, evaluate_splits
 from zoo.manager import load_plugins
-from zoo.training import Training, train
+from zoo.training.building import asked_inputs, build_model, build_optimizer
+from zoo.training.engines import choose_engine
+from zoo.training.evaluation import evaluate, evaluate_splits
+from zoo.training.loop import Training, train
 
 SEED = 2147483647
 ENGINES = ("autograd", "manual", "fused")

@@ -35,14 +35,14 @@ from torch import Tensor
 
 import zoo
 from zoo import checkpoint, loading, state, verify
-from zoo.building import build_model, build_optimizer, seeded
 from zoo.data.loading import encode
 from zoo.errors import CheckpointError, ZooError
 from zoo.manager import load_plugins
 from zoo.plan import RunPlan
 from zoo.resuming import ResumeOptions, plan_resumption
 from zoo.run_folder import STATE_FILE, WEIGHTS_FILE, read_losses
-from zoo.training import Training, train
+from zoo.training.building import build_model, build_optimizer, seeded
+from zoo.training.loop import Training, train
 
 PACKAGE = Path(zoo.__file__).resolve().parent
 LIMIT_S = 10.0

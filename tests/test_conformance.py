@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 import zoo.testing
-from zoo.engines import Autograd, Optimizer, Stop
 from zoo.manager import load_plugins
 from zoo.registry import Entry, Plugin, Registry
+from zoo.training.engines import Autograd, Optimizer, Stop
 
 PLUGINS_README = Path(__file__).resolve().parent.parent / "plugins" / "README.md"
 FAST = importlib.util.find_spec("numba") is not None

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoo import DeviceError
-from zoo.device import choose_device, describe_device, one_order_of_sums, synchronize
+from zoo.training.device import choose_device, describe_device, one_order_of_sums, synchronize
 
 Fake = Callable[..., None]
 

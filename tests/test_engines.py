@@ -20,11 +20,11 @@ from torch import nn
 import zoo
 from zoo import checkpoint
 from zoo.cli.state import State
-from zoo.engines import Autograd, Optimizer, choose_engine
 from zoo.manager import load_plugins
 from zoo.registry import Entry, Plugin, Registry
 from zoo.runner import Observer, Run
-from zoo.training import Training, train
+from zoo.training.engines import Autograd, Optimizer, choose_engine
+from zoo.training.loop import Training, train
 from zoo_lecture.fused_cpu import FusedCPU
 from zoo_lecture.manual import Manual
 from zoo_lecture.mlp_char import MLPChar
@@ -397,7 +397,7 @@ def test_a_loss_that_is_not_finite_takes_training_back(
     engine: str, failed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks are steps 0, 1-2, 3-6, 7-14; the step before the one that fails spoils the weights."""
-    monkeypatch.setattr("zoo.training._BLOCK_SECONDS", 1e9)
+    monkeypatch.setattr("zoo.training.loop._BLOCK_SECONDS", 1e9)
     with pytest.raises(zoo.DivergedError, match=rf"the loss became \S+ at step {failed}$"):
         train(diverging := training(engine, failed), 100)
     kept = {0: 0, 1: 0, 2: 1, 5: 3, 7: 3, 8: 7}[failed]

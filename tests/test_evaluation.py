@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.data.datasets import Examples, SplitName
-from zoo.evaluation import count_contexts, evaluate, evaluate_splits
+from zoo.training.evaluation import count_contexts, evaluate, evaluate_splits
 
 
 class Table(nn.Module):
@@ -41,7 +41,7 @@ def test_it_equals_cross_entropy_of_the_whole_split_at_once(n: int) -> None:
 
 @pytest.mark.parametrize("numbers", [1, 10, 64, 1 << 20])
 def test_the_size_of_its_batches_does_not_matter(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.evaluation._MOST_NUMBERS", numbers)
+    monkeypatch.setattr("zoo.training.evaluation._MOST_NUMBERS", numbers)
     model, x, y = Table(), tokens(101, 3), tokens(101, seed=3)
     whole = F.cross_entropy(model(x).double(), y).item()
     assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(whole, abs=1e-6)
@@ -147,9 +147,9 @@ def plain_mean(model: nn.Module, examples: Examples) -> float:
 @pytest.fixture(params=["table", "sorting"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Either way of counting, also of few examples."""
-    monkeypatch.setattr("zoo.evaluation._WORTH_COUNTING", 1)
+    monkeypatch.setattr("zoo.training.evaluation._WORTH_COUNTING", 1)
     if request.param == "sorting":
-        monkeypatch.setattr("zoo.evaluation._MOST_PLACES", 0)
+        monkeypatch.setattr("zoo.training.evaluation._MOST_PLACES", 0)
     return str(request.param)
 
 
@@ -174,7 +174,7 @@ def test_more_contexts_than_any_table_holds_are_counted_by_sorting(V: int, T: in
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, 1 << 20])
 def test_every_example_is_counted_once(way: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.evaluation._CHUNK", chunk)
+    monkeypatch.setattr("zoo.training.evaluation._CHUNK", chunk)
     examples = text(500, 5, 2)
     counted = count_contexts(examples)
     assert counted is not None
@@ -191,7 +191,7 @@ def test_every_example_is_counted_once(way: str, chunk: int, monkeypatch: pytest
 def test_contexts_are_served_in_batches_of_any_size(way: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, examples = Sum(5, 3), text(700, 5, 3)
     whole = evaluate(model, examples)
-    monkeypatch.setattr("zoo.evaluation._batch_size", lambda *_: size)
+    monkeypatch.setattr("zoo.training.evaluation._batch_size", lambda *_: size)
     assert evaluate(model, examples) == pytest.approx(whole, rel=1e-6)
 
 

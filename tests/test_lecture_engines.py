@@ -23,10 +23,10 @@ from torch.nn import functional as F
 import zoo
 from zoo.data.datasets import Examples
 from zoo.data.encoding import encode_windows
-from zoo.engines import Autograd, Engine
-from zoo.evaluation import evaluate
 from zoo.schedule import Schedule
-from zoo.training import Training, train
+from zoo.training.engines import Autograd, Engine
+from zoo.training.evaluation import evaluate
+from zoo.training.loop import Training, train
 from zoo_lecture.fused import fused
 from zoo_lecture.fused_cpu import FusedCPU
 from zoo_lecture.manual import Manual

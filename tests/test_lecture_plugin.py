@@ -17,7 +17,7 @@ import zoo_lecture
 from zoo import Schedule, TextDataset
 from zoo.data.datasets import Examples
 from zoo.data.encoding import encode_windows
-from zoo.training import Training, train
+from zoo.training.loop import Training, train
 from zoo_lecture.mlp_char import MLPChar
 from zoo_lecture.names import SHA256, URL, names, names_ssa_2018
 from zoo_lecture.sgd import SGD

@@ -13,11 +13,11 @@ from conftest import run_python
 from torch import Tensor, nn
 
 import zoo
-from zoo.device import check_precision
-from zoo.engines import Autograd, StepOptions
 from zoo.errors import DeviceError, ZooError
-from zoo.loss import cross_entropy
 from zoo.runner import Run
+from zoo.training.device import check_precision
+from zoo.training.engines import Autograd, StepOptions
+from zoo.training.loss import cross_entropy
 
 Zoo = Callable[..., Any]
 
@@ -81,7 +81,7 @@ def test_products_are_rounded_and_losses_are_not() -> None:
 def test_a_device_without_bfloat16_is_one_line(
     monkeypatch: pytest.MonkeyPatch, words_file: Path, zoo_here: Zoo
 ) -> None:
-    monkeypatch.setattr("zoo.device._computes_in_bfloat16", lambda _: False)
+    monkeypatch.setattr("zoo.training.device._computes_in_bfloat16", lambda _: False)
     done = zoo_here("run", "gru", "--dataset", words_file, "--device", "cpu", "--precision", "bfloat16")
     assert (done.code, done.err) == (
         2,
@@ -158,7 +158,7 @@ def test_what_the_compiler_cannot_do_is_one_sentence(monkeypatch: pytest.MonkeyP
         return forward
 
     monkeypatch.setattr(torch, "compile", refuse)
-    monkeypatch.setattr("zoo.engines._compiler_error", lambda: Unsupported)
+    monkeypatch.setattr("zoo.training.engines._compiler_error", lambda: Unsupported)
     model = nn.Linear(2, 2, device="meta").to_empty(device="cpu")
     engine = Autograd(model, torch.optim.SGD(model.parameters()), StepOptions(compiled=True))
     x, y = torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.int64)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo import CheckpointError, Schedule, UsageError, ZooError, checkpoint
 from zoo.data.datasets import Examples
 from zoo.run_folder import LossLines, RunFolder, read_losses
-from zoo.training import Training, train
+from zoo.training.loop import Training, train
 
 AWKWARD = [
     3.2958369255065918,

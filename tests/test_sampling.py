@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo import PluginError, TextDataset, UsageError, Vocabulary, sampling
-from zoo.sampling import LONGEST_WORD, SamplingOptions, sample, whereabouts
+from zoo import PluginError, TextDataset, UsageError, Vocabulary
+from zoo.training.loop import sampling
+from zoo.training.sampling import LONGEST_WORD, SamplingOptions, sample, whereabouts
 
 ABCD = Vocabulary("abcd")
 NEVER = -math.inf

@@ -21,7 +21,7 @@ from zoo.manager import load_plugins
 from zoo.plan import Teaching
 from zoo.registry import Entry, Plugin, Registry
 from zoo.runner import Run
-from zoo.teaching import WORDS_FOR_EACH, Lesson, prepare_lesson
+from zoo.training.synthetic import WORDS_FOR_EACH, Lesson, prepare_lesson
 
 _SHARE = ["gru", "--teacher", "ngram", "--teacher-share"]
 FILES = ("model.safetensors", "training_state.safetensors", "losses.csv", "config.json", "README.md")
@@ -114,7 +114,7 @@ def test_many_words_are_drawn_in_parts_that_differ(
     ngram: Teaching, dataset: zoo.TextDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = len(prepare_lesson(ngram, dataset, seed=2**64 - 1).words)
-    monkeypatch.setattr("zoo.teaching._AT_ONCE", 100)
+    monkeypatch.setattr("zoo.training.synthetic._AT_ONCE", 100)
     words = prepare_lesson(ngram, dataset, seed=2**64 - 1).words
     assert abs(len(words) - whole) < 60
     assert words[:50] != words[len(words) // 4 :][:50]
@@ -123,7 +123,7 @@ def test_many_words_are_drawn_in_parts_that_differ(
 def test_of_a_large_dataset_no_more_are_drawn(
     ngram: Teaching, dataset: zoo.TextDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.teaching.MOST_WORDS", 50)
+    monkeypatch.setattr("zoo.training.synthetic.MOST_WORDS", 50)
     assert 25 < len(prepare_lesson(ngram, dataset, seed=1).words) <= 50
 
 
@@ -226,7 +226,7 @@ def test_a_run_that_was_stopped_and_resumed_has_the_bytes_of_one_go(taught: Call
 
 def test_a_run_does_not_go_on_with_other_words(taught: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     taught(3, "a")
-    monkeypatch.setattr("zoo.teaching.WORDS_FOR_EACH", 4)
+    monkeypatch.setattr("zoo.training.synthetic.WORDS_FOR_EACH", 4)
     with pytest.raises(CheckpointError, match=r"training.teacher.words: \d+ then, \d+ now"):
         zoo.resume("a", steps=5)
 

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from zoo import DivergedError, Schedule
 from zoo.data.datasets import Examples
-from zoo.engines import Autograd, StepOptions
-from zoo.loss import cross_entropy
-from zoo.training import Training, train
+from zoo.training.engines import Autograd, StepOptions
+from zoo.training.loop import Training, train
+from zoo.training.loss import cross_entropy
 
 STEPS = 40
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -100,8 +100,8 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> Blocks:
     """`blocks(5)`: blocks of 1, 2, 4, 5, 5… steps, however long they take."""
 
     def limit(most_steps: int) -> None:
-        monkeypatch.setattr("zoo.training._BLOCK_SECONDS", 1e9)
-        monkeypatch.setattr("zoo.training._MOST_STEPS", most_steps)
+        monkeypatch.setattr("zoo.training.loop._BLOCK_SECONDS", 1e9)
+        monkeypatch.setattr("zoo.training.loop._MOST_STEPS", most_steps)
 
     limit(1024)
     return limit
@@ -138,7 +138,7 @@ def test_blocks_by_the_clock_change_nothing_either() -> None:
 
 
 def test_a_limit_on_the_inputs_of_a_block_changes_nothing(blocks: Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training._MOST_NUMBERS", 1)
+    monkeypatch.setattr("zoo.training.loop._MOST_NUMBERS", 1)
     ours, theirs = make(), make()
     train(ours, STEPS)
     reference(theirs, STEPS)

@@ -19,12 +19,12 @@ import zoo
 from zoo import checkpoint, state
 from zoo.data.datasets import Examples
 from zoo.errors import CheckpointError
-from zoo.evaluation import evaluate
 from zoo.run_folder import RunFolder, read_looks
 from zoo.runner import Run
 from zoo.schedule import CONSTANT
-from zoo.training import Training, train
-from zoo.validation import Validation, looks_since_best
+from zoo.training.evaluation import evaluate
+from zoo.training.loop import Training, train
+from zoo.training.validation import Validation, looks_since_best
 
 Zoo = Callable[..., Any]
 FILES = ("model.safetensors", "training_state.safetensors", "losses.csv", "validation.csv", "config.json", "README.md")

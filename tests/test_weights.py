@@ -18,8 +18,8 @@ import zoo
 from zoo import CheckpointError, ModelSpec, UsageError, loading
 from zoo.cli.state import State
 from zoo.data.download import fetcher
-from zoo.evaluation import evaluate_splits
 from zoo.registry import Entry, Plugin, Registry
+from zoo.training.evaluation import evaluate_splits
 from zoo.weights import Figures, bits, figures, place, shipped
 
 Zoo = Callable[..., Any]

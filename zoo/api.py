@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.cadence import Cadence
 from zoo.errors import UsageError
 from zoo.manager import load_plugins
 from zoo.plan import MODEL_INPUTS, SEED, RunOptions, make_plan
 from zoo.registry import Registry
 from zoo.settings import REQUIRED, Signature
+from zoo.training.checkpoint_schedule import Cadence
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,8 +50,8 @@ def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, 
         UsageError: an unknown name or hyper-parameter, a value of the wrong type, or no shipped weights.
         PluginError: the model's plugin is broken.
     """
-    from zoo.building import build_model
     from zoo.loading import load as load_weights
+    from zoo.training.building import build_model
 
     registry = _registry()
     entry = registry.models.get(name)

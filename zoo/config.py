@@ -22,7 +22,7 @@ from zoo.schedule import Schedule
 from zoo.specs import FLOAT32, DatasetSpec, Spec, is_teacher_share
 
 if TYPE_CHECKING:
-    from zoo.teaching import Lesson
+    from zoo.training.synthetic import Lesson
 
 T = TypeVar("T")
 

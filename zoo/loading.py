@@ -11,7 +11,6 @@ from torch import nn
 
 from zoo import checkpoint
 from zoo.allocation import AllocationLimit
-from zoo.building import build_model, context_length
 from zoo.config import RunConfig
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import Fetcher
@@ -22,9 +21,10 @@ from zoo.files import kind_of, shown
 from zoo.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
 from zoo.registry import Entry, Registry
 from zoo.run_folder import WEIGHTS_FILE
-from zoo.sampling import SamplingOptions, sample
 from zoo.settings import Signature
 from zoo.specs import ModelSpec
+from zoo.training.building import build_model, context_length
+from zoo.training.sampling import SamplingOptions, sample
 from zoo.weights import shipped
 
 _SLACK_BYTES = 32 << 20  # a model may have buffers that are not saved, masks for instance
@@ -70,7 +70,7 @@ class Loaded:
         top_k: int | None = None,
         prefix: str = "",
     ) -> list[str]:
-        """Draw `n` words; see `zoo.sampling.SamplingOptions` for the rest.
+        """Draw `n` words; see `zoo.training.sampling.SamplingOptions` for the rest.
 
         Raises:
             UsageError: the model does not read text, or an option is out of range.

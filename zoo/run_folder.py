@@ -25,8 +25,8 @@ from typing import Any
 from zoo import checkpoint, state
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import kind_of, read_text, readable_json, shown, write_bytes, write_text
-from zoo.training import Training
-from zoo.validation import Validation
+from zoo.training.loop import Training
+from zoo.training.validation import Validation
 
 RUNS = Path("runs")
 WEIGHTS_FILE = "model.safetensors"

@@ -15,7 +15,20 @@ from typing import Any
 import torch
 
 from zoo import state as states
-from zoo.building import (
+from zoo.card import model_card
+from zoo.config import make_config
+from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
+from zoo.data.download import fetcher
+from zoo.data.loading import encode, load_dataset
+from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
+from zoo.painter import Painter, draw_all
+from zoo.pictures import embeddings_picture, has_embeddings, loss_picture
+from zoo.plan import RunPlan, is_fitted
+from zoo.registry import Entry, Registry
+from zoo.resuming import ResumeOptions, check_unchanged, inexact, plan_resumption
+from zoo.run_folder import STATE_FILE, RunFolder
+from zoo.specs import DatasetSpec
+from zoo.training.building import (
     asked_inputs,
     build_model,
     build_optimizer,
@@ -24,27 +37,14 @@ from zoo.building import (
     fit_model,
     seeded,
 )
-from zoo.cadence import DEFAULT, Cadence, Pacer
-from zoo.card import model_card
-from zoo.config import make_config
-from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
-from zoo.data.download import fetcher
-from zoo.data.loading import encode, load_dataset
-from zoo.device import check_precision, choose_device, describe_device, synchronize
-from zoo.engines import Engine, Optimizer, StepOptions, choose_engine
-from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
-from zoo.evaluation import evaluate_splits
-from zoo.painter import Painter, draw_all
-from zoo.pictures import embeddings_picture, has_embeddings, loss_picture
-from zoo.plan import RunPlan, is_fitted
-from zoo.registry import Entry, Registry
-from zoo.resuming import ResumeOptions, check_unchanged, inexact, plan_resumption
-from zoo.run_folder import STATE_FILE, RunFolder
-from zoo.specs import DatasetSpec
-from zoo.stopping import stop_signals
-from zoo.teaching import Lesson, prepare_lesson
-from zoo.training import Training, train
-from zoo.validation import Validation
+from zoo.training.checkpoint_schedule import DEFAULT, Cadence, Pacer
+from zoo.training.device import check_precision, choose_device, describe_device, synchronize
+from zoo.training.engines import Engine, Optimizer, StepOptions, choose_engine
+from zoo.training.evaluation import evaluate_splits
+from zoo.training.loop import Training, train
+from zoo.training.signals import stop_signals
+from zoo.training.synthetic import Lesson, prepare_lesson
+from zoo.training.validation import Validation
 
 
 class Observer:

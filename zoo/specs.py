@@ -31,7 +31,7 @@ class Preset:
 
     `settings` are keyed as on the command line: `{"data.shuffle_seed": 42, "model.hidden_size": 300}`. `engine` holds
     for the preset's own optimizer. `teacher` is a model that is fitted, whose words are trained on beside those of the
-    data, and `teacher_share` their share of each batch; see `zoo.teaching`.
+    data, and `teacher_share` their share of each batch; see `zoo.training.synthetic`.
     """
 
     summary: str = ""
@@ -61,7 +61,7 @@ class ModelSpec:
 
     The factory's keyword arguments are the model's hyper-parameters; `vocab_size`, `max_length`, `num_features`,
     `num_classes`, `fitted_size` and `generator` are filled in by zoo where the factory asks for them by name. The last
-    but one is for a model that is counted, not trained; see `zoo.building.fit_model`.
+    but one is for a model that is counted, not trained; see `zoo.training.building.fit_model`.
 
     Fields:
         name: what people type; lower-case letters, digits, `.`, `_` and `-`.
@@ -77,7 +77,7 @@ class ModelSpec:
         embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` draws.
         presets: other named ways to train it; the first one is the default.
         engines: faster ways to train it than autograd, by name, the fastest first: factories called with
-            `(model, optimizer, batch_size)`, each returning a `zoo.engines.Engine` or raising
+            `(model, optimizer, batch_size)`, each returning a `zoo.training.engines.Engine` or raising
             `zoo.EngineUnavailableError`.
         description, references: for `zoo info`: longer text, and papers or lectures.
         weights: a checkpoint that the plugin ships, `"package:path/in/package.safetensors"`.

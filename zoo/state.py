@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from zoo import checkpoint
-from zoo.building import seeded
 from zoo.errors import CheckpointError
-from zoo.training import Training
-from zoo.validation import Kept, Validation, looks_since_best
+from zoo.training.building import seeded
+from zoo.training.loop import Training
+from zoo.training.validation import Kept, Validation, looks_since_best
 
 _MODEL = "model."
 _OPTIMIZER = "optimizer."
@@ -87,7 +87,7 @@ class TrainingState:
 
     def restore_global_generators(self, device: torch.device) -> None:
         """Put back torch's global generators, from which dropout and the like draw. For use in a block that is
-        `zoo.building.seeded`, which puts back what was there before.
+        `zoo.training.building.seeded`, which puts back what was there before.
 
         Raises:
             CheckpointError: a state is not one.

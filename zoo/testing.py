@@ -24,19 +24,19 @@ import torch
 from torch import Tensor
 
 from zoo.api import load, run
-from zoo.building import asked_inputs, build_model, build_optimizer, context_length, seeded
 from zoo.data.datasets import SPLITS, Dataset, TextDataset
 from zoo.data.download import fetcher
 from zoo.data.loading import DATASET_INPUTS, encode, load_dataset
-from zoo.device import choose_device
-from zoo.engines import Stop, choose_engine
 from zoo.errors import UnavailableError, UsageError
 from zoo.manager import load_plugins
 from zoo.plan import RunOptions, RunPlan, make_plan
 from zoo.registry import Registry
 from zoo.settings import Signature
 from zoo.specs import AUTOGRAD
-from zoo.training import never
+from zoo.training.building import asked_inputs, build_model, build_optimizer, context_length, seeded
+from zoo.training.device import choose_device
+from zoo.training.engines import Stop, choose_engine
+from zoo.training.loop import never
 
 STEPS = 5
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from zoo.cadence import Cadence
 from zoo.cli.commands.run import print_result
 from zoo.cli.state import (
     State,
@@ -19,6 +18,7 @@ from zoo.cli.state import (
     quiet_option,
 )
 from zoo.plan import ENGINES
+from zoo.training.checkpoint_schedule import Cadence
 
 
 @click.command("resume")

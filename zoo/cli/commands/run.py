@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from zoo.cadence import Cadence
 from zoo.cli.state import (
     State,
     cadence_option,
@@ -23,6 +22,7 @@ from zoo.plan import ENGINES, SECTIONS, SEED, RunOptions, make_plan
 from zoo.schedule import SCHEDULES
 from zoo.settings import parse_assignments
 from zoo.specs import FLOAT32, PRECISIONS
+from zoo.training.checkpoint_schedule import Cadence
 
 
 @click.command("run")

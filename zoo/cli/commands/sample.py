@@ -22,7 +22,7 @@ from zoo.plan import SAMPLING_SEED
 
 if TYPE_CHECKING:
     from zoo.loading import Loaded
-    from zoo.sampling import Whereabouts
+    from zoo.training.sampling import Whereabouts
 
 _WORDS = {"train": "in training", "val": "held out", "test": "held out", "new": "new"}
 
@@ -95,7 +95,7 @@ def _whereabouts(
     from zoo.data.datasets import TextDataset
     from zoo.data.download import fetcher
     from zoo.errors import DataError
-    from zoo.sampling import whereabouts
+    from zoo.training.sampling import whereabouts
 
     try:
         data = loaded.dataset(state.registry, fetcher(offline=offline), dataset)

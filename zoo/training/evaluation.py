@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.datasets import Examples, SplitName
-from zoo.loss import IGNORED, cross_entropy
+from zoo.training.loss import IGNORED, cross_entropy
 
 _MOST_NUMBERS = 1 << 20  # of the inputs of one batch
 _MOST_WORK = 1 << 27  # examples times parameters: a model that is large inside gets fewer examples at a time

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.datasets import Examples
-from zoo.device import one_order_of_sums
-from zoo.engines import Autograd, Engine, Optimizer, Stop
 from zoo.errors import DivergedError
 from zoo.schedule import Schedule
-from zoo.validation import Validation
+from zoo.training.device import one_order_of_sums
+from zoo.training.engines import Autograd, Engine, Optimizer, Stop
+from zoo.training.validation import Validation
 
 _BLOCK_SECONDS = 0.25  # how long a block should take: once a block there is a snapshot, and progress is reported
 _MOST_STEPS = 4096

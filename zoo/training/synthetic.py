@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 
-from zoo.building import asked_inputs, build_model, context_length, fit_model
 from zoo.data.datasets import Dataset, Examples, TextDataset
 from zoo.data.loading import encode, encode_words
 from zoo.data.vocabulary import Vocabulary
@@ -21,9 +20,10 @@ from zoo.data.words import sha256_of
 from zoo.errors import UsageError
 from zoo.plan import MODEL_INPUTS, Teaching
 from zoo.registry import Entry
-from zoo.sampling import SamplingOptions, sample
 from zoo.settings import Signature
 from zoo.specs import ModelSpec, Reads
+from zoo.training.building import asked_inputs, build_model, context_length, fit_model
+from zoo.training.sampling import SamplingOptions, sample
 
 WORDS_FOR_EACH = 8  # that the teacher draws for each word of the training split: enough that few are seen often
 MOST_WORDS = 1 << 20

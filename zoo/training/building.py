@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from zoo.data.datasets import Dataset, Examples
 from zoo.data.loading import model_inputs
-from zoo.engines import Optimizer
 from zoo.errors import PluginError, UsageError, ZooError
 from zoo.plan import MODEL_INPUTS
 from zoo.registry import Entry
 from zoo.settings import REQUIRED, Signature
 from zoo.specs import ModelSpec, OptimizerSpec
+from zoo.training.engines import Optimizer
 
 
 def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, int]:

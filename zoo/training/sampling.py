@@ -13,12 +13,12 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from zoo.building import context_length
 from zoo.data.datasets import TextDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError, ZooError
 from zoo.plan import SAMPLING_SEED
 from zoo.specs import Reads
+from zoo.training.building import context_length
 
 _MANY = 1 << 12  # words: from there on it is worth looking for equal windows
 LONGEST_WORD = 100  # a net need never end a word; one that is cut here is no name anyway

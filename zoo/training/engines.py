@@ -1,4 +1,4 @@
-"""Engines: how the steps of a run are done. The loop around them, `zoo.training`, is the same for all.
+"""Engines: how the steps of a run are done. The loop around them, `zoo.training.loop`, is the same for all.
 
 `autograd` works for every model and is the reference. A model's plugin may bring faster ones for its own net, made by
 hand; they see the same batches, and are held to the reference by `zoo.testing.check_engines`.
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import EngineUnavailableError, PluginError, UsageError, ZooError
-from zoo.loss import cross_entropy
 from zoo.plan import check_engine
 from zoo.registry import Entry
 from zoo.specs import AUTO, AUTOGRAD, BFLOAT16, FLOAT32, ModelSpec
+from zoo.training.loss import cross_entropy
 
 Stop = Callable[[], bool]
 
