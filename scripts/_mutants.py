@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo import checkpoint
 from zoo.files import canonical_json
+from zoo.storage import checkpoint
 
 DTYPES = {
     torch.float32: "F32",

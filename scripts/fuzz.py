@@ -34,13 +34,13 @@ from _mutants import DTYPES, bits, damaged, edited, other_tensors, other_words, 
 from torch import Tensor
 
 import zoo
-from zoo import checkpoint, loading, state, verify
 from zoo.data.loading import encode
 from zoo.errors import CheckpointError, ZooError
 from zoo.manager import load_plugins
 from zoo.plan import RunPlan
 from zoo.resuming import ResumeOptions, plan_resumption
-from zoo.run_folder import STATE_FILE, WEIGHTS_FILE, read_losses
+from zoo.storage import checkpoint, loading, state, verify
+from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, read_losses
 from zoo.training.building import build_model, build_optimizer, seeded
 from zoo.training.loop import Training, train
 

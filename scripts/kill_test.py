@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from zoo.cli import main as zoo_main
-from zoo.run_folder import STATE_FILE
+from zoo.storage.folder import STATE_FILE
 
 STEPS = 300
 COMPARED = ("model.safetensors", "training_state.safetensors", "losses.csv", "config.json", "README.md")

@@ -32,7 +32,7 @@ from zoo.errors import UsageError
 from zoo.files import canonical_json, write_text
 from zoo.plan import RunOptions, make_plan
 from zoo.registry import Entry, Registry
-from zoo.weights import bits
+from zoo.storage.shipped import bits
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 DATASET = "names"

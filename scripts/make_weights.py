@@ -23,7 +23,7 @@ from _runs import SHUFFLED, Finished, RunFailedError, built_in, in_parallel, pro
 from zoo.files import readable_json, write_bytes, write_text
 from zoo.registry import Entry
 from zoo.specs import ModelSpec
-from zoo.weights import bits, place
+from zoo.storage.shipped import bits, place
 
 PRESET = "tuned"
 DATASET = "names-ssa-2018"
@@ -107,7 +107,7 @@ def ship(run: Finished, weights: Path) -> None:
 
 
 def figures(run: Finished) -> dict[str, Any]:
-    """What `zoo.weights` reads: the run's metrics, without the folder that it had, and what is known beside them."""
+    """What `zoo.storage.shipped` reads: the run's metrics, without the folder that it had, and what is known beside them."""
     metrics = {key: value for key, value in run.metrics.items() if key != "run_dir"}
     return {**metrics, "preset": run.config["training"]["preset"], "novel": run.novel}
 

@@ -1,4 +1,4 @@
-"""Checkpoints that state anything, with digests that are right: what `zoo.checkpoint.save` would refuse to write."""
+"""Checkpoints that state anything, with digests that are right: what `zoo.storage.checkpoint.save` would refuse to write."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import safetensors.torch
 from torch import Tensor
 
 import zoo
-from zoo import CheckpointError, checkpoint
+from zoo import CheckpointError
 from zoo.files import canonical_json
+from zoo.storage import checkpoint
 
 Change = Callable[..., Path]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo import CheckpointError
-from zoo.allocation import AllocationLimit
+from zoo.storage.allocation import AllocationLimit
 
 N = 10**6  # a column of so many floats is small, and a square of them fits no memory
 LIMIT = 32 << 20
@@ -147,7 +147,7 @@ def test_what_is_small_comes_out_as_without_a_limit(name: str) -> None:
 @pytest.mark.skipif(not hasattr(TorchDispatchMode, "_should_skip_dynamo"), reason="this torch has no such hook")
 def test_it_does_not_import_torchs_compiler() -> None:
     code = (
-        "import sys, torch; from zoo.allocation import AllocationLimit\n"
+        "import sys, torch; from zoo.storage.allocation import AllocationLimit\n"
         "with AllocationLimit(1000, ''): torch.randn(3, 1) * 2 + torch.nn.Linear(3, 1).weight\n"
         "assert 'torch._dynamo' not in sys.modules"
     )

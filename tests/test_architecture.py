@@ -20,7 +20,7 @@ ONLY_IN = {  # a library that has one room
     "rich": {"zoo/cli"},
     "requests": {"zoo/data/download.py"},
     "matplotlib": {"zoo/plotting.py"},
-    "safetensors": {"zoo/checkpoint.py"},
+    "safetensors": {"zoo/storage/checkpoint.py"},
     "platformdirs": {"zoo/data/download.py"},
     "pluggy": {"zoo/hookspecs.py", "zoo/manager.py"},
 }

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import CheckpointError
-from zoo.checkpoint import digest, fill, flatten_state, load, save, unflatten_state
+from zoo.storage.checkpoint import digest, fill, flatten_state, load, save, unflatten_state
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -18,11 +18,11 @@ from conftest import run_python
 from torch import nn
 
 import zoo
-from zoo import checkpoint
 from zoo.cli.state import State
 from zoo.manager import load_plugins
 from zoo.registry import Entry, Plugin, Registry
 from zoo.runner import Observer, Run
+from zoo.storage import checkpoint
 from zoo.training.engines import Autograd, Optimizer, choose_engine
 from zoo.training.loop import Training, train
 from zoo_lecture.fused_cpu import FusedCPU

@@ -24,7 +24,7 @@ import torch
 from servers import CONTENT, Server, misbehaving_server
 
 import zoo
-from zoo import checkpoint
+from zoo.storage import checkpoint
 
 ZooCommand = Callable[..., subprocess.CompletedProcess[str]]
 RUN = Path("runs/mlp-char-1")

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 import zoo
-from zoo import checkpoint
-from zoo.run_folder import read_losses
+from zoo.storage import checkpoint
+from zoo.storage.folder import read_losses
 
 Zoo = Callable[..., Any]
 

@@ -15,7 +15,7 @@ import matplotlib.figure
 import pytest
 
 import zoo
-from zoo.run_folder import RunFolder
+from zoo.storage.folder import RunFolder
 
 Zoo = Callable[..., Any]
 

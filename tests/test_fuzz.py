@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from zoo import checkpoint, loading
+from zoo.storage import checkpoint, loading
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 CHECKPOINTS = 6000

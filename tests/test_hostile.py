@@ -22,9 +22,10 @@ from forging import NET, Change, assert_one_line, refusal
 from torch import Tensor
 
 import zoo
-from zoo import CheckpointError, ZooError, checkpoint, loading
+from zoo import CheckpointError, ZooError
 from zoo.registry import Registry
-from zoo.verify import verify
+from zoo.storage import checkpoint, loading
+from zoo.storage.verify import verify
 
 Zoo = Callable[..., Any]
 

@@ -15,9 +15,10 @@ import pytest
 from forging import Change, assert_one_line, put, refusal
 
 import zoo
-from zoo import CheckpointError, DataError, ZooError, loading
+from zoo import CheckpointError, DataError, ZooError
 from zoo.registry import Registry
-from zoo.verify import verify
+from zoo.storage import loading
+from zoo.storage.verify import verify
 
 Zoo = Callable[..., Any]
 

@@ -12,7 +12,7 @@ import pytest
 from leaderboard import Contest, Task
 
 from zoo import UsageError
-from zoo.weights import bits
+from zoo.storage.shipped import bits
 
 FIRST, SECOND = Contest("mlp-bn", "tuned", "aa", 100), Contest("ngram", "lecture", "bb", 200)
 

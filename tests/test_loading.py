@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 import zoo
-from zoo import UsageError, ZooError, loading
+from zoo import UsageError, ZooError
 from zoo.registry import Registry
-from zoo.verify import verify
+from zoo.storage import loading
+from zoo.storage.verify import verify
 
 Zoo = Callable[..., Any]
 

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 import zoo
-from zoo import checkpoint
-from zoo.config import differences
-from zoo.run_folder import RunFolder
 from zoo.runner import Observer
+from zoo.storage import checkpoint
+from zoo.storage.config import differences
+from zoo.storage.folder import RunFolder
 
 Zoo = Callable[..., Any]
 Installed = Callable[[Sequence[str]], str]

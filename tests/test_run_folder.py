@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo import CheckpointError, Schedule, UsageError, ZooError, checkpoint
+from zoo import CheckpointError, Schedule, UsageError, ZooError
 from zoo.data.datasets import Examples
-from zoo.run_folder import LossLines, RunFolder, read_losses
+from zoo.storage import checkpoint
+from zoo.storage.folder import LossLines, RunFolder, read_losses
 from zoo.training.loop import Training, train
 
 AWKWARD = [

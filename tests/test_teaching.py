@@ -296,7 +296,7 @@ def test_a_preset_with_such_a_share_cannot_be_made(share: float) -> None:
     [{"name": 3}, {"share": 2}, {"share": 1e-9}, {"share": 0}, {"share": "x"}, {"share": None}, {"plugin": None}],
 )
 def test_a_damaged_teacher_is_a_damaged_config(taught: Callable[..., Run], damage: dict[str, Any]) -> None:
-    from zoo.config import RunConfig
+    from zoo.storage.config import RunConfig
 
     raw = json.loads(json.dumps(taught(2, "a").config))
     raw["training"]["teacher"] |= damage

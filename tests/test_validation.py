@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 import zoo
-from zoo import checkpoint, state
 from zoo.data.datasets import Examples
 from zoo.errors import CheckpointError
-from zoo.run_folder import RunFolder, read_looks
 from zoo.runner import Run
 from zoo.schedule import CONSTANT
+from zoo.storage import checkpoint, state
+from zoo.storage.folder import RunFolder, read_looks
 from zoo.training.evaluation import evaluate
 from zoo.training.loop import Training, train
 from zoo.training.validation import Validation, looks_since_best

@@ -15,12 +15,13 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
-from zoo import CheckpointError, ModelSpec, UsageError, loading
+from zoo import CheckpointError, ModelSpec, UsageError
 from zoo.cli.state import State
 from zoo.data.download import fetcher
 from zoo.registry import Entry, Plugin, Registry
+from zoo.storage import loading
+from zoo.storage.shipped import Figures, bits, figures, place, shipped
 from zoo.training.evaluation import evaluate_splits
-from zoo.weights import Figures, bits, figures, place, shipped
 
 Zoo = Callable[..., Any]
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 import zoo
 import zoo.testing
 import zoo_torch
-from zoo.checkpoint import flatten_state, unflatten_state
 from zoo.plan import RunOptions, make_plan
 from zoo.registry import Registry
+from zoo.storage.checkpoint import flatten_state, unflatten_state
 from zoo_torch import optimizers
 from zoo_torch.light import light
 from zoo_torch.muon import Muon

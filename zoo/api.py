@@ -18,8 +18,8 @@ from zoo.training.checkpoint_schedule import Cadence
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.loading import Loaded
     from zoo.runner import Observer, Run
+    from zoo.storage.loading import Loaded
 
 
 def list_models() -> list[str]:
@@ -50,7 +50,7 @@ def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, 
         UsageError: an unknown name or hyper-parameter, a value of the wrong type, or no shipped weights.
         PluginError: the model's plugin is broken.
     """
-    from zoo.loading import load as load_weights
+    from zoo.storage.loading import load as load_weights
     from zoo.training.building import build_model
 
     registry = _registry()
@@ -163,7 +163,7 @@ def load(target: str | Path) -> Loaded:
         UsageError: there is no such thing.
         CheckpointError: the file is damaged, foreign, or does not fit its own config.
     """
-    from zoo.loading import load as load_weights
+    from zoo.storage.loading import load as load_weights
 
     return load_weights(target, _registry())
 

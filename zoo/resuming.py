@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.config import RunConfig, differences
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
 from zoo.plan import (
@@ -26,7 +25,8 @@ from zoo.plan import (
 from zoo.registry import Entry, Registry
 from zoo.settings import Signature
 from zoo.specs import ModelSpec
-from zoo.state import TrainingState
+from zoo.storage.config import RunConfig, differences
+from zoo.storage.state import TrainingState
 
 # What may be changed on purpose, with a flag: the trained weights still mean the same.
 CHANGEABLE = (

@@ -14,9 +14,6 @@ from typing import Any
 
 import torch
 
-from zoo import state as states
-from zoo.card import model_card
-from zoo.config import make_config
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import fetcher
 from zoo.data.loading import encode, load_dataset
@@ -26,8 +23,11 @@ from zoo.pictures import embeddings_picture, has_embeddings, loss_picture
 from zoo.plan import RunPlan, is_fitted
 from zoo.registry import Entry, Registry
 from zoo.resuming import ResumeOptions, check_unchanged, inexact, plan_resumption
-from zoo.run_folder import STATE_FILE, RunFolder
 from zoo.specs import DatasetSpec
+from zoo.storage import state as states
+from zoo.storage.card import model_card
+from zoo.storage.config import make_config
+from zoo.storage.folder import STATE_FILE, RunFolder
 from zoo.training.building import (
     asked_inputs,
     build_model,

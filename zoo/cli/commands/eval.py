@@ -37,7 +37,7 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
     """
     from zoo.data.datasets import counts
     from zoo.data.download import fetcher
-    from zoo.loading import load
+    from zoo.storage.loading import load
     from zoo.training.device import choose_device, describe_device
     from zoo.training.evaluation import evaluate_splits
 

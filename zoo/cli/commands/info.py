@@ -17,7 +17,7 @@ from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
 from zoo.registry import Entry, Registry, Shelf, suggest
 from zoo.settings import REQUIRED, Setting, Signature
 from zoo.specs import AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
-from zoo.weights import bits, figures, has_weights
+from zoo.storage.shipped import bits, figures, has_weights
 
 _FILLED_IN = {"model": MODEL_INPUTS, "dataset": DATASET_INPUTS, "optimizer": OPTIMIZER_INPUTS}
 _SECTIONS = {"model": "model", "dataset": "data", "optimizer": "optimizer"}

@@ -11,7 +11,7 @@ from zoo.cli.state import State, debug_option, json_option, print_json
 from zoo.cli.table import print_table
 from zoo.errors import UsageError
 from zoo.registry import Entry, Shelf
-from zoo.weights import Figures, bits, figures
+from zoo.storage.shipped import Figures, bits, figures
 
 _KINDS = ("models", "datasets", "optimizers")
 _ORDERS = ("name", "loss", "new-words", "parameters", "seconds")

@@ -55,8 +55,8 @@ def command(
     if pca and dims:
         raise UsageError("--dims and --pca exclude each other")
     from zoo import pictures
-    from zoo.loading import load
-    from zoo.run_folder import VALIDATION_FILE, read_looks
+    from zoo.storage.folder import VALIDATION_FILE, read_looks
+    from zoo.storage.loading import load
 
     loaded = load(run, state.registry)
     folder = out or (loaded.path.parent if Path(run).exists() else Path())
@@ -93,7 +93,7 @@ def _available(weights: Path, embeddings: bool) -> tuple[str, ...]:
 def _losses(weights: Path) -> tuple[list[float], dict[str, float] | None]:
     """The losses of the run that the weights belong to: of every step, and of whole splits if it was finished."""
     from zoo.files import parse_json, read_text
-    from zoo.run_folder import read_losses
+    from zoo.storage.folder import read_losses
 
     losses = read_losses(weights.parent / "losses.csv")
     try:

@@ -21,7 +21,7 @@ from zoo.cli.table import print_table
 from zoo.plan import SAMPLING_SEED
 
 if TYPE_CHECKING:
-    from zoo.loading import Loaded
+    from zoo.storage.loading import Loaded
     from zoo.training.sampling import Whereabouts
 
 _WORDS = {"train": "in training", "val": "held out", "test": "held out", "new": "new"}
@@ -59,7 +59,7 @@ def command(
 
     RUN is a run folder, a .safetensors file, or the name of a model that comes with weights.
     """
-    from zoo.loading import load
+    from zoo.storage.loading import load
 
     loaded = load(run, state.registry)
     words = loaded.sample(number, seed=seed, temperature=temperature, top_k=top_k, prefix=prefix)

@@ -21,7 +21,7 @@ def command(state: State, path: Path, as_json: bool) -> None:
 
     Exit code 1 if anything in it is damaged.
     """
-    from zoo.verify import verify
+    from zoo.storage.verify import verify
 
     findings = verify(path, state.registry)
     damaged = [finding.file for finding in findings if not finding.whole]

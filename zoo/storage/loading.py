@@ -9,9 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from zoo import checkpoint
-from zoo.allocation import AllocationLimit
-from zoo.config import RunConfig
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.loading import encode, encode_words, load_dataset
@@ -20,12 +17,15 @@ from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError,
 from zoo.files import kind_of, shown
 from zoo.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
 from zoo.registry import Entry, Registry
-from zoo.run_folder import WEIGHTS_FILE
 from zoo.settings import Signature
 from zoo.specs import ModelSpec
+from zoo.storage import checkpoint
+from zoo.storage.allocation import AllocationLimit
+from zoo.storage.config import RunConfig
+from zoo.storage.folder import WEIGHTS_FILE
+from zoo.storage.shipped import shipped
 from zoo.training.building import build_model, context_length
 from zoo.training.sampling import SamplingOptions, sample
-from zoo.weights import shipped
 
 _SLACK_BYTES = 32 << 20  # a model may have buffers that are not saved, masks for instance
 

@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo import checkpoint, state
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import kind_of, read_text, readable_json, shown, write_bytes, write_text
+from zoo.storage import checkpoint, state
 from zoo.training.loop import Training
 from zoo.training.validation import Validation
 

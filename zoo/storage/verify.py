@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import state as states
-from zoo.config import differences
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import kind_of, parse_json, read_text, shown
-from zoo.loading import load
 from zoo.registry import Registry
-from zoo.run_folder import STATE_FILE, WEIGHTS_FILE, read_losses
+from zoo.storage import state as states
+from zoo.storage.config import differences
+from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, read_losses
+from zoo.storage.loading import load
 
 
 @dataclass(frozen=True)

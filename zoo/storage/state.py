@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo import checkpoint
 from zoo.errors import CheckpointError
+from zoo.storage import checkpoint
 from zoo.training.building import seeded
 from zoo.training.loop import Training
 from zoo.training.validation import Kept, Validation, looks_since_best

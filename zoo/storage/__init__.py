@@ -1,0 +1,1 @@
+"""What lies on disk: run folders, checkpoints, training states, configs and cards, written and read back."""
