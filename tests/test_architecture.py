@@ -19,7 +19,7 @@ ONLY_IN = {  # a library that has one room
     "click": {"zoo/cli"},
     "rich": {"zoo/cli"},
     "requests": {"zoo/data/download.py"},
-    "matplotlib": {"zoo/plotting.py"},
+    "matplotlib": {"zoo/plots/figures.py"},
     "safetensors": {"zoo/storage/checkpoint.py"},
     "platformdirs": {"zoo/data/download.py"},
     "pluggy": {"zoo/hookspecs.py", "zoo/manager.py"},

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from conftest import run_python
 
-from zoo.painter import Painter, draw_all, painter
-from zoo.pictures import Picture
+from zoo.plots.plot import Picture
+from zoo.plots.worker import Painter, draw_all, painter
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="it is for systems that can fork")
 
-TWO_CORES = "import sys, zoo.painter\nfrom zoo.cli import main\nzoo.painter.usable_cores = lambda: 2\n"
+TWO_CORES = "import sys, zoo.plots.worker\nfrom zoo.cli import main\nzoo.painter.usable_cores = lambda: 2\n"
 RUN = ["run", "mlp-char", "--dataset", "names-ssa-2018", "--device", "cpu", "--steps", "200", "--out", "new"]
 LOSSES = [3 / (1 + step / 9) for step in range(60)]
 
@@ -99,7 +99,7 @@ def test_what_it_would_take_long_to_be_told_it_leaves(
 ) -> None:
     pictures = two(tmp_path / "two")
     assert [picture.numbers for picture in pictures] == [60, 6]
-    monkeypatch.setattr("zoo.painter._MOST_NUMBERS", 6)
+    monkeypatch.setattr("zoo.plots.worker._MOST_NUMBERS", 6)
     assert one.draw(pictures) == pictures[1:]
 
 
@@ -135,9 +135,7 @@ def test_it_does_not_wait_for_work_for_ever(tmp_path: Path) -> None:
 
 
 def test_it_does_not_outlive_a_run_that_is_killed() -> None:
-    code = (
-        "import os\nfrom zoo.painter import Painter\nprint(Painter()._process.pid, flush=True)\nos.kill(os.getpid(), 9)"
-    )
+    code = "import os\nfrom zoo.plots.worker import Painter\nprint(Painter()._process.pid, flush=True)\nos.kill(os.getpid(), 9)"
     assert ends(int(run_python("-c", code).stdout))
 
 
@@ -161,7 +159,7 @@ def test_an_answer_that_is_none_counts_for_nothing(
 def test_one_that_does_not_answer_in_time_is_not_waited_for(
     another_python: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.painter._LONGEST_S", 0.1)
+    monkeypatch.setattr("zoo.plots.worker._LONGEST_S", 0.1)
     another_python("sleep 600")
     started = time.monotonic()
     silent = Painter()
@@ -172,7 +170,7 @@ def test_one_that_does_not_answer_in_time_is_not_waited_for(
 
 @pytest.mark.parametrize("executable", ["", None, "/nowhere/python"])
 def test_there_is_none_without_a_python_to_run(monkeypatch: pytest.MonkeyPatch, executable: str | None) -> None:
-    monkeypatch.setattr("zoo.painter.usable_cores", lambda: 2)
+    monkeypatch.setattr("zoo.plots.worker.usable_cores", lambda: 2)
     monkeypatch.setattr(sys, "executable", executable)
     with painter() as other:
         assert other is None
@@ -182,7 +180,7 @@ def test_there_is_none_without_a_python_to_run(monkeypatch: pytest.MonkeyPatch, 
 def test_there_is_one_where_it_is_wanted_and_has_a_core_of_its_own(
     monkeypatch: pytest.MonkeyPatch, wanted: bool, cores: int, there: bool
 ) -> None:
-    monkeypatch.setattr("zoo.painter.usable_cores", lambda: cores)
+    monkeypatch.setattr("zoo.plots.worker.usable_cores", lambda: cores)
     with painter(wanted=wanted) as other:
         assert (other is not None) == there
     assert other is None or other._process.returncode is not None
@@ -245,9 +243,9 @@ def test_a_run_has_the_same_pictures_with_it_and_without_it(finished_run: Path) 
 
 def test_wrong_usage_is_told_at_once_and_leaves_no_process_behind() -> None:
     code = (
-        f"{TWO_CORES}start = zoo.painter.Painter.__init__\n"
+        f"{TWO_CORES}start = zoo.plots.worker.Painter.__init__\n"
         "def told(self, *args):\n    start(self, *args)\n    print(self._process.pid, flush=True)\n"
-        "zoo.painter.Painter.__init__ = told\nmain()"
+        "zoo.plots.worker.Painter.__init__ = told\nmain()"
     )
     done = run_python("-c", code, "run", "nothing")
     assert (done.returncode, "no model 'nothing'" in done.stderr) == (2, True)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from zoo import UsageError
-from zoo.plotting import FORMATS, draw_embeddings, draw_loss
+from zoo.plots.figures import FORMATS, draw_embeddings, draw_loss
 
 MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 LABELS = "." + string.ascii_lowercase
@@ -120,7 +120,7 @@ def test_drawing_leaves_the_users_settings_alone(png: Path, draw: Draw, figures:
 
 def test_pyplot_is_never_imported() -> None:
     script = (
-        "import sys, numpy as np\nfrom pathlib import Path\nfrom zoo.plotting import draw_embeddings, draw_loss\n"
+        "import sys, numpy as np\nfrom pathlib import Path\nfrom zoo.plots.figures import draw_embeddings, draw_loss\n"
         "draw_loss(Path('loss.png'), [3.0, 2.0], 'Loss')\n"
         "draw_embeddings(Path('map.svg'), np.eye(3, dtype=np.float32), '.ab', 'Map')\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from zoo.manager import PluginStatus
-    from zoo.painter import Painter
+    from zoo.plots.worker import Painter
     from zoo.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,7 +41,7 @@ class State:
 
     def painter(self, *, wanted: bool) -> AbstractContextManager[Painter | None]:
         """What imports matplotlib while torch is imported here, where the process is the command's own."""
-        from zoo.painter import painter
+        from zoo.plots.worker import painter
 
         return painter(wanted=wanted and self._own_process)
 

@@ -54,7 +54,7 @@ def command(
     """
     if pca and dims:
         raise UsageError("--dims and --pca exclude each other")
-    from zoo import pictures
+    from zoo.plots import plot as pictures
     from zoo.storage.folder import VALIDATION_FILE, read_looks
     from zoo.storage.loading import load
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from zoo.pictures import Picture
+from zoo.plots.plot import Picture
 
 _IDLE_S = 60.0  # a run that takes longer has time to import matplotlib itself, and memory is left alone
 _LONGEST_S = 120.0  # for all pictures
@@ -33,7 +33,7 @@ class Painter:
             OSError: no process can be started.
         """
         # -P: a matplotlib.py in the folder that the user is in is not matplotlib
-        command = [sys.executable, "-P", "-m", "zoo.painter", str(idle_s)]
+        command = [sys.executable, "-P", "-m", "zoo.plots.worker", str(idle_s)]
         self._process = subprocess.Popen(  # noqa: S603  # this Python, and no word of the user's
             command,
             stdin=subprocess.PIPE,
@@ -107,7 +107,7 @@ def usable_cores() -> int:
 
 def main() -> None:
     """The other process, from its start to its end."""
-    from zoo import plotting  # noqa: F401  # before there is anything to draw
+    from zoo.plots import figures as plotting  # noqa: F401  # before there is anything to draw
 
     asked, _, _ = select.select([sys.stdin], [], [], float(sys.argv[1]))
     request = json.loads((asked and sys.stdin.buffer.read()) or "[]")

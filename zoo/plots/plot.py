@@ -1,4 +1,4 @@
-"""Which pictures a run has, and what goes into them. `zoo.plotting` draws; this file does not know how."""
+"""Which pictures a run has, and what goes into them. `zoo.plots.figures` draws; this file does not know how."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Picture:
     Attributes:
         path: where to.
         kind: what it shows.
-        given: the arguments of `zoo.plotting.draw_loss` or `draw_embeddings`, of what JSON can hold.
+        given: the arguments of `zoo.plots.figures.draw_loss` or `draw_embeddings`, of what JSON can hold.
     """
 
     path: Path
@@ -37,8 +37,8 @@ class Picture:
         return len(self.given["losses"]) if self.kind == "loss" else sum(map(len, self.given["table"]))
 
     def draw(self) -> None:
-        """Draw it. Raises as the function of `zoo.plotting` does."""
-        from zoo import plotting
+        """Draw it. Raises as the function of `zoo.plots.figures` does."""
+        from zoo.plots import figures as plotting
 
         draw = plotting.draw_loss if self.kind == "loss" else plotting.draw_embeddings
         draw(self.path, **self.given)
