@@ -37,8 +37,8 @@ import zoo
 from zoo.data.loading import encode
 from zoo.errors import CheckpointError, ZooError
 from zoo.manager import load_plugins
-from zoo.plan import RunPlan
-from zoo.resuming import ResumeOptions, plan_resumption
+from zoo.runs.plan import RunPlan
+from zoo.runs.resuming import ResumeOptions, plan_resumption
 from zoo.storage import checkpoint, loading, state, verify
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, read_losses
 from zoo.training.building import build_model, build_optimizer, seeded

@@ -21,7 +21,7 @@ import zoo
 from zoo.cli.state import State
 from zoo.manager import load_plugins
 from zoo.registry import Entry, Plugin, Registry
-from zoo.runner import Observer, Run
+from zoo.runs.runner import Observer, Run
 from zoo.storage import checkpoint
 from zoo.training.engines import Autograd, Optimizer, choose_engine
 from zoo.training.loop import Training, train

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import zoo
-from zoo.runner import Run
+from zoo.runs.runner import Run
 
 SEED = 2147483647
 

@@ -22,8 +22,8 @@ from zoo import (
     UsageError,
 )
 from zoo.errors import ZooError
-from zoo.plan import SEED, RunOptions, RunPlan, make_plan, resolve_data_settings
 from zoo.registry import Entry, Plugin, Registry
+from zoo.runs.plan import SEED, RunOptions, RunPlan, make_plan, resolve_data_settings
 
 LECTURE = Plugin("lecture", "zoo-models", "0.1.0")
 OTHER = Plugin("other", "zoo-other", "1.0")

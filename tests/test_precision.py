@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.errors import DeviceError, ZooError
-from zoo.runner import Run
+from zoo.runs.runner import Run
 from zoo.training.device import check_precision
 from zoo.training.engines import Autograd, StepOptions
 from zoo.training.loss import cross_entropy

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.runner import Observer
+from zoo.runs.runner import Observer
 from zoo.storage import checkpoint
 from zoo.storage.config import differences
 from zoo.storage.folder import RunFolder
@@ -66,8 +66,8 @@ def test_stop_and_resume_gives_the_bytes_of_one_go(words_file: Path, preset: str
 
 def test_learning_rate_schedule_goes_on_where_it_was(words_file: Path) -> None:
     from zoo.manager import load_plugins
-    from zoo.plan import RunOptions, make_plan
-    from zoo.runner import execute
+    from zoo.runs.plan import RunOptions, make_plan
+    from zoo.runs.runner import execute
 
     registry, _ = load_plugins()
 

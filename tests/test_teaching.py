@@ -18,9 +18,9 @@ import zoo
 from zoo.data.datasets import Examples
 from zoo.errors import CheckpointError, UsageError
 from zoo.manager import load_plugins
-from zoo.plan import Teaching
 from zoo.registry import Entry, Plugin, Registry
-from zoo.runner import Run
+from zoo.runs.plan import Teaching
+from zoo.runs.runner import Run
 from zoo.training.synthetic import WORDS_FOR_EACH, Lesson, prepare_lesson
 
 _SHARE = ["gru", "--teacher", "ngram", "--teacher-share"]
@@ -305,14 +305,14 @@ def test_a_damaged_teacher_is_a_damaged_config(taught: Callable[..., Run], damag
 
 
 def test_a_preset_may_name_a_teacher(monkeypatch: pytest.MonkeyPatch, words_file: Path) -> None:
-    from zoo.plan import RunOptions, make_plan
+    from zoo.runs.plan import RunOptions, make_plan
 
     registry = load_plugins()[0]
     preset = zoo.Preset(teacher="ngram", teacher_share=0.25)
     registry.models.add(
         Entry(zoo.ModelSpec("net", Counts, presets={"taught": preset}), Plugin("net", "zoo-net", "1.0"))
     )
-    monkeypatch.setattr("zoo.plan.is_fitted", lambda entry: entry.spec.name == "ngram")
+    monkeypatch.setattr("zoo.runs.plan.is_fitted", lambda entry: entry.spec.name == "ngram")
 
     def teaching(**options: Any) -> tuple[str, float] | None:
         plan = make_plan(registry, RunOptions("net", dataset=words_file, **options)).teaching

@@ -18,7 +18,7 @@ from torch import nn
 import zoo
 from zoo.data.datasets import Examples
 from zoo.errors import CheckpointError
-from zoo.runner import Run
+from zoo.runs.runner import Run
 from zoo.schedule import CONSTANT
 from zoo.storage import checkpoint, state
 from zoo.storage.folder import RunFolder, read_looks
@@ -294,7 +294,7 @@ def test_the_command_says_whose_weights_they_are(words_file: Path, zoo_here: Zoo
 
 def test_a_models_own_preset_may_ask_for_it(words_file: Path) -> None:
     from zoo.manager import load_plugins
-    from zoo.plan import RunOptions, make_plan
+    from zoo.runs.plan import RunOptions, make_plan
 
     registry, _ = load_plugins()
     entry = registry.models.get("mlp-char")

@@ -18,9 +18,9 @@ import zoo.testing
 import zoo_makemore
 from zoo.data.datasets import TextDataset
 from zoo.data.encoding import encode_windows
-from zoo.plan import RunOptions, make_plan
 from zoo.registry import Entry, Plugin, Registry
-from zoo.runner import Run
+from zoo.runs.plan import RunOptions, make_plan
+from zoo.runs.runner import Run
 from zoo.training.loss import cross_entropy
 from zoo_makemore.bow import causal_average
 from zoo_makemore.ngram import NGram

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 import zoo
 import zoo.testing
 import zoo_torch
-from zoo.plan import RunOptions, make_plan
 from zoo.registry import Registry
+from zoo.runs.plan import RunOptions, make_plan
 from zoo.storage.checkpoint import flatten_state, unflatten_state
 from zoo_torch import optimizers
 from zoo_torch.light import light

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
 from zoo.manager import load_plugins
-from zoo.plan import MODEL_INPUTS, SEED, RunOptions, make_plan
 from zoo.registry import Registry
+from zoo.runs.plan import MODEL_INPUTS, SEED, RunOptions, make_plan
 from zoo.settings import REQUIRED, Signature
 from zoo.training.checkpoint_schedule import Cadence
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.runner import Observer, Run
+    from zoo.runs.runner import Observer, Run
     from zoo.storage.loading import Loaded
 
 
@@ -114,7 +114,7 @@ def run(
         ZooError: anything that one sentence explains; see `zoo.errors`.
     """
     given = dict(locals())  # the arguments by their names, which are also those of `RunOptions`
-    from zoo.runner import execute
+    from zoo.runs.runner import execute
 
     given |= {"settings": settings or {}, "out": Path(out) if out is not None else None}
     options = RunOptions(**{field.name: given[field.name] for field in dataclasses.fields(RunOptions)})
@@ -149,8 +149,8 @@ def resume(
     Raises:
         ZooError: as `run`, and where the run cannot go on as it began.
     """
-    from zoo.resuming import ResumeOptions
-    from zoo.runner import resume as go_on
+    from zoo.runs.resuming import ResumeOptions
+    from zoo.runs.runner import resume as go_on
 
     options = ResumeOptions(steps, device, engine, allow_changes, plots, offline)
     return go_on(Path(path), _registry(), options, observer, cadence=Cadence.parse(checkpoint_every))

@@ -29,8 +29,8 @@ from zoo.data.download import fetcher
 from zoo.data.loading import DATASET_INPUTS, encode, load_dataset
 from zoo.errors import UnavailableError, UsageError
 from zoo.manager import load_plugins
-from zoo.plan import RunOptions, RunPlan, make_plan
 from zoo.registry import Registry
+from zoo.runs.plan import RunOptions, RunPlan, make_plan
 from zoo.settings import Signature
 from zoo.specs import AUTOGRAD
 from zoo.training.building import asked_inputs, build_model, build_optimizer, context_length, seeded

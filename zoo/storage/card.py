@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.plan import SEED
+from zoo.runs.plan import SEED
 
 
 def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, pictures: list[str]) -> str:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from zoo.data.datasets import Dataset, Examples
 from zoo.data.loading import model_inputs
 from zoo.errors import PluginError, UsageError, ZooError
-from zoo.plan import MODEL_INPUTS
 from zoo.registry import Entry
+from zoo.runs.plan import MODEL_INPUTS
 from zoo.settings import REQUIRED, Signature
 from zoo.specs import ModelSpec, OptimizerSpec
 from zoo.training.engines import Optimizer

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import EngineUnavailableError, PluginError, UsageError, ZooError
-from zoo.plan import check_engine
 from zoo.registry import Entry
+from zoo.runs.plan import check_engine
 from zoo.specs import AUTO, AUTOGRAD, BFLOAT16, FLOAT32, ModelSpec
 from zoo.training.loss import cross_entropy
 

@@ -18,8 +18,8 @@ from zoo.data.loading import encode, encode_words
 from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import sha256_of
 from zoo.errors import UsageError
-from zoo.plan import MODEL_INPUTS, Teaching
 from zoo.registry import Entry
+from zoo.runs.plan import MODEL_INPUTS, Teaching
 from zoo.settings import Signature
 from zoo.specs import ModelSpec, Reads
 from zoo.training.building import asked_inputs, build_model, context_length, fit_model

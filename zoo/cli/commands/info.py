@@ -13,8 +13,8 @@ from zoo.cli.table import print_table
 from zoo.data.datasets import TensorDataset
 from zoo.data.loading import DATASET_INPUTS, arrangement
 from zoo.errors import UnknownNameError
-from zoo.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
 from zoo.registry import Entry, Registry, Shelf, suggest
+from zoo.runs.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
 from zoo.settings import REQUIRED, Setting, Signature
 from zoo.specs import AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 from zoo.storage.shipped import bits, figures, has_weights

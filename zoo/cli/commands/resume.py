@@ -17,7 +17,7 @@ from zoo.cli.state import (
     print_json,
     quiet_option,
 )
-from zoo.plan import ENGINES
+from zoo.runs.plan import ENGINES
 from zoo.training.checkpoint_schedule import Cadence
 
 
@@ -56,8 +56,8 @@ def command(
 
     with state.painter(wanted=not no_plots) as painter:
         from zoo.cli.progress import Progress
-        from zoo.resuming import ResumeOptions
-        from zoo.runner import resume
+        from zoo.runs.resuming import ResumeOptions
+        from zoo.runs.runner import resume
 
         state.settle()
         options = ResumeOptions(steps, device, engine, allow_changes, not no_plots, offline)

@@ -18,7 +18,7 @@ from zoo.cli.state import (
     quiet_option,
 )
 from zoo.cli.table import print_table
-from zoo.plan import ENGINES, SECTIONS, SEED, RunOptions, make_plan
+from zoo.runs.plan import ENGINES, SECTIONS, SEED, RunOptions, make_plan
 from zoo.schedule import SCHEDULES
 from zoo.settings import parse_assignments
 from zoo.specs import FLOAT32, PRECISIONS
@@ -84,7 +84,7 @@ def command(
         plan = make_plan(state.registry, RunOptions(**options, settings=settings, plots=not no_plots))
 
         from zoo.cli.progress import Progress
-        from zoo.runner import execute
+        from zoo.runs.runner import execute
 
         state.settle()
         with Progress(quiet=quiet) as observer:

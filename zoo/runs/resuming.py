@@ -12,7 +12,8 @@ from typing import Any
 
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
-from zoo.plan import (
+from zoo.registry import Entry, Registry
+from zoo.runs.plan import (
     MODEL_INPUTS,
     OPTIMIZER_INPUTS,
     RunPlan,
@@ -22,7 +23,6 @@ from zoo.plan import (
     check_teaching,
     resolve_data_settings,
 )
-from zoo.registry import Entry, Registry
 from zoo.settings import Signature
 from zoo.specs import ModelSpec
 from zoo.storage.config import RunConfig, differences

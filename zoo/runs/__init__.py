@@ -1,0 +1,1 @@
+"""A run: what it is to be, doing it, and resuming it."""
