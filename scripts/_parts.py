@@ -32,7 +32,7 @@ from _peers import (
 import zoo
 from zoo.data.datasets import Examples, SplitName
 from zoo.data.loading import encode
-from zoo.manager import load_plugins
+from zoo.plugin.manager import load_plugins
 from zoo.training.building import asked_inputs, build_model, build_optimizer
 from zoo.training.engines import choose_engine
 from zoo.training.evaluation import evaluate, evaluate_splits

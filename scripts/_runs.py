@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zoo.manager import load_plugins
-from zoo.registry import Registry
+from zoo.plugin.manager import load_plugins
+from zoo.plugin.registry import Registry
 
 ENVIRONMENT = {"ZOO_PLUGINS": "", "ZOO_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # built-in plugins alone, on one core
 SHUFFLED = ("--set", "data.shuffle_seed=42")  # the lecture's

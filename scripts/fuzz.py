@@ -36,7 +36,7 @@ from torch import Tensor
 import zoo
 from zoo.data.loading import encode
 from zoo.errors import CheckpointError, ZooError
-from zoo.manager import load_plugins
+from zoo.plugin.manager import load_plugins
 from zoo.runs.plan import RunPlan
 from zoo.runs.resuming import ResumeOptions, plan_resumption
 from zoo.storage import checkpoint, loading, state, verify

@@ -30,7 +30,7 @@ from _runs import SHUFFLED, RunFailedError, built_in, in_parallel, processor, tr
 
 from zoo.errors import UsageError
 from zoo.files import canonical_json, write_text
-from zoo.registry import Entry, Registry
+from zoo.plugin.registry import Entry, Registry
 from zoo.runs.plan import RunOptions, make_plan
 from zoo.storage.shipped import bits
 

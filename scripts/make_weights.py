@@ -21,8 +21,8 @@ from typing import Any
 from _runs import SHUFFLED, Finished, RunFailedError, built_in, in_parallel, processor, train
 
 from zoo.files import readable_json, write_bytes, write_text
-from zoo.registry import Entry
-from zoo.specs import ModelSpec
+from zoo.plugin.registry import Entry
+from zoo.plugin.specs import ModelSpec
 from zoo.storage.shipped import bits, place
 
 PRESET = "tuned"

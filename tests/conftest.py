@@ -20,8 +20,8 @@ from forging import NET, Change, changer
 
 import zoo
 from zoo.cli import main
-from zoo.manager import load_plugins
-from zoo.registry import Registry
+from zoo.plugin.manager import load_plugins
+from zoo.plugin.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECTS = ROOT / "tests" / "plugins"

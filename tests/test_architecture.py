@@ -22,7 +22,7 @@ ONLY_IN = {  # a library that has one room
     "matplotlib": {"zoo/plots/figures.py"},
     "safetensors": {"zoo/storage/checkpoint.py"},
     "platformdirs": {"zoo/data/download.py"},
-    "pluggy": {"zoo/hookspecs.py", "zoo/manager.py"},
+    "pluggy": {"zoo/plugin/hookspecs.py", "zoo/plugin/manager.py"},
 }
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "cloudpickle"}
@@ -73,7 +73,7 @@ def test_nothing_unpickles_or_runs_text_as_code(path: Path) -> None:
 def test_modules_are_imported_by_name_in_few_places_only() -> None:
     """Entry points and specs name what plugins bring, zoo its own parts; a checkpoint names nothing."""
     users = {name(path) for path in CORE + PLUGINS if "import_module" in path.read_text()}
-    assert users == {"zoo/__init__.py", "zoo/cli/__init__.py", "zoo/entry_points.py", "zoo/registry.py"}
+    assert users == {"zoo/__init__.py", "zoo/cli/__init__.py", "zoo/plugin/entry_points.py", "zoo/plugin/registry.py"}
 
 
 @pytest.mark.parametrize("path", CORE + PLUGINS + SCRIPTS, ids=name)

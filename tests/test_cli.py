@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 import zoo
 from zoo.cli import COMMANDS
 from zoo.cli.state import State
-from zoo.manager import load_plugins
-from zoo.registry import Entry, Plugin
+from zoo.plugin.manager import load_plugins
+from zoo.plugin.registry import Entry, Plugin
 
 Zoo = Callable[..., Any]  # tests/conftest.py has the types
 

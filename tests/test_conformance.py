@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 import zoo.testing
-from zoo.manager import load_plugins
-from zoo.registry import Entry, Plugin, Registry
+from zoo.plugin.manager import load_plugins
+from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.training.engines import Autograd, Optimizer, Stop
 
 PLUGINS_README = Path(__file__).resolve().parent.parent / "plugins" / "README.md"

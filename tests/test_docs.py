@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from conftest import run_python
 
-from zoo import hookspecs
 from zoo.cli import COMMANDS
+from zoo.plugin import hookspecs
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -19,8 +19,8 @@ from torch import nn
 
 import zoo
 from zoo.cli.state import State
-from zoo.manager import load_plugins
-from zoo.registry import Entry, Plugin, Registry
+from zoo.plugin.manager import load_plugins
+from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.runner import Observer, Run
 from zoo.storage import checkpoint
 from zoo.training.engines import Autograd, Optimizer, choose_engine

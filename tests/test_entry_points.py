@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.entry_points import FoundDistribution, FoundEntryPoint, entry_points
+from zoo.plugin.entry_points import FoundDistribution, FoundEntryPoint, entry_points
 
 Found = list[tuple[str, str, str, str]]
 
@@ -118,5 +118,7 @@ def test_a_name_that_is_not_there_raises_what_python_raises() -> None:
 
 
 def test_the_standard_library_parser_is_not_loaded() -> None:
-    code = "import sys, zoo.entry_points as e; e.entry_points('zoo'); sys.exit('importlib.metadata' in sys.modules)"
+    code = (
+        "import sys, zoo.plugin.entry_points as e; e.entry_points('zoo'); sys.exit('importlib.metadata' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -23,7 +23,7 @@ from torch import Tensor
 
 import zoo
 from zoo import CheckpointError, ZooError
-from zoo.registry import Registry
+from zoo.plugin.registry import Registry
 from zoo.storage import checkpoint, loading
 from zoo.storage.verify import verify
 

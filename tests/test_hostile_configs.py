@@ -16,7 +16,7 @@ from forging import Change, assert_one_line, put, refusal
 
 import zoo
 from zoo import CheckpointError, DataError, ZooError
-from zoo.registry import Registry
+from zoo.plugin.registry import Registry
 from zoo.storage import loading
 from zoo.storage.verify import verify
 

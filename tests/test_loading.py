@@ -11,7 +11,7 @@ import pytest
 
 import zoo
 from zoo import UsageError, ZooError
-from zoo.registry import Registry
+from zoo.plugin.registry import Registry
 from zoo.storage import loading
 from zoo.storage.verify import verify
 

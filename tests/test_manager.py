@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from zoo import AmbiguousNameError, PluginError, UnknownNameError, UsageError
-from zoo.manager import PluginStatus, load_plugins
-from zoo.registry import Registry
+from zoo.plugin.manager import PluginStatus, load_plugins
+from zoo.plugin.registry import Registry
 
 
 class Site:

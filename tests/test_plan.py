@@ -22,7 +22,7 @@ from zoo import (
     UsageError,
 )
 from zoo.errors import ZooError
-from zoo.registry import Entry, Plugin, Registry
+from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.plan import SEED, RunOptions, RunPlan, make_plan, resolve_data_settings
 
 LECTURE = Plugin("lecture", "zoo-models", "0.1.0")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from zoo import AmbiguousNameError, ModelSpec, PluginError, UnknownNameError
-from zoo.registry import Entry, Plugin, Registry, Shelf, suggest
-from zoo.specs import Factory
+from zoo.plugin.registry import Entry, Plugin, Registry, Shelf, suggest
+from zoo.plugin.specs import Factory
 
 BUILTIN = Plugin("lecture", "zoo-models", "0.1.0")
 OTHER = Plugin("other", "zoo-other", "1.2")

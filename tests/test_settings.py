@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 import pytest
 
 from zoo import PluginError, UnknownNameError, UsageError
-from zoo.settings import REQUIRED, Signature, convert, describe_type, parse_assignments, split_sections
+from zoo.plugin.settings import REQUIRED, Signature, convert, describe_type, parse_assignments, split_sections
 
 SECTIONS = ("model", "data", "optimizer")
 

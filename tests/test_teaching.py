@@ -17,8 +17,8 @@ from torch import Tensor, nn
 import zoo
 from zoo.data.datasets import Examples
 from zoo.errors import CheckpointError, UsageError
-from zoo.manager import load_plugins
-from zoo.registry import Entry, Plugin, Registry
+from zoo.plugin.manager import load_plugins
+from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.plan import Teaching
 from zoo.runs.runner import Run
 from zoo.training.synthetic import WORDS_FOR_EACH, Lesson, prepare_lesson

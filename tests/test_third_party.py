@@ -19,7 +19,7 @@ from conftest import run_python
 from safetensors.torch import load_file
 
 from zoo.cli import main
-from zoo.manager import load_plugins
+from zoo.plugin.manager import load_plugins
 
 ZooCommand = Callable[..., subprocess.CompletedProcess[str]]
 Installed = Callable[[Sequence[str]], str]

@@ -293,7 +293,7 @@ def test_the_command_says_whose_weights_they_are(words_file: Path, zoo_here: Zoo
 
 
 def test_a_models_own_preset_may_ask_for_it(words_file: Path) -> None:
-    from zoo.manager import load_plugins
+    from zoo.plugin.manager import load_plugins
     from zoo.runs.plan import RunOptions, make_plan
 
     registry, _ = load_plugins()

@@ -18,7 +18,7 @@ import zoo
 from zoo import CheckpointError, ModelSpec, UsageError
 from zoo.cli.state import State
 from zoo.data.download import fetcher
-from zoo.registry import Entry, Plugin, Registry
+from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.storage import loading
 from zoo.storage.shipped import Figures, bits, figures, place, shipped
 from zoo.training.evaluation import evaluate_splits

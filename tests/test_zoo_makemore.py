@@ -18,7 +18,7 @@ import zoo.testing
 import zoo_makemore
 from zoo.data.datasets import TextDataset
 from zoo.data.encoding import encode_windows
-from zoo.registry import Entry, Plugin, Registry
+from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.plan import RunOptions, make_plan
 from zoo.runs.runner import Run
 from zoo.training.loss import cross_entropy

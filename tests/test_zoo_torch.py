@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import zoo
 import zoo.testing
 import zoo_torch
-from zoo.registry import Registry
+from zoo.plugin.registry import Registry
 from zoo.runs.plan import RunOptions, make_plan
 from zoo.storage.checkpoint import flatten_state, unflatten_state
 from zoo_torch import optimizers
@@ -121,7 +121,7 @@ def test_decay_of_adamw_is_of_the_weight_and_of_adam_is_in_the_gradient() -> Non
 
 def test_training_starts_without_torchs_compiler() -> None:
     code = (
-        "import sys, torch\nfrom zoo.manager import load_plugins\n"
+        "import sys, torch\nfrom zoo.plugin.manager import load_plugins\n"
         f"for name in {NAMES}:\n"
         "    p = [torch.nn.Parameter(torch.ones(3, 3)) for _ in range(3)]\n"
         "    o = load_plugins()[0].optimizers.get(name).factory()(p, lr=0.1)\n"

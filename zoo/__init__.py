@@ -26,9 +26,9 @@ if TYPE_CHECKING:
         UsageError,
         ZooError,
     )
-    from zoo.hookspecs import hookimpl
+    from zoo.plugin.hookspecs import hookimpl
+    from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
     from zoo.schedule import Schedule
-    from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
 _HOMES = {  # module: the names that it lends to this one
     "api": ("create_model", "list_datasets", "list_models", "list_optimizers", "load", "resume", "run"),
@@ -48,9 +48,9 @@ _HOMES = {  # module: the names that it lends to this one
         "UsageError",
         "ZooError",
     ),
-    "hookspecs": ("hookimpl",),
+    "plugin.hookspecs": ("hookimpl",),
     "schedule": ("Schedule",),
-    "specs": ("DatasetSpec", "ModelSpec", "OptimizerSpec", "Preset"),
+    "plugin.specs": ("DatasetSpec", "ModelSpec", "OptimizerSpec", "Preset"),
     "data.vocabulary": ("Vocabulary",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
-from zoo.manager import load_plugins
-from zoo.registry import Registry
+from zoo.plugin.manager import load_plugins
+from zoo.plugin.registry import Registry
+from zoo.plugin.settings import REQUIRED, Signature
 from zoo.runs.plan import MODEL_INPUTS, SEED, RunOptions, make_plan
-from zoo.settings import REQUIRED, Signature
 from zoo.training.checkpoint_schedule import Cadence
 
 if TYPE_CHECKING:

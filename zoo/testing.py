@@ -28,11 +28,11 @@ from zoo.data.datasets import SPLITS, Dataset, TextDataset
 from zoo.data.download import fetcher
 from zoo.data.loading import DATASET_INPUTS, encode, load_dataset
 from zoo.errors import UnavailableError, UsageError
-from zoo.manager import load_plugins
-from zoo.registry import Registry
+from zoo.plugin.manager import load_plugins
+from zoo.plugin.registry import Registry
+from zoo.plugin.settings import Signature
+from zoo.plugin.specs import AUTOGRAD
 from zoo.runs.plan import RunOptions, RunPlan, make_plan
-from zoo.settings import Signature
-from zoo.specs import AUTOGRAD
 from zoo.training.building import asked_inputs, build_model, build_optimizer, context_length, seeded
 from zoo.training.device import choose_device
 from zoo.training.engines import Stop, choose_engine

@@ -13,9 +13,9 @@ import click
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from zoo.manager import PluginStatus
     from zoo.plots.worker import Painter
-    from zoo.registry import Registry
+    from zoo.plugin.manager import PluginStatus
+    from zoo.plugin.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +47,7 @@ class State:
 
     @cached_property
     def _plugins(self) -> tuple[Registry, list[PluginStatus]]:
-        from zoo.manager import load_plugins
+        from zoo.plugin.manager import load_plugins
 
         registry, statuses = load_plugins()
         for status in statuses:

@@ -10,9 +10,9 @@ from zoo.data.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, Tenso
 from zoo.data.download import Fetcher
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError, ZooError
-from zoo.registry import Entry
-from zoo.settings import Signature
-from zoo.specs import DatasetSpec, Reads
+from zoo.plugin.registry import Entry
+from zoo.plugin.settings import Signature
+from zoo.plugin.specs import DatasetSpec, Reads
 
 DATASET_INPUTS = ("fetch",)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError
-from zoo.specs import ModelSpec
+from zoo.plugin.specs import ModelSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

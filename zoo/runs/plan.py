@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 from zoo.data.loading import DATASET_INPUTS, arrangement
 from zoo.errors import UnknownNameError, UsageError
 from zoo.files import kind_of, shown
-from zoo.registry import DISTRIBUTION, Entry, Registry, suggest
-from zoo.schedule import SCHEDULES, Schedule
-from zoo.settings import Signature, split_sections
-from zoo.specs import (
+from zoo.plugin.registry import DISTRIBUTION, Entry, Registry, suggest
+from zoo.plugin.settings import Signature, split_sections
+from zoo.plugin.specs import (
     AUTO,
     AUTOGRAD,
     FLOAT32,
@@ -26,6 +25,7 @@ from zoo.specs import (
     Preset,
     is_teacher_share,
 )
+from zoo.schedule import SCHEDULES, Schedule
 
 TEACHER_SHARE = 1 / 3
 SEED = 2147483647  # the lecture's

@@ -12,7 +12,9 @@ from typing import Any
 
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
-from zoo.registry import Entry, Registry
+from zoo.plugin.registry import Entry, Registry
+from zoo.plugin.settings import Signature
+from zoo.plugin.specs import ModelSpec
 from zoo.runs.plan import (
     MODEL_INPUTS,
     OPTIMIZER_INPUTS,
@@ -23,8 +25,6 @@ from zoo.runs.plan import (
     check_teaching,
     resolve_data_settings,
 )
-from zoo.settings import Signature
-from zoo.specs import ModelSpec
 from zoo.storage.config import RunConfig, differences
 from zoo.storage.state import TrainingState
 

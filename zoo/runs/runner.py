@@ -20,10 +20,10 @@ from zoo.data.loading import encode, load_dataset
 from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
 from zoo.plots.plot import embeddings_picture, has_embeddings, loss_picture
 from zoo.plots.worker import Painter, draw_all
-from zoo.registry import Entry, Registry
+from zoo.plugin.registry import Entry, Registry
+from zoo.plugin.specs import DatasetSpec
 from zoo.runs.plan import RunPlan, is_fitted
 from zoo.runs.resuming import ResumeOptions, check_unchanged, inexact, plan_resumption
-from zoo.specs import DatasetSpec
 from zoo.storage import state as states
 from zoo.storage.card import model_card
 from zoo.storage.config import make_config

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset, counts
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.errors import CheckpointError
-from zoo.registry import DISTRIBUTION, Entry
+from zoo.plugin.registry import DISTRIBUTION, Entry
+from zoo.plugin.specs import FLOAT32, DatasetSpec, Spec, is_teacher_share
 from zoo.runs.plan import RunPlan
 from zoo.schedule import Schedule
-from zoo.specs import FLOAT32, DatasetSpec, Spec, is_teacher_share
 
 if TYPE_CHECKING:
     from zoo.training.synthetic import Lesson

@@ -15,10 +15,10 @@ from zoo.data.loading import encode, encode_words, load_dataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
 from zoo.files import kind_of, shown
-from zoo.registry import Entry, Registry
+from zoo.plugin.registry import Entry, Registry
+from zoo.plugin.settings import Signature
+from zoo.plugin.specs import ModelSpec
 from zoo.runs.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
-from zoo.settings import Signature
-from zoo.specs import ModelSpec
 from zoo.storage import checkpoint
 from zoo.storage.allocation import AllocationLimit
 from zoo.storage.config import RunConfig

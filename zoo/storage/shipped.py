@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.errors import CheckpointError, UsageError
-from zoo.registry import Entry
-from zoo.specs import ModelSpec
+from zoo.plugin.registry import Entry
+from zoo.plugin.specs import ModelSpec
 
 if TYPE_CHECKING:
     from pathlib import Path  # which takes as long to import as it takes to find all figures

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import kind_of, parse_json, read_text, shown
-from zoo.registry import Registry
+from zoo.plugin.registry import Registry
 from zoo.storage import state as states
 from zoo.storage.config import differences
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, read_losses

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from zoo.data.datasets import Dataset, Examples
 from zoo.data.loading import model_inputs
 from zoo.errors import PluginError, UsageError, ZooError
-from zoo.registry import Entry
+from zoo.plugin.registry import Entry
+from zoo.plugin.settings import REQUIRED, Signature
+from zoo.plugin.specs import ModelSpec, OptimizerSpec
 from zoo.runs.plan import MODEL_INPUTS
-from zoo.settings import REQUIRED, Signature
-from zoo.specs import ModelSpec, OptimizerSpec
 from zoo.training.engines import Optimizer
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.utils.deterministic
 
 from zoo.errors import DeviceError
-from zoo.specs import BFLOAT16
+from zoo.plugin.specs import BFLOAT16
 
 _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import EngineUnavailableError, PluginError, UsageError, ZooError
-from zoo.registry import Entry
+from zoo.plugin.registry import Entry
+from zoo.plugin.specs import AUTO, AUTOGRAD, BFLOAT16, FLOAT32, ModelSpec
 from zoo.runs.plan import check_engine
-from zoo.specs import AUTO, AUTOGRAD, BFLOAT16, FLOAT32, ModelSpec
 from zoo.training.loss import cross_entropy
 
 Stop = Callable[[], bool]
@@ -71,7 +71,7 @@ class StepOptions:
 
     Attributes:
         clip_norm: what the norm of all gradients together is held to; None for as it comes.
-        precision: of the forward pass and of gradients within it: one of `zoo.specs.PRECISIONS`. The weights and their
+        precision: of the forward pass and of gradients within it: one of `zoo.plugin.specs.PRECISIONS`. The weights and their
             updates are float32 in any case: Micikevicius and others, "Mixed Precision Training" (2018),
             https://arxiv.org/abs/1710.03740
         compiled: let torch's compiler make one kernel of many, the first step taking a minute for it.

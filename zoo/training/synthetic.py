@@ -18,10 +18,10 @@ from zoo.data.loading import encode, encode_words
 from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import sha256_of
 from zoo.errors import UsageError
-from zoo.registry import Entry
+from zoo.plugin.registry import Entry
+from zoo.plugin.settings import Signature
+from zoo.plugin.specs import ModelSpec, Reads
 from zoo.runs.plan import MODEL_INPUTS, Teaching
-from zoo.settings import Signature
-from zoo.specs import ModelSpec, Reads
 from zoo.training.building import asked_inputs, build_model, context_length, fit_model
 from zoo.training.sampling import SamplingOptions, sample
 

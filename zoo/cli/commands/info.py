@@ -13,10 +13,10 @@ from zoo.cli.table import print_table
 from zoo.data.datasets import TensorDataset
 from zoo.data.loading import DATASET_INPUTS, arrangement
 from zoo.errors import UnknownNameError
-from zoo.registry import Entry, Registry, Shelf, suggest
+from zoo.plugin.registry import Entry, Registry, Shelf, suggest
+from zoo.plugin.settings import REQUIRED, Setting, Signature
+from zoo.plugin.specs import AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 from zoo.runs.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
-from zoo.settings import REQUIRED, Setting, Signature
-from zoo.specs import AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 from zoo.storage.shipped import bits, figures, has_weights
 
 _FILLED_IN = {"model": MODEL_INPUTS, "dataset": DATASET_INPUTS, "optimizer": OPTIMIZER_INPUTS}

@@ -10,7 +10,7 @@ import click
 from zoo.cli.state import State, debug_option, json_option, print_json
 from zoo.cli.table import print_table
 from zoo.errors import UsageError
-from zoo.registry import Entry, Shelf
+from zoo.plugin.registry import Entry, Shelf
 from zoo.storage.shipped import Figures, bits, figures
 
 _KINDS = ("models", "datasets", "optimizers")

@@ -6,7 +6,7 @@ import click
 
 from zoo.cli.state import State, debug_option, json_option, print_json
 from zoo.cli.table import print_table
-from zoo.manager import PluginStatus
+from zoo.plugin.manager import PluginStatus
 
 
 @click.command("plugins")

@@ -18,10 +18,10 @@ from zoo.cli.state import (
     quiet_option,
 )
 from zoo.cli.table import print_table
+from zoo.plugin.settings import parse_assignments
+from zoo.plugin.specs import FLOAT32, PRECISIONS
 from zoo.runs.plan import ENGINES, SECTIONS, SEED, RunOptions, make_plan
 from zoo.schedule import SCHEDULES
-from zoo.settings import parse_assignments
-from zoo.specs import FLOAT32, PRECISIONS
 from zoo.training.checkpoint_schedule import Cadence
 
 

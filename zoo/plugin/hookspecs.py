@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pluggy
 
-from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec
+from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")

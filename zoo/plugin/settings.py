@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from zoo.errors import PluginError, UnknownNameError, UsageError
-from zoo.registry import suggest
+from zoo.plugin.registry import suggest
 
 REQUIRED: Any = inspect.Parameter.empty
 

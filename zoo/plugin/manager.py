@@ -16,12 +16,12 @@ from typing import Literal
 
 import pluggy
 
-from zoo import hookspecs
-from zoo.entry_points import EntryPoint
-from zoo.entry_points import entry_points as find_entry_points
 from zoo.errors import PluginError, UsageError
-from zoo.registry import Entry, Plugin, Registry, S, Shelf, suggest
-from zoo.specs import DatasetSpec, ModelSpec, OptimizerSpec
+from zoo.plugin import hookspecs
+from zoo.plugin.entry_points import EntryPoint
+from zoo.plugin.entry_points import entry_points as find_entry_points
+from zoo.plugin.registry import Entry, Plugin, Registry, S, Shelf, suggest
+from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec
 
 GROUP = "zoo"
 HOOKS = ("zoo_models", "zoo_datasets", "zoo_optimizers")

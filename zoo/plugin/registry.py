@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError
-from zoo.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
+from zoo.plugin.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
 
 _AS_LIKELY = 0.2  # how much less alike a second suggestion may be than the first
 DISTRIBUTION = "zoo-models"  # the plugins of this distribution are the built-in ones

@@ -1,0 +1,1 @@
+"""Plugins: the hooks and records they are written against, finding and loading them, and the registry of what they bring."""
