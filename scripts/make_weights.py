@@ -107,7 +107,7 @@ def ship(run: Finished, weights: Path) -> None:
 
 
 def figures(run: Finished) -> dict[str, Any]:
-    """What `zoo.storage.shipped` reads: the run's metrics, without the folder that it had, and what is known beside them."""
+    """What `zoo.storage.shipped` reads: the run's metrics without its folder, and what else is known."""
     metrics = {key: value for key, value in run.metrics.items() if key != "run_dir"}
     return {**metrics, "preset": run.config["training"]["preset"], "novel": run.novel}
 

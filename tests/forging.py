@@ -1,4 +1,4 @@
-"""Checkpoints that state anything, with digests that are right: what `zoo.storage.checkpoint.save` would refuse to write."""
+"""Checkpoints that state anything, with digests that are right: `zoo.storage.checkpoint.save` would refuse them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Plugins: the hooks and records they are written against, finding and loading them, and the registry of what they bring."""
+"""Plugins: the hooks and records they are written against, finding and loading them, and what they bring."""

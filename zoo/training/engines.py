@@ -71,8 +71,8 @@ class StepOptions:
 
     Attributes:
         clip_norm: what the norm of all gradients together is held to; None for as it comes.
-        precision: of the forward pass and of gradients within it: one of `zoo.plugin.specs.PRECISIONS`. The weights and their
-            updates are float32 in any case: Micikevicius and others, "Mixed Precision Training" (2018),
+        precision: of the forward pass and of gradients within it: one of `zoo.plugin.specs.PRECISIONS`. The weights and
+            their updates are float32 in any case: Micikevicius and others, "Mixed Precision Training" (2018),
             https://arxiv.org/abs/1710.03740
         compiled: let torch's compiler make one kernel of many, the first step taking a minute for it.
     """

@@ -17,7 +17,7 @@ from zoo.plots.worker import Painter, draw_all, painter
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="it is for systems that can fork")
 
-TWO_CORES = "import sys, zoo.plots.worker\nfrom zoo.cli import main\nzoo.painter.usable_cores = lambda: 2\n"
+TWO_CORES = "import sys, zoo.plots.worker\nfrom zoo.cli import main\nzoo.plots.worker.usable_cores = lambda: 2\n"
 RUN = ["run", "mlp-char", "--dataset", "names-ssa-2018", "--device", "cpu", "--steps", "200", "--out", "new"]
 LOSSES = [3 / (1 + step / 9) for step in range(60)]
 
@@ -135,7 +135,10 @@ def test_it_does_not_wait_for_work_for_ever(tmp_path: Path) -> None:
 
 
 def test_it_does_not_outlive_a_run_that_is_killed() -> None:
-    code = "import os\nfrom zoo.plots.worker import Painter\nprint(Painter()._process.pid, flush=True)\nos.kill(os.getpid(), 9)"
+    code = (
+        "import os\nfrom zoo.plots.worker import Painter\n"
+        "print(Painter()._process.pid, flush=True)\nos.kill(os.getpid(), 9)"
+    )
     assert ends(int(run_python("-c", code).stdout))
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from zoo.storage import checkpoint, loading
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 CHECKPOINTS = 6000
 TEXTS = 2500
 

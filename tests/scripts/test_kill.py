@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "kill_test.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "kill_test.py"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is for POSIX systems")

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from zoo import DataError, TextDataset, Vocabulary
+from zoo.data import words as module
 from zoo.data.encoding import encode_windows
 from zoo.data.loading import encode
-from zoo.data.loading import words as module
 from zoo.data.words import Text, Words, chunks, missing, numbered, pieces_of_list
 
 ALPHABETS = {

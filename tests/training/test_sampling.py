@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import PluginError, TextDataset, UsageError, Vocabulary
-from zoo.training.loop import sampling
+from zoo.training import sampling
 from zoo.training.sampling import LONGEST_WORD, SamplingOptions, sample, whereabouts
 
 ABCD = Vocabulary("abcd")
