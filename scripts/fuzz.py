@@ -36,9 +36,10 @@ from torch import Tensor
 import zoo
 from zoo.data.loading import encode
 from zoo.errors import CheckpointError, ZooError
+from zoo.options.records import ResumeOptions
 from zoo.plugin.manager import load_plugins
 from zoo.runs.plan import RunPlan
-from zoo.runs.resuming import ResumeOptions, plan_resumption
+from zoo.runs.resuming import plan_resumption
 from zoo.storage import checkpoint, loading, state, verify
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, read_losses
 from zoo.training.building import build_model, build_optimizer, seeded
@@ -81,7 +82,7 @@ class Fuzzer:
         checkpoint.save(Path("many"), {**many, "empty": torch.zeros(0, 2), "scalar": torch.tensor(0.5)}, {"config": {}})
         Path("empty").mkdir()
         self.state = state.load(Path("run", STATE_FILE))
-        self.plan = plan_resumption(self.registry, self.state, Path("run"), ResumeOptions(steps=9))
+        self.plan = plan_resumption(self.registry, self.state, Path("run"), ResumeOptions(steps=9))[0]
         paths = {"weights": Path("run", WEIGHTS_FILE), "sgd": Path("run", STATE_FILE), "adam": Path("adam")}
         paths["many"] = Path("many")
         self.files = {name: path.read_bytes() for name, path in paths.items()}
@@ -163,7 +164,7 @@ class Fuzzer:
 
     def _resume(self, path: Path, rng: random.Random) -> None:
         options = ResumeOptions(steps=rng.choice([None, 9]), allow_changes=rng.random() < 0.5)
-        self._sound(plan_resumption(self.registry, self._state(path, rng), Path("empty"), options))
+        self._sound(plan_resumption(self.registry, self._state(path, rng), Path("empty"), options)[0])
 
     def _restore(self, path: Path, rng: random.Random) -> None:
         """A state that is taken must also let training go on: an optimizer looks at its state no earlier."""
@@ -219,7 +220,8 @@ class Fuzzer:
             plan_resumption(self.registry, self.state, path.parent, ResumeOptions())
         else:
             allow = rng.random() < 0.5
-            plan = plan_resumption(self.registry, self.state, path.parent, ResumeOptions(steps=9, allow_changes=allow))
+            options = ResumeOptions(steps=9, allow_changes=allow)
+            plan, _ = plan_resumption(self.registry, self.state, path.parent, options)
             self._sound(plan)
             if not allow and plan != self.plan:
                 raise WrongError("a change was let through")

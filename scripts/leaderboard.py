@@ -30,8 +30,9 @@ from _runs import SHUFFLED, RunFailedError, built_in, in_parallel, processor, tr
 
 from zoo.errors import UsageError
 from zoo.files import canonical_json, write_text
+from zoo.options.records import RunOptions
 from zoo.plugin.registry import Entry, Registry
-from zoo.runs.plan import RunOptions, make_plan
+from zoo.runs.plan import make_plan
 from zoo.storage.shipped import bits
 
 README = Path(__file__).resolve().parent.parent / "README.md"

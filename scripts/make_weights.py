@@ -21,6 +21,7 @@ from typing import Any
 from _runs import SHUFFLED, Finished, RunFailedError, built_in, in_parallel, processor, train
 
 from zoo.files import readable_json, write_bytes, write_text
+from zoo.options.declaration import decided, filled
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
 from zoo.storage.shipped import bits, place
@@ -71,8 +72,8 @@ def longest_first(entries: Sequence[Entry[ModelSpec]]) -> list[Entry[ModelSpec]]
     """By the examples that are trained on, so that no long run is left for the end."""
 
     def examples(entry: Entry[ModelSpec]) -> int:
-        spec, preset = entry.spec, entry.spec.presets[PRESET]
-        return (preset.steps or spec.steps) * (preset.batch_size or spec.batch_size)
+        options = filled(entry.spec.presets[PRESET], entry.spec)
+        return decided(options.steps) * decided(options.batch_size)
 
     return sorted(entries, key=examples, reverse=True)
 

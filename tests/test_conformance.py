@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import zoo.testing
+from zoo.engines import Optimizer, Stop
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin, Registry
-from zoo.training.engines import Autograd, Optimizer, Stop
+from zoo.training.autograd import Autograd
 
 PLUGINS_README = Path(__file__).resolve().parent.parent / "plugins" / "README.md"
 FAST = importlib.util.find_spec("numba") is not None

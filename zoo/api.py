@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
+import os
+import typing
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from zoo.errors import UsageError
+from zoo.options.declaration import declared
+from zoo.options.records import SEED, ResumeOptions, RunOptions
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
-from zoo.plugin.settings import REQUIRED, Signature
-from zoo.runs.plan import MODEL_INPUTS, SEED, RunOptions, make_plan
-from zoo.training.checkpoint_schedule import Cadence
+from zoo.plugin.settings import REQUIRED, resolve_settings, signature_of
+from zoo.runs.plan import make_plan
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.runs.runner import Observer, Run
+    from zoo.runs.observer import Observer
+    from zoo.runs.runner import Run
     from zoo.storage.loading import Loaded
+else:
+    Observer = Any  # the record's annotations are read, and torch is imported when a function needs it
+
+P = ParamSpec("P")
+A = TypeVar("A")
+R = TypeVar("R")
 
 
 def list_models() -> list[str]:
@@ -61,44 +73,58 @@ def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, 
                 f"pretrained weights have their own hyper-parameters: leave out {', '.join(hyperparameters)}"
             )
         return load_weights(entry.full_name, registry).model
-    signature = Signature(entry.factory(), MODEL_INPUTS)
-    inputs = {key: hyperparameters.pop(key) for key in list(hyperparameters) if key in signature.inputs}
-    for key, default in signature.inputs.items():
+    known = signature_of(entry).inputs
+    inputs = {key: hyperparameters.pop(key) for key in list(hyperparameters) if key in known}
+    for key, default in known.items():
         if default is REQUIRED and key not in inputs and key != "generator":
             raise UsageError(f"model {name!r} needs {key}, which the data decides in a run: give {key}=N")
-    return build_model(entry, {**signature.resolve("model", hyperparameters, f"model {name!r}"), **inputs}, init_seed)
+    return build_model(entry, {**resolve_settings(entry, hyperparameters), **inputs}, init_seed)
 
 
-def run(
-    model: str,
-    *,
-    dataset: str | Path | None = None,
-    optimizer: str | None = None,
-    device: str = "auto",
-    engine: str | None = None,
-    steps: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    schedule: str | None = None,
-    warmup: int | None = None,
-    clip_norm: float | None = None,
-    validate_every: int | None = None,
-    patience: int | None = None,
-    teacher: str | None = None,
-    teacher_share: float | None = None,
-    precision: str = "float32",
-    compile: bool = False,  # noqa: A002  # as the option is called
-    seed: int = SEED,
-    init_seed: int = SEED,
-    preset: str | None = None,
-    settings: Mapping[str, object] | None = None,
-    out: str | Path | None = None,
-    plots: bool = True,
-    offline: bool = False,
-    checkpoint_every: str | None = None,
-    observer: Observer | None = None,
-) -> Run:
+@dataclass(frozen=True, kw_only=True)
+class _RunArguments(RunOptions):
+    observer: Observer | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ResumeArguments(ResumeOptions):
+    path: str | os.PathLike[str] = field(kw_only=False)
+    observer: Observer | None = None
+
+
+def _taking(record: Callable[P, A]) -> Callable[[Callable[[A], R]], Callable[P, R]]:
+    """Give a function that takes a record the arguments of the record's constructor, for people and type checkers."""
+
+    def decorate(function: Callable[[A], R]) -> Callable[P, R]:
+        @wraps(function, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(record(*args, **kwargs))
+
+        del called.__wrapped__  # whose signature is not this one's
+        called.__signature__ = _signature(record)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+def _signature(record: Callable[..., Any]) -> inspect.Signature:
+    """That of a record's constructor as a person reads it: plain types, and no option's old name."""
+    assert isinstance(record, type)
+    hints, options = typing.get_type_hints(record), declared(record)
+    parameters = [
+        parameter.replace(annotation=hints[name])
+        for name, parameter in inspect.signature(record).parameters.items()
+        if name not in options or options[name].option.renamed is None
+    ]
+    return inspect.Signature(parameters)
+
+
+@_taking(_RunArguments)
+def run(arguments: _RunArguments) -> Run:
     """Train a model, and write its run folder: `zoo run` in Python.
+
+    The arguments are the options of `zoo run`, of the same names: `zoo.run("mlp-char", steps=5000, device="cpu")`.
+    `zoo/options/records.py` declares them; one that is left out, or None, has its default.
 
     Args:
         model: its name.
@@ -106,54 +132,36 @@ def run(
         settings: as `--set` takes them: `{"model.hidden_size": 300, "data.shuffle_seed": 42}`.
         out: the run's folder; by default the next free `runs/MODEL-N`.
         checkpoint_every: `"1000"` steps, or a time such as `"30s"`.
-        observer: is told of progress and warnings.
-
-    The other arguments are the options of `zoo run` of the same name.
+        observer: is told of progress and warnings; a `zoo.runs.observer.Observer`.
 
     Raises:
         ZooError: anything that one sentence explains; see `zoo.errors`.
     """
-    given = dict(locals())  # the arguments by their names, which are also those of `RunOptions`
     from zoo.runs.runner import execute
 
-    given |= {"settings": settings or {}, "out": Path(out) if out is not None else None}
-    options = RunOptions(**{field.name: given[field.name] for field in dataclasses.fields(RunOptions)})
-    cadence = Cadence.parse(checkpoint_every)
-    return execute(make_plan(_registry(), options), observer, cadence=cadence)
+    return execute(make_plan(_registry(), arguments), arguments.observer)
 
 
-def resume(
-    path: str | Path,
-    *,
-    steps: int | None = None,
-    device: str | None = None,
-    engine: str | None = None,
-    allow_changes: bool = False,
-    plots: bool = True,
-    offline: bool = False,
-    checkpoint_every: str | None = None,
-    observer: Observer | None = None,
-) -> Run:
-    """Go on with a run from its last checkpoint: `zoo resume` in Python.
+@_taking(_ResumeArguments)
+def resume(arguments: _ResumeArguments) -> Run:
+    """Resume a run from its last checkpoint: `zoo resume` in Python.
 
-    On the CPU it ends, bit for bit, where it would have ended undisturbed.
+    On the CPU it ends, bit for bit, where an uninterrupted run would have ended.
 
     Args:
         path: the run's folder.
         steps: how many steps it is to have in all; by default as many as it was planned with.
-        device, engine: others than the run's own; numbers may then differ in their last digits.
-        allow_changes: go on although data, a plugin's version or an edited `config.json` differ.
+        device, engine, threads: others than the run's own; numbers may then differ in their last digits.
+        allow_changes: resume although data, a plugin's version or an edited `config.json` differ.
 
     The other arguments are those of `run`.
 
     Raises:
-        ZooError: as `run`, and where the run cannot go on as it began.
+        ZooError: as `run`, and where the run cannot be resumed as it began.
     """
-    from zoo.runs.resuming import ResumeOptions
-    from zoo.runs.runner import resume as go_on
+    from zoo.runs.runner import resume as resume_run
 
-    options = ResumeOptions(steps, device, engine, allow_changes, plots, offline)
-    return go_on(Path(path), _registry(), options, observer, cadence=Cadence.parse(checkpoint_every))
+    return resume_run(Path(arguments.path), _registry(), arguments, arguments.observer)
 
 
 def load(target: str | Path) -> Loaded:

@@ -5,6 +5,10 @@ Everything derives from `ZooError`; anything else that escapes is a bug of zoo o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+_AS_LIKELY = 0.2  # how much less alike a second suggestion may be than the first
+
 
 class ZooError(Exception):
     """A mistake or a mishap that one sentence explains. `str(error)` is that sentence."""
@@ -60,3 +64,22 @@ class InterruptedRunError(ZooError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number  # the shell's convention: 130 for Ctrl-C, 143 for SIGTERM
+
+
+def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """The end of a sentence about an unknown name: the nearest known ones, or all of them when nothing is near.
+
+    `prefix` goes before each name that is shown.
+    """
+    import difflib  # which only a mistake should wait for
+
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if near:
+        likeness = {one: difflib.SequenceMatcher(None, one, name).ratio() for one in near}
+        near = [one for one in near if likeness[one] > likeness[near[0]] - _AS_LIKELY]
+        return "did you mean " + " or ".join(repr(prefix + one) for one in near) + "?"
+    if not known:
+        return "there are none"
+    shown = ", ".join(prefix + one for one in known[:12]) + (", …" if len(known) > 12 else "")
+    return f"there are: {shown}"

@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
-from zoo.errors import ZooError
+from zoo.errors import UsageError, ZooError
 
 Kind: TypeAlias = Literal["file", "folder", "other", "nothing"]
 
 _DEEPEST = 64  # levels of nesting
+_LONGEST_NAME = 255  # bytes, on every common file system
 _LONGEST = 300  # characters of a name that a message shows whole
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF, errno.ENAMETOOLONG, errno.EINVAL}
 
@@ -104,6 +105,20 @@ def shown(name: str | Path) -> str:
     """A name for a message: in quotes, on one line, and without its middle where nobody would read it all."""
     text = str(name)
     return repr(text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 4 :]}")
+
+
+def check_name(option: str, path: Path) -> None:
+    """Refuse a path that no file can have, or that cannot be written into a UTF-8 file, before work starts.
+
+    Raises:
+        UsageError: it is one; `option` names where it was given.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"--{option} {str(path)!a} is not valid UTF-8: choose another name") from error
+    if "\0" in str(path) or any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+        raise UsageError(f"--{option} {shown(path)} is not a name that a file can have: choose a shorter one")
 
 
 def read_bytes(path: Path) -> bytes:

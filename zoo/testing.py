@@ -26,16 +26,17 @@ from torch import Tensor
 from zoo.api import load, run
 from zoo.data.datasets import SPLITS, Dataset, TextDataset
 from zoo.data.download import fetcher
-from zoo.data.loading import DATASET_INPUTS, encode, load_dataset
+from zoo.data.loading import encode, load_dataset
+from zoo.engines import Stop
 from zoo.errors import UnavailableError, UsageError
+from zoo.options.records import AUTOGRAD, RunOptions
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
-from zoo.plugin.settings import Signature
-from zoo.plugin.specs import AUTOGRAD
-from zoo.runs.plan import RunOptions, RunPlan, make_plan
+from zoo.plugin.settings import signature_of
+from zoo.runs.plan import RunPlan, make_plan
 from zoo.training.building import asked_inputs, build_model, build_optimizer, context_length, seeded
 from zoo.training.device import choose_device
-from zoo.training.engines import Stop, choose_engine
+from zoo.training.engines import choose_engine
 from zoo.training.loop import never
 
 STEPS = 5
@@ -74,7 +75,7 @@ def check_dataset(name: str) -> None:
     """
     registry = _registry()
     entry = registry.datasets.get(name)
-    signature = Signature(entry.factory(), DATASET_INPUTS)
+    signature = signature_of(entry)
     if "fetch" in signature.inputs and fetcher().offline:
         return
     settings = signature.resolve("data", {})
@@ -143,7 +144,16 @@ def check_engines(
     entry = registry.models.get(name)
     if not entry.spec.engines:
         return []
-    options = RunOptions(name, dataset, optimizer, device, AUTOGRAD, steps, batch_size, settings=settings or {})
+    options = RunOptions(
+        name,
+        dataset=dataset,
+        optimizer=optimizer,
+        device=device,
+        engine=AUTOGRAD,
+        steps=steps,
+        batch_size=batch_size,
+        settings=settings,
+    )
     bench = _Bench(make_plan(registry, options))
     bench.new(AUTOGRAD)  # what is wrong with the options is said here
     checked = []
@@ -190,11 +200,11 @@ class _Bench:
     """Batches, and models to train on them."""
 
     def __init__(self, plan: RunPlan) -> None:
-        self.plan, self.device = plan, choose_device(plan.device)
+        self.plan, self.device = plan, choose_device(plan.options.device)
         self._dataset = _load(plan)
         model = self._model()
         examples = encode(self._dataset, plan.model.spec.reads, context_length(model))["train"].to(self.device)
-        generator = torch.Generator().manual_seed(plan.seed)
+        generator = torch.Generator().manual_seed(plan.options.seed)
         indices = torch.randint(0, len(examples), (plan.steps, plan.batch_size), generator=generator)
         self.x, self.y = examples.gather(indices.to(self.device))
         self.lrs = [plan.lr * (1 - 0.1 * (k % 5)) for k in range(plan.steps)]
@@ -209,7 +219,7 @@ class _Bench:
 
     def _model(self) -> torch.nn.Module:
         arguments = {**self.plan.model_settings, **asked_inputs(self.plan.model, self._dataset)}
-        return build_model(self.plan.model, arguments, self.plan.init_seed).to(self.device).train()
+        return build_model(self.plan.model, arguments, self.plan.options.init_seed).to(self.device).train()
 
 
 class _Trained:

@@ -10,8 +10,8 @@ _BENGIO = "Bengio, Ducharme, Vincent, Jauvin, A Neural Probabilistic Language Mo
 _TENTH_FROM_100_000 = zoo.Schedule(milestones=(100_000,), gamma=0.1)
 
 
-def _from_a_better_start(summary: str, steps: int, lr: float) -> zoo.Preset:
-    """The lecture's net and batches, begun as in its part 3, with a learning rate that falls along a cosine."""
+def _scaled(summary: str, steps: int, lr: float) -> zoo.Preset:
+    """The lecture's net and batches, with the initialization of its part 3 and a cosine schedule."""
     return zoo.Preset(
         summary,
         engine="fused",
@@ -43,12 +43,10 @@ def zoo_models() -> list[zoo.ModelSpec]:
                     steps=200_000,
                     settings={"data.shuffle_seed": 42},
                 ),
-                "tuned": _from_a_better_start(
-                    "the same net from a better start, 560,000 steps: validation loss 2.09", 560_000, 0.15
+                "tuned": _scaled(
+                    "the same net, Kaiming-scaled initialization, 560,000 steps: validation loss 2.09", 560_000, 0.15
                 ),
-                "speedrun": _from_a_better_start(
-                    "the same net to a validation loss of 2.17 in half a second", 16_000, 0.25
-                ),
+                "speedrun": _scaled("the same net to a validation loss of 2.17 in half a second", 16_000, 0.25),
             },
             engines={"fused": "zoo_lecture.fused:fused", "manual": "zoo_lecture.manual:Manual"},
             description=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 import zoo
-from zoo.training.engines import Engine
+from zoo.engines import Engine
 
 
 def fused(model: nn.Module, optimizer: object, batch_size: int) -> Engine:

@@ -66,7 +66,7 @@ class FusedCPU:
 
     @torch.no_grad()
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
-        """Train on K batches in one call; see `zoo.training.engines.Engine`.
+        """Train on K batches in one call; see `zoo.engines.Engine`.
 
         Args:
             x: shape (K, B, T).

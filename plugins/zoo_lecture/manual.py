@@ -70,7 +70,7 @@ class Manual:
 
     @torch.no_grad()
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
-        """Train on K batches; see `zoo.training.engines.Engine`.
+        """Train on K batches; see `zoo.engines.Engine`.
 
         Args:
             x: shape (K, B, T).

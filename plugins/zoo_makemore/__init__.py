@@ -12,6 +12,7 @@ _BATCH_NORM = "Ioffe, Szegedy, Batch Normalization, ICML 2015, https://arxiv.org
 
 _ADAMW = {"optimizer.betas": (0.9, 0.99), "optimizer.weight_decay": 0.01}
 _STEPS = 20_000
+_RENAMED = {"model.n_net": "model.ensemble_size"}
 _LSTM: dict[str, object] = {"model.n_embd": 48, "model.n_embd2": 256, "model.dropout": 0.3}
 
 
@@ -26,7 +27,7 @@ def _makemore(
     summary: str,
     tuned: zoo.Preset,
     *references: str,
-    committee: zoo.Preset | None = None,
+    ensemble: zoo.Preset | None = None,
     **more: Any,
 ) -> zoo.ModelSpec:
     """A model that is trained as makemore trains them all: AdamW, batches of 32 words."""
@@ -43,7 +44,7 @@ def _makemore(
         steps=_STEPS,
         batch_size=32,
         lr=5e-4,
-        presets=presets | ({"committee": committee} if committee else {}),
+        presets=presets | ({"ensemble": ensemble} if ensemble else {}),
         references=(_MAKEMORE, *references),
         weights=_weights(name),
         **more,
@@ -81,21 +82,22 @@ def _lecture(
 
 
 def _tuned(
-    steps: int, batch_size: int, lr: float, settings: dict[str, object], taught: float | None = None, net: str = ""
+    steps: int, batch_size: int, lr: float, settings: dict[str, object], synthetic: float | None = None, net: str = ""
 ) -> zoo.Preset:
     """The best that was found, of AdamW along a cosine on the lecture's shuffled names.
 
-    `taught` is the share of words that the counts of `ngram` draw.
+    `synthetic` is the share of synthetic words, sampled from the counts of `ngram`.
     """
     return zoo.Preset(
-        f"ours: {net}AdamW, {steps:,} steps of {batch_size}, names shuffled" + (", taught by ngram" if taught else ""),
+        f"ours: {net}AdamW, {steps:,} steps of {batch_size}, names shuffled"
+        + (", synthetic words of ngram" if synthetic else ""),
         optimizer="adamw",
         steps=steps,
         batch_size=batch_size,
         lr=lr,
         schedule=zoo.Schedule(cosine=True, warmup=500),
-        teacher="ngram" if taught else None,
-        teacher_share=taught,
+        synthetic="ngram" if synthetic else None,
+        synthetic_share=synthetic,
         settings={**_ADAMW, "data.shuffle_seed": 42, **settings},
     )
 
@@ -106,7 +108,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
 
 
 def _counts() -> zoo.ModelSpec:
-    """The model that is fitted, and not trained: its one step has nothing to do."""
+    """The model that is fitted, and not trained: its one step does nothing."""
     return zoo.ModelSpec(
         "ngram",
         "zoo_makemore.ngram:NGram",
@@ -136,6 +138,7 @@ def _counts() -> zoo.ModelSpec:
             "Kneser, Ney, Improved backing-off for m-gram language modeling, ICASSP 1995",
         ),
         weights=_weights("ngram"),
+        fitted=("fitted_size",),
     )
 
 
@@ -172,7 +175,7 @@ def _with_batch_norm() -> list[zoo.ModelSpec]:
         _lecture(
             "mlp-bn",
             "mlp_bn:MLPBatchNorm",
-            "Character MLP with batch norm and a good start (part 3)",
+            "Character MLP, batch norm, Kaiming initialization (part 3)",
             100_000,
             _tuned(40_000, 128, 4e-3, {"optimizer.betas": (0.9, 0.999), "model.n_hidden": 300, "model.n_embd": 16}),
             _LECTURE.format("3: Activations & Gradients, BatchNorm (2022)", "P6sfmUTpUmc"),
@@ -185,7 +188,7 @@ def _with_batch_norm() -> list[zoo.ModelSpec]:
             "wavenet:WaveNet",
             "Characters joined two by two, with batch norm (part 5)",
             150_000,
-            _tuned(40_000, 256, 2e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.1}, taught=0.25),
+            _tuned(40_000, 256, 2e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.1}, synthetic=0.25),
             _LECTURE.format("5: Building a WaveNet (2022)", "t3YJ5hKiMQ0"),
             "van den Oord and others, WaveNet, 2016, https://arxiv.org/abs/1609.03499",
             _BATCH_NORM,
@@ -199,9 +202,10 @@ def _along_the_word() -> list[zoo.ModelSpec]:
         _makemore(
             "rnn",
             "recurrent:RNN",
-            "Recurrent net: one tanh layer along the word",
+            "Elman RNN: one tanh layer along the word",
             _tuned(14_000, 64, 2e-3, {"model.n_embd2": 256, "model.dropout": 0.3}),
             "Mikolov and others, Recurrent neural network based language model, Interspeech 2010",
+            renamed=_RENAMED,
             reads="sequences",
             embedding="wte.weight",
         ),
@@ -209,8 +213,9 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "gru",
             "recurrent:GRU",
             "Gated recurrent unit",
-            _tuned(10_000, 64, 4e-3, {"model.n_embd": 32, "model.n_embd2": 224, "model.dropout": 0.3}, taught=0.25),
+            _tuned(10_000, 64, 4e-3, {"model.n_embd": 32, "model.n_embd2": 224, "model.dropout": 0.3}, synthetic=0.25),
             "Cho and others, Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014",
+            renamed=_RENAMED,
             reads="sequences",
             embedding="wte.weight",
         ),
@@ -218,9 +223,12 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "lstm",
             "recurrent:LSTM",
             "Long short-term memory",
-            _tuned(8_000, 64, 4e-3, _LSTM, taught=0.25),
+            _tuned(8_000, 64, 4e-3, _LSTM, synthetic=0.25),
             "Hochreiter, Schmidhuber, Long Short-Term Memory, Neural Computation 9 (1997) 1735-1780",
-            committee=_tuned(8_000, 256, 4e-3, {**_LSTM, "model.n_net": 4}, taught=0.25, net="four nets at once, "),
+            ensemble=_tuned(
+                8_000, 256, 4e-3, {**_LSTM, "model.ensemble_size": 4}, synthetic=0.25, net="an ensemble of four nets, "
+            ),
+            renamed={**_RENAMED, "committee": "ensemble"},
             reads="sequences",
             embedding="wte.weight",
         ),
@@ -228,7 +236,7 @@ def _along_the_word() -> list[zoo.ModelSpec]:
             "transformer",
             "transformer:Transformer",
             "A small GPT-2: causal self-attention",
-            _tuned(24_000, 64, 4e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.05}, taught=0.3),
+            _tuned(24_000, 64, 4e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.05}, synthetic=0.3),
             "Vaswani and others, Attention Is All You Need, 2017, https://arxiv.org/abs/1706.03762",
             "Radford and others, Language Models are Unsupervised Multitask Learners, 2019",
             reads="sequences",

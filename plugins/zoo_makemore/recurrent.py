@@ -43,7 +43,7 @@ class Recurrent(nn.Module):
         n_embd2: int = 64,
         n_layer: int = 1,
         dropout: float = 0.0,
-        n_net: int = 1,
+        ensemble_size: int = 1,
         generator: torch.Generator | None = None,
     ) -> None:
         """Draw the weights from `generator`.
@@ -54,14 +54,14 @@ class Recurrent(nn.Module):
             n_embd2: numbers of the state.
             n_layer: cells, one above the other.
             dropout: the share of each cell's outputs that is left out in training.
-            n_net: nets side by side.
+            ensemble_size: nets in the ensemble.
             generator: a CPU generator; without one, torch's global generator is used.
 
         Raises:
             ValueError: a size below 1, or a dropout that is no share.
         """
         super().__init__()
-        check_sizes(vocab_size=vocab_size, n_embd=n_embd, n_embd2=n_embd2, n_layer=n_layer, n_net=n_net)
+        check_sizes(vocab_size=vocab_size, n_embd=n_embd, n_embd2=n_embd2, n_layer=n_layer, ensemble_size=ensemble_size)
         check_dropout(dropout)
         self.wte = embedding(vocab_size, n_embd, generator)
         self.start = nn.Parameter(torch.zeros(self.starts, n_layer, n_embd2))  # (1 or 2, S, H)
@@ -72,7 +72,7 @@ class Recurrent(nn.Module):
         self.dropout = Dropout(dropout)
         self.lm_head = linear(n_embd2, vocab_size, generator, gain=0.1)
         sizes = (vocab_size, n_embd, n_embd2, n_layer, dropout)
-        self.others = nn.ModuleList(type(self)(*sizes, generator=generator) for _ in range(n_net - 1))
+        self.others = nn.ModuleList(type(self)(*sizes, generator=generator) for _ in range(ensemble_size - 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T).

@@ -116,9 +116,9 @@ def test_mistake_is_one_line_and_costs_nothing(zoo_command: ZooCommand, name: st
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        ((*TRAIN, "--out", b"r\xff"), r"--out 'r\udcff' is no name in UTF-8"),
-        ((*TRAIN, "--dataset", b"words\xff.txt"), r"--dataset 'words\udcff.txt' is no name in UTF-8"),
-        (("eval", str(RUN), "--dataset", b"words\xff.txt"), r"--dataset 'words\udcff.txt' is no name in UTF-8"),
+        ((*TRAIN, "--out", b"r\xff"), r"--out 'r\udcff' is not valid UTF-8"),
+        ((*TRAIN, "--dataset", b"words\xff.txt"), r"--dataset 'words\udcff.txt' is not valid UTF-8"),
+        (("eval", str(RUN), "--dataset", b"words\xff.txt"), r"--dataset 'words\udcff.txt' is not valid UTF-8"),
         (("eval", b"r\xff"), r"called 'r\udcff'"),
         (("verify", b"r\xff"), r"called 'r\udcff'"),
     ],
@@ -253,7 +253,7 @@ def test_stopped_run_says_how_to_go_on_and_does(zoo_command: ZooCommand, number:
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     done = subprocess.CompletedProcess(args, process.returncode, out, err)
-    assert_one_line(done, code, "stopped at step", "to go on: zoo resume stopped")
+    assert_one_line(done, code, "stopped at step", "to resume: zoo resume stopped")
     step = zoo.load("stopped").step
     assert step is not None
     assert zoo_command("resume", "stopped", "--steps", str(step + 3), "--no-plots").returncode == 0

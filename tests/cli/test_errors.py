@@ -352,6 +352,6 @@ def test_interrupted_run_saves_what_it_has_and_says_where(tmp_path: Path, number
     assert out == ""
     assert err.count("\n") == 1
     step = len(read_losses(Path("here/losses.csv")))
-    assert err == f"zoo: error: stopped at step {step} of 10000000; to go on: zoo resume here\n"
+    assert err == f"zoo: error: stopped at step {step} of 10000000; to resume: zoo resume here\n"
     whole = zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=step, plots=False)
     assert torch.equal(zoo.load("here").model.state_dict()["C"], zoo.load(whole.path).model.state_dict()["C"])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from zoo import AmbiguousNameError, ModelSpec, PluginError, UnknownNameError
-from zoo.plugin.registry import Entry, Plugin, Registry, Shelf, suggest
+from zoo.errors import suggest
+from zoo.plugin.registry import Entry, Plugin, Registry, Shelf
 from zoo.plugin.specs import Factory
 
 BUILTIN = Plugin("lecture", "zoo-models", "0.1.0")

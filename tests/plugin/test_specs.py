@@ -52,13 +52,13 @@ def test_any_other_factory_is_refused_by_value(kind: type[Any], factory: object)
 @pytest.mark.parametrize("kind", [ModelSpec, Preset])
 def test_numbers_of_a_run_must_be_positive(kind: type[Any], field: str, value: float) -> None:
     named = {"name": "x", "factory": "m:f"} if kind is ModelSpec else {}
-    with pytest.raises(ValueError, match=f"{field} must be a positive number, got {value}"):
+    with pytest.raises(ValueError, match=f"{field} must be "):
         kind(**named, **{field: value})
 
 
 @pytest.mark.parametrize("lr", [0, -1, float("nan"), float("inf")])
 def test_an_optimizers_rate_must_be_positive(lr: float) -> None:
-    with pytest.raises(ValueError, match="lr must be a positive number"):
+    with pytest.raises(ValueError, match="lr must be above 0"):
         OptimizerSpec("x", "m:f", lr=lr)
 
 

@@ -21,9 +21,11 @@ from zoo import (
     UnknownNameError,
     UsageError,
 )
+from zoo.data.loading import resolve_data_settings
 from zoo.errors import ZooError
+from zoo.options.records import SEED, RunOptions
 from zoo.plugin.registry import Entry, Plugin, Registry
-from zoo.runs.plan import SEED, RunOptions, RunPlan, make_plan, resolve_data_settings
+from zoo.runs.plan import RunPlan, make_plan
 
 LECTURE = Plugin("lecture", "zoo-models", "0.1.0")
 OTHER = Plugin("other", "zoo-other", "1.0")
@@ -115,7 +117,7 @@ def test_options_win_over_the_preset_and_that_over_the_model(
     plan: Plan, options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     made = plan(**options)
-    assert {name: getattr(made, name) for name in expected} == expected
+    assert {name: getattr(made.options, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -132,11 +134,11 @@ def test_settings_are_laid_over_each_other_the_same_way(plan: Plan, options: dic
 
 
 def test_the_first_preset_is_the_default(plan: Plan) -> None:
-    assert plan().preset == "notebook"
+    assert plan().options.preset == "notebook"
 
 
 def test_a_model_without_presets_is_run_without_one(plan: Plan) -> None:
-    assert plan("plain").preset is None
+    assert plan("plain").options.preset is None
 
 
 def test_what_zoo_fills_in_is_no_setting(plan: Plan) -> None:
@@ -344,10 +346,19 @@ def test_steps_batch_size_and_rate_must_be_above_0(plan: Plan, option: str, flag
     assert str(caught.value) == f"{flag} must be above 0, got {value}"
 
 
-@pytest.mark.parametrize("option", ["steps", "batch_size", "seed", "init_seed"])
-def test_what_is_counted_must_be_a_whole_number(plan: Plan, option: str) -> None:
-    with pytest.raises(UsageError, match=option.replace("_", "-")):
-        plan(**{option: 2.5})
+@pytest.mark.parametrize("option", ["steps", "batch_size", "seed", "init_seed", "threads", "patience"])
+@pytest.mark.parametrize("value", [2.5, True, "3"])
+def test_what_is_counted_must_be_a_whole_number(plan: Plan, option: str, value: object) -> None:
+    with pytest.raises(UsageError) as caught:
+        plan(**{option: value})
+    assert str(caught.value) == f"--{option.replace('_', '-')} must be a whole number, got {value!r}"
+
+
+@pytest.mark.parametrize("value", [True, "0.1", [0.1]])
+def test_a_rate_must_be_a_number(plan: Plan, value: object) -> None:
+    with pytest.raises(UsageError) as caught:
+        plan(lr=value)
+    assert str(caught.value) == f"--lr must be a number, got {value!r}"
 
 
 @pytest.mark.parametrize("value", [-1, 2**64, -(2**63)])
@@ -360,12 +371,12 @@ def test_a_seed_must_be_one_that_a_generator_takes(plan: Plan, option: str, flag
 
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])
 def test_the_first_and_the_last_seed_are_taken(plan: Plan, seed: int) -> None:
-    assert (plan(seed=seed).seed, plan(init_seed=seed).init_seed) == (seed, seed)
+    assert (plan(seed=seed).options.seed, plan(init_seed=seed).options.init_seed) == (seed, seed)
 
 
 @pytest.mark.parametrize("engine", ["auto", "autograd"])
 def test_the_reference_engine_is_always_there(plan: Plan, engine: str) -> None:
-    assert plan(engine=engine).engine == engine
+    assert plan(engine=engine).options.engine == engine
 
 
 def with_class(activation: type = dict) -> None: ...
@@ -404,15 +415,15 @@ def test_the_schedule_is_the_users_over_the_presets(plan: Plan, given: dict[str,
 
 
 def test_gradients_are_clipped_where_somebody_says_so(plan: Plan) -> None:
-    assert plan().clip_norm is None
-    assert plan(clip_norm=0.5).clip_norm == 0.5
+    assert plan().options.clip_norm is None
+    assert plan(clip_norm=0.5).options.clip_norm == 0.5
 
 
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"schedule": "cosin"}, "no schedule 'cosin'; did you mean 'cosine'?"),
-        ({"warmup": -1}, "--warmup must be a number of steps, got -1"),
+        ({"schedule": "cosin"}, "--schedule has no 'cosin'; did you mean 'cosine'?"),
+        ({"warmup": -1}, "--warmup must be 0 or above, got -1"),
         ({"clip_norm": 0.0}, "--clip-norm must be above 0, got 0.0"),
     ],
 )

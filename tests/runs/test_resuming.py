@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.runs.runner import Observer
+from zoo.runs.observer import Observer
 from zoo.storage import checkpoint
 from zoo.storage.config import differences
 from zoo.storage.folder import RunFolder
@@ -65,16 +66,17 @@ def test_stop_and_resume_gives_the_bytes_of_one_go(words_file: Path, preset: str
 
 
 def test_learning_rate_schedule_goes_on_where_it_was(words_file: Path) -> None:
+    from zoo.options.records import RunOptions
     from zoo.plugin.manager import load_plugins
-    from zoo.runs.plan import RunOptions, make_plan
+    from zoo.runs.plan import make_plan
     from zoo.runs.runner import execute
 
     registry, _ = load_plugins()
 
     def run(steps: int, out: str) -> Path:
-        options = RunOptions("mlp-char", words_file, device="cpu", steps=steps, out=Path(out), plots=False)
-        plan = make_plan(registry, options)
-        return execute(type(plan)(**{**vars(plan), "schedule": zoo.Schedule((15, 30), 0.5)})).path
+        options = RunOptions("mlp-char", dataset=words_file, device="cpu", steps=steps, out=Path(out), plots=False)
+        options = replace(options, schedule=zoo.Schedule((15, 30), 0.5))
+        return execute(make_plan(registry, options)).path
 
     whole, parts = run(STEPS, "whole"), run(20, "parts")
     zoo.resume(parts, steps=STEPS, plots=False)
@@ -280,7 +282,8 @@ def test_other_version_of_torch_is_a_warning(zoo_here: Zoo, half: Path) -> None:
     outcome = zoo_here("resume", half, "--steps", STEPS, "--no-plots")
     assert outcome.code == 0
     assert (
-        "zoo: warning: the last digits may not be those of an undisturbed run: versions.torch: 1.0 then" in outcome.err
+        "zoo: warning: the last digits may not be those of an uninterrupted run: versions.torch: 1.0 then"
+        in outcome.err
     )
 
 

@@ -82,14 +82,14 @@ def test_shipped_weights_are_of_the_preset_as_it_is(name: str, registry: Registr
     assert known is not None
     assert (known.dataset, known.preset) == ("names-ssa-2018", "tuned")
     preset = spec.presets["tuned"]
-    trained = loaded.checked
+    trained = loaded.checked.options
     assert trained.steps == (preset.steps or spec.steps)
     assert trained.batch_size == (preset.batch_size or spec.batch_size)
     assert trained.lr == (preset.lr or spec.lr)
     for key, value in preset.settings.items():
         section, _, name_of = key.partition(".")
         if section == "model":
-            assert trained.hyperparameters[name_of] == value
+            assert loaded.checked.hyperparameters[name_of] == value
     assert loaded.checked.data_settings["shuffle_seed"] == 42
 
 

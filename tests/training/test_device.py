@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoo import DeviceError
-from zoo.training.device import choose_device, describe_device, one_order_of_sums, synchronize
+from zoo.training.device import choose_device, describe_device, deterministic_sums, synchronize
 
 Fake = Callable[..., None]
 
@@ -167,7 +167,7 @@ def test_sums_have_one_order_on_a_cpu_and_torch_is_left_as_it_was(
 ) -> None:
     before = torchs_settings()
     within = []
-    with contextlib.suppress(KeyError), one_order_of_sums(torch.device("cpu")):
+    with contextlib.suppress(KeyError), deterministic_sums(torch.device("cpu")):
         within.append(torchs_settings())
         raise KeyError
     assert within == [(1, False)]
@@ -179,6 +179,6 @@ def test_torch_is_left_alone_where_its_user_has_set_it_or_the_device_is_another(
     torchs_settings: Callable[[], tuple[int, bool]], device: str, mode: int
 ) -> None:
     torch.set_deterministic_debug_mode(mode)
-    with one_order_of_sums(torch.device(device)):
+    with deterministic_sums(torch.device(device)):
         assert torchs_settings() == (mode, True)
     assert torchs_settings() == (mode, True)

@@ -19,11 +19,15 @@ from torch import nn
 
 import zoo
 from zoo.cli.state import State
+from zoo.data.datasets import Examples
+from zoo.engines import Optimizer
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin, Registry
-from zoo.runs.runner import Observer, Run
+from zoo.runs.observer import Observer
+from zoo.runs.runner import Run
 from zoo.storage import checkpoint
-from zoo.training.engines import Autograd, Optimizer, choose_engine
+from zoo.training.autograd import Autograd
+from zoo.training.engines import choose_engine
 from zoo.training.loop import Training, train
 from zoo_lecture.fused_cpu import FusedCPU
 from zoo_lecture.manual import Manual
@@ -328,7 +332,7 @@ def test_an_engine_that_the_plugin_no_longer_has_is_told_at_resume(
         registry.models.add(Entry(replace(entry.spec, engines={}), entry.plugin))
 
     with_plugin(monkeypatch, without_engines)
-    with pytest.raises(zoo.CheckpointError, match="cannot go on: model 'mlp-char' has no engine 'manual'"):
+    with pytest.raises(zoo.CheckpointError, match="cannot be resumed: model 'mlp-char' has no engine 'manual'"):
         zoo.resume(path, steps=30, plots=False)
     with pytest.warns(UserWarning, match="training.engine: manual then, autograd now"):
         assert zoo.resume(path, steps=30, engine="auto", plots=False).metrics["engine"] == "autograd"
@@ -353,7 +357,7 @@ class Presses(Observer):
 @each_engine
 def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(lecture: Callable[..., Run], engine: str) -> None:
     with pytest.raises(
-        zoo.InterruptedRunError, match=r"stopped at step \d+ of 3000; to go on: zoo resume parts"
+        zoo.InterruptedRunError, match=r"stopped at step \d+ of 3000; to resume: zoo resume parts"
     ) as stop:
         lecture(steps=3000, engine=engine, out="parts", observer=Presses(5))
     assert stop.value.exit_code == 130
@@ -428,9 +432,7 @@ def training(engine: str, failed: int | None) -> Training:
             net.W1[3, 5] = float("nan")
     optimizer = SGD(net.parameters())
     make: Any = {"manual": Manual, "fused": FusedCPU}[engine]
-    data = zoo.data.datasets.Examples(
-        torch.randint(27, (99, 3), generator=g), torch.randint(27, (99,), generator=g), torch.int64
-    )
+    data = Examples(torch.randint(27, (99, 3), generator=g), torch.randint(27, (99,), generator=g), torch.int64)
     schedule: Any = Spoiling(None if failed is None else failed - 1)
     return Training(net, optimizer, data, 32, 0.1, schedule, g, engine=make(net, optimizer, 32))
 

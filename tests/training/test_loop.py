@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from zoo import DivergedError, Schedule
 from zoo.data.datasets import Examples
-from zoo.training.engines import Autograd, StepOptions
+from zoo.training.autograd import Autograd, StepOptions
 from zoo.training.loop import Training, train
 from zoo.training.loss import cross_entropy
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.errors import DeviceError, ZooError
+from zoo.options.records import RunOptions
 from zoo.runs.runner import Run
+from zoo.training.autograd import Autograd, StepOptions
 from zoo.training.device import check_precision
-from zoo.training.engines import Autograd, StepOptions
 from zoo.training.loss import cross_entropy
 
 Zoo = Callable[..., Any]
@@ -88,16 +89,16 @@ def test_a_device_without_bfloat16_is_one_line(
         "zoo: error: this cpu does not compute in bfloat16; leave out --precision\n",
     )
     assert not Path("runs").exists()
-    check_precision("float32", torch.device("cpu"))
+    check_precision(RunOptions("x"), torch.device("cpu"))
     with pytest.raises(DeviceError):
-        check_precision("bfloat16", torch.device("mps"))
+        check_precision(RunOptions("x", precision="bfloat16"), torch.device("mps"))
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--precision", "bf16"], "no precision 'bf16'; did you mean 'bfloat16'?"),
-        (["--engine", "manual", "--compile"], "engine 'manual' does not go through torch's compiler; --engine auto"),
+        (["--precision", "bf16"], "--precision has no 'bf16'; did you mean 'bfloat16'?"),
+        (["--engine", "manual", "--compile"], "engine 'manual' does not use torch.compile; --engine auto"),
         (["--engine", "manual", "--clip-norm", 1], "engine 'manual' does not clip gradients; --engine auto"),
     ],
 )
@@ -114,7 +115,7 @@ def test_what_cannot_be_is_one_line(options: list[object], said: str, words_file
         (StepOptions(), ""),
         (StepOptions(1.0), "clip gradients"),
         (StepOptions(1.0, "bfloat16"), "clip gradients or compute in bfloat16"),
-        (StepOptions(None, "float32", True), "go through torch's compiler"),
+        (StepOptions(None, "float32", True), "use torch.compile"),
     ],
 )
 def test_what_is_wanted_reads_as_a_sentence(options: StepOptions, said: str) -> None:
@@ -158,7 +159,7 @@ def test_what_the_compiler_cannot_do_is_one_sentence(monkeypatch: pytest.MonkeyP
         return forward
 
     monkeypatch.setattr(torch, "compile", refuse)
-    monkeypatch.setattr("zoo.training.engines._compiler_error", lambda: Unsupported)
+    monkeypatch.setattr("zoo.training.autograd._compiler_error", lambda: Unsupported)
     model = nn.Linear(2, 2, device="meta").to_empty(device="cpu")
     engine = Autograd(model, torch.optim.SGD(model.parameters()), StepOptions(compiled=True))
     x, y = torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.int64)

@@ -18,13 +18,13 @@ from torch import nn
 import zoo
 from zoo.data.datasets import Examples
 from zoo.errors import CheckpointError
+from zoo.options.schedule import CONSTANT
 from zoo.runs.runner import Run
-from zoo.schedule import CONSTANT
 from zoo.storage import checkpoint, state
 from zoo.storage.folder import RunFolder, read_looks
 from zoo.training.evaluation import evaluate
 from zoo.training.loop import Training, train
-from zoo.training.validation import Validation, looks_since_best
+from zoo.training.validation import Validation, evaluations_since_best
 
 Zoo = Callable[..., Any]
 FILES = ("model.safetensors", "training_state.safetensors", "losses.csv", "validation.csv", "config.json", "README.md")
@@ -144,8 +144,8 @@ def test_the_picture_has_each_look(overfit: Callable[..., Run], zoo_here: Zoo) -
     ("losses", "since"),
     [([], 0), ([1.0], 0), ([1.0, 2.0], 1), ([2.0, 1.0, 1.0, 3.0], 2), ([math.nan, math.inf], 2), ([math.nan, 5.0], 0)],
 )
-def test_looks_since_best(losses: list[float], since: int) -> None:
-    assert looks_since_best(losses) == since
+def test_evaluations_since_best(losses: list[float], since: int) -> None:
+    assert evaluations_since_best(losses) == since
 
 
 def test_training_stops_when_the_patience_ends(overfit: Callable[..., Run]) -> None:
@@ -162,7 +162,7 @@ def test_a_run_that_stopped_early_has_ended(overfit: Callable[..., Run], zoo_her
     run = overfit(10_000, "a", patience=2)
     done = zoo_here("resume", run.path, "--steps", 20_000)
     assert done.code == 2
-    assert f"stopped early, at step {run.metrics['steps']}" in done.err
+    assert f"ended the run in a at step {run.metrics['steps']}" in done.err
     assert done.err.count("\n") == 1
 
 
@@ -253,12 +253,12 @@ def test_a_validation_loss_that_is_no_number_is_never_the_best() -> None:
     with torch.no_grad():
         model.bias.fill_(math.nan)
     for step in (1, 2):
-        validation.look_if_due(model, step)
+        validation.evaluate_if_due(model, step)
     assert validation.best is None
     assert validation.exhausted
     with torch.no_grad():
         model.bias.zero_()
-    validation.look_at_the_end(model, 3)
+    validation.evaluate_at_the_end(model, 3)
     assert validation.kept is not None
     assert validation.kept.loss == evaluate(model, examples)
     assert validation.best is None
@@ -270,7 +270,7 @@ def test_a_validation_loss_that_is_no_number_is_never_the_best() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--patience", 3], "--patience counts looks at the validation loss: give --validate-every, too"),
+        (["--patience", 3], "--patience counts evaluations of the validation split: give --validate-every, too"),
         (["--validate-every", 0], "--validate-every must be above 0, got 0"),
         (["--validate-every", 5, "--patience", -1], "--patience must be above 0, got -1"),
     ],
@@ -293,8 +293,9 @@ def test_the_command_says_whose_weights_they_are(words_file: Path, zoo_here: Zoo
 
 
 def test_a_models_own_preset_may_ask_for_it(words_file: Path) -> None:
+    from zoo.options.records import RunOptions
     from zoo.plugin.manager import load_plugins
-    from zoo.runs.plan import RunOptions, make_plan
+    from zoo.runs.plan import make_plan
 
     registry, _ = load_plugins()
     entry = registry.models.get("mlp-char")
@@ -302,8 +303,8 @@ def test_a_models_own_preset_may_ask_for_it(words_file: Path) -> None:
     spec = zoo.ModelSpec("other", entry.spec.factory, dataset="names", presets={"own": preset},
                          engines=entry.spec.engines)  # fmt: skip
     registry.models.add(type(entry)(spec, entry.plugin))
-    plan = make_plan(registry, RunOptions("other", words_file))
-    assert (plan.validate_every, plan.patience, plan.engine) == (5, 2, "manual")
-    plan = make_plan(registry, RunOptions("other", words_file, engine="auto", patience=7))
-    assert (plan.patience, plan.engine) == (7, "auto")
-    assert make_plan(registry, RunOptions("other", words_file, optimizer="adamw")).engine == "auto"
+    plan = make_plan(registry, RunOptions("other", dataset=words_file))
+    assert (plan.options.validate_every, plan.options.patience, plan.options.engine) == (5, 2, "manual")
+    plan = make_plan(registry, RunOptions("other", dataset=words_file, engine="auto", patience=7))
+    assert (plan.options.patience, plan.options.engine) == (7, "auto")
+    assert make_plan(registry, RunOptions("other", dataset=words_file, optimizer="adamw")).options.engine == "auto"

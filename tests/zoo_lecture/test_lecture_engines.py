@@ -23,8 +23,9 @@ from torch.nn import functional as F
 import zoo
 from zoo.data.datasets import Examples
 from zoo.data.encoding import encode_windows
-from zoo.schedule import Schedule
-from zoo.training.engines import Autograd, Engine
+from zoo.engines import Engine
+from zoo.options.schedule import Schedule
+from zoo.training.autograd import Autograd
 from zoo.training.evaluation import evaluate
 from zoo.training.loop import Training, train
 from zoo_lecture.fused import fused

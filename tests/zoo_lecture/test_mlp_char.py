@@ -312,6 +312,7 @@ def test_presets_for_speed_and_for_loss_train_the_same_net(name: str) -> None:
 def test_the_models_defaults_are_the_notebooks() -> None:
     [spec] = zoo_lecture.zoo_models()
     assert (spec.steps, spec.batch_size, spec.lr) == (5000, 32, 0.1)
+    assert isinstance(spec.schedule, Schedule)
     assert [spec.schedule.lr(0.1, step) for step in (99_999, 100_000)] == pytest.approx([0.1, 0.01])
 
 

@@ -18,8 +18,9 @@ import zoo.testing
 import zoo_makemore
 from zoo.data.datasets import TextDataset
 from zoo.data.encoding import encode_windows
+from zoo.options.records import RunOptions
 from zoo.plugin.registry import Entry, Plugin, Registry
-from zoo.runs.plan import RunOptions, make_plan
+from zoo.runs.plan import make_plan
 from zoo.runs.runner import Run
 from zoo.training.loss import cross_entropy
 from zoo_makemore.bow import causal_average
@@ -116,7 +117,7 @@ def test_spec_says_what_it_is_and_how_it_is_trained(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bow", "mlp", "rnn", "gru", "lstm", "transformer"])
 def test_makemores_models_are_trained_as_makemore_trains_them(name: str, registry: Registry) -> None:
-    plan = make_plan(registry, RunOptions(name, "names-ssa-2018"))
+    plan = make_plan(registry, RunOptions(name, dataset="names-ssa-2018"))
     assert (plan.optimizer.spec.name, plan.lr, plan.steps) == ("adamw", 5e-4, 20_000)
     assert (plan.optimizer_settings["betas"], plan.optimizer_settings["weight_decay"]) == ((0.9, 0.99), 0.01)
 
@@ -293,7 +294,7 @@ def test_none_needs_torchs_compiler_to_be_made_or_to_speak() -> None:
         ("wavenet", "momentum=2", "momentum must be above 0 and at most 1, got 2.0"),
         ("gru", "dropout=-0.5", "dropout must be from 0 to below 1, got -0.5"),
         ("lstm", "n_layer=0", "n_layer must be at least 1, got 0"),
-        ("lstm", "n_net=0", "n_net must be at least 1, got 0"),
+        ("lstm", "ensemble_size=0", "ensemble_size must be at least 1, got 0"),
         ("rnn", "n_layers=2", "has no setting 'model.n_layers'; did you mean"),
     ],
 )
@@ -409,7 +410,7 @@ def nets_of(model: nn.Module) -> list[nn.Module]:
 
 
 def test_nets_side_by_side_are_averaged() -> None:
-    model, x = small("gru", n_net=3), some("gru")
+    model, x = small("gru", ensemble_size=3), some("gru")
     each = torch.stack([net(x).softmax(-1) for net in nets_of(model)])
     assert (each[0] - each[1]).abs().max() > 1e-4  # they begin apart
     torch.testing.assert_close(model(x).exp(), each.mean(0))
@@ -417,7 +418,7 @@ def test_nets_side_by_side_are_averaged() -> None:
 
 @pytest.mark.parametrize("words", [7, 2])
 def test_each_net_learns_from_a_part_of_the_batch_of_its_own(words: int) -> None:
-    model, x = small("gru", n_net=3).train(), some("gru", words)
+    model, x = small("gru", ensemble_size=3).train(), some("gru", words)
     parts = [part for part in x.tensor_split(3) if len(part)]
     alone = [net(part) for net, part in zip(nets_of(model), parts, strict=False)]
     torch.testing.assert_close(model(x), torch.cat(alone))
@@ -428,14 +429,14 @@ def test_each_net_learns_from_a_part_of_the_batch_of_its_own(words: int) -> None
 
 
 def test_the_first_of_many_nets_is_the_one_that_would_be_alone() -> None:
-    alone, model = small("lstm").state_dict(), small("lstm", n_net=2).state_dict()
+    alone, model = small("lstm").state_dict(), small("lstm", ensemble_size=2).state_dict()
     assert all(torch.equal(model[name], tensor) for name, tensor in alone.items())
     assert len(model) == 2 * len(alone)
 
 
 def test_nets_side_by_side_are_trained_kept_and_gone_on_with_as_one(words_file: Path, zoo_here: Zoo) -> None:
     options: dict[str, Any] = {"dataset": words_file, "device": "cpu", "plots": False, "batch_size": 7}
-    options["settings"] = settings("lstm", n_net=3, dropout=0.2)
+    options["settings"] = settings("lstm", ensemble_size=3, dropout=0.2)
     whole = zoo.run("lstm", steps=23, out="whole", **options)
     zoo.run("lstm", steps=9, out="parts", **options)
     zoo.resume("parts", steps=23, plots=False)

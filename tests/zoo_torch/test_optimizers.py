@@ -15,8 +15,9 @@ from torch import Tensor, nn
 import zoo
 import zoo.testing
 import zoo_torch
+from zoo.options.records import RunOptions
 from zoo.plugin.registry import Registry
-from zoo.runs.plan import RunOptions, make_plan
+from zoo.runs.plan import make_plan
 from zoo.storage.checkpoint import flatten_state, unflatten_state
 from zoo_torch import optimizers
 from zoo_torch.light import light
@@ -200,18 +201,18 @@ def test_every_optimizer_trains_every_kind_of_model_and_resumes_exactly(
 )
 @pytest.mark.parametrize("model", ["mlp-char", "gru"])
 def test_settings_are_typed(name: str, key: str, text: str, value: object, model: str, registry: Registry) -> None:
-    options = RunOptions(model, "names-ssa-2018", name, settings={f"optimizer.{key}": text})
+    options = RunOptions(model, dataset="names-ssa-2018", optimizer=name, settings={f"optimizer.{key}": text})
     assert make_plan(registry, options).optimizer_settings[key] == value
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_setting_is_of_a_type_that_cannot_be_given(name: str, registry: Registry) -> None:
-    plan = make_plan(registry, RunOptions("mlp-char", "names-ssa-2018", name))
+    plan = make_plan(registry, RunOptions("mlp-char", dataset="names-ssa-2018", optimizer=name))
     given = {
         f"optimizer.{key}": ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         for key, value in plan.optimizer_settings.items()
     }
-    again = make_plan(registry, RunOptions("mlp-char", "names-ssa-2018", name, settings=given))
+    again = make_plan(registry, RunOptions("mlp-char", dataset="names-ssa-2018", optimizer=name, settings=given))
     assert again.optimizer_settings == plan.optimizer_settings
 
 

@@ -10,18 +10,18 @@ from typing import Any, NoReturn
 import click
 
 from zoo.cli.state import State, debug_option
-from zoo.errors import ZooError
+from zoo.errors import ZooError, suggest
 
 COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
     "run": "Train MODEL, and keep everything about it in a new run folder.",
-    "resume": "Go on with RUN, a run folder, as if it had never stopped.",
-    "eval": "The loss of RUN over the whole of each split, in nats.",
-    "sample": "Draw words from RUN, and say which are new.",
-    "plot": "Draw the loss, the embeddings, or both, of RUN.",
-    "list": "What there is, and who brings it.",
-    "info": "All about a model, dataset or optimizer.",
-    "plugins": "Every plugin: loaded, failed (and why), or disabled.",
-    "verify": "What a file or run folder holds, and whether it is whole.",
+    "resume": "Resume RUN, a run folder, from its last checkpoint.",
+    "eval": "The loss of RUN over each split, in nats.",
+    "sample": "Sample words from RUN, and say which are unseen.",
+    "plot": "Plot the loss, the embeddings, or both, of RUN.",
+    "list": "List models, datasets and optimizers, and the plugin of each.",
+    "info": "Describe a model, dataset or optimizer.",
+    "plugins": "List the plugins: loaded, failed (and why), or disabled.",
+    "verify": "Check that a file or a run folder is intact, and say what it holds.",
 }
 
 
@@ -45,8 +45,6 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from zoo.plugin.registry import suggest
-
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"no command {args[0]!r}; {suggest(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
@@ -56,12 +54,12 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="zoo-models", prog_name="zoo", message="%(prog)s %(version)s")
 @debug_option
 def cli() -> None:
-    """A plugin-style model zoo: train, reload, sample and draw models that plugins bring.
+    """A plugin-style model zoo: train, reload, sample and plot models that plugins bring.
 
     \b
     zoo run mlp-char                 train the lecture's net
-    zoo sample runs/mlp-char-1       draw names from it
-    zoo list                         what else there is
+    zoo sample runs/mlp-char-1       sample names from it
+    zoo list                         list all models
     """
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.state import warn
-from zoo.runs.runner import Observer
+from zoo.runs.observer import Observer
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

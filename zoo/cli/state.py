@@ -76,10 +76,6 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 run_argument = click.argument("run")
 dataset_option = click.option("--dataset", metavar="NAME|FILE", help="Use this data, split the way the run's was.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
-no_plots_option = click.option("--no-plots", is_flag=True, help="Draw no pictures.")
-cadence_option = click.option(
-    "--checkpoint-every", metavar="N|TIME", help="Save every N steps, or every 30s, 5m, ...; default 10s."
-)
 offline_option = click.option("--offline", is_flag=True, help="Make no network request.")
 
 

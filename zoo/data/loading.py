@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,56 @@ from typing import Any
 from zoo.data.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, TensorDataset, TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import PluginError, UsageError, ZooError
-from zoo.plugin.registry import Entry
-from zoo.plugin.settings import Signature
+from zoo.errors import PluginError, UsageError
+from zoo.files import check_name, kind_of, shown
+from zoo.plugin.calling import plugin_errors
+from zoo.plugin.registry import Entry, Registry
+from zoo.plugin.settings import Signature, signature_of
 from zoo.plugin.specs import DatasetSpec, Reads
-
-DATASET_INPUTS = ("fetch",)
 
 
 def arrangement(split: tuple[float, float] = LECTURE_SPLIT, shuffle_seed: int | None = None) -> None:
     """Its signature is what can be set of every text dataset, beside its function's own arguments."""
+
+
+ARRANGEMENT = tuple(Signature(arrangement).settings)  # the names of these
+
+
+def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[DatasetSpec] | Path:
+    """A registered dataset, or else a file of words. A file that is called like a dataset is reached as `./NAME`.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    if isinstance(name, str) and name in registry.datasets:
+        return registry.datasets.get(name)
+    path = Path(name)
+    check_name("dataset", path)
+    kind = kind_of(path)
+    if kind == "file":
+        return path
+    if kind == "folder":
+        raise UsageError(f"dataset {shown(os.fspath(name))} is a folder: name a text file with one word a line")
+    if len(path.parts) > 1 or path.suffix:
+        raise UsageError(
+            f"no file {shown(os.fspath(name))}: --dataset takes a text file with one word a line, or a name"
+        )
+    registry.datasets.get(str(name))  # raises, with the nearest names
+    raise UsageError(f"no dataset {name!r}")
+
+
+def resolve_data_settings(dataset: Entry[DatasetSpec] | Path, given: Mapping[str, object]) -> dict[str, Any]:
+    """The settings of a dataset: its function's own, and those of the arrangement that were given.
+
+    Raises:
+        UsageError: an unknown key, or a value of the wrong type.
+    """
+    own = {} if isinstance(dataset, Path) else signature_of(dataset).settings
+    signature = Signature(arrangement)
+    signature.settings = {**signature.settings, **own}
+    who = "a file of words" if isinstance(dataset, Path) else f"dataset {dataset.spec.name!r}"
+    values = signature.resolve("data", given, who)
+    return {name: value for name, value in values.items() if name in own or name in given}
 
 
 def load_dataset(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any], fetch: Fetcher) -> Dataset:
@@ -38,7 +79,7 @@ def load_dataset(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any],
     if isinstance(source, Path):
         dataset: Dataset = TextDataset.from_file(source)
     else:
-        signature = Signature(source.factory(), DATASET_INPUTS)
+        signature = signature_of(source)
         arguments = {name: value for name, value in settings.items() if name in signature.settings}
         arranged = {name: value for name, value in arranged.items() if name not in arguments}
         if "fetch" in signature.inputs:
@@ -111,19 +152,10 @@ def encode_words(
 
 
 def _call(entry: Entry[DatasetSpec], arguments: Mapping[str, Any]) -> Dataset:
-    try:
+    with plugin_errors(entry.who, "failed", refused=entry.title):
         dataset = entry.factory()(**arguments)
-    except ZooError:
-        raise
-    except ValueError as error:
-        raise UsageError(f"dataset {entry.spec.name!r}: {error}") from error
-    except Exception as error:  # a plugin may raise anything
-        raise PluginError(
-            f"dataset {entry.spec.name!r} of plugin {entry.plugin} failed: {type(error).__name__}: {error}"
-        ) from error
     if not isinstance(dataset, TextDataset | TensorDataset):
         raise PluginError(
-            f"dataset {entry.spec.name!r} of plugin {entry.plugin} returned a {type(dataset).__name__}, "
-            "not a zoo.TextDataset or a zoo.TensorDataset"
+            f"{entry.who} returned a {type(dataset).__name__}, not a zoo.TextDataset or a zoo.TensorDataset"
         )
     return dataset

@@ -16,11 +16,11 @@ from typing import Literal
 
 import pluggy
 
-from zoo.errors import PluginError, UsageError
+from zoo.errors import PluginError, UsageError, suggest
 from zoo.plugin import hookspecs
 from zoo.plugin.entry_points import EntryPoint
 from zoo.plugin.entry_points import entry_points as find_entry_points
-from zoo.plugin.registry import Entry, Plugin, Registry, S, Shelf, suggest
+from zoo.plugin.registry import Entry, Plugin, Registry, S, Shelf
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec
 
 GROUP = "zoo"

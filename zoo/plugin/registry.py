@@ -9,10 +9,9 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError
+from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError, suggest
 from zoo.plugin.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
 
-_AS_LIKELY = 0.2  # how much less alike a second suggestion may be than the first
 DISTRIBUTION = "zoo-models"  # the plugins of this distribution are the built-in ones
 
 S = TypeVar("S", bound=Spec)
@@ -42,6 +41,16 @@ class Entry(NamedTuple, Generic[S]):
     @property
     def full_name(self) -> str:
         return f"{self.plugin.distribution}/{self.spec.name}"
+
+    @property
+    def title(self) -> str:
+        """For messages: `model 'trigram'`."""
+        return f"{self.spec.kind} {self.spec.name!r}"
+
+    @property
+    def who(self) -> str:
+        """For messages about a plugin's fault: `model 'trigram' of plugin zoo-trigram 1.0`."""
+        return f"{self.title} of plugin {self.plugin}"
 
     def factory(self) -> Callable[..., Any]:
         """Import what the spec names, as `load` does."""
@@ -161,22 +170,3 @@ class Registry:
 def a(kind: str) -> str:
     """A kind with its article."""
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
-
-
-def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """The end of a sentence about an unknown name: the nearest known ones, or all of them when nothing is near.
-
-    `prefix` goes before each name that is shown.
-    """
-    import difflib  # which only a mistake should wait for
-
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if near:
-        likeness = {one: difflib.SequenceMatcher(None, one, name).ratio() for one in near}
-        near = [one for one in near if likeness[one] > likeness[near[0]] - _AS_LIKELY]
-        return "did you mean " + " or ".join(repr(prefix + one) for one in near) + "?"
-    if not known:
-        return "there are none"
-    shown = ", ".join(prefix + one for one in known[:12]) + (", …" if len(known) > 12 else "")
-    return f"there are: {shown}"

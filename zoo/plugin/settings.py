@@ -6,23 +6,20 @@ A keyword argument's name, annotation and default are all the configuration ther
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
-from zoo.errors import PluginError, UnknownNameError, UsageError
-from zoo.plugin.registry import suggest
+from zoo.errors import PluginError, UnknownNameError, UsageError, suggest
+from zoo.options.values import convert, describe_type, is_scalar
+from zoo.plugin.registry import Entry
+from zoo.plugin.specs import ModelSpec
 
 REQUIRED: Any = inspect.Parameter.empty
-
-_TRUE = {"true", "yes", "on", "1"}
-_FALSE = {"false", "no", "off", "0"}
-_UNION_TYPES = (Union, types.UnionType)
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Setting:
 
 
 class Signature:
-    """What a factory can be told: `settings` by the user, and `inputs` by zoo, where it asks for them by name."""
+    """What a factory can be given: `settings` by the user, and `inputs` by zoo, where it asks for them by name."""
 
     def __init__(self, factory: Callable[..., Any], inputs: Collection[str] = ()) -> None:
         try:
@@ -87,6 +84,43 @@ class Signature:
         return values
 
 
+def signature_of(entry: Entry[Any]) -> Signature:
+    """The signature of what a plugin registered.
+
+    Raises:
+        PluginError: it cannot be imported, or has no signature that Python can read.
+    """
+    return Signature(entry.factory(), (*entry.spec.inputs, *fitted_arguments(entry)))
+
+
+def fitted_arguments(entry: Entry[Any]) -> tuple[str, ...]:
+    """The constructor's arguments that the model's method `fit` decides; none for one that is trained.
+
+    A plugin from before specs had the field `fitted` called its argument `fitted_size`.
+    """
+    if not isinstance(entry.spec, ModelSpec) or entry.spec.fitted:
+        return getattr(entry.spec, "fitted", ())
+    before = ("fitted_size",)
+    return before if Signature(entry.factory(), before).inputs else ()
+
+
+def is_fitted(entry: Entry[ModelSpec]) -> bool:
+    """Whether a model is fitted to its data, and not trained."""
+    return bool(fitted_arguments(entry))
+
+
+def resolve_settings(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:
+    """`Signature.resolve` for what a plugin registered."""
+    return signature_of(entry).resolve(entry.spec.section, under_todays_names(entry, given), entry.title)
+
+
+def under_todays_names(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:
+    """Settings of a model, those that were renamed under their names now. The last one given of a name counts."""
+    renamed = getattr(entry.spec, "renamed", {})
+    prefix = f"{entry.spec.section}."
+    return {renamed.get(prefix + name, name).removeprefix(prefix): value for name, value in given.items()}
+
+
 def parse_assignments(assignments: Sequence[str], sections: Sequence[str]) -> dict[str, str]:
     """`["model.hidden_size=300"]` to `{"model.hidden_size": "300"}`.
 
@@ -122,44 +156,6 @@ def split_sections(settings: Mapping[str, object], sections: Sequence[str]) -> d
     return split
 
 
-def convert(value: object, annotation: Any) -> Any:
-    """A value of the annotated type: text is parsed, anything else is checked.
-
-    Raises:
-        ValueError: it is not of that type.
-    """
-    if annotation is Any:
-        return _from_json(value) if isinstance(value, str) else value
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin in _UNION_TYPES:
-        return _convert_union(value, args)
-    if origin is typing.Annotated:
-        return convert(value, args[0])
-    if origin is Literal:
-        return _convert_literal(value, args)
-    if origin in (tuple, list, Sequence) or annotation in (tuple, list):
-        return _convert_sequence(value, origin or annotation, args)
-    converter = _SCALARS.get(annotation)
-    if converter is None:
-        raise ValueError(f"a {describe_type(annotation)}, which cannot be given as text")
-    return converter(value)
-
-
-def describe_type(annotation: Any) -> str:
-    """The annotation as a person writes it."""
-    if annotation is Any or annotation is REQUIRED:
-        return "any"
-    if annotation is type(None):
-        return "none"
-    if get_origin(annotation) in _UNION_TYPES:
-        return " or ".join(describe_type(arg) for arg in get_args(annotation))
-    if get_origin(annotation) is Literal:
-        return " or ".join(str(arg) for arg in get_args(annotation))
-    if get_origin(annotation) is None and isinstance(annotation, type):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "")
-
-
 def _as_annotated(setting: Setting) -> Any:
     """A default in the type of its annotation (`float = 0` is 0.0), as it would come from the command line."""
     try:
@@ -185,91 +181,9 @@ def _convert_named(key: str, value: object, annotation: Any) -> Any:
         raise UsageError(f"'{key}' takes {describe_type(annotation)}, not {value!r}{detail}") from error
 
 
-def _convert_bool(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in _TRUE | _FALSE:
-        return value.lower() in _TRUE
-    raise ValueError("not a boolean")
-
-
-def _convert_int(value: object) -> int:
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        return int(value)
-    raise ValueError("not a whole number")
-
-
-def _convert_float(value: object) -> float:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        number = float(value)
-        if math.isfinite(number):
-            return number
-    raise ValueError("not a finite number")
-
-
-def _convert_str(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError("not text")
-
-
-def _convert_none(value: object) -> None:
-    if value is not None and not (isinstance(value, str) and value.lower() in ("none", "null", "")):
-        raise ValueError("not none")
-
-
-_SCALARS: dict[Any, Callable[[object], Any]] = {
-    bool: _convert_bool,
-    int: _convert_int,
-    float: _convert_float,
-    str: _convert_str,
-    type(None): _convert_none,
-}
-
-
-def _convert_union(value: object, args: tuple[Any, ...]) -> Any:
-    """The first alternative that fits, the stricter ones first: "3" is an int before a float before a str."""
-    order = {type(None): 0, bool: 1, int: 2, float: 3, str: 5}
-    for arg in sorted(args, key=lambda a: order.get(a, 4)):
-        if arg is bool and isinstance(value, str) and value in "01":
-            continue  # "1" for `bool | int` is a number
-        try:
-            return convert(value, arg)
-        except ValueError:
-            continue
-    raise ValueError("none of the types")
-
-
-def _convert_literal(value: object, choices: tuple[Any, ...]) -> Any:
-    for choice in choices:
-        if value == choice or (isinstance(value, str) and value == str(choice)):
-            return choice
-    raise ValueError("none of the choices")
-
-
-def _convert_sequence(value: object, kind: Any, args: tuple[Any, ...]) -> Any:
-    items = value.strip("()[] ").split(",") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple):
-        raise ValueError("not a sequence")
-    items = [item.strip() if isinstance(item, str) else item for item in items if item != ""]
-    if kind is tuple and args and args[-1] is not Ellipsis:
-        if len(items) != len(args):
-            raise ValueError(f"a tuple of {len(args)}")
-        return tuple(convert(item, arg) for item, arg in zip(items, args, strict=True))
-    converted = [convert(item, args[0] if args else Any) for item in items]
-    return tuple(converted) if kind is tuple else converted
-
-
-def _from_json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def _guess(default: Any) -> Any:
     """The type of an argument without annotation: its default's, if that tells."""
-    return type(default) if type(default) in _SCALARS and default is not None else Any
+    return type(default) if is_scalar(type(default)) and default is not None else Any
 
 
 def _type_hints(factory: Callable[..., Any]) -> dict[str, Any]:

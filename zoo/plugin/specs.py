@@ -10,102 +10,83 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
-from zoo.schedule import CONSTANT, Schedule
+from zoo.errors import UnknownNameError, suggest
+from zoo.options.declaration import NOT_SAID, declared, problems
+from zoo.options.records import AUTO, AUTOGRAD, TrainingOptions
 
 Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
 
-AUTO, AUTOGRAD = "auto", "autograd"  # the names of engines that every model has
-PRECISIONS = FLOAT32, BFLOAT16 = "float32", "bfloat16"
-
-_WHOLE = ("steps", "batch_size", "validate_every", "patience")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _FACTORY_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True)
-class Preset:
-    """A named way to train a model: whatever is given here replaces the model's own default.
+class Preset(TrainingOptions):
+    """A named way to train a model: what it says of `zoo.options.records.TrainingOptions` replaces the model's own.
 
     `settings` are keyed as on the command line: `{"data.shuffle_seed": 42, "model.hidden_size": 300}`. `engine` holds
-    for the preset's own optimizer. `teacher` is a model that is fitted, whose words are trained on beside those of the
-    data, and `teacher_share` their share of each batch; see `zoo.training.synthetic`.
+    for the preset's own optimizer.
     """
 
     summary: str = ""
-    dataset: str | None = None
-    optimizer: str | None = None
-    steps: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    schedule: Schedule | None = None
-    clip_norm: float | None = None
-    engine: str | None = None
-    validate_every: int | None = None
-    patience: int | None = None
-    teacher: str | None = None
-    teacher_share: float | None = None
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check_numbers(self)
-        if self.teacher_share and not is_teacher_share(self.teacher_share):
-            raise ValueError(f"teacher_share must be 0 or {TEACHER_SHARES}, got {self.teacher_share!r}")
+        super().__post_init__()
+        _check_options(self)
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """A model: an `nn.Module` class, or a function that returns one, and how it is trained unless told otherwise.
+class ModelSpec(TrainingOptions):
+    """A model: an `nn.Module` class, or a function that returns one, and how it is trained by default.
 
     The factory's keyword arguments are the model's hyper-parameters; `vocab_size`, `max_length`, `num_features`,
-    `num_classes`, `fitted_size` and `generator` are filled in by zoo where the factory asks for them by name. The last
-    but one is for a model that is counted, not trained; see `zoo.training.building.fit_model`.
+    `num_classes` and `generator` are filled in by zoo where the factory has an argument of that name.
 
     Fields:
         name: what people type; lower-case letters, digits, `.`, `_` and `-`.
         factory: `"package.module:attribute"` or a callable.
         summary: one line for `zoo list`.
         dataset, optimizer: the names trained with by default. A name of the same distribution is preferred.
-        steps, batch_size, lr, schedule: the defaults of a run.
-        clip_norm: the norm of all gradients together is held to this; None for as it comes.
-        validate_every: after so many steps each time the validation loss is looked at, and the best weights are kept;
-            None for never.
-        patience: training ends after so many looks in a row without a better one; None for never.
+        steps, batch_size, lr and so on: the defaults of its runs; see `zoo.options.records.TrainingOptions`.
         reads: how a text model is served: `"windows"` of its own `context_length`, or whole padded `"sequences"`.
-        embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` draws.
-        presets: other named ways to train it; the first one is the default.
-        engines: faster ways to train it than autograd, by name, the fastest first: factories called with
-            `(model, optimizer, batch_size)`, each returning a `zoo.training.engines.Engine` or raising
+        embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` shows.
+        presets: named ways to train it; the first one is the default.
+        engines: faster implementations of its training step than autograd, by name, the fastest first: factories
+            called with `(model, optimizer, batch_size)`, each returning a `zoo.engines.Engine` or raising
             `zoo.EngineUnavailableError`.
+        fitted: the factory's arguments that the model's method `fit` decides; see `zoo.training.building.fit_model`.
+            A model that has any is fitted to its data (by counting, for instance) and not trained.
         description, references: for `zoo info`: longer text, and papers or lectures.
         weights: a checkpoint that the plugin ships, `"package:path/in/package.safetensors"`.
+        renamed: settings and presets that have another name now, the old name first. Old names still work, on the
+            command line and in checkpoints: `{"model.n_net": "model.ensemble_size"}`.
     """
+
+    kind: ClassVar[str] = "model"
+    section: ClassVar[str] = "model"  # of `--set`
+    inputs: ClassVar[tuple[str, ...]] = ("vocab_size", "max_length", "num_features", "num_classes", "generator")
 
     name: str
     factory: Factory
     summary: str = ""
-    dataset: str | None = None
-    optimizer: str = "sgd"
-    steps: int = 1000
-    batch_size: int = 32
-    lr: float | None = None
-    schedule: Schedule = CONSTANT
-    clip_norm: float | None = None
-    validate_every: int | None = None
-    patience: int | None = None
-    reads: Reads = "windows"
-    embedding: str | None = None
-    presets: Mapping[str, Preset] = field(default_factory=dict)
-    engines: Mapping[str, Factory] = field(default_factory=dict)
-    description: str = ""
-    references: tuple[str, ...] = ()
-    weights: str | None = None
+    reads: Reads = field(default="windows", kw_only=True)
+    embedding: str | None = field(default=None, kw_only=True)
+    presets: Mapping[str, Preset] = field(default_factory=dict, kw_only=True)
+    engines: Mapping[str, Factory] = field(default_factory=dict, kw_only=True)
+    fitted: tuple[str, ...] = field(default=(), kw_only=True)
+    description: str = field(default="", kw_only=True)
+    references: tuple[str, ...] = field(default=(), kw_only=True)
+    weights: str | None = field(default=None, kw_only=True)
+    renamed: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_named(self.name, self.factory)
-        _check_numbers(self)
+        _check_options(self)
         for engine, factory in self.engines.items():
             _check_named(engine, factory)
             if engine in (AUTO, AUTOGRAD):
@@ -114,6 +95,19 @@ class ModelSpec:
             raise ValueError(f"reads must be 'windows' or 'sequences', got {self.reads!r}")
         if self.weights is not None and ":" not in self.weights:
             raise ValueError(f"weights must be 'package:path', got {self.weights!r}")
+        for option in declared(type(self)).values():
+            if getattr(self, option.name) is NOT_SAID:
+                object.__setattr__(self, option.name, option.option.default)
+
+    def check_engine(self, name: str) -> None:
+        """Whether the model has an engine of that name; whether it can train what is planned shows when it is made.
+
+        Raises:
+            UnknownNameError: it has none.
+        """
+        names = (AUTO, AUTOGRAD, *self.engines)
+        if name not in names:
+            raise UnknownNameError(f"model {self.name!r} has no engine {name!r}; {suggest(name, names)}")
 
 
 @dataclass(frozen=True)
@@ -121,9 +115,13 @@ class DatasetSpec:
     """A dataset: a function that returns a `zoo.TextDataset` or a `zoo.TensorDataset`.
 
     Its keyword arguments can be set with `--set data.KEY=VALUE`; an argument called `fetch` is filled in by zoo with
-    the `zoo.Fetcher` that downloads to the cache. `fallback` names the dataset that stands in, with a warning, when
+    the `zoo.Fetcher` that downloads to the cache. `fallback` names the dataset to use instead, with a warning, when
     this one cannot be downloaded and the user had named no dataset at all.
     """
+
+    kind: ClassVar[str] = "dataset"
+    section: ClassVar[str] = "data"
+    inputs: ClassVar[tuple[str, ...]] = ("fetch",)
 
     name: str
     factory: Factory
@@ -144,6 +142,10 @@ class OptimizerSpec:
     `lr` is the learning rate used where neither the user nor the model's own preset for this optimizer gives one.
     """
 
+    kind: ClassVar[str] = "optimizer"
+    section: ClassVar[str] = "optimizer"
+    inputs: ClassVar[tuple[str, ...]] = ("params", "lr")
+
     name: str
     factory: Factory
     summary: str = ""
@@ -153,7 +155,8 @@ class OptimizerSpec:
 
     def __post_init__(self) -> None:
         _check_named(self.name, self.factory)
-        _check_positive("lr", self.lr)
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be above 0, got {self.lr!r}")
 
 
 Spec: TypeAlias = ModelSpec | DatasetSpec | OptimizerSpec
@@ -166,23 +169,6 @@ def _check_named(name: str, factory: Factory) -> None:
         raise ValueError(f"the factory of {name!r} must be 'package.module:attribute' or callable, got {factory!r}")
 
 
-TEACHER_SHARES = "from 0.05 to 0.95"  # those below, in words
-
-
-def is_teacher_share(share: float) -> bool:
-    """Whether of so small or large a share enough can be had: examples are repeated until it is right."""
-    return 0.05 <= share <= 0.95
-
-
-def _check_numbers(spec: ModelSpec | Preset) -> None:
-    for name in (*_WHOLE, "lr", "clip_norm"):
-        _check_positive(name, getattr(spec, name))
-
-
-def _check_positive(name: str, value: float | None) -> None:
-    if value is None:
-        return
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{name} must be a positive number, got {value!r}")
-    if name in _WHOLE and (not isinstance(value, int) or isinstance(value, bool)):
-        raise ValueError(f"{name} must be a whole number, got {value!r}")
+def _check_options(record: TrainingOptions) -> None:
+    for option, problem in problems(record):
+        raise ValueError(f"{option.name} {problem}")

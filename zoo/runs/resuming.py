@@ -1,158 +1,119 @@
-"""Going on with a run: is what made it still the same?
+"""Resuming a run: is everything that it depends on unchanged?
 
-A run that goes on must end where it would have ended undisturbed, bit for bit. So everything that decides its outcome
-is held against what stands in its state: the data, the plugins' versions, the settings, and a config that was edited.
+A resumed run must end where an uninterrupted one would have ended, bit for bit. So everything that decides its outcome
+is compared with what its state records: the data, the plugins' versions, the settings, and a config that was edited.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zoo.data.loading import resolve_data_settings
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
+from zoo.options.declaration import NOT_SAID, decided, declared
+from zoo.options.records import ResumeOptions, RunOptions
 from zoo.plugin.registry import Entry, Registry
-from zoo.plugin.settings import Signature
-from zoo.plugin.specs import ModelSpec
-from zoo.runs.plan import (
-    MODEL_INPUTS,
-    OPTIMIZER_INPUTS,
-    RunPlan,
-    Teaching,
-    check_engine,
-    check_precision_name,
-    check_teaching,
-    resolve_data_settings,
-)
+from zoo.plugin.settings import resolve_settings, under_todays_names
+from zoo.runs.plan import RunPlan, check_options, check_synthetic
 from zoo.storage.config import RunConfig, differences
 from zoo.storage.state import TrainingState
+from zoo.training.validation import stopped_early
 
-# What may be changed on purpose, with a flag: the trained weights still mean the same.
+# What `--allow-changes` takes from an edited config.json or from other data: the trained weights still mean the same.
 CHANGEABLE = (
-    "training.lr",
-    "training.batch_size",
-    "training.schedule",
-    "training.clip_norm",
-    "training.patience",
+    *(f"training.{name}" for name, one in declared(RunOptions).items() if one.option.editable),
     "optimizer.hyperparameters",
     "dataset",
 )
 
-_ASKED_FOR = ("training.device:", "training.engine:")
+# What a resumption may choose anew, by an option of its own: it is told and not refused.
+_CHOSEN = tuple(f"training.{name}" for name in declared(ResumeOptions) if name in declared(RunOptions))
+_INEXACT = ("versions.", *(path for path in _CHOSEN if path != "training.steps"))
 
 
-@dataclass(frozen=True)
-class ResumeOptions:
-    """How a run is to go on.
-
-    Attributes:
-        steps: how many it is to have in all; None for as many as it was planned with.
-        device, engine: others than the run's own. Results are then close to, not equal to, those of the first.
-        allow_changes: go on with what differs, where that makes sense: `CHANGEABLE`, and plugins' versions.
-        plots, offline: as for a new run.
-    """
-
-    steps: int | None = None
-    device: str | None = None
-    engine: str | None = None
-    allow_changes: bool = False
-    plots: bool = True
-    offline: bool = False
-
-
-def plan_resumption(registry: Registry, state: TrainingState, folder: Path, options: ResumeOptions) -> RunPlan:
-    """The plan of a run that goes on from `state`.
+def plan_resumption(
+    registry: Registry, state: TrainingState, folder: Path, options: ResumeOptions
+) -> tuple[RunPlan, dict[str, Any]]:
+    """The plan of a run that is resumed from `state`, and the config that it was begun with, under today's names.
 
     Args:
-        registry: the plugins of today.
+        registry: the plugins that are installed now.
         state: where the run stopped.
         folder: the run's folder, whose `config.json` is read too.
         options: the user's.
 
     Raises:
-        UsageError: it has all its steps.
+        UsageError: an option is out of range, or the run has all its steps.
         CheckpointError: its config is damaged, or needs a plugin that is missing, or something differs.
     """
-    config = RunConfig.read(_edited(state, folder, allow_changes=options.allow_changes), state.path)
-    steps = config.steps if options.steps is None else options.steps
-    if config.patience is not None and state.out_of_patience(config.patience) and _has_result(folder, state.step):
-        raise UsageError(
-            f"the run in {folder} stopped early, at step {state.step}: its validation loss had not become better "
-            f"{config.patience} times in a row"
-        )
+    check_options(options)
+    begun = RunConfig.read(state.config, state.path)
+    config = RunConfig.read(_edited(begun, folder, allow_changes=options.allow_changes), state.path)
+    steps = options.steps or decided(config.options.steps)
+    if stopped_early(config.options, state.validation_losses) and _has_result(folder, state.step):
+        raise UsageError(f"early stopping ended the run in {folder} at step {state.step}: it is finished")
     if steps < state.step or (steps == state.step and _has_result(folder, steps)):
-        more = "give a larger --steps to go on" if options.steps is None else f"--steps {steps} is not more"
+        more = "give a larger --steps to continue" if options.steps is None else f"--steps {steps} is not more"
         raise UsageError(f"the run in {folder} has done all its {state.step} steps: {more}")
     try:
-        plan = _plan(registry, config, folder, steps, options)
+        plan = _plan(registry, config, options)
     except UnknownNameError as error:
-        raise CheckpointError(f"the run in {folder} cannot go on: {error}") from error
+        raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
     except UsageError as error:
-        raise CheckpointError(f"the run in {folder} cannot go on: its config does not fit: {error}") from error
-    _check_values(plan, folder)
+        raise CheckpointError(f"the run in {folder} cannot be resumed: its config does not fit: {error}") from error
+    then = _with_settings(begun, plan)
     if not options.allow_changes:
-        _check_versions(config.raw, plan, folder)
-    _check_settings(config, plan, folder)
-    return plan
+        _check_versions(then, plan, folder)
+    _check_settings(_with_settings(config, plan), plan, folder)
+    return plan, then
 
 
-def _plan(registry: Registry, config: RunConfig, folder: Path, steps: int, options: ResumeOptions) -> RunPlan:
+def _plan(registry: Registry, config: RunConfig, options: ResumeOptions) -> RunPlan:
     model = registry.models.get(config.model)
     optimizer = registry.optimizers.get(config.optimizer)
-    source = Path(config.dataset) if config.dataset_is_file else registry.datasets.get(config.dataset)
-    optimizer_signature = Signature(optimizer.factory(), OPTIMIZER_INPUTS)
+    dataset = Path(config.dataset) if config.dataset_is_file else registry.datasets.get(config.dataset)
+    chosen = replace(config.options, **_said(options))
+    model.spec.check_engine(decided(chosen.engine))
+    synthetic = None if chosen.synthetic is None else registry.models.get(chosen.synthetic)
+    if synthetic is not None:
+        check_synthetic(synthetic, chosen, model)
     return RunPlan(
+        options=chosen,
         model=model,
-        dataset=source,
+        dataset=dataset,
         fallback=None,
         optimizer=optimizer,
-        preset=config.preset,
-        steps=steps,
-        batch_size=config.batch_size,
-        lr=config.lr,
-        schedule=config.schedule,
-        clip_norm=config.clip_norm,
-        validate_every=config.validate_every,
-        patience=config.patience,
-        teaching=_teaching(registry, config, model),
-        precision=check_precision_name(config.precision),
-        compile=config.compile,
-        seed=config.seed,
-        init_seed=config.init_seed,
-        device=options.device or config.device,
-        engine=check_engine(model, options.engine or config.engine),
-        model_settings=Signature(model.factory(), MODEL_INPUTS).resolve("model", config.hyperparameters),
-        data_settings=resolve_data_settings(source, config.data_settings),
-        optimizer_settings=optimizer_signature.resolve("optimizer", config.optimizer_settings),
-        out=folder,
-        plots=options.plots,
-        offline=options.offline,
+        synthetic=synthetic,
+        model_settings=resolve_settings(model, config.hyperparameters),
+        data_settings=resolve_data_settings(dataset, config.data_settings),
+        optimizer_settings=resolve_settings(optimizer, config.optimizer_settings),
     )
 
 
-def _teaching(registry: Registry, config: RunConfig, model: Entry[ModelSpec]) -> Teaching | None:
-    if config.teacher is None or config.teacher_share is None:
-        return None
-    return check_teaching(Teaching(registry.models.get(config.teacher), config.teacher_share), model)
+def _said(options: ResumeOptions) -> dict[str, Any]:
+    """What the user says of this resumption that is also an option of a run."""
+    shared = {name: getattr(options, name) for name in declared(ResumeOptions) if name in declared(RunOptions)}
+    return {name: value for name, value in shared.items() if value is not NOT_SAID}
 
 
-def check_unchanged(state: TrainingState, config: dict[str, Any], folder: Path, *, allow_changes: bool) -> None:
-    """Hold the config of the run as it would go on against that of its state, once data and model are there.
+def check_unchanged(then: dict[str, Any], now: dict[str, Any], folder: Path, *, allow_changes: bool) -> None:
+    """Compare the config that the run was begun with and its config now, once data and model are there.
 
-    Steps, device and engine were asked for, and versions of torch and Python are left to the caller to warn of.
+    What a resumption may choose is left out, and versions of torch and Python are left to the caller to warn of.
 
     Raises:
         CheckpointError: they differ.
     """
     found = [
         line
-        for line in differences(state.config, config)
-        if not line.startswith(("versions.", "training.steps:", *_ASKED_FOR))
-        and not (allow_changes and _may_change(line))
+        for line in differences(then, now)
+        if not line.startswith(("versions.", *_CHOSEN)) and not (allow_changes and _may_change(line))
     ]
     if any(line.startswith(("dataset.vocabulary", "model.")) and ".plugin." not in line for line in found):
-        raise CheckpointError(f"the run in {folder} cannot go on: {'; '.join(found)}")
+        raise CheckpointError(f"the run in {folder} cannot be resumed: {'; '.join(found)}")
     _refuse(found, folder)
 
 
@@ -162,15 +123,14 @@ def _may_change(line: str) -> bool:
     return line.startswith(CHANGEABLE) or ".plugin.version:" in line
 
 
-def inexact(state: TrainingState, config: dict[str, Any]) -> list[str]:
-    """What differs of device, engine and versions: numbers may do so too, in their last digits."""
-    found = differences(state.config, config)
-    return [line for line in found if line.startswith(("versions.", *_ASKED_FOR))]
+def inexact(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs of device, engine, threads and versions: numbers may differ too, in their last digits."""
+    return [line for line in differences(then, now) if line.startswith(_INEXACT)]
 
 
-def _edited(state: TrainingState, folder: Path, *, allow_changes: bool) -> dict[str, Any]:
-    """The config to go on with: the state's own, or what the user made of `config.json`, if that is allowed."""
-    original = RunConfig.read(state.config, state.path).raw
+def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> dict[str, Any]:
+    """The config to resume with: the state's own, or `config.json` as the user edited it, if that is allowed."""
+    original = begun.raw
     path = folder / "config.json"
     try:
         edited = parse_json(read_text(path))
@@ -179,7 +139,7 @@ def _edited(state: TrainingState, folder: Path, *, allow_changes: bool) -> dict[
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise CheckpointError(f"{path} is damaged: it is not JSON; delete it to go on with the state's own") from error
+        raise CheckpointError(f"{path} is damaged: it is not JSON; delete it to use the state's own") from error
     changed = [line for line in differences(original, edited) if not line.startswith("training.steps:")]
     if not changed:
         return original
@@ -192,7 +152,7 @@ def _edited(state: TrainingState, folder: Path, *, allow_changes: bool) -> dict[
 
 
 def _has_result(folder: Path, steps: int) -> bool:
-    """Whether the run was also evaluated: one that was killed after its last step still lacks that."""
+    """Whether the run was also evaluated: one that was killed after its last step was not."""
     try:
         metrics = parse_json(read_text(folder / "metrics.json"))
     except (OSError, ValueError):
@@ -200,11 +160,10 @@ def _has_result(folder: Path, steps: int) -> bool:
     return isinstance(metrics, dict) and metrics.get("steps") == steps
 
 
-def _check_values(plan: RunPlan, folder: Path) -> None:
-    """Seeds were looked at when the config was read."""
-    clip_norm = 1.0 if plan.clip_norm is None else plan.clip_norm
-    if not all(0 < value < float("inf") for value in (plan.batch_size, plan.lr, plan.steps, clip_norm)):
-        raise CheckpointError(f"the run in {folder} has a damaged config: a number is out of range")
+def _with_settings(config: RunConfig, plan: RunPlan) -> dict[str, Any]:
+    """A config with the model's settings under today's names."""
+    settings = under_todays_names(plan.model, config.hyperparameters)
+    return {**config.raw, "model": {**config.raw["model"], "hyperparameters": settings}}
 
 
 def _check_versions(raw: dict[str, Any], plan: RunPlan, folder: Path) -> None:
@@ -216,16 +175,16 @@ def _check_versions(raw: dict[str, Any], plan: RunPlan, folder: Path) -> None:
     _refuse(found, folder)
 
 
-def _check_settings(config: RunConfig, plan: RunPlan, folder: Path) -> None:
-    """A new version may know settings that the old one did not: their defaults were never chosen for this run."""
-    found = differences(config.hyperparameters, plan.model_settings, "model.hyperparameters")
-    found += differences(config.optimizer_settings, plan.optimizer_settings, "optimizer.hyperparameters")
+def _check_settings(then: dict[str, Any], plan: RunPlan, folder: Path) -> None:
+    """A new version may have settings that the old one had not: their defaults were never chosen for this run."""
+    found = differences(then["model"]["hyperparameters"], plan.model_settings, "model.hyperparameters")
+    found += differences(then["optimizer"]["hyperparameters"], plan.optimizer_settings, "optimizer.hyperparameters")
     _refuse(found, folder)
 
 
 def _refuse(found: list[str], folder: Path) -> None:
     if found:
         raise CheckpointError(
-            f"the run in {folder} would not go on as it began: {'; '.join(found)} "
-            "(--allow-changes goes on all the same, where that makes sense)"
+            f"the run in {folder} would not be resumed as it began: {'; '.join(found)} "
+            "(--allow-changes resumes it all the same, where that makes sense)"
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zoo.runs.plan import SEED
+from zoo.options.declaration import declared
+from zoo.options.records import RunOptions
+from zoo.options.schedule import Schedule
+from zoo.options.values import convert_fields
 
 
 def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, pictures: list[str]) -> str:
@@ -28,7 +31,7 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, picture
 
 {config["model"]["parameters"]:,} parameters, trained for {_steps(metrics)}
 of {training["batch_size"]} examples with {config["optimizer"]["name"]} (learning rate {training["lr"]:g})
-on {dataset["name"]}{_taught(training)}.
+on {dataset["name"]}{_synthetic(training)}.
 
 | split | examples | loss (nats) |
 |---|---|---|
@@ -75,32 +78,17 @@ def _steps(metrics: Mapping[str, Any]) -> str:
     return f"{metrics['steps']:,} steps" + (f" (the best weights are those after {best['step']:,})" if best else "")
 
 
-def _taught(training: Mapping[str, Any]) -> str:
-    teacher = training["teacher"]
-    return f", and on words that {teacher['name']} drew (a share of {teacher['share']:.3g})" if teacher else ""
+def _synthetic(training: Mapping[str, Any]) -> str:
+    source = training["synthetic"]
+    return f", and on synthetic words sampled from {source['name']}" if source else ""
 
 
 def command(config: Mapping[str, Any]) -> str:
     """The command line that makes this run again, with nothing left to defaults that may change."""
-    training = config["training"]
     words = ["zoo", "run", _full_name(config["model"]), "--dataset", _full_name(config["dataset"])]
     words += ["--optimizer", _full_name(config["optimizer"])]
-    if training["preset"]:
-        words += ["--preset", training["preset"]]
-    words += ["--steps", training["steps"], "--batch-size", training["batch_size"], "--lr", training["lr"]]
-    schedule = training["schedule"]
-    words += ["--schedule", "cosine" if schedule["cosine"] else "step" if schedule["milestones"] else "constant"]
-    if schedule["warmup"]:
-        words += ["--warmup", schedule["warmup"]]
-    for key in ("clip_norm", "validate_every", "patience"):
-        if training[key] is not None:
-            words += [f"--{key.replace('_', '-')}", training[key]]
-    if teacher := training["teacher"]:
-        words += ["--teacher", _full_name(teacher), "--teacher-share", teacher["share"]]
-    words += ["--precision", training["precision"]] + ["--compile"] * training["compile"]
-    words += ["--device", training["device"], "--engine", training["engine"]]
-    if training["seed"] != SEED or training["init_seed"] != SEED:
-        words += ["--seed", training["seed"], "--init-seed", training["init_seed"]]
+    for name, value in _recorded_options(config):
+        words += [declared(RunOptions)[name].flag] + ([] if value is True else [str(value)])
     settings = {
         "model": config["model"]["hyperparameters"],
         "data": config["dataset"]["settings"],
@@ -109,7 +97,18 @@ def command(config: Mapping[str, Any]) -> str:
     for section, values in settings.items():
         for key, value in values.items():
             words += ["--set", f"{section}.{key}={_as_text(value)}"]
-    return shlex.join(str(word) for word in words)
+    return shlex.join(words)
+
+
+def _recorded_options(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """The options that a config records, as they are given on the command line; without those that are off."""
+    for name, value in config["training"].items():
+        if name == "schedule":
+            yield from convert_fields(Schedule, value).as_options().items()
+        elif isinstance(value, Mapping):  # what a plugin brings
+            yield name, _full_name(value)
+        elif value is not None and value is not False:
+            yield name, value
 
 
 def _as_text(value: object) -> str:

@@ -1,107 +1,32 @@
-"""`config.json`: everything that made a run, as plain data; the metadata of `model.safetensors` holds the same object.
+"""`config.json` read back: everything that made a run. The metadata of `model.safetensors` holds the same object.
 
-Written by `make_config`, read back by `RunConfig`, which trusts nothing: a checkpoint may come from anyone.
+It is written by `zoo.runs.describe`. Reading trusts nothing: a checkpoint may come from anyone.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import operator
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset, counts
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.errors import CheckpointError
-from zoo.plugin.registry import DISTRIBUTION, Entry
-from zoo.plugin.specs import FLOAT32, DatasetSpec, Spec, is_teacher_share
-from zoo.runs.plan import RunPlan
-from zoo.schedule import Schedule
-
-if TYPE_CHECKING:
-    from zoo.training.synthetic import Lesson
+from zoo.options.declaration import Declared, declared
+from zoo.options.records import RunOptions, recorded_under_todays_names
+from zoo.options.schedule import Schedule
+from zoo.options.values import convert_fields
 
 T = TypeVar("T")
 
 
-def make_config(
-    plan: RunPlan,
-    source: Entry[DatasetSpec] | Path,
-    dataset: Dataset,
-    examples: Mapping[SplitName, Examples],
-    lesson: Lesson | None,
-    inputs: Mapping[str, int],
-    parameters: int,
-    device: str,
-    engine: str,
-) -> dict[str, Any]:
-    """Describe a run. Nothing in it depends on when or where it ran, so that the same run gives the same bytes.
-
-    Args:
-        plan: what was planned.
-        source: where the data came from, which is not the plan's when a fallback stood in.
-        dataset, examples: the data.
-        lesson: what a teacher added to it.
-        inputs: what the data decided about the model.
-        parameters: how many numbers were trained.
-        device, engine: those used.
-    """
-    vocabulary = list(dataset.vocabulary) if isinstance(dataset, TextDataset) else None
-    return {
-        "model": {
-            **_origin(plan.model),
-            "hyperparameters": plan.model_settings,
-            "inputs": dict(inputs),
-            "parameters": parameters,
-        },
-        "dataset": {
-            **(_origin(source) if isinstance(source, Entry) else {"name": str(source), "plugin": None}),
-            "kind": "tensors" if vocabulary is None else "text",
-            "sha256": dataset.sha256,
-            "settings": plan.data_settings,
-            "examples": counts(examples),
-            "vocabulary": vocabulary,
-        },
-        "optimizer": {**_origin(plan.optimizer), "hyperparameters": plan.optimizer_settings},
-        "training": {
-            "preset": plan.preset,
-            "steps": plan.steps,
-            "batch_size": plan.batch_size,
-            "lr": plan.lr,
-            "schedule": dataclasses.asdict(plan.schedule),
-            "clip_norm": plan.clip_norm,
-            "validate_every": plan.validate_every,
-            "patience": plan.patience,
-            "teacher": _teacher(plan, lesson),
-            "precision": plan.precision,
-            "compile": plan.compile,
-            "seed": plan.seed,
-            "init_seed": plan.init_seed,
-            "device": device,
-            "engine": engine,
-        },
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """What the result of a run may depend on beside its config."""
-    from importlib import metadata
-
-    import torch
-
-    return {"zoo": metadata.version(DISTRIBUTION), "torch": str(torch.__version__), "python": platform.python_version()}
-
-
 @dataclass(frozen=True)
 class RunConfig:
-    """The parts of a config that zoo goes by, with their types checked. `raw` is all of it.
+    """The parts of a config that zoo uses, with their types checked. `raw` is all of it, under today's names.
 
     `model`, `dataset` and `optimizer` are full names (`distribution/name`), except for a dataset that was a file: that
-    is its path.
+    is its path. `options` are those of the run, as far as a config records them.
     """
 
     raw: dict[str, Any]
@@ -116,22 +41,7 @@ class RunConfig:
     vocabulary: Vocabulary | None
     optimizer: str
     optimizer_settings: dict[str, Any]
-    preset: str | None
-    steps: int
-    batch_size: int
-    lr: float
-    schedule: Schedule
-    clip_norm: float | None
-    validate_every: int | None
-    patience: int | None
-    teacher: str | None
-    teacher_share: float | None
-    precision: str
-    compile: bool
-    seed: int
-    init_seed: int
-    device: str
-    engine: str
+    options: RunOptions
 
     @classmethod
     def read(cls, raw: object, source: Path) -> RunConfig:
@@ -140,16 +50,14 @@ class RunConfig:
         Raises:
             CheckpointError: something is missing from it, or of another type.
         """
-        read = _Reader(raw, source)
-        for path in (("training", "seed"), ("training", "init_seed")):
-            if not 0 <= read.get(int, *path) < 2**64:
-                raise CheckpointError(f"{source} has a damaged config: '{'.'.join(path)}' is no seed")
+        read = _Reader(_under_todays_names(raw), source)
         if "\0" in read.get(str, "dataset", "name"):
-            raise CheckpointError(f"{source} has a damaged config: 'dataset.name' is no name")
+            raise read.damaged("dataset.name", "is not a name")
         is_file = read.get(dict, "dataset", "plugin", optional=True) is None
+        model = read.full_name("model")
         return cls(
             raw=read.get(dict),
-            model=read.full_name("model"),
+            model=model,
             model_plugin=" ".join(read.get(str, "model", "plugin", key) for key in ("distribution", "version")),
             hyperparameters=read.get(dict, "model", "hyperparameters"),
             inputs=read.get(dict, "model", "inputs"),
@@ -160,22 +68,7 @@ class RunConfig:
             vocabulary=_vocabulary(read.get(list, "dataset", "vocabulary", optional=True), source),
             optimizer=read.full_name("optimizer"),
             optimizer_settings=read.get(dict, "optimizer", "hyperparameters"),
-            preset=read.get(str, "training", "preset", optional=True),
-            steps=read.get(int, "training", "steps"),
-            batch_size=read.get(int, "training", "batch_size"),
-            lr=float(read.get((int, float), "training", "lr")),
-            schedule=read.schedule(),
-            clip_norm=read.get((int, float), "training", "clip_norm", optional=True),
-            validate_every=read.count("training", "validate_every"),
-            patience=read.count("training", "patience"),
-            teacher=read.teacher(),
-            teacher_share=read.get((int, float), "training", "teacher", "share", optional=True),
-            precision=read.get(str, "training", "precision", optional=True) or FLOAT32,
-            compile=read.flag("training", "compile"),
-            seed=read.get(int, "training", "seed"),
-            init_seed=read.get(int, "training", "init_seed"),
-            device=read.get(str, "training", "device"),
-            engine=read.get(str, "training", "engine"),
+            options=read.options(model),
         )
 
 
@@ -202,47 +95,55 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
+def _under_todays_names(raw: object) -> object:
+    """A config from before an option was renamed, as it would be written today."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("training"), dict):
+        return raw
+    return {**raw, "training": recorded_under_todays_names(raw["training"])}
+
+
 class _Reader:
     def __init__(self, raw: object, source: Path) -> None:
         self._raw = raw
         self._source = source
 
+    def damaged(self, where: str, problem: str) -> CheckpointError:
+        return CheckpointError(f"{self._source} has a damaged config: {where!r} {problem}")
+
+    def options(self, model: str) -> RunOptions:
+        """The options of the run, from the section `training`; one that is newer than the config has its default."""
+        training = self.get(dict, "training")
+        found: dict[str, Any] = {}
+        for option in declared(RunOptions).values():
+            if option.option.recorded:
+                value = self._option(option, training)
+                found[option.name] = option.unsaid if value is None else value
+        return RunOptions(model, **found)
+
+    def _option(self, option: Declared, training: Mapping[str, Any]) -> object:
+        where = f"training.{option.name}"
+        value = training.get(option.name)
+        if value is None and not option.option.may_be_missing:
+            raise self.damaged(where, "is missing")
+        if option.name == "schedule":
+            return self.schedule()
+        if isinstance(value, dict):  # what a plugin brings
+            return self.full_name("training", option.name)
+        problem = None if value is None else option.problem(value)
+        if problem is not None:
+            raise self.damaged(where, problem)
+        return value
+
     def full_name(self, *part: str) -> str:
         return f"{self.get(str, *part, 'plugin', 'distribution')}/{self.get(str, *part, 'name')}"
 
-    def teacher(self) -> str | None:
-        if self.get(dict, "training", "teacher", optional=True) is None:
-            return None
-        share = self.get((int, float), "training", "teacher", "share")
-        if not is_teacher_share(share):
-            raise CheckpointError(f"{self._source} has a damaged config: 'training.teacher.share' is no share")
-        return self.full_name("training", "teacher")
-
     def schedule(self) -> Schedule:
-        milestones = self.get(list, "training", "schedule", "milestones")
-        gamma = self.get((int, float), "training", "schedule", "gamma")
-        final = self.get((int, float), "training", "schedule", "final", optional=True) or 0.0
-        warmup, ends = (self.get(int, "training", "schedule", name, optional=True) for name in ("warmup", "ends"))
-        cosine = self.flag("training", "schedule", "cosine")
+        raw = self.get(dict, "training", "schedule")
+        known = {name: raw[name] for name in (field.name for field in dataclasses.fields(Schedule)) if name in raw}
         try:
-            steps = tuple(map(operator.index, milestones))
-            return Schedule(steps, float(gamma), warmup or 0, cosine, float(final), ends)
+            return convert_fields(Schedule, known)
         except (TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"{self._source} has a damaged config: 'training.schedule' is no schedule") from error
-
-    def count(self, *path: str) -> int | None:
-        value = self.get(int, *path, optional=True)
-        if value is not None and value < 1:
-            raise CheckpointError(f"{self._source} has a damaged config: {'.'.join(path)!r} is not above 0")
-        return value
-
-    def flag(self, *path: str) -> bool:
-        value: Any = self._raw
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(value, bool | None):
-            raise CheckpointError(f"{self._source} has a damaged config: {'.'.join(path)!r} is not a bool")
-        return bool(value)
+            raise self.damaged("training.schedule", "is not a schedule") from error
 
     def get(self, kind: type[T] | tuple[type[T], ...], *path: str, optional: bool = False) -> T:
         value: Any = self._raw
@@ -251,9 +152,8 @@ class _Reader:
         if optional and value is None:
             return value  # type: ignore[return-value]  # the caller said that None will do
         if not isinstance(value, kind) or isinstance(value, bool):
-            where = ".".join(path) or "config"
             name = kind.__name__ if isinstance(kind, type) else "number"
-            raise CheckpointError(f"{self._source} has a damaged config: {where!r} is not a {name}")
+            raise self.damaged(".".join(path) or "config", f"is not a {name}")
         return value
 
 
@@ -264,17 +164,3 @@ def _vocabulary(characters: list[Any] | None, source: Path) -> Vocabulary | None
     if not valid or characters != [BOUNDARY, *sorted(set(characters) - {BOUNDARY})]:
         raise CheckpointError(f"{source} has a damaged config: 'dataset.vocabulary' is no vocabulary")
     return Vocabulary(characters)
-
-
-def _teacher(plan: RunPlan, lesson: Lesson | None) -> dict[str, Any] | None:
-    if plan.teaching is None or lesson is None:
-        return None
-    drawn = {"share": lesson.share, "words": len(lesson.words), "sha256": lesson.sha256}
-    return {**_origin(plan.teaching.teacher), **drawn}
-
-
-def _origin(entry: Entry[Any]) -> dict[str, Any]:
-    """A name, and the plugin that supplied it. Never a path: a checkpoint must not say what is imported."""
-    spec: Spec = entry.spec
-    plugin = {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
-    return {"name": spec.name, "plugin": plugin}

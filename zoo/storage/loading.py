@@ -11,14 +11,14 @@ from torch import nn
 
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import Fetcher
-from zoo.data.loading import encode, encode_words, load_dataset
+from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, load_dataset, resolve_data_settings
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
 from zoo.files import kind_of, shown
+from zoo.options.records import SAMPLING_SEED
 from zoo.plugin.registry import Entry, Registry
-from zoo.plugin.settings import Signature
+from zoo.plugin.settings import resolve_settings, signature_of
 from zoo.plugin.specs import ModelSpec
-from zoo.runs.plan import MODEL_INPUTS, SAMPLING_SEED, find_dataset, resolve_data_settings
 from zoo.storage import checkpoint
 from zoo.storage.allocation import AllocationLimit
 from zoo.storage.config import RunConfig
@@ -88,7 +88,7 @@ class Loaded:
         """
         if other is not None:
             source = find_dataset(registry, other)
-            keep = {k: v for k, v in self.checked.data_settings.items() if k in ("split", "shuffle_seed")}
+            keep = {k: v for k, v in self.checked.data_settings.items() if k in ARRANGEMENT}
             return load_dataset(source, resolve_data_settings(source, keep), fetch)
         name = self.checked.dataset
         try:
@@ -148,7 +148,7 @@ def load(target: str | Path, registry: Registry) -> Loaded:
     limit = 2 * path.stat().st_size + _SLACK_BYTES
     try:
         with AllocationLimit(limit, f"{path} is damaged: by its config the model would be far larger than the file"):
-            model = build_model(entry, {**hyperparameters, **config.inputs}, config.init_seed)
+            model = build_model(entry, {**hyperparameters, **config.inputs}, config.options.init_seed)
     except UsageError as error:
         raise CheckpointError(f"{path} has a config that its model refuses: {error}") from error
     checkpoint.fill(model, stored.tensors, path)
@@ -184,7 +184,7 @@ def _entry(registry: Registry, config: RunConfig, path: Path) -> Entry[ModelSpec
 
 def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> Mapping[str, Any]:
     """The config's values, held against the constructor's types: they are only data until then."""
-    signature = Signature(entry.factory(), MODEL_INPUTS)
+    signature = signature_of(entry)
     strange = config.inputs.keys() - (signature.inputs.keys() - {"generator"})
     whole = all(
         isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in config.inputs.values()
@@ -194,6 +194,6 @@ def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> 
     if strange or not whole or not fits:
         raise CheckpointError(f"{path} has a damaged config: 'model.inputs' does not fit model {entry.spec.name!r}")
     try:
-        return signature.resolve("model", config.hyperparameters, f"model {entry.spec.name!r}")
+        return resolve_settings(entry, config.hyperparameters)
     except ZooError as error:
         raise CheckpointError(f"{path} does not fit model {entry.spec.name!r}: {error}") from error

@@ -18,7 +18,7 @@ from zoo.errors import CheckpointError
 from zoo.storage import checkpoint
 from zoo.training.building import seeded
 from zoo.training.loop import Training
-from zoo.training.validation import Kept, Validation, looks_since_best
+from zoo.training.validation import Kept, Validation
 
 _MODEL = "model."
 _OPTIMIZER = "optimizer."
@@ -64,10 +64,11 @@ class TrainingState:
         training.step = self.step
         training.losses[:] = self.losses
 
-    def out_of_patience(self, patience: int) -> bool:
-        """Whether validation had seen enough."""
-        losses = self.tensors.get("validation_losses", torch.empty(0))
-        return looks_since_best(losses.flatten().tolist()) >= patience
+    @property
+    def validation_losses(self) -> list[float]:
+        """The losses of the evaluations so far."""
+        losses: list[float] = self.tensors.get("validation_losses", torch.empty(0)).flatten().tolist()
+        return losses
 
     def _restore_validation(self, validation: Validation, weights: Mapping[str, Tensor]) -> None:
         """Give back what validation had seen. A state from before there was validation has seen nothing."""

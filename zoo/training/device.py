@@ -1,4 +1,4 @@
-"""Which device a run uses, and a clear word when that device is not there."""
+"""Which device and how many CPU threads a run uses, with a clear message when a device is not there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 
 import torch
 import torch.utils.deterministic
+from torch import nn
 
+from zoo.data.datasets import Examples
 from zoo.errors import DeviceError
-from zoo.plugin.specs import BFLOAT16
+from zoo.options.declaration import decided
+from zoo.options.records import BFLOAT16, RunOptions
 
+_PRODUCTS_PER_THREAD = 1 << 24  # multiplications of a forward pass that make another thread worth its while
 _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
@@ -41,7 +45,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given: a clock read before that measures nothing."""
+    """Wait until the device is done: a clock that is read before that measures nothing."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -49,11 +53,11 @@ def synchronize(device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def one_order_of_sums(device: torch.device) -> Iterator[None]:
-    """While it lasts, what torch adds up on a CPU it adds up in the same order every time.
+def deterministic_sums(device: torch.device) -> Iterator[None]:
+    """Use deterministic algorithms on a CPU for a block, because scatter-add otherwise is not deterministic.
 
-    By itself it does not where several threads share one large operation: the gradient of `table[x]` then differs from
-    run to run (and takes twice as long). On other devices torch is left as it is.
+    Where several threads share a large one, the gradient of `table[x]` for instance, its result differs from run to
+    run (and it takes twice as long). On other devices torch is left as it is.
     """
     before = torch.get_deterministic_debug_mode()
     settings: Any = torch.utils.deterministic  # a module with a setting that is not in its hints
@@ -61,8 +65,8 @@ def one_order_of_sums(device: torch.device) -> Iterator[None]:
     if device.type != "cpu" or before:
         yield
         return
-    torch.set_deterministic_debug_mode("warn")  # nothing is refused
-    settings.fill_uninitialized_memory = False  # every new tensor, once more
+    torch.set_deterministic_debug_mode("warn")  # operators without a deterministic algorithm still run
+    settings.fill_uninitialized_memory = False  # which would write every new tensor once more
     try:
         yield
     finally:
@@ -70,13 +74,37 @@ def one_order_of_sums(device: torch.device) -> Iterator[None]:
         torch.set_deterministic_debug_mode(before)
 
 
-def check_precision(precision: str, device: torch.device) -> None:
-    """Whether a device computes in that precision by itself, and not by doing float32's work and more.
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use `count` CPU threads for a block, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def choose_threads(options: RunOptions, model: nn.Module, examples: Examples) -> int:
+    """How many CPU threads a run uses: as many as asked for, or as the size of its steps is worth.
+
+    Threads share one operation, and each operation of a small net is over before a second thread has woken up: a
+    second one then gains nothing, and where another program uses its core every operation waits for it.
+    """
+    if options.threads is not None:
+        return options.threads
+    targets = decided(options.batch_size) * examples.y[0].numel()
+    products = targets * sum(p.numel() for p in model.parameters())  # of one forward pass
+    return max(1, min(torch.get_num_threads(), products // _PRODUCTS_PER_THREAD))
+
+
+def check_precision(options: RunOptions, device: torch.device) -> None:
+    """Whether a device computes in the precision asked for natively, and does not emulate it.
 
     Raises:
         DeviceError: it does not.
     """
-    if precision == BFLOAT16 and not _computes_in_bfloat16(device):
+    if options.precision == BFLOAT16 and not _computes_in_bfloat16(device):
         raise DeviceError(f"this {device.type} does not compute in bfloat16; leave out --precision")
 
 

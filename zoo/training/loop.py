@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.datasets import Examples
+from zoo.engines import Engine, Optimizer, Stop
 from zoo.errors import DivergedError
-from zoo.schedule import Schedule
-from zoo.training.device import one_order_of_sums
-from zoo.training.engines import Autograd, Engine, Optimizer, Stop
+from zoo.options.schedule import Schedule
+from zoo.training.autograd import Autograd
+from zoo.training.device import deterministic_sums
 from zoo.training.validation import Validation
 
 _BLOCK_SECONDS = 0.25  # how long a block should take: once a block there is a snapshot, and progress is reported
@@ -38,7 +39,7 @@ class Training:
         step: the next step; equal to the number of steps done.
         losses: the loss of every step done.
         engine: does the steps; autograd unless one is given.
-        validation: looks at the validation split on the way; None for not before the end.
+        validation: evaluates the validation split during training; None for only at the end.
     """
 
     model: nn.Module
@@ -59,11 +60,11 @@ class Training:
 
     @property
     def stopped_early(self) -> bool:
-        """Whether validation has seen enough: there will be no more steps."""
+        """Whether early stopping has ended the training."""
         return self.validation is not None and self.validation.exhausted
 
     def to_keep(self) -> tuple[int, Mapping[str, Tensor]]:
-        """The weights that people get, and after how many steps they were so: the best known, or those of now."""
+        """The weights to save for use, and their step: the best known, or the current ones."""
         kept = self.validation.kept if self.validation is not None else None
         return (self.step, self.model.state_dict()) if kept is None else (kept.step, kept.weights)
 
@@ -88,7 +89,7 @@ def never() -> bool:
 def train(
     training: Training, steps: int, *, report: Report | None = None, stop: Stop = never, saver: Saver | None = None
 ) -> None:
-    """Train until `steps` are done in all, until `stop()` is true, or until validation has seen enough.
+    """Train until `steps` are done in all, until `stop()` is true, or until early stopping ends it.
 
     Nothing in a block waits for the device: batches are drawn and gathered for the whole block ahead, and the losses
     stay on the device until its end. `stop` is asked before every block, and within one by an engine that can, as
@@ -99,7 +100,7 @@ def train(
             before if the block began with that loss: at weights whose loss is known to be finite.
     """
     training.model.train()
-    with one_order_of_sums(training.examples.y.device):
+    with deterministic_sums(training.examples.y.device):
         _train_blocks(training, steps, report, stop, saver)
 
 
@@ -119,7 +120,7 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
         good = before
         training.losses += values
         if training.validation is not None:
-            training.validation.look_if_due(training.model, training.step)
+            training.validation.evaluate_if_due(training.model, training.step)
         if report is not None and values:
             report(training.step, values[-1])
         if saver is not None:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from zoo.data.datasets import TextDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError, ZooError
+from zoo.options.records import SAMPLING_SEED
 from zoo.plugin.specs import Reads
-from zoo.runs.plan import SAMPLING_SEED
 from zoo.training.building import context_length
 
 _MANY = 1 << 12  # words: from there on it is worth looking for equal windows

@@ -1,4 +1,4 @@
-"""Looking at the validation split while training: the best weights are kept, and training may stop early.
+"""Evaluating the validation split during training: the best weights are kept, and training may stop early.
 
 Prechelt, "Early Stopping - But When?", in Neural Networks: Tricks of the Trade (1998).
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from zoo.data.datasets import Examples
+from zoo.options.records import TrainingOptions
 from zoo.training.evaluation import evaluate
 
 Weights = dict[str, Tensor]
@@ -28,19 +29,19 @@ class Kept:
 
 @dataclass
 class Validation:
-    """What validation has seen so far. It looks after every so many steps, counted from the first.
+    """The evaluations so far. They are made every so many steps, counted from the first.
 
-    Where and when a run is stopped and resumed therefore changes nothing in what it sees.
+    So they do not depend on where and when a run is stopped and resumed.
 
     Attributes:
         examples: the validation split, on the model's device.
-        every: steps between two looks.
-        patience: after so many looks in a row that were not better than the best, training ends; None for never.
-        steps: after how many steps each look was.
-        losses: what each saw, in nats; NaN or infinite where the loss of the whole split was.
+        every: steps between two evaluations.
+        patience: early stopping after so many evaluations without improvement; None for no early stopping.
+        steps: after how many steps each evaluation was made.
+        losses: the loss of each, in nats; NaN or infinite where the loss over the split was.
         best: the best of them.
-        last: better still, but seen at the end of the run and not at one of the regular looks: a run that goes on from
-            here must not know of it.
+        last: better still, but evaluated at the end of the run, between two regular evaluations: a run that is
+            resumed from here must not know of it.
     """
 
     examples: Examples
@@ -51,22 +52,29 @@ class Validation:
     best: Kept | None = None
     last: Kept | None = None
 
+    @classmethod
+    def of(cls, options: TrainingOptions, examples: Examples) -> Validation | None:
+        """The validation that a run's options ask for; None where they ask for none before the end."""
+        if options.validate_every is None:
+            return None
+        return cls(examples, options.validate_every, options.patience)
+
     @property
     def kept(self) -> Kept | None:
-        """The best weights that are known; None where nothing better than infinity was seen."""
+        """The best weights known; None where no evaluation had a finite loss."""
         return self.last or self.best
 
     @property
     def exhausted(self) -> bool:
-        """Whether the patience is at its end."""
-        return self.patience is not None and looks_since_best(self.losses) >= self.patience
+        """Whether there were `patience` evaluations without improvement."""
+        return self.patience is not None and evaluations_since_best(self.losses) >= self.patience
 
     def steps_left(self, step: int) -> int:
-        """After how many more steps the next look is due."""
+        """After how many more steps the next evaluation is due."""
         return self.every - step % self.every
 
-    def look_if_due(self, model: nn.Module, step: int) -> None:
-        """To be called whenever some steps were done: after `step` of them, is it time?"""
+    def evaluate_if_due(self, model: nn.Module, step: int) -> None:
+        """Evaluate, if the number of steps done says so."""
         if step % self.every or step == 0 or step in self.steps[-1:]:
             return
         loss = evaluate(model, self.examples)
@@ -75,20 +83,25 @@ class Validation:
         if _better(loss, self.best):
             self.best = Kept(step, loss, _copy(model))
 
-    def look_at_the_end(self, model: nn.Module, step: int) -> None:
-        """The last steps of a run may fall between two looks: their weights get a chance, too."""
+    def evaluate_at_the_end(self, model: nn.Module, step: int) -> None:
+        """Evaluate the last weights too: the end of a run may fall between two evaluations."""
         if step and step not in self.steps[-1:]:
             loss = evaluate(model, self.examples)
             if _better(loss, self.best):
                 self.last = Kept(step, loss, _copy(model))
 
     def copy(self) -> Validation:
-        """As it is now: what comes later is not seen in it."""
+        """A copy that later evaluations do not change."""
         return replace(self, steps=list(self.steps), losses=list(self.losses))
 
 
-def looks_since_best(losses: Sequence[float]) -> int:
-    """How many looks there were since the best; all of them, where none saw a number."""
+def stopped_early(options: TrainingOptions, losses: Sequence[float]) -> bool:
+    """Whether early stopping ends a run whose evaluations had these losses."""
+    return options.patience is not None and evaluations_since_best(losses) >= options.patience
+
+
+def evaluations_since_best(losses: Sequence[float]) -> int:
+    """How many evaluations there were since the best; all of them, where none had a finite loss."""
     known = [loss if math.isfinite(loss) else math.inf for loss in losses]
     lowest = min(known, default=math.inf)
     return len(known) if lowest == math.inf else len(known) - 1 - known.index(lowest)

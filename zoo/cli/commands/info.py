@@ -11,16 +11,14 @@ import click
 from zoo.cli.state import State, debug_option, json_option, print_json
 from zoo.cli.table import print_table
 from zoo.data.datasets import TensorDataset
-from zoo.data.loading import DATASET_INPUTS, arrangement
-from zoo.errors import UnknownNameError
-from zoo.plugin.registry import Entry, Registry, Shelf, suggest
-from zoo.plugin.settings import REQUIRED, Setting, Signature
-from zoo.plugin.specs import AUTOGRAD, DatasetSpec, ModelSpec, OptimizerSpec, Preset
-from zoo.runs.plan import MODEL_INPUTS, OPTIMIZER_INPUTS
+from zoo.data.loading import arrangement
+from zoo.errors import UnknownNameError, suggest
+from zoo.options.declaration import filled
+from zoo.options.records import AUTOGRAD
+from zoo.plugin.registry import Entry, Registry, Shelf
+from zoo.plugin.settings import REQUIRED, Setting, Signature, signature_of
+from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
 from zoo.storage.shipped import bits, figures, has_weights
-
-_FILLED_IN = {"model": MODEL_INPUTS, "dataset": DATASET_INPUTS, "optimizer": OPTIMIZER_INPUTS}
-_SECTIONS = {"model": "model", "dataset": "data", "optimizer": "optimizer"}
 
 
 @click.command("info")
@@ -58,10 +56,9 @@ def _find(registry: Registry, name: str) -> list[tuple[str, Entry[Any]]]:
     return found
 
 
-def _settings(kind: str, entry: Entry[Any]) -> list[Setting]:
-    factory = entry.factory()
-    settings = Signature(factory, _FILLED_IN[kind]).settings
-    if isinstance(entry.spec, DatasetSpec) and not _makes_tensors(factory):
+def _settings(entry: Entry[Any]) -> list[Setting]:
+    settings = signature_of(entry).settings
+    if isinstance(entry.spec, DatasetSpec) and not _makes_tensors(entry.factory()):
         settings = settings | {k: s for k, s in Signature(arrangement).settings.items() if k not in settings}
     return list(settings.values())
 
@@ -103,8 +100,8 @@ def _print(kind: str, entry: Entry[Any], typed: str) -> None:
     if isinstance(spec, OptimizerSpec) and spec.lr is not None:
         click.echo(f"\nIts own learning rate is {spec.lr:g}")
     rows = [
-        (f"{_SECTIONS[kind]}.{s.name}", s.type_name, "required" if s.default is REQUIRED else str(s.default))
-        for s in _settings(kind, entry)
+        (f"{spec.section}.{s.name}", s.type_name, "required" if s.default is REQUIRED else str(s.default))
+        for s in _settings(entry)
     ]
     if rows:
         click.echo()
@@ -117,13 +114,12 @@ def _print(kind: str, entry: Entry[Any], typed: str) -> None:
 
 
 def _training(spec: ModelSpec) -> str:
-    """How a model is trained when nothing is said: by its first preset, over its own defaults."""
-    preset = next(iter(spec.presets.values()), Preset())
-    lr = spec.lr if preset.lr is None else preset.lr
+    """How a model is trained by default: by its first preset, over its own defaults."""
+    options = filled(next(iter(spec.presets.values()), Preset()), spec)
     return (
-        f"Trained by default on {preset.dataset or spec.dataset or 'a dataset of yours'} "
-        f"with {preset.optimizer or spec.optimizer}: {preset.steps or spec.steps:,} steps "
-        f"of {preset.batch_size or spec.batch_size} examples" + ("" if lr is None else f", lr {lr:g}")
+        f"Trained by default on {options.dataset or 'a dataset of yours'} "
+        f"with {options.optimizer}: {options.steps:,} steps "
+        f"of {options.batch_size} examples" + ("" if options.lr is None else f", lr {options.lr:g}")
     )
 
 
@@ -157,12 +153,12 @@ def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:
         "references": list(spec.references),
         "settings": [
             {
-                "key": f"{_SECTIONS[kind]}.{s.name}",
+                "key": f"{spec.section}.{s.name}",
                 "type": s.type_name,
                 "default": None if s.default is REQUIRED else s.default,
                 "required": s.default is REQUIRED,
             }
-            for s in _settings(kind, entry)
+            for s in _settings(entry)
         ],
         "presets": {name: preset.summary for name, preset in _presets(spec).items()},
         "engines": _engines(spec),

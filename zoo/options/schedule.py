@@ -65,6 +65,11 @@ class Schedule:
             return dataclasses.replace(self, milestones=milestones, cosine=False, ends=None)
         return dataclasses.replace(self, milestones=(), cosine=name == "cosine", ends=None)
 
+    def as_options(self) -> dict[str, object]:
+        """The options of `zoo run` that ask for such a schedule, by their names."""
+        name = "cosine" if self.cosine else "step" if self.milestones else "constant"
+        return {"schedule": name, **({"warmup": self.warmup} if self.warmup else {})}
+
     def lr(self, base_lr: float, step: int) -> float:
         """The learning rate of `step` in a run that starts at `base_lr`."""
         passed = sum(step >= milestone for milestone in self.milestones)

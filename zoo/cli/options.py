@@ -1,0 +1,57 @@
+"""The options of a command, read off the record that declares them."""
+
+from __future__ import annotations
+
+import typing
+from collections import abc
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from zoo.options.declaration import Declared, declared
+from zoo.plugin.settings import parse_assignments
+from zoo.runs.plan import SECTIONS
+
+F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
+
+_TYPES: dict[Any, tuple[click.ParamType[Any], str]] = {int: (click.INT, "N"), float: (click.FLOAT, "X")}
+
+
+def options_of(record: type[Any]) -> Callable[[F], F]:
+    """Give a command every option that a record declares, in the record's order."""
+
+    def decorate(command: F) -> F:
+        for one in reversed(declared(record).values()):  # click puts the decorator that is applied last first
+            command = _option(one)(command)
+        return command
+
+    return decorate
+
+
+def said(record: type[R], parameters: Mapping[str, Any], **more: Any) -> R:
+    """Make a record of what was said on the command line, and of `more`; what was left out has its default."""
+    given = {name: parameters[name] for name in declared(record) if parameters[name] is not None}
+    return record(**given, **more)
+
+
+def _option(one: Declared) -> Callable[[F], F]:
+    option = one.option
+    names = [one.flag, one.name]
+    shared: dict[str, Any] = {"help": option.help, "hidden": option.renamed is not None}
+    if _has(one.type, bool):
+        return click.option(*names, is_flag=True, default=None, flag_value=one.default is not True, **shared)
+    if any(typing.get_origin(kind) is abc.Mapping for kind in typing.get_args(one.type)):
+        return click.option(*names, multiple=True, callback=_parse, metavar=option.metavar, **shared)
+    kind, metavar = next((found for known, found in _TYPES.items() if _has(one.type, known)), (click.STRING, "TEXT"))
+    shared |= {"default": one.default, "show_default": one.default is not None}
+    return click.option(*names, type=kind, metavar=option.metavar or metavar, **shared)
+
+
+def _has(kind: Any, known: type[Any]) -> bool:
+    return kind is known or known in typing.get_args(kind)
+
+
+def _parse(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    return parse_assignments(values, SECTIONS) or None

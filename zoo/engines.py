@@ -1,0 +1,57 @@
+"""What an engine is: an implementation of the training step. A plugin may bring faster ones for its own models.
+
+`autograd` (`zoo.training.autograd`) works for every model and is the reference. The loop around an engine,
+`zoo.training.loop`, is the same for all; they see the same batches, and are tested against the reference by
+`zoo.testing.check_engines`.
+
+Axes: K steps of a block, B examples of a batch, then the axes of one example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Stop = Callable[[], bool]
+
+
+class Optimizer(Protocol):
+    """What is asked of an optimizer: the part of `torch.optim.Optimizer` that training uses."""
+
+    param_groups: list[dict[str, Any]]
+
+    def step(self) -> Any: ...
+    def zero_grad(self) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+class Engine(Protocol):
+    """Does the steps of a block. Between two calls the model and the optimizer hold everything there is to know.
+
+    A method `start()`, where there is one, is called once when the engine has been chosen, and may still raise
+    `EngineUnavailableError`: what takes time to import belongs there.
+    """
+
+    @property
+    def worth_from(self) -> int:
+        """How many steps a run must have for `auto` to choose this engine; a plain attribute will do.
+
+        With fewer, starting it costs more time than it saves.
+        """
+
+    def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Stop) -> Tensor:
+        """Train on K batches, one after the other.
+
+        Args:
+            x: inputs, shape (K, B, ...), on the device.
+            y: targets, shape (K, B) or (K, B, T), on the device.
+            lrs: the learning rate of each step.
+            stop: may be asked between steps; where it is true, the rest of the block is left out.
+
+        Returns:
+            The loss of each step done, shape (K,) or shorter, on the device. Nothing has to wait for the device.
+        """

@@ -1,0 +1,163 @@
+"""What is declared of an option, and what is read off a record of options.
+
+A record is a frozen dataclass. An option is one of its fields, annotated with `Option`:
+
+    clip_norm: Annotated[float | None, Option("Clip the global gradient norm to X.", POSITIVE)] = NOT_SAID
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from zoo.errors import suggest
+from zoo.options.values import describe_type, fits
+
+NOT_SAID: None = None  # the value of an option that nobody gave: a preset, the model's spec or a default decides
+
+_LARGEST_SEED = 2**64 - 1
+
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+_DECLARED: dict[type[Any], dict[str, Declared]] = {}  # reading a record's annotations takes a while
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that an option may have: in words, and as a test."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+POSITIVE = Range("above 0", lambda value: 0 < value < math.inf)
+NOT_NEGATIVE = Range("0 or above", lambda value: 0 <= value < math.inf)
+SEEDS = Range("from 0 to 2**64 - 1", lambda value: 0 <= value <= _LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is declared of an option beside its name, type and default, which are the field's.
+
+    Attributes:
+        help: one sentence for `--help`.
+        range: the values that it may have; None for any of its type.
+        choices: the texts that it may be; empty for any.
+        metavar: how `--help` shows a value; by default read off the type.
+        flag: the name on the command line, where it is not the field's own.
+        default: what holds where neither the user nor a preset nor the model's spec says anything.
+        recorded: whether `config.json` has it, under its name in the section `training`.
+        reported: whether the result (`metrics.json`, `zoo run --json`) has it, too.
+        may_be_missing: a config that lacks it is not damaged: the option is off, or newer than the config.
+        editable: whether `zoo resume --allow-changes` takes it from an edited `config.json`.
+        renamed: the option's name now, for an old name that still works, and that no help shows.
+    """
+
+    help: str
+    range: Range | None = None
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+    flag: str | None = None
+    default: Any = None
+    recorded: bool = True
+    reported: bool = False
+    may_be_missing: bool = False
+    editable: bool = False
+    renamed: str | None = None
+
+
+class Declared(NamedTuple):
+    """An option of a record: the field's name, type and default, and what is declared of it."""
+
+    name: str
+    type: Any
+    default: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line, `--clip-norm`; one that is on by itself is switched off, `--no-plots`."""
+        return self.option.flag or f"--{'no-' if self.default is True else ''}{self.name.replace('_', '-')}"
+
+    @property
+    def unsaid(self) -> Any:
+        """The value where a decided run says nothing: the option's default, or the field's."""
+        return self.option.default if self.default is NOT_SAID else self.default
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value, to be put behind the option's name; None where nothing is."""
+        if self.option.choices and isinstance(value, str) and value not in self.option.choices:
+            return f"has no {value!r}; {suggest(value, self.option.choices)}"
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if self.option.range is not None and number and not self.option.range.holds(value):
+            return f"must be {self.option.range.text}, got {value}"
+        return None if fits(value, self.type) else f"must be {_in_words(self.type)}, got {value!r}"
+
+
+def declared(record: type[Any]) -> dict[str, Declared]:
+    """The options of a record by name, in the order of its fields."""
+    if record not in _DECLARED:
+        _DECLARED[record] = _read(record)
+    return _DECLARED[record]
+
+
+def _read(record: type[Any]) -> dict[str, Declared]:
+    hints = typing.get_type_hints(record, include_extras=True)
+    found = {}
+    for field in dataclasses.fields(record):
+        kind, *extras = typing.get_args(hints[field.name]) if _is_annotated(hints[field.name]) else (None,)
+        for option in extras:
+            if isinstance(option, Option):
+                found[field.name] = Declared(field.name, kind, field.default, option)
+    return found
+
+
+def problems(record: Any) -> Iterator[tuple[Declared, str]]:
+    """Each option of a record whose value it may not have, and why not. One that nobody gave is in order."""
+    for one in declared(type(record)).values():
+        value = getattr(record, one.name)
+        problem = None if value is NOT_SAID else one.problem(value)
+        if problem is not None:
+            yield one, problem
+
+
+def take_old_names(record: Any) -> None:
+    """To be called when a frozen record has been made: what was given under an option's old name has the new one."""
+    for one in declared(type(record)).values():
+        value = getattr(record, one.name)
+        if one.option.renamed is not None and value is not NOT_SAID:
+            object.__setattr__(record, one.name, NOT_SAID)
+            if getattr(record, one.option.renamed) is NOT_SAID:
+                object.__setattr__(record, one.option.renamed, value)
+
+
+def filled(record: R, *others: object) -> R:
+    """The record, and what it does not say from the first of the others that does, or else from the default."""
+    found = {}
+    for name, one in declared(type(record)).items():
+        values = (getattr(other, name, NOT_SAID) for other in (record, *others))
+        found[name] = next((value for value in values if value is not NOT_SAID), one.unsaid)
+    return dataclasses.replace(record, **found)  # type: ignore[type-var]  # every record is a dataclass
+
+
+def decided(value: T | None) -> T:
+    """The value of an option that a plan has decided, and that is therefore there."""
+    assert value is not None
+    return value
+
+
+def _in_words(kind: Any) -> str:
+    """The type of an option's value as a person says it; that it may be left out goes without saying."""
+    kinds = [one for one in (typing.get_args(kind) or (kind,)) if one is not type(None)]
+    return " or ".join(_WORDS.get(one, describe_type(one)) for one in kinds)
+
+
+def _is_annotated(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.Annotated

@@ -1,0 +1,169 @@
+"""Values of annotated types: text is parsed, anything else is checked."""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+R = TypeVar("R")
+
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+_UNION_TYPES = (Union, types.UnionType)
+
+
+def convert(value: object, annotation: Any) -> Any:
+    """A value of the annotated type: text is parsed, anything else is checked.
+
+    Raises:
+        ValueError: it is not of that type.
+    """
+    if annotation is Any:
+        return _from_json(value) if isinstance(value, str) else value
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in _UNION_TYPES:
+        return _convert_union(value, args)
+    if origin is typing.Annotated:
+        return convert(value, args[0])
+    if origin is Literal:
+        return _convert_literal(value, args)
+    if origin in (tuple, list, Sequence) or annotation in (tuple, list):
+        return _convert_sequence(value, origin or annotation, args)
+    converter = _SCALARS.get(annotation)
+    kind = origin or annotation
+    if converter is None and isinstance(kind, type) and isinstance(value, kind):
+        return value
+    if converter is None:
+        raise ValueError(f"a {describe_type(annotation)}, which cannot be given as text")
+    return converter(value)
+
+
+def convert_fields(record: type[R], given: Mapping[str, object]) -> R:
+    """A dataclass made of plain values, each of its field's type.
+
+    Raises:
+        TypeError: a field is missing, or there is no such field.
+        ValueError: a value is not of its field's type, or the dataclass refuses it.
+    """
+    hints = typing.get_type_hints(record)
+    for name, value in given.items():
+        if not fits(value, hints[name]):
+            raise ValueError(f"{name} must be {describe_type(hints[name])}, got {value!r}")
+    return record(**{name: convert(value, hints[name]) for name, value in given.items()})
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Whether a value is of a type as it is; text is not parsed."""
+    if isinstance(value, str):
+        return kind is str or str in get_args(kind)
+    try:
+        convert(value, kind)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def describe_type(annotation: Any) -> str:
+    """The annotation as a person writes it."""
+    if annotation is Any:
+        return "any"
+    if annotation is type(None):
+        return "none"
+    if get_origin(annotation) in _UNION_TYPES:
+        return " or ".join(describe_type(arg) for arg in get_args(annotation))
+    if get_origin(annotation) is Literal:
+        return " or ".join(str(arg) for arg in get_args(annotation))
+    if get_origin(annotation) is None and isinstance(annotation, type):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")
+
+
+def _convert_bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _TRUE | _FALSE:
+        return value.lower() in _TRUE
+    raise ValueError("not a boolean")
+
+
+def _convert_int(value: object) -> int:
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return int(value)
+    raise ValueError("not a whole number")
+
+
+def _convert_float(value: object) -> float:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number):
+            return number
+    raise ValueError("not a finite number")
+
+
+def _convert_str(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError("not text")
+
+
+def _convert_none(value: object) -> None:
+    if value is not None and not (isinstance(value, str) and value.lower() in ("none", "null", "")):
+        raise ValueError("not none")
+
+
+_SCALARS: dict[Any, Callable[[object], Any]] = {
+    bool: _convert_bool,
+    int: _convert_int,
+    float: _convert_float,
+    str: _convert_str,
+    type(None): _convert_none,
+}
+
+
+def _convert_union(value: object, args: tuple[Any, ...]) -> Any:
+    """The first alternative that fits, the stricter ones first: "3" is an int before a float before a str."""
+    order = {type(None): 0, bool: 1, int: 2, float: 3, str: 5}
+    for arg in sorted(args, key=lambda a: order.get(a, 4)):
+        if arg is bool and isinstance(value, str) and value in "01":
+            continue  # "1" for `bool | int` is a number
+        try:
+            return convert(value, arg)
+        except ValueError:
+            continue
+    raise ValueError("none of the types")
+
+
+def _convert_literal(value: object, choices: tuple[Any, ...]) -> Any:
+    for choice in choices:
+        if value == choice or (isinstance(value, str) and value == str(choice)):
+            return choice
+    raise ValueError("none of the choices")
+
+
+def _convert_sequence(value: object, kind: Any, args: tuple[Any, ...]) -> Any:
+    items = value.strip("()[] ").split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        raise ValueError("not a sequence")
+    items = [item.strip() if isinstance(item, str) else item for item in items if item != ""]
+    if kind is tuple and args and args[-1] is not Ellipsis:
+        if len(items) != len(args):
+            raise ValueError(f"a tuple of {len(args)}")
+        return tuple(convert(item, arg) for item, arg in zip(items, args, strict=True))
+    converted = [convert(item, args[0] if args else Any) for item in items]
+    return tuple(converted) if kind is tuple else converted
+
+
+def is_scalar(kind: type[Any]) -> bool:
+    """Whether values of this type can be given as text."""
+    return kind in _SCALARS
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,92 @@
+"""`config.json`: everything that made a run, as plain data. `zoo.storage.config` reads it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset, counts
+from zoo.options.declaration import declared
+from zoo.options.records import RunOptions
+from zoo.plugin.registry import DISTRIBUTION, Entry
+from zoo.plugin.specs import DatasetSpec, Spec
+from zoo.runs.plan import RunPlan
+from zoo.training.synthetic import SyntheticWords
+
+
+def make_config(
+    plan: RunPlan,
+    options: RunOptions,
+    source: Entry[DatasetSpec] | Path,
+    dataset: Dataset,
+    examples: Mapping[SplitName, Examples],
+    synthetic: SyntheticWords | None,
+    inputs: Mapping[str, int],
+    parameters: int,
+) -> dict[str, Any]:
+    """Describe a run. Nothing in it depends on when or where it ran, so that the same run gives the same bytes.
+
+    Args:
+        plan: what was planned.
+        options: the plan's, with the device, the engine and the threads that were chosen.
+        source: where the data came from, which is the plan's fallback where that was used.
+        dataset, examples: the data.
+        synthetic: the synthetic words trained on.
+        inputs: what the data decided about the model.
+        parameters: how many numbers were trained.
+    """
+    vocabulary = list(dataset.vocabulary) if isinstance(dataset, TextDataset) else None
+    return {
+        "model": {
+            **_origin(plan.model),
+            "hyperparameters": plan.model_settings,
+            "inputs": dict(inputs),
+            "parameters": parameters,
+        },
+        "dataset": {
+            **(_origin(source) if isinstance(source, Entry) else {"name": str(source), "plugin": None}),
+            "kind": "tensors" if vocabulary is None else "text",
+            "sha256": dataset.sha256,
+            "settings": plan.data_settings,
+            "examples": counts(examples),
+            "vocabulary": vocabulary,
+        },
+        "optimizer": {**_origin(plan.optimizer), "hyperparameters": plan.optimizer_settings},
+        "training": {**recorded(options), **_synthetic(plan, synthetic)},
+        "versions": versions(),
+    }
+
+
+def recorded(options: RunOptions) -> dict[str, Any]:
+    """The options that a config records, as plain data."""
+    values = {name: getattr(options, name) for name, one in declared(RunOptions).items() if one.option.recorded}
+    return {
+        name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+        for name, value in values.items()
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the result of a run may depend on beside its config."""
+    from importlib import metadata
+
+    import torch
+
+    return {"zoo": metadata.version(DISTRIBUTION), "torch": str(torch.__version__), "python": platform.python_version()}
+
+
+def _synthetic(plan: RunPlan, words: SyntheticWords | None) -> dict[str, Any]:
+    """In the place of the model's name: the plugin that supplied it, and what identifies the sampled words."""
+    if plan.synthetic is None or words is None:
+        return {}
+    return {"synthetic": {**_origin(plan.synthetic), "words": len(words.words), "sha256": words.sha256}}
+
+
+def _origin(entry: Entry[Any]) -> dict[str, Any]:
+    """A name, and the plugin that supplied it. Never a path: a checkpoint must not say what is imported."""
+    spec: Spec = entry.spec
+    plugin = {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
+    return {"name": spec.name, "plugin": plugin}

@@ -1,0 +1,140 @@
+"""From a plan to all that training needs: the data, the model, its optimizer and its engine, made and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.data.datasets import Dataset, Examples, SplitName
+from zoo.data.download import fetcher
+from zoo.data.loading import encode, load_dataset
+from zoo.engines import Engine, Optimizer
+from zoo.errors import UnavailableError
+from zoo.options.declaration import decided
+from zoo.options.records import RunOptions
+from zoo.plugin.registry import Entry
+from zoo.plugin.settings import is_fitted
+from zoo.plugin.specs import DatasetSpec
+from zoo.runs.clock import Clock
+from zoo.runs.describe import make_config
+from zoo.runs.observer import Observer
+from zoo.runs.plan import RunPlan
+from zoo.training.autograd import StepOptions
+from zoo.training.building import (
+    asked_inputs,
+    build_model,
+    build_optimizer,
+    check_forward,
+    context_length,
+    fit_model,
+)
+from zoo.training.device import choose_threads, describe_device
+from zoo.training.engines import choose_engine
+from zoo.training.loop import Training
+from zoo.training.synthetic import SyntheticWords, sample_words
+from zoo.training.validation import Validation
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """What a run consists of before its first step.
+
+    Attributes:
+        plan: what was planned.
+        options: the plan's, with the device, the engine and the threads that were chosen.
+        dataset, examples: the data; the examples of each split are on the device.
+        train_on: the training split, and the synthetic examples beside it.
+        model: on the device.
+        config: as `config.json` has it.
+    """
+
+    plan: RunPlan
+    options: RunOptions
+    dataset: Dataset
+    examples: dict[SplitName, Examples]
+    train_on: Examples
+    model: torch.nn.Module
+    optimizer: Optimizer
+    engine: Engine
+    config: dict[str, Any]
+
+    def new_training(self) -> Training:
+        """Training at step 0."""
+        options = self.options
+        return Training(
+            model=self.model,
+            optimizer=self.optimizer,
+            examples=self.train_on,
+            batch_size=self.plan.batch_size,
+            lr=self.plan.lr,
+            schedule=self.plan.schedule,
+            generator=torch.Generator().manual_seed(options.seed),
+            engine=self.engine,
+            validation=Validation.of(options, self.examples["val"]),
+        )
+
+
+def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Clock) -> PreparedRun:
+    """Make everything that a run needs.
+
+    Raises:
+        ZooError: the data cannot be had, or a plugin or a setting does not fit it.
+    """
+    spec = plan.model.spec
+    with clock.measure("data", device):
+        observer.stage("Reading the data")
+        source, dataset = _load(plan, observer)
+        inputs = asked_inputs(plan.model, dataset)
+        model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed).to(device)
+        examples = encode(dataset, spec.reads, context_length(model))
+        examples = {name: split.to(device) for name, split in examples.items()}
+    sizes: dict[str, int] = {}
+    with clock.measure("train", device):
+        if is_fitted(plan.model):
+            observer.stage("Fitting")
+            sizes = fit_model(plan.model, model, examples["train"])
+        words, train_on = _synthetic_words(plan, dataset, observer), examples["train"]
+        if words is not None:
+            train_on = words.beside(train_on, spec.reads, context_length(model))
+    check_forward(plan.model, model, examples["train"])
+    optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
+    engine_name, engine = choose_engine(
+        decided(plan.options.engine),
+        plan.model,
+        model,
+        optimizer,
+        batch_size=plan.batch_size,
+        steps=plan.steps,
+        options=StepOptions.of(plan.options),
+    )
+    options = replace(
+        plan.options,
+        device=describe_device(device),
+        engine=engine_name,
+        threads=choose_threads(plan.options, model, train_on),
+    )
+    parameters = sum(p.numel() for p in model.parameters()) + sum(sizes.values())
+    config = make_config(plan, options, source, dataset, examples, words, inputs | sizes, parameters)
+    return PreparedRun(plan, options, dataset, examples, train_on, model, optimizer, engine, config)
+
+
+def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:
+    """The data, or the fallback's where the plan allows it; and which of the two it was."""
+    fetch = fetcher(offline=plan.options.offline)
+    try:
+        return plan.dataset, load_dataset(plan.dataset, plan.data_settings, fetch)
+    except UnavailableError as error:
+        if plan.fallback is None:
+            raise
+        observer.warning(f"{error}; using the bundled {plan.fallback.spec.name!r} instead")
+        return plan.fallback, load_dataset(plan.fallback, plan.data_settings, fetch)
+
+
+def _synthetic_words(plan: RunPlan, dataset: Dataset, observer: Observer) -> SyntheticWords | None:
+    if plan.synthetic is None:
+        return None
+    observer.stage("Sampling synthetic words")
+    return sample_words(plan.synthetic, plan.options, dataset)

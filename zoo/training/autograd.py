@@ -1,0 +1,146 @@
+"""The reference implementation of the training step: forward, backward, update, by torch's autograd.
+
+Axes: K steps of a block, B examples of a batch, then the axes of one example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from zoo.engines import Optimizer, Stop
+from zoo.errors import ZooError
+from zoo.options.records import BFLOAT16, FLOAT32, TrainingOptions
+from zoo.training.loss import cross_entropy
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """What each step does beside the model's own arithmetic; only autograd can do it.
+
+    Attributes:
+        clip_norm: gradient clipping: the global norm is clipped to this; None for no clipping.
+        precision: compute precision of the forward pass and of gradients within it: one of
+            `zoo.options.records.PRECISIONS`. The weights and their updates are float32 in any case: Micikevicius and
+            others, "Mixed Precision Training" (2018), https://arxiv.org/abs/1710.03740
+        compiled: compile the model with `torch.compile`; the first step takes a minute for it.
+    """
+
+    clip_norm: float | None = None
+    precision: str = FLOAT32
+    compiled: bool = False
+
+    @classmethod
+    def of(cls, options: TrainingOptions) -> StepOptions:
+        """Those of a run."""
+        return cls(options.clip_norm, options.precision or FLOAT32, bool(options.compile))
+
+    def __str__(self) -> str:
+        """What is asked of a step, for a message; empty if nothing is."""
+        asked = ["clip gradients"] * (self.clip_norm is not None)
+        asked += [f"compute in {self.precision}"] * (self.precision != FLOAT32)
+        return " or ".join(asked + ["use torch.compile"] * self.compiled)
+
+
+PLAIN = StepOptions()
+
+
+class Autograd:
+    """Forward, backward, update: the reference."""
+
+    worth_from = 0
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, options: StepOptions = PLAIN) -> None:
+        """Take what to train, and how."""
+        self._model, self._optimizer, self._clip_norm = model, optimizer, options.clip_norm
+        self._compiled = _compiled(model) if options.compiled else None
+        self._bfloat16 = options.precision == BFLOAT16
+
+    def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Stop) -> Tensor:
+        """As `Engine.run`; `stop` is asked before every step."""
+        model, optimizer = self._model, self._optimizer
+        forward = self._forward()
+        losses: list[Tensor] = []
+        lr_set = one = None
+        for x_step, y_step, lr in zip(x.unbind(), y.unbind(), lrs, strict=True):
+            if stop():
+                break
+            if lr != lr_set:
+                lr_set = lr
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+
+            # forward pass
+            loss = cross_entropy(forward(x_step), y_step)
+
+            # backward pass
+            optimizer.zero_grad()
+            if one is None:
+                one = torch.ones_like(loss)  # the loss's own gradient; to make it takes longer than a small product
+            if loss.requires_grad:  # else there is nothing to train, in a table of counts for instance
+                _backward(loss, one)
+
+            # update
+            if self._clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), self._clip_norm)
+            optimizer.step()
+
+            losses.append(loss.detach())
+        return torch.stack(losses) if losses else torch.empty(0)
+
+    def _forward(self) -> Callable[[Tensor], Tensor]:
+        """What makes logits of inputs."""
+        forward = self._compiled or _without_hooks(self._model)
+        return partial(_in_bfloat16, forward) if self._bfloat16 else forward
+
+
+def _without_hooks(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """What a call of the model comes to: `model.forward`, unless hooks hang on it or the user has it compiled.
+
+    torch looks for them in every call, a fortieth of a small step.
+    """
+    places = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks", "_compiled_call_impl")
+    here = any(getattr(model, place, True) for place in places)  # where torch has renamed one, the model is called
+    everywhere = getattr(nn.modules.module, "_has_any_global_hook", lambda: True)()
+    return model if here or everywhere else model.forward
+
+
+def _in_bfloat16(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, torch.bfloat16):
+        logits = forward(x)
+    return logits.float()
+
+
+def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The model through torch's compiler, which works when it is first called."""
+    compiled = torch.compile(model)
+
+    def forward(x: Tensor) -> Tensor:
+        try:
+            logits: Tensor = compiled(x)
+        except _compiler_error() as error:
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise ZooError(f"torch cannot compile {type(model).__name__} here: {why}; leave out --compile") from error
+        return logits
+
+    return forward
+
+
+def _compiler_error() -> type[Exception]:
+    """What torch's compiler raises; known once it was used."""
+    return torch._dynamo.exc.TorchDynamoException
+
+
+def _backward(loss: Tensor, gradient: Tensor) -> None:
+    """`loss.backward(gradient)`, by torch's own engine without what is checked around it: a tenth of a small step."""
+    if _engine is None:
+        loss.backward(gradient)  # type: ignore[no-untyped-call]
+    else:
+        _engine.run_backward((loss,), (gradient,), False, False, (), allow_unreachable=True, accumulate_grad=True)
+
+
+_engine = getattr(torch.autograd.Variable, "_execution_engine", None)  # not promised by torch, so it may be gone
