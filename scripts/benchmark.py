@@ -1,6 +1,6 @@
 """Measure zoo against the lecture's notebook, makemore's loop, NumPy, JAX and BLAS: in turn, as ratios of medians.
 
-    python scripts/benchmark.py [--words FILE] [--rounds N] [--threads 1,2] [--picture FILE] [PART ...]
+    python scripts/benchmark.py [--words FILE] [--rounds N] [--threads 1,2] [--plot FILE] [PART ...]
 
 step        a training step by each engine
 target      training alone, until the validation loss is 2.17
@@ -8,8 +8,8 @@ family      a training step of makemore's models, against makemore's own loop, w
 data        a file of words to the tensors of three splits
 evaluation  the losses of three splits
 start       `zoo --help`, `zoo list` and `zoo plugins`, against an empty click program that imports rich
-command     `zoo run mlp-char` with pictures and checkpoint, against the notebook as a script: seconds and memory
-growth      a step over the size of hidden layer, batch and context, and data over its size; with a picture
+command     `zoo run mlp-char` with plots and checkpoint, against the notebook as a script: seconds and memory
+growth      a step over the size of hidden layer, batch and context, and data over its size; with a plot
 
 Each part runs in processes of its own, held to as many cores as it has threads. With CUDA there, `step`, `target` and
 `family` are measured on it as well. JAX comes with `pip install 'zoo-models[bench]'`; without it its rows are left out.
@@ -51,7 +51,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", default="1,2", help="numbers of threads, separated by commas; default 1,2")
-    parser.add_argument("--picture", type=Path, help="draw the growth there")
+    parser.add_argument("--plot", type=Path, help="write the plot of `growth` there")
     args = parser.parse_args()
     unknown = set(args.parts) - set(PARTS)
     if unknown:
@@ -68,7 +68,7 @@ def main() -> None:
     if table.row_count:
         console.print(table)
     if "growth" in parts:
-        growth(args.words.resolve(), args.rounds, args.picture)
+        growth(args.words.resolve(), args.rounds, args.plot)
 
 
 def rows_of(part: str, words: Path, threads: int, rounds: int) -> list[Row]:
@@ -85,8 +85,8 @@ def rows_of(part: str, words: Path, threads: int, rounds: int) -> list[Row]:
 
 
 def worker(part: str, words: Path, threads: int, rounds: int, device: str = "cpu") -> list[Row]:
-    """Rows of `_parts.py`, from a process that may use so many cores."""
-    script = [sys.executable, HERE / "_parts.py", part, threads, words, rounds, device]
+    """Rows of `benchmarking/parts.py`, from a process that may use so many cores."""
+    script = [sys.executable, HERE / "benchmarking" / "parts.py", part, threads, words, rounds, device]
     done = subprocess.run([*map(str, script)], stdout=subprocess.PIPE, env=limited(threads), text=True, check=True)
     rows: list[Row] = json.loads(done.stdout)
     return rows
@@ -130,12 +130,12 @@ def start(rounds: int) -> list[Row]:
 
 
 def command(words: Path, threads: int, rounds: int) -> list[Row]:
-    """`zoo run mlp-char` and the notebook, both from a file of words to weights and two pictures on the disk."""
+    """`zoo run mlp-char` and the notebook, both from a file of words to weights and two plots on the disk."""
     env = limited(threads)
     taken: dict[str, list[tuple[float, int]]] = {"notebook": [], "zoo": []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds + 1):
-            notebook = [sys.executable, str(HERE / "_notebook.py"), str(words), folder]
+            notebook = [sys.executable, str(HERE / "benchmarking" / "notebook.py"), str(words), folder]
             out = ["--out", f"{folder}/{number}", "--quiet"]
             zoo = [sys.executable, "-m", "zoo", "run", "mlp-char", "--device", "cpu", "--dataset", str(words), *out]
             for name, argv in (("notebook", notebook), ("zoo", zoo)):
@@ -160,7 +160,7 @@ def spent(argv: list[str], env: dict[str, str]) -> tuple[float, int]:
     return time.perf_counter() - started, usage.ru_maxrss * 1024
 
 
-def growth(words: Path, rounds: int, picture: Path | None) -> None:
+def growth(words: Path, rounds: int, plot: Path | None) -> None:
     """Tables of the cost of a step over sizes, and of data, one thread."""
     rows = worker("growth", words, 1, max(1, rounds // 2))
     engines = [name for name in ("autograd", "manual", "fused") if name in rows[0]]
@@ -178,8 +178,8 @@ def growth(words: Path, rounds: int, picture: Path | None) -> None:
         each = f"{1e9 * row['seconds'] / row['characters']:.0f}"
         table.add_row(f"{size:,}", f"{row['characters']:,}", f"{row['seconds']:.3f}", each, f"{row['bytes']:.1f}")
     console.print(table)
-    if picture is not None:
-        draw(rows, data, engines, picture)
+    if plot is not None:
+        draw(rows, data, engines, plot)
 
 
 def file_of(words: Path, size: int) -> tuple[int, Row]:
@@ -191,7 +191,7 @@ def file_of(words: Path, size: int) -> tuple[int, Row]:
         return size, worker("file", path, 1, 1)[0]
 
 
-def draw(rows: list[Row], data: list[tuple[int, Row]], engines: Sequence[str], picture: Path) -> None:
+def draw(rows: list[Row], data: list[tuple[int, Row]], engines: Sequence[str], plot: Path) -> None:
     """The growth, on logarithmic axes."""
     from matplotlib.figure import Figure
 
@@ -206,7 +206,7 @@ def draw(rows: list[Row], data: list[tuple[int, Row]], engines: Sequence[str], p
     axes[0].legend()
     axes[3].loglog([row["characters"] for _, row in data], [row["seconds"] for _, row in data], marker=".")
     axes[3].set(xlabel="characters", ylabel="seconds from file to tensors")
-    figure.savefig(picture, dpi=110)
+    figure.savefig(plot, dpi=110)
 
 
 def add(table: Table, row: Row, threads: int) -> None:

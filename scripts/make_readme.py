@@ -1,8 +1,8 @@
-"""Run every command of the README's console blocks and put its real output, and the pictures it draws, in place.
+"""Run every command of the README's console blocks and put its real output, and the plots it makes, in place.
 
     python scripts/make_readme.py NAMES_TXT
 
-NAMES_TXT is the lecture's names.txt, which stands in for the download. Tests use `blocks` to run the same commands.
+NAMES_TXT is the lecture's names.txt, used instead of the download. Tests use `blocks` to run the same commands.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-PICTURES = ROOT / "scripts" / "pictures"
+PLOTS = ROOT / "scripts" / "plots"
 
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
@@ -71,10 +71,10 @@ def main() -> None:
             old = "".join(f"$ {command.line}\n{command.output}" for command in block)
             new = "".join(f"$ {command.line}\n{execute(command.line, work, env)}" for command in block)
             text = text.replace(old, new)
-        PICTURES.mkdir(exist_ok=True)
-        for picture in work.glob("runs/mlp-char-1/*.png"):
-            shutil.copy(picture, PICTURES / picture.name)
-            print(picture.name, hashlib.sha256(picture.read_bytes()).hexdigest()[:12])
+        PLOTS.mkdir(exist_ok=True)
+        for plot in work.glob("runs/mlp-char-1/*.png"):
+            shutil.copy(plot, PLOTS / plot.name)
+            print(plot.name, hashlib.sha256(plot.read_bytes()).hexdigest()[:12])
     README.write_text(text, encoding="utf-8")
 
 

@@ -94,8 +94,16 @@ def test_readme_names_every_command() -> None:
 
 def test_scripts_readme_names_every_script() -> None:
     text = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
-    scripts = [path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and path.name != "README.md"]
-    assert all(f"`{script}`" in text for script in scripts), scripts
+    entries = [path for path in (ROOT / "scripts").rglob("*") if "__pycache__" not in path.parts]
+    scripts = [path.name for path in entries if path.is_file() and path.suffix not in (".png", ".md")]
+    folders = [f"{path.name}/" for path in entries if path.is_dir()]
+    assert [name for name in scripts + folders if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "plugins/README.md", "scripts/README.md", "tests/README.md"])
+def test_paths_of_scripts_in_documents_exist(document: str) -> None:
+    paths = re.findall(r"\bscripts/[\w/]+\.(?:py|sh|txt|md)\b", (ROOT / document).read_text(encoding="utf-8"))
+    assert [path for path in paths if not (ROOT / path).exists() and not (ROOT / "tests" / path).exists()] == []
 
 
 @pytest.mark.parametrize("hook", ["zoo_models", "zoo_datasets", "zoo_optimizers"])
@@ -153,7 +161,7 @@ def test_taught_commands_run(zoo_command: Zoo, taught_plugin: tuple[Path, Path])
 
 def test_example_of_the_python_api_runs() -> None:
     done = subprocess.run(
-        [sys.executable, "-P", ROOT / "scripts" / "python_api.py", "20"], capture_output=True, text=True
+        [sys.executable, "-P", ROOT / "scripts" / "examples" / "python_api.py", "20"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert "200 hidden units: validation loss" in done.stdout
@@ -168,7 +176,7 @@ def test_example_without_zoo_gives_the_models_own_probabilities(finished_run: Pa
         "import sys, runpy; sys.modules['zoo'] = None; sys.argv = sys.argv[1:]; "
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    script, weights = ROOT / "scripts" / "next_letter.py", finished_run / "model.safetensors"
+    script, weights = ROOT / "scripts" / "examples" / "next_letter.py", finished_run / "model.safetensors"
     done = run_python("-c", code, script, weights, "emm")
     assert done.returncode == 0, done.stderr
     loaded = zoo.load(finished_run)

@@ -17,7 +17,7 @@ _LSTM: dict[str, object] = {"model.n_embd": 48, "model.n_embd2": 256, "model.dro
 
 
 def _weights(name: str) -> str:
-    """The `tuned` preset trained on the bundled names, by `scripts/make_weights.py`."""
+    """The `tuned` preset trained on the bundled names, by `scripts/weights/make_weights.py`."""
     return f"zoo_makemore:weights/{name}.safetensors"
 
 

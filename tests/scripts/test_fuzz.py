@@ -1,4 +1,4 @@
-"""A share of `scripts/fuzz.py` on every change, and proof that it would notice if a guard were gone."""
+"""A share of `scripts/breaking/fuzz.py` on every change, and proof that it would notice if a guard were gone."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ import pytest
 
 from zoo.storage import checkpoint, loading
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "breaking"
 CHECKPOINTS = 6000
 TEXTS = 2500
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """`scripts/fuzz.py` as a module."""
-    for name in ("_mutants", "fuzz"):  # the second imports the first
+    """`scripts/breaking/fuzz.py` as a module."""
+    for name in ("mutants", "fuzz"):  # the second imports the first
         spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None

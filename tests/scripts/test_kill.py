@@ -1,4 +1,4 @@
-"""A share of `scripts/kill_test.py`: runs killed at random moments go on to the bytes of an undisturbed one."""
+"""A share of `scripts/breaking/kill_test.py`: runs killed at random moments resume to an uninterrupted one's bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "kill_test.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "breaking" / "kill_test.py"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is for POSIX systems")

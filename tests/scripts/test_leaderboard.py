@@ -1,4 +1,4 @@
-"""`scripts/leaderboard.py`: what is trained, what is kept of it, and the table that it comes to."""
+"""`scripts/weights/leaderboard.py`: what is trained, what is kept of it, and the table that it comes to."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import _runs
 import leaderboard
+import parallel_runs
 import pytest
 from leaderboard import Contest, Task
 
@@ -37,9 +37,9 @@ def result(contest: Contest, seed: int, val: float, **more: Any) -> dict[str, An
 
 
 def test_a_contest_is_known_by_all_that_training_it_means() -> None:
-    registry = _runs.built_in()
+    registry = parallel_runs.built_in()
     contest = leaderboard.contest(registry, ("ngram", "lecture"))
-    assert contest == leaderboard.contest(_runs.built_in(), ("ngram", "lecture"))
+    assert contest == leaderboard.contest(parallel_runs.built_in(), ("ngram", "lecture"))
     others = [
         leaderboard.contest(registry, ("ngram", "tuned")),
         leaderboard.contest(registry, ("mlp-bn", "lecture")),
@@ -50,7 +50,7 @@ def test_a_contest_is_known_by_all_that_training_it_means() -> None:
 
 
 def test_every_tuned_preset_and_what_is_compared_with_them_is_trained() -> None:
-    registry = _runs.built_in()
+    registry = parallel_runs.built_in()
     pairs = leaderboard.usual_pairs(registry)
     tuned = {entry.spec.name for entry in registry.models if "tuned" in entry.spec.presets}
     assert {model for model, preset in pairs if preset == "tuned"} == tuned

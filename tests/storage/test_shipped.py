@@ -66,7 +66,7 @@ def check_tells_nothing_of_the_machine(weights: Path) -> None:
         assert not re.search(r"run_dir|/tmp|/home|/root|--out|!\[", text), text
 
 
-# What zoo ships. `python scripts/make_weights.py` makes it, and has to whenever a preset `tuned` changes.
+# What zoo ships. `python scripts/weights/make_weights.py` makes it, and has to whenever a preset `tuned` changes.
 
 
 @pytest.mark.parametrize("name", SHIPPING)
@@ -149,7 +149,7 @@ def test_script_writes_a_card_that_says_how_to_load_and_to_make_again(made: Path
     assert 'zoo.load("mlp-bn")' in card
     assert 'load_file("mlp-bn.safetensors")' in card
     assert "model.safetensors" not in card
-    assert "`python scripts/make_weights.py mlp-bn`" in card
+    assert "`python scripts/weights/make_weights.py mlp-bn`" in card
     assert "$ zoo run zoo-models/mlp-bn --dataset zoo-models/names-ssa-2018" in card
     assert "--set data.shuffle_seed=42" in card
 

@@ -1,6 +1,6 @@
-"""The Python API in one screen: train two nets, compare them, bring the better one back, and draw names from it.
+"""The Python API in one screen: train two nets, compare them, load the better one, and sample names from it.
 
-python scripts/python_api.py [STEPS]
+python scripts/examples/python_api.py [STEPS]
 """
 
 import sys

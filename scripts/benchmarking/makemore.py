@@ -6,8 +6,8 @@ encoded one by one whenever they are drawn, four worker processes, an optimizer 
 is waited for in every step. Left out is what it does every 200 or 500 steps: samples, evaluation, a log for a viewer.
 https://github.com/karpathy/makemore
 
-Axes: B words, T places of the longest word and its end, E numbers of an embedding, H heads, D = E / H, S numbers of a
-state or tanh units, V characters.
+Axes: B words, T places of the longest word and its end, E embedding dimensions, H heads, D = E / H, S hidden
+units, V characters.
 """
 
 from __future__ import annotations

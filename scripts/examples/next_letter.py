@@ -1,6 +1,6 @@
 """Use trained weights without zoo: torch and safetensors are all this script imports.
 
-    python scripts/next_letter.py runs/mlp-char-1/model.safetensors [CONTEXT]
+    python scripts/examples/next_letter.py runs/mlp-char-1/model.safetensors [CONTEXT]
 
 Prints how likely each letter is to follow the last three of CONTEXT (by default "emm").
 """

@@ -1,6 +1,6 @@
-"""Files that nobody should trust, made from good ones: for `fuzz.py`.
+"""Untrusted input, made from good files: for `fuzz.py`.
 
-Everything is drawn from the `random.Random` that is passed, so the same one makes the same file.
+Everything is sampled from the `random.Random` that is passed, so the same one makes the same file.
 """
 
 from __future__ import annotations

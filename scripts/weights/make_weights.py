@@ -1,6 +1,6 @@
 """Train the weights that zoo ships: the preset `tuned` of every built-in model that has one, on the bundled names.
 
-    python scripts/make_weights.py [MODEL ...] [--jobs 2] [--into DIR] [--steps N]
+    python scripts/weights/make_weights.py [MODEL ...] [--jobs 2] [--into DIR] [--steps N]
 
 Each model gets `NAME.safetensors`, which is the run's own file, `NAME.md`, its card, and `NAME.json`, the figures that
 `zoo list` shows. They are put where the model's plugin ships them, or into DIR. To try the script out, `--steps` trains
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from _runs import SHUFFLED, Finished, RunFailedError, built_in, in_parallel, processor, train
+from parallel_runs import SHUFFLED, Finished, RunFailedError, built_in, in_parallel, processor, train
 
 from zoo.files import readable_json, write_bytes, write_text
 from zoo.options.declaration import decided, filled
@@ -120,10 +120,9 @@ def card(run: Finished) -> str:
     text = _TABLE.sub(lambda _: _losses(run), text, count=1)
     text = text.replace('zoo.load("model.safetensors")', f'zoo.load("{name}")  # or the path of the file')
     text = text.replace("model.safetensors", f"{name}.safetensors")
-    again = (
-        f"`python scripts/make_weights.py {name}`, in zoo's repository, makes the weights and what stands beside them."
-    )
-    text = text.replace("## Reproduce\n", f"## Reproduce\n\n{again} The weights alone:\n")
+    command = f"`python scripts/weights/make_weights.py {name}`"
+    again = f"{command}, in zoo's repository, makes the weights, this card and the figures. The weights alone:"
+    text = text.replace("## Reproduce\n", f"## Reproduce\n\n{again}\n")
     return text + f"- training took {run.metrics['seconds']['train']:,.1f} s on one core: {processor()}\n"
 
 

@@ -1,6 +1,6 @@
-"""The lecture's notebook as a script, for `benchmark.py`: its cells in their order, pictures into files.
+"""The lecture's notebook as a script, for `benchmark.py`: its cells in their order, plots into files.
 
-python _notebook.py WORDS FOLDER
+python notebook.py WORDS FOLDER
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-from _peers import initial_weights, notebook_evaluation, notebook_loop, notebook_tensors
+from peers import initial_weights, notebook_evaluation, notebook_loop, notebook_tensors
 
 words = Path(sys.argv[1]).read_text().splitlines()
 folder = Path(sys.argv[2])

@@ -1,10 +1,10 @@
-"""Kill runs at random moments, and see that each goes on to the very bytes of a run that nobody disturbed.
+"""Kill runs at random moments, and check that each resumes to the same bytes as an uninterrupted run.
 
-    python scripts/kill_test.py [--kills 300] [--seed 1]
+    python scripts/breaking/kill_test.py [--kills 300] [--seed 1]
 
 Runs are started by forking a process that has torch imported already, which makes a kill cost a fraction of a second.
-A run is killed again and again, at moments drawn over its whole length, and resumed each time, until one resumption
-comes through; then its files are compared with those of the undisturbed run.
+A run is killed repeatedly, at moments sampled over its whole length, and resumed each time, until one resumption
+finishes; then its files are compared with those of the uninterrupted run.
 """
 
 from __future__ import annotations

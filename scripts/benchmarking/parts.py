@@ -1,4 +1,4 @@
-"""The parts of `benchmark.py` that need torch, each in a process of its own: `python _parts.py PART OPTIONS`.
+"""The parts of `benchmark.py` that need torch, each in a process of its own: `python parts.py PART OPTIONS`.
 
 Prints one JSON list of rows; each has what was measured, the peer, both medians in seconds, and the goal if there is
 one.
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _makemore import NETS, Loop, Words, endless
-from _peers import (
+from makemore import NETS, Loop, Words, endless
+from peers import (
     Splits,
     initial_weights,
     jax_scan,

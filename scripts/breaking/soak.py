@@ -1,9 +1,9 @@
 """Do very many short runs in one process, and see that neither memory nor open files grow.
 
-    python scripts/soak.py [--runs 10000]
+    python scripts/breaking/soak.py [--runs 10000]
 
-Every run loads the plugins anew, trains, writes a folder, and is thrown away; some draw pictures, and some are loaded,
-sampled and gone on with first.
+Every run loads the plugins anew, trains, writes a folder, and is thrown away; some write plots, and some are loaded,
+sampled and resumed first.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def growth(before: Use, after: Use) -> list[str]:
 
 
 def one_run(number: int) -> None:
-    """A run of two steps; every 200th with pictures, every 10th brought back and gone on with."""
+    """A run of two steps; every 200th with plots, every 10th loaded, sampled and resumed."""
     plots = number % 200 == 0
     out = Path("run")
     zoo.run(

@@ -1,12 +1,11 @@
 """Train every model again, from several seeds, on the lecture's split, and write the table that the README shows.
 
-    python scripts/leaderboard.py --words names.txt [MODEL:PRESET ...] [--seeds 3] [--jobs 2]
-                                  [--results leaderboard.jsonl] [--write] [--steps N]
+    python scripts/weights/leaderboard.py --words names.txt [MODEL:PRESET ...] [--seeds 3] [--jobs 2]
+                                          [--results leaderboard.jsonl] [--write] [--steps N]
 
-names.txt is the lecture's, which stands in for the download. Each run that ends adds a line to the results, and is not
-done again while its preset stays as it is: stopped, the script goes on where it was. `--write` puts the table into
-README.md; beside the models named it has all others of which there are results. To try the script out, `--steps` trains
-for fewer.
+names.txt is the lecture's, used instead of the download. Each run that ends adds a line to the results, and is not
+repeated while its preset stays the same: a stopped script resumes where it was. `--write` puts the table into
+README.md; it has the models named and all others that have results. To try the script out, `--steps` trains for fewer.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from _runs import SHUFFLED, RunFailedError, built_in, in_parallel, processor, train
+from parallel_runs import SHUFFLED, RunFailedError, built_in, in_parallel, processor, train
 
 from zoo.errors import UsageError
 from zoo.files import canonical_json, write_text
@@ -35,7 +34,7 @@ from zoo.plugin.registry import Entry, Registry
 from zoo.runs.plan import make_plan
 from zoo.storage.shipped import bits
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 DATASET = "names"
 MORE = (  # beside every `tuned`
     ("mlp-char", "lecture"),
@@ -286,7 +285,7 @@ def _about(runs: Sequence[Sequence[dict[str, Any]]]) -> str:
         f"On the lecture's split of the names, shuffled; means over {seeds}. Losses are in nats per character, ± the "
         "sample standard deviation over the seeds; the bits are of the validation loss. Seconds of training are on one "
         f"core of {processors}, with torch {torches}. Published losses are those of the lectures and of makemore, for "
-        "their own sizes and settings. Made by `scripts/leaderboard.py`."
+        "their own sizes and settings. Made by `scripts/weights/leaderboard.py`."
     )
     return textwrap.fill(text, 118)
 

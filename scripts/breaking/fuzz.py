@@ -1,7 +1,7 @@
 """Feed zoo damaged and hostile files: each must load as what it states, or be refused with zoo's own error.
 
-    python scripts/fuzz.py [--checkpoints 1000000] [--texts 100000] [--seed 1] [--processes 2]
-    python scripts/fuzz.py --seed 1 --only c123        one input again, with its traceback
+    python scripts/breaking/fuzz.py [--checkpoints 1000000] [--texts 100000] [--seed 1] [--processes 2]
+    python scripts/breaking/fuzz.py --seed 1 --only c123        one input again, with its traceback
 
 Inputs are made from the files of a tiny run: half are damaged at random, half are edited where it hurts, and most of
 those are given the right digests again, for what lies behind them. Any other exception, a wrong tensor, more than 10
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _mutants import DTYPES, bits, damaged, edited, other_tensors, other_words, reheaded, retyped, sealed
+from mutants import DTYPES, bits, damaged, edited, other_tensors, other_words, reheaded, retyped, sealed
 from torch import Tensor
 
 import zoo
