@@ -188,8 +188,8 @@ def test_example_without_zoo_gives_the_models_own_probabilities(finished_run: Pa
 
 
 def test_scripts_run_does_the_main_job_from_anywhere(tmp_path: Path) -> None:
-    if not (ROOT / ".venv" / ".installed").exists():
-        pytest.skip("scripts/run has made no .venv here: the test would install one")
+    if not list((ROOT / ".venv").glob(".installed-*")):
+        pytest.skip("neither script has installed anything here, and the test would")
     bash = shutil.which("bash")
     assert bash is not None
     done = subprocess.run(
