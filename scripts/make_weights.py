@@ -23,7 +23,7 @@ from _runs import SHUFFLED, Finished, RunFailedError, built_in, in_parallel, pro
 from zoo.files import readable_json, write_bytes, write_text
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
-from zoo.storage.shipped import bits, place
+from zoo.storage.shipped import bits, weights_path
 
 PRESET = "tuned"
 DATASET = "names-ssa-2018"
@@ -64,7 +64,7 @@ def shipping() -> dict[str, Entry[ModelSpec]]:
 
 def target(entry: Entry[ModelSpec], into: Path | None) -> Path:
     """The `.safetensors` file to write."""
-    return place(entry) if into is None else into / f"{entry.spec.name}.safetensors"
+    return weights_path(entry) if into is None else into / f"{entry.spec.name}.safetensors"
 
 
 def longest_first(entries: Sequence[Entry[ModelSpec]]) -> list[Entry[ModelSpec]]:
