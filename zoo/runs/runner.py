@@ -18,8 +18,8 @@ from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import fetcher
 from zoo.data.loading import encode, load_dataset
 from zoo.errors import DivergedError, InterruptedRunError, UnavailableError
-from zoo.plots.plot import embeddings_picture, has_embeddings, loss_picture
-from zoo.plots.worker import Painter, draw_all
+from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
+from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.specs import DatasetSpec
 from zoo.runs.plan import RunPlan, is_fitted
@@ -91,7 +91,7 @@ class Run:
 
 
 def execute(
-    plan: RunPlan, observer: Observer | None = None, *, cadence: Cadence = DEFAULT, painter: Painter | None = None
+    plan: RunPlan, observer: Observer | None = None, *, cadence: Cadence = DEFAULT, painter: PlotWorker | None = None
 ) -> Run:
     """Do a run.
 
@@ -122,7 +122,7 @@ def resume(
     observer: Observer | None = None,
     *,
     cadence: Cadence = DEFAULT,
-    painter: Painter | None = None,
+    painter: PlotWorker | None = None,
 ) -> Run:
     """Go on with a run from its last checkpoint, to where it would have come undisturbed; see `plan_resumption`.
 
@@ -243,7 +243,7 @@ class _Work:
     observer: Observer
     clock: _Clock
     device: torch.device
-    painter: Painter | None
+    painter: PlotWorker | None
 
     def do(self, cadence: Cadence) -> Run:
         first_step = self.training.step
@@ -312,14 +312,14 @@ class _Work:
         self.observer.stage("Drawing")
         ready, spec, folder = self.ready, self.plan.model.spec, self.folder.path
         vocabulary = ready.dataset.vocabulary if isinstance(ready.dataset, TextDataset) else None
-        pictures = [loss_picture(folder / "loss.png", ready.config, self.training.losses, losses, self._looks())]
+        pictures = [loss_plot(folder / "loss.png", ready.config, self.training.losses, losses, self._looks())]
         if has_embeddings(spec, vocabulary):
             path = folder / "embeddings.png"
             try:
-                pictures.append(embeddings_picture(path, ready.config, spec, ready.model, vocabulary))
+                pictures.append(embeddings_plot(path, ready.config, spec, ready.model, vocabulary))
             except Exception as error:  # a plugin's model may raise anything
                 self.observer.warning(f"{path.name} was not drawn: {error}")
-        return draw_all(pictures, self.painter, self.observer.warning)
+        return save_plots(pictures, self.painter, self.observer.warning)
 
     def _metrics(self, losses: dict[str, float]) -> dict[str, Any]:
         plan, config = self.plan, self.ready.config
