@@ -117,7 +117,7 @@ def zoo_here(capsys: pytest.CaptureFixture[str]) -> Zoo:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short run of the built-in model on the bundled names, with pictures; tests must not change it."""
+    """A short run of the built-in model on the bundled names, with plots; tests must not change it."""
     path = tmp_path_factory.mktemp("finished") / "run"
     zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=200, out=path)
     return path
@@ -199,7 +199,7 @@ def words_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def names_txt() -> Path:
-    """The lecture's names, where they are at hand: they are no part of the project."""
+    """The lecture's names, if available; they are not part of the project."""
     if not SHARED_NAMES.is_file():
         pytest.skip("the lecture's names.txt is not beside the project")
     return SHARED_NAMES

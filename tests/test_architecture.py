@@ -131,7 +131,7 @@ def test_nothing_unpickles_or_runs_text_as_code(path: Path) -> None:
 def test_modules_are_imported_by_name_in_few_places_only() -> None:
     """Entry points and specs name what plugins bring, zoo its own parts; a checkpoint names nothing."""
     users = {name(path) for path in CORE + PLUGINS if "import_module" in path.read_text()}
-    assert users == {"zoo/cli/__init__.py", "zoo/plugin/entry_points.py", "zoo/plugin/registry.py"}
+    assert users == {"zoo/cli/__init__.py", "zoo/plugin/entry_points.py"}
 
 
 @pytest.mark.parametrize("path", CORE + PLUGINS + SCRIPTS, ids=name)

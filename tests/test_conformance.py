@@ -29,7 +29,7 @@ def test_builtin_plugin_conforms(words_file: Path) -> None:
     zoo.testing.check_plugin("zoo-models", dataset=words_file)
 
 
-def test_absent_distribution_is_told() -> None:
+def test_an_absent_distribution_is_an_error() -> None:
     with pytest.raises(AssertionError, match="no plugin of 'zoo-nowhere' is loaded"):
         zoo.testing.check_plugin("zoo-nowhere")
 
@@ -230,7 +230,7 @@ def test_a_fault_of_an_engine_is_found(offer: Offer, words_file: Path, engine: t
         zoo.testing.check_engines("pairs", dataset=words_file, **momentum)  # type: ignore[arg-type]
 
 
-def test_every_engine_of_a_plugin_is_held_to_autograd(offer: Offer, words_file: Path) -> None:
+def test_every_engine_of_a_plugin_is_tested_against_autograd(offer: Offer, words_file: Path) -> None:
     offer(right=Right, faulty=OtherLoss)
     with pytest.raises(AssertionError, match="engine 'faulty' of 'pairs'"):
         zoo.testing.check_plugin("zoo-tables", dataset=words_file)
@@ -241,7 +241,7 @@ def test_an_engine_that_cannot_be_had_here_is_left_out(offer: Offer, words_file:
     assert zoo.testing.check_engines("pairs", dataset=words_file, steps=3) == ["right"]
 
 
-def test_a_model_without_engines_has_none_to_check(offer: Offer) -> None:
+def test_a_model_without_engines(offer: Offer) -> None:
     offer()
     assert zoo.testing.check_engines("pairs") == []
 
@@ -252,14 +252,14 @@ def test_a_broken_engine_is_the_plugins_fault(offer: Offer, words_file: Path) ->
         zoo.testing.check_engines("pairs", dataset=words_file)
 
 
-def test_wrong_settings_are_told_and_not_taken_for_an_absent_engine(offer: Offer, words_file: Path) -> None:
+def test_wrong_settings_are_an_error_of_their_own(offer: Offer, words_file: Path) -> None:
     offer(right=Right)
     with pytest.raises(zoo.UsageError, match="dropout probability has to be between 0 and 1"):
         zoo.testing.check_engines("pairs", dataset=words_file, settings={"model.dropout": 3.0})
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 50])
-def test_the_lectures_engines_are_held_to_autograd(batch_size: int) -> None:
+def test_the_lectures_engines_are_tested_against_autograd(batch_size: int) -> None:
     checked = zoo.testing.check_engines("mlp-char", batch_size=batch_size, settings={"model.hidden_size": 50})
     assert checked == (["fused", "manual"] if FAST else ["manual"])
 

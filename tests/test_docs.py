@@ -38,9 +38,9 @@ def load_script(name: str) -> ModuleType:
 
 
 def shape(output: str) -> list[str]:
-    """Output with what may differ from machine to machine taken out: digits, and the words that were drawn."""
+    """Output with what may differ from machine to machine taken out: digits, and the sampled words."""
     lines = [re.sub(r"\s+", " ", re.sub(r"[\d,.]+", "#", line)).strip() for line in output.splitlines()]
-    return [re.sub(r"^\w+ (new|in training|held out)$", "a word", line) for line in lines]
+    return [re.sub(r"^\w+ (unseen|training|held out)$", "a word", line) for line in lines]
 
 
 def test_readme_commands_run_and_print_what_it_shows() -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole at every moment."""
+"""Reading files, and writing them atomically."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_file_is_replaced_and_nothing_else_is_left(path: Path) -> None:
     assert content_of(path.parent) == {"file.txt": b"new"}
 
 
-def test_what_stands_there_is_the_old_file_until_the_block_ends(path: Path) -> None:
+def test_the_old_file_is_there_until_the_block_ends(path: Path) -> None:
     path.write_bytes(b"old")
     with replacing(path) as file:
         file.write(b"new")
@@ -91,14 +91,14 @@ def test_a_missing_folder_is_reported_under_the_files_own_name(tmp_path: Path) -
     assert caught.value.filename == str(path)
 
 
-def test_a_file_in_the_place_of_the_folder_is_reported_under_the_files_own_name(path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported_under_the_files_own_name(path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(NotADirectoryError) as caught:
         write_bytes(path / "inner.txt", b"x")
     assert caught.value.filename == str(path / "inner.txt")
 
 
-def test_a_folder_in_the_place_of_the_file_is_reported_and_stays(path: Path) -> None:
+def test_a_folder_in_place_of_the_file_is_reported_and_stays(path: Path) -> None:
     path.mkdir()
     with pytest.raises(OSError, match="directory") as caught:
         write_bytes(path, b"x")
@@ -117,12 +117,12 @@ def test_a_read_only_folder_is_reported_under_the_files_own_name(path: Path) -> 
     assert caught.value.filename == str(path)
 
 
-def test_an_error_of_the_system_without_a_number_keeps_its_words(path: Path) -> None:
+def test_an_os_error_without_a_number_keeps_its_message(path: Path) -> None:
     with pytest.raises(OSError, match="the disk is on fire"), replacing(path):
         raise OSError("the disk is on fire")
 
 
-def test_what_is_written_is_on_the_disk_before_it_takes_its_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_flushed_to_the_disk_before_it_is_renamed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     existed: list[bool] = []
     fsync = os.fsync
 
@@ -153,7 +153,7 @@ def test_the_order_of_keys_does_not_change_canonical_json() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_json_never_holds_what_other_readers_refuse(value: float) -> None:
+def test_nan_and_infinity_are_refused(value: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"loss": value})
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -169,7 +169,7 @@ def test_numbers_are_read_back_exactly(number: float) -> None:
     assert repr(json.loads(canonical_json(number))) == repr(number)
 
 
-def test_what_stands_at_a_path_is_told(path: Path) -> None:
+def test_kind_of_a_path(path: Path) -> None:
     path.write_bytes(b"")
     pipe, link, circle, broken = (path.with_name(name) for name in ("pipe", "link", "circle", "broken"))
     os.mkfifo(pipe)
@@ -184,22 +184,20 @@ def test_what_stands_at_a_path_is_told(path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["x" * 5000, "x" * 256, "x/" * 3000, "a\0b", "\ud800"], ids=lambda name: ascii(name)[:9]
 )
-def test_nothing_stands_under_a_name_that_no_file_can_have(name: str) -> None:
+def test_an_invalid_name_leads_to_nothing(name: str) -> None:
     assert kind_of(Path(name)) == "nothing"
 
 
-def test_a_path_that_may_not_be_looked_at_is_an_error_in_one_sentence(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_without_permission_is_an_error_of_one_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path) -> os.stat_result:
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "stat", refuse)
-    with pytest.raises(ZooError, match=r"cannot look at .*file\.txt: Permission denied"):
+    with pytest.raises(ZooError, match=r"cannot access .*file\.txt: Permission denied"):
         kind_of(path)
 
 
-def test_a_name_in_a_message_is_quoted_and_not_endless() -> None:
+def test_a_name_in_a_message_is_quoted_and_shortened() -> None:
     assert shown(Path("runs/a")) == "'runs/a'"
     assert shown("a\0\nb") == r"'a\x00\nb'"
     assert shown("x" * 300) == repr("x" * 300)

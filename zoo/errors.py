@@ -1,6 +1,6 @@
-"""What can go wrong for a person who uses zoo: one sentence each, with the exit code the command line gives it.
+"""The errors that zoo raises for its users, each with a message of one line and an exit code.
 
-Everything derives from `ZooError`; anything else that escapes is a bug of zoo or of a plugin.
+All of them derive from `ZooError`. Any other exception is a bug in zoo or in a plugin.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ _AS_LIKELY = 0.2  # how much less alike a second suggestion may be than the firs
 
 
 class ZooError(Exception):
-    """A mistake or a mishap that one sentence explains. `str(error)` is that sentence."""
+    """The base class. `str(error)` is a message for the user."""
 
     exit_code = 1
 
 
 class UsageError(ZooError):
-    """What was asked for makes no sense: an unknown name or key, a value out of range, a device that is not there."""
+    """Wrong usage: an unknown name or key, a value out of range, or a device that is not available."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError):
-    """No model, dataset, optimizer, preset or setting of that name."""
+    """There is no model, dataset, optimizer, preset or setting of that name."""
 
 
 class AmbiguousNameError(UsageError):
@@ -31,15 +31,15 @@ class AmbiguousNameError(UsageError):
 
 
 class DeviceError(UsageError):
-    """The device asked for does not exist, or this build of torch cannot use it."""
+    """The device does not exist, or this build of torch cannot use it."""
 
 
 class EngineUnavailableError(UsageError):
-    """An engine cannot train this model here; raised by a plugin's engine while it is made, with the reason."""
+    """An engine cannot train this model on this machine. Raised by the engine's factory, with the reason."""
 
 
 class PluginError(ZooError):
-    """A plugin cannot be loaded, or breaks its side of the contract."""
+    """A plugin cannot be loaded, or does not follow the plugin interface."""
 
 
 class DataError(ZooError):
@@ -47,19 +47,19 @@ class DataError(ZooError):
 
 
 class UnavailableError(DataError):
-    """Data that must come over the network, and could not."""
+    """Data that must be downloaded is not available."""
 
 
 class CheckpointError(ZooError):
-    """A checkpoint is missing, damaged, foreign, or does not fit its own config."""
+    """A checkpoint is missing, damaged, not of zoo, or does not fit its config."""
 
 
 class DivergedError(ZooError):
-    """The loss stopped being a finite number."""
+    """The loss became NaN or infinite."""
 
 
 class InterruptedRunError(ZooError):
-    """A run was stopped by a signal and has saved what it had."""
+    """A run was stopped by a signal and has saved a checkpoint."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Writing files so that a reader never sees half of one.
+"""Reading files, and writing them atomically.
 
-A file is written beside its place, flushed to the disk, and renamed: whatever happens, what stands there afterwards is
-the old file or the new one, whole.
+A file is written under a temporary name in the same folder, flushed to the disk, and renamed. Whatever happens, the old
+file or the new one is there, intact.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from zoo.errors import UsageError, ZooError
 
 Kind: TypeAlias = Literal["file", "folder", "other", "nothing"]
 
-_DEEPEST = 64  # levels of nesting
-_LONGEST_NAME = 255  # bytes, on every common file system
-_LONGEST = 300  # characters of a name that a message shows whole
+_MAX_DEPTH = 64  # levels of nested JSON
+_MAX_NAME_BYTES = 255  # on every common file system
+_MAX_SHOWN = 300  # characters of a name in a message
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF, errno.ENAMETOOLONG, errno.EINVAL}
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: the same value always gives the same text."""
+    """JSON with sorted keys and no spaces, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def readable_json(value: Any) -> str:
-    """JSON for a file that people open."""
+    """Indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON from anyone: no key twice, no NaN or infinity, no number beyond 64 bits, no text that UTF-8 cannot
-    hold, no nesting that would break whoever walks through it.
+    """Parse JSON from untrusted input.
 
     Raises:
-        ValueError: it is not such JSON.
+        ValueError: it is not JSON, has a duplicate key, NaN, infinity, an integer beyond 64 bits or text that is not
+            valid Unicode, or is nested too deeply.
     """
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
@@ -53,7 +53,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _check_json(value: Any, depth: int) -> None:
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         raise ValueError("it is nested too deeply")
     if isinstance(value, dict):
         for key, item in value.items():
@@ -73,38 +73,37 @@ def _check_json(value: Any, depth: int) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a key stands in it twice")
+        raise ValueError("it has a duplicate key")
     return value
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def kind_of(path: Path) -> Kind:
-    """What stands at a path, links followed: "other" is a pipe or a device, say.
+    """What a path leads to, links followed; "other" is a pipe or a device, for example.
 
-    Under a name that no file can have, being too long or with a NUL in it, stands nothing: `Path.exists` and its like
-    raise errors of Python's own for some of these.
+    An invalid name, too long or with a NUL in it, leads to "nothing". For some of these `Path.exists` would raise.
 
     Raises:
-        ZooError: the system does not say, for want of permission for instance.
+        ZooError: the system does not tell, for lack of permission for example.
     """
     try:
         mode = path.stat().st_mode
-    except ValueError:  # a NUL, or half of a character pair
+    except ValueError:  # a NUL or a lone surrogate
         return "nothing"
     except OSError as error:
         if error.errno in _NOTHING_THERE:
             return "nothing"
-        raise ZooError(f"cannot look at {path}: {error.strerror}") from error
+        raise ZooError(f"cannot access {path}: {error.strerror}") from error
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 def shown(name: str | Path) -> str:
-    """A name for a message: in quotes, on one line, and without its middle where nobody would read it all."""
+    """A name for a message: in quotes, on one line, and without its middle if it is very long."""
     text = str(name)
-    return repr(text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 4 :]}")
+    return repr(text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN // 2]}…{text[-_MAX_SHOWN // 4 :]}")
 
 
 def check_name(option: str, path: Path) -> None:
@@ -117,21 +116,21 @@ def check_name(option: str, path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"--{option} {str(path)!a} is not valid UTF-8: choose another name") from error
-    if "\0" in str(path) or any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+    if "\0" in str(path) or any(len(part.encode()) > _MAX_NAME_BYTES for part in path.parts):
         raise UsageError(f"--{option} {shown(path)} is not a name that a file can have: choose a shorter one")
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a regular file: a pipe or a device may never end.
+    """The content of a regular file. Pipes and devices are refused, because they may never end.
 
     Raises:
-        OSError: there is none, or it cannot be read.
+        OSError: there is no such file, or it cannot be read.
     """
     try:
         if path.exists() and not path.is_file():
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return path.read_bytes()
-    except ValueError as error:  # a NUL, or half of a character pair
+    except ValueError as error:  # a NUL or a lone surrogate
         raise OSError(errno.EINVAL, "no file can have that name", ascii(str(path))) from error
 
 
@@ -149,7 +148,7 @@ def write_text(path: Path, text: str) -> None:
     """Replace a file's content with UTF-8 text, atomically.
 
     Raises:
-        OSError: the folder is missing or read-only, or the disk is full; the old file still stands.
+        OSError: the folder is missing or read-only, or the disk is full; the old file is kept.
     """
     write_bytes(path, text.encode())
 
@@ -162,25 +161,25 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends, and vanishes if the block raises."""
+    """A binary file that replaces `path` when the block ends, and is deleted if the block raises."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as file:  # not mkstemp, whose files ignore the umask: only their owner can read them
+        with temporary.open("xb") as file:  # not mkstemp, whose files ignore the umask
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # what went wrong first is what counts
+        with contextlib.suppress(OSError):  # the first error is the one to report
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # tell the name that people know, not the temporary one
+        if isinstance(error, OSError):  # with the real name, not the temporary one
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable: without this a power cut can undo it."""
+    """Make a rename durable; without this, a power failure can undo it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -55,7 +55,7 @@ def check_plugin(distribution: str, *, dataset: str | Path | None = None) -> Non
         dataset: trained on in place of the models' own, for tests without a network.
     """
     registry = _registry()
-    mine = {shelf.kind: [e for e in shelf if e.plugin.distribution == distribution] for shelf in registry.shelves()}
+    mine = {kind.kind: [e for e in kind if e.plugin.distribution == distribution] for kind in registry.kinds()}
     assert any(mine.values()), (
         f"no plugin of {distribution!r} is loaded: is it installed, and does 'zoo plugins' show it?"
     )

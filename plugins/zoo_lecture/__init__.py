@@ -1,4 +1,4 @@
-"""zoo's built-in plugin: the names, the character MLP and the hand-written SGD of the lecture "makemore part 2"."""
+"""zoo's built-in plugin: the names dataset, the character MLP and the SGD update of the lecture "makemore part 2"."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ def zoo_models() -> list[zoo.ModelSpec]:
             },
             engines={"fused": "zoo_lecture.fused:fused", "manual": "zoo_lecture.manual:Manual"},
             description=(
-                "Three characters of context, each a row of a 10-dimensional table C, 200 tanh units, and a softmax "
-                "over the characters, trained by minibatch SGD. Weights and batches follow the lecture bit for bit."
+                "Three characters of context, each embedded in 10 dimensions by the table C, 200 tanh units, and a "
+                "softmax over the characters, trained by minibatch SGD. Initial weights and batches are bit-identical "
+                "to the lecture's."
             ),
             references=(_LECTURE, _BENGIO),
             weights="zoo_lecture:weights/mlp-char.safetensors",
@@ -84,6 +85,6 @@ def zoo_datasets() -> list[zoo.DatasetSpec]:
 def zoo_optimizers() -> list[zoo.OptimizerSpec]:
     return [
         zoo.OptimizerSpec(
-            "sgd", "zoo_lecture.sgd:SGD", summary="The lecture's update by hand: p.data += -lr * p.grad", lr=0.1
+            "sgd", "zoo_lecture.sgd:SGD", summary="The lecture's SGD update: p.data += -lr * p.grad", lr=0.1
         )
     ]

@@ -1,4 +1,4 @@
-"""The `fused` engine: a whole block of steps in one compiled kernel, by numba on a CPU and by Triton on CUDA."""
+"""The `fused` engine: one compiled kernel for a block of steps, by numba on a CPU and by Triton on CUDA."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from zoo.engines import Engine
 
 
 def fused(model: nn.Module, optimizer: object, batch_size: int) -> Engine:
-    """The kernel for the device that the model is on.
+    """The engine for the model's device.
 
     Raises:
-        zoo.EngineUnavailableError: there is none, or what compiles it is not installed, or it does not fit this net.
+        zoo.EngineUnavailableError: there is no kernel for the device or for this net, or its compiler is not installed.
     """
     device = next(model.parameters()).device.type
     if device == "cpu":

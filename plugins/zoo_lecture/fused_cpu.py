@@ -1,4 +1,4 @@
-"""The `fused` engine on a CPU: the weights in the layout that `cpu_kernel` wants, and its buffers."""
+"""The `fused` engine on a CPU: weights in the layout of `cpu_kernel`, and its buffers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Floats = npt.NDArray[np.float32]
 
 _CACHE_LINE = 64  # bytes
 
-# Measured against `manual` on a core of an AMD EPYC.
-_COMPILING_S = 4.05  # which the first run on a machine pays
-_SAVED_S = 20e-6  # in each step
-_SAVED_S_PER_UNIT = 9.5e-9  # and as much for each hidden unit of each example, most of it torch's tanh,
-_SAVED_S_PER_UNIT_OF_MANY = 4e-9  # where `manual` does without that
+# Measured in comparison with `manual` on one core of an AMD EPYC.
+_COMPILING_S = 4.05  # in the first run on a machine
+_SAVED_S = 20e-6  # per step
+_SAVED_S_PER_UNIT = 9.5e-9  # per hidden unit and example, mostly in torch's tanh
+_SAVED_S_PER_UNIT_OF_MANY = 4e-9  # the same where `manual` does not use torch's tanh
 
 
 class FusedCPU:
-    """The engine. numba and the kernel are loaded when the first block is trained, compiled once and kept on disk."""
+    """The engine. numba and the kernel are imported for the first block; the compiled kernel is cached on disk."""
 
     def __init__(self, model: nn.Module, optimizer: object, batch_size: int) -> None:
-        """See that it can be had.
+        """Check that the engine is available.
 
         Raises:
             zoo.EngineUnavailableError: numba is not installed, the model is not the lecture's net, or the optimizer
@@ -45,7 +45,7 @@ class FusedCPU:
 
     @property
     def worth_from(self) -> int:
-        """Where what is saved makes up for compiling: 50,000 steps at the lecture's sizes, fewer of a larger net."""
+        """The number of steps that save the time of compiling: 50,000 at the lecture's sizes, fewer for larger nets."""
         sizes = self._batch_size, len(self._net.b1)
         per_unit = _SAVED_S_PER_UNIT if has_few_hidden_units(*sizes) else _SAVED_S_PER_UNIT_OF_MANY
         return round(_COMPILING_S / (_SAVED_S + per_unit * math.prod(sizes)))
@@ -54,12 +54,12 @@ class FusedCPU:
         """Import numba and the kernel, which is compiled when it is first called.
 
         Raises:
-            zoo.EngineUnavailableError: numba is there, and cannot be used: it does not go with this NumPy, say, or
-                finds no folder in which to keep what it has compiled.
+            zoo.EngineUnavailableError: numba cannot be used: for example, it does not support this NumPy, or has no
+                folder for its cache.
         """
         try:
             from zoo_lecture import cpu_kernel
-        except Exception as error:  # numba raises what it likes
+        except Exception as error:  # numba may raise anything
             raise zoo.EngineUnavailableError(f"numba cannot be used here: {error}") from error
         self._started = cpu_kernel, _Buffers(self._net, self._batch_size, cpu_kernel.WIDTH)
         return self._started
@@ -72,7 +72,7 @@ class FusedCPU:
             x: shape (K, B, T).
             y: shape (K, B).
             lrs: K learning rates.
-            stop: not asked: a block is short.
+            stop: not called, because a block is short.
         """
         kernel, buffers = self._started or self.start()
         net = self._net
@@ -87,7 +87,7 @@ class FusedCPU:
 
 
 class _Buffers:
-    """Weights, sums of gradients, and working space, as `cpu_kernel.train_steps` describes them."""
+    """The arguments `weights`, `sums` and `work` of `cpu_kernel.train_steps`."""
 
     def __init__(self, net: MLPChar, batch_size: int, width: int) -> None:
         V, E = net.C.shape
@@ -96,18 +96,18 @@ class _Buffers:
         self.C, self.b2 = _aligned(V * E), _aligned(V)
         self.W1, self.W2 = _aligned(H * Dp), _aligned(H * Vp)
         self.weights = (self.C, self.W1, self.W2, self.b2)
-        # the matrices' gradient from a batch that fits into one panel is added to them at once
-        own = (self.W1, self.W2, self.b2) if batch_size <= lanes else (_aligned(len(w)) for w in self.weights[1:])
-        self.sums = (_aligned(len(self.C)), *own)
+        # the update of a batch that fits into one panel is added to the weights directly
+        sums = (self.W1, self.W2, self.b2) if batch_size <= lanes else (_aligned(len(w)) for w in self.weights[1:])
+        self.sums = (_aligned(len(self.C)), *sums)
         emb, embT = _aligned(lanes * Dp), _aligned((D + 1) * lanes)
-        emb.reshape(lanes, Dp)[:, D] = 1  # what the first bias is multiplied by
+        emb.reshape(lanes, Dp)[:, D] = 1  # the input of b1
         embT.reshape(D + 1, lanes)[D] = 1
         sizes = (H * lanes, H * lanes, V * lanes, lanes * Vp, D * lanes, 3 * lanes)
         self.work = (emb, embT, *(_aligned(size) for size in sizes))
         self._views = (self.C.reshape(V, E), self.W1.reshape(H, Dp), self.W2.reshape(H, Vp))
 
     def read(self, net: MLPChar) -> None:
-        """Take the net's weights: W1 with b1 beside it, output after input; rows padded with zeros."""
+        """Copy the net's weights: W1 transposed, with b1 as an additional column; rows padded with zeros."""
         (V, _), (D, _) = net.C.shape, net.W1.shape
         C, W1, W2 = self._views
         C[:] = net.C.numpy()
@@ -115,7 +115,7 @@ class _Buffers:
         W2[:, :V], self.b2[:] = net.W2.numpy(), net.b2.numpy()
 
     def write(self, net: MLPChar) -> None:
-        """Give the net the weights."""
+        """Copy the weights to the net."""
         (V, _), (D, _) = net.C.shape, net.W1.shape
         C, W1, W2 = self._views
         net.C.numpy()[:] = C
@@ -128,7 +128,7 @@ def _padded(size: int, width: int) -> int:
 
 
 def _aligned(size: int) -> Floats:
-    """Zeros that begin a cache line, which no vector then straddles."""
+    """Zeros aligned to a cache line, so that no vector crosses one."""
     spare = _CACHE_LINE // 4
     floats = np.zeros(size + spare, np.float32)
     start = -floats.ctypes.data % _CACHE_LINE // 4

@@ -1,11 +1,11 @@
-"""The `fused` engine on CUDA: a whole block of steps in one launch of one Triton kernel, the weights kept on the chip.
+"""The `fused` engine on CUDA: one launch of one Triton kernel for a block of steps, with the weights on the chip.
 
-The lecture's net is so small that launching kernels takes longer than what they do. Here one of the GPU's
-multiprocessors does everything: the weights stay in its registers from the first step of a block to the last, and only
-batches, losses and the small table of embeddings go through memory. The same run gives the same bits.
+The lecture's net is so small that launching kernels takes longer than running them. This kernel runs on one
+multiprocessor of the GPU and keeps the weights in its registers from the first step of a block to the last; only
+batches, losses and the small embedding table go through memory. It is deterministic.
 
-Axes: K steps, B examples, R rows done at once, T characters of context, E embedding dimensions, H hidden units, V
-characters.
+Axes: K steps, B examples, R rows per block of a batch, T characters of context, E embedding dimensions, H hidden units,
+V characters.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ import zoo
 from zoo_lecture.manual import lecture_net
 from zoo_lecture.mlp_char import MLPChar
 
-_REGISTERS = 160 << 10  # bytes for weights and gradients, of the 256 KiB of a multiprocessor; the rest is to work with
-_SHARED = 92 << 10  # bytes of shared memory for the large factors of products, of the 99 KiB of the smallest GPUs
-_MANY_ROWS, _FEW_ROWS = 32, 16  # done at once; a product takes no fewer than 16
+_REGISTERS = 160 << 10  # bytes for weights and gradients; a multiprocessor has 256 KiB, the rest is for activations
+_SHARED = 92 << 10  # bytes of shared memory for operands of matrix products; the smallest GPUs have 99 KiB
+_MANY_ROWS, _FEW_ROWS = 32, 16  # rows per block; a product in Triton needs at least 16
 _OLDEST = (8, 0)  # compute capability
-_LARGEST_BATCH = 64  # above it, the whole GPU is faster with one kernel after the other than one multiprocessor
+_LARGEST_BATCH = 64  # above it, separate kernels on all multiprocessors are faster
 _SMALL = 32 << 10  # bytes of registers up to which four warps are enough
-_THREADS_OF_WARP = 32
-_REGISTER_NUMBERS = 1 << 16  # registers of a multiprocessor
-_MOST_REGISTERS = 255  # of a thread
+_THREADS_PER_WARP = 32
+_REGISTERS_PER_MULTIPROCESSOR = 1 << 16
+_MAX_REGISTERS_PER_THREAD = 255
 
 
 class _Sizes:
-    """The sizes of a net, and what they are rounded up to."""
+    """The sizes of a net, and the same rounded up to powers of two."""
 
     def __init__(self, net: MLPChar) -> None:
         V, E = net.C.shape
@@ -46,29 +46,29 @@ class _Sizes:
         self.padded = {"D2": _power(T * E), "E2": _power(E), "H2": _power(H), "V2": _power(V)}
 
     def registers(self) -> int:
-        """Bytes of the weights and of as many gradients."""
+        """Bytes of the weights and their gradients."""
         D, E, H, V = self.padded.values()
         return 2 * 4 * (V * E + D * H + H + H * V + V)
 
     def shared(self, rows: int) -> int:
-        """Bytes of the factors that are there at the same time: W1, W2, and for each row X, h and dlogits."""
+        """Bytes of the operands in shared memory at the same time: W1, W2, and for each row X, h and dlogits."""
         D, _, H, V = self.padded.values()
         return 4 * (D * H + H * V + rows * (D + H + V))
 
     def rows(self, batch_size: int) -> int:
-        """How many examples are done at once."""
+        """The number of rows per block."""
         return _MANY_ROWS if batch_size > _FEW_ROWS and self.shared(_MANY_ROWS) <= _SHARED else _FEW_ROWS
 
 
 class FusedCuda:
-    """The engine. The first run of a net of new sizes compiles the kernel; Triton keeps it in its cache on disk."""
+    """The engine. The kernel is compiled in the first run with a net of these sizes; Triton caches it on disk."""
 
     def __init__(self, model: nn.Module, optimizer: object, batch_size: int) -> None:
-        """Take a model whose weights are on their device.
+        """Check that the kernel supports the model, which must be on its device.
 
         Raises:
-            zoo.EngineUnavailableError: this net, this update or this device is not what the kernel is for, triton is
-                not installed, or the weights do not fit on the chip.
+            zoo.EngineUnavailableError: the kernel does not support the net, the optimizer or the device, triton is not
+                installed, or the weights do not fit on the chip.
         """
         self._net = lecture_net(model, optimizer)
         reason = _device_reason(self._net.C.device) or _triton_reason()
@@ -78,13 +78,14 @@ class FusedCuda:
         registers, shared = self._sizes.registers(), self._sizes.shared(_FEW_ROWS)
         if registers > _REGISTERS or shared > _SHARED:
             raise zoo.EngineUnavailableError(
-                f"the net does not fit on the chip: rounded up to powers of two it takes {_kib(registers)} of "
-                f"registers, of {_kib(_REGISTERS)}, and {_kib(shared)} of shared memory, of {_kib(_SHARED)}"
+                f"the net does not fit on the chip: with sizes rounded up to powers of two it needs {_kib(registers)} "
+                f"of registers (at most {_kib(_REGISTERS)}) and {_kib(shared)} of shared memory (at most "
+                f"{_kib(_SHARED)})"
             )
         if not all(p.is_contiguous() for p in self._net.parameters()):
-            raise zoo.EngineUnavailableError("it needs each weight in one piece of memory")
+            raise zoo.EngineUnavailableError("it needs contiguous weights")
         self._optimizer = optimizer
-        # to import triton and load the kernel takes a second, to compile it some more, and a step saves some 30 µs
+        # importing triton and loading the kernel takes a second, compiling it more; a step saves some 30 µs
         self.worth_from = 50_000 if batch_size <= _LARGEST_BATCH else sys.maxsize
 
     @torch.no_grad()
@@ -92,32 +93,34 @@ class FusedCuda:
         """Train on K batches; see `zoo.engines.Engine`. The weights change in place, and nothing waits.
 
         Args:
-            x: contexts, shape (K, B, T), int64; characters from 0 to V - 1, which is not checked.
-            y: targets, shape (K, B), int64; the same.
+            x: contexts, shape (K, B, T), int64; tokens from 0 to V - 1, which is not checked.
+            y: targets, shape (K, B), int64; tokens as above.
             lrs: K learning rates.
-            stop: asked once, at the beginning: all K steps are one launch.
+            stop: called once at the beginning, because all K steps are one launch.
 
         Raises:
-            ValueError: a shape or type is not as above.
+            ValueError: a shape or type is wrong.
         """
         K, B, T = x.shape
         T_own = self._sizes.own["T"]
         if T_own != T or y.shape != (K, B) or len(lrs) != K or {x.dtype, y.dtype} != {torch.int64}:
             raise ValueError(
-                f"x {tuple(x.shape)} {x.dtype}, y {tuple(y.shape)} {y.dtype} and {len(lrs)} learning rates are no "
+                f"x {tuple(x.shape)} {x.dtype}, y {tuple(y.shape)} {y.dtype} and {len(lrs)} learning rates are not "
                 f"batches of contexts of {T_own} characters, as int64"
             )
         if K == 0 or stop():
             return torch.empty(0, device=x.device)
         losses = torch.empty(K, device=x.device)
-        with torch.cuda.device(x.device if x.is_cuda else -1):  # where triton starts kernels; -1 changes nothing
+        with torch.cuda.device(
+            x.device if x.is_cuda else -1
+        ):  # triton launches on the current device; -1 changes nothing
             self._launch(x.contiguous(), y.contiguous(), _to(x.device, lrs), losses)
         for group in getattr(self._optimizer, "param_groups", ()):
             group["lr"] = lrs[-1]
         return losses
 
     def _launch(self, x: Tensor, y: Tensor, lrs: Tensor, losses: Tensor) -> None:
-        """Start the kernel on (K, B, T), (K, B), (K) and (K)."""
+        """Launch the kernel on x (K, B, T), y (K, B), lrs (K,) and losses (K,)."""
         from zoo_lecture.fused_cuda_kernel import train
 
         K, B, T = x.shape
@@ -128,23 +131,23 @@ class FusedCuda:
         train[(1,)](x, y, lrs, losses, dX, K, *weights, **constants, **self._options())
 
     def _constants(self, batch_size: int) -> dict[str, int]:
-        """What the kernel is compiled for."""
+        """The compile-time constants of the kernel."""
         return {"B": batch_size, "R": self._sizes.rows(batch_size), **self._sizes.own, **self._sizes.padded}
 
     def _options(self) -> dict[str, int | bool]:
-        """How it is compiled."""
+        """The compiler options of the kernel."""
         warps = 8 if self._sizes.registers() > _SMALL else 4
         return {
             "num_warps": warps,
-            "num_stages": 1,  # else loads may be moved before the writes of the step that they depend on
-            # unless told, the assembler takes 32 registers for each thread and puts the weights into memory
-            "maxnreg": min(_MOST_REGISTERS, _REGISTER_NUMBERS // (_THREADS_OF_WARP * warps)),
-            "enable_fp_fusion": True,  # triton 3.9 warns where it is left open
+            "num_stages": 1,  # otherwise loads may be moved before the writes on which they depend
+            # by default, the assembler uses 32 registers per thread and spills the weights to memory
+            "maxnreg": min(_MAX_REGISTERS_PER_THREAD, _REGISTERS_PER_MULTIPROCESSOR // (_THREADS_PER_WARP * warps)),
+            "enable_fp_fusion": True,  # triton 3.9 warns if it is not set
         }
 
 
 def _power(size: int) -> int:
-    """The power of two that is at least the size, and at least 16, as a product needs."""
+    """The smallest power of two that is at least the size and at least 16, the minimum of a product in Triton."""
     return max(16, 1 << (size - 1).bit_length())
 
 
@@ -153,15 +156,15 @@ def _kib(size: int) -> str:
 
 
 def _to(device: torch.device, lrs: Sequence[float]) -> Tensor:
-    """The learning rates, shape (K,), on the device; from pinned memory, so that nothing waits for the copy."""
+    """The learning rates, shape (K,), on the device; copied from pinned memory, without synchronization."""
     rates = torch.tensor(lrs, dtype=torch.float32)
     return rates.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rates
 
 
 def _triton_reason() -> str | None:
-    """Why triton cannot be used, found without importing it, which takes a while.
+    """Why triton cannot be used, or None; found without importing it, which is slow.
 
-    To start its first kernel it compiles a few lines of C; that they cannot be is better known before the run.
+    triton compiles a few lines of C to launch its first kernel, so it needs a C compiler and Python's headers.
     """
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
@@ -176,7 +179,7 @@ def _triton_reason() -> str | None:
 
 
 def _device_reason(device: torch.device) -> str | None:
-    """Why the kernel cannot be run on this device. Triton's interpreter runs it anywhere."""
+    """Why the kernel cannot run on this device, or None. Triton's interpreter runs it on any device."""
     if os.environ.get("TRITON_INTERPRET") == "1":
         return None
     if device.type != "cuda":

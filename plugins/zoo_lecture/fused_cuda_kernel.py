@@ -1,10 +1,10 @@
 """The kernel of `zoo_lecture.fused_cuda`: many steps of the lecture's net in one launch of one program.
 
-A module of its own: importing triton takes a while, and `triton.jit` needs `tl` among the module's names.
+It is a separate module because importing triton is slow, and `triton.jit` needs `tl` as a global of the module.
 
-Axes: K steps, B examples of a batch, R rows of a block of it, T characters of context, D = T * E numbers of a context,
-E embedding dimensions, H hidden units, V characters. In the kernel D, E, H and V are rounded up to powers of two; what
-is beyond the net's own size is zero, and every update leaves it zero.
+Axes: K steps, B examples of a batch, R rows of a block of it, T characters of context, E embedding dimensions, D = T *
+E inputs, H hidden units, V characters. In the kernel D, E, H and V are rounded up to powers of two. The padding is
+zero, and every update leaves it zero.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import triton.language as tl
 
 @triton.jit
 def _read(at: tl.tensor, row: tl.tensor, column: tl.tensor, rows: tl.constexpr, columns: tl.constexpr) -> tl.tensor:
-    """The tensor (rows, columns) at `at`, with zeros where `row` and `column` go beyond it."""
+    """Load the tensor (rows, columns) at `at`, with zeros where `row` or `column` is out of range."""
     inside = (row[:, None] < rows) & (column[None, :] < columns)
     return tl.load(at + row[:, None] * columns + column[None, :], mask=inside, other=0.0)
 
@@ -24,20 +24,20 @@ def _read(at: tl.tensor, row: tl.tensor, column: tl.tensor, rows: tl.constexpr, 
 def _write(
     at: tl.tensor, value: tl.tensor, row: tl.tensor, column: tl.tensor, rows: tl.constexpr, columns: tl.constexpr
 ) -> None:
-    """The reverse of `_read`."""
+    """Store a tensor; the inverse of `_read`."""
     inside = (row[:, None] < rows) & (column[None, :] < columns)
     tl.store(at + row[:, None] * columns + column[None, :], value, mask=inside)
 
 
 @triton.jit
 def _product(a: tl.tensor, b: tl.tensor) -> tl.tensor:
-    """`a @ b` in full float32: without "ieee" the tensor cores would round the factors to 11 bits."""
+    """`a @ b` in full float32: without "ieee", tensor cores would round the operands to TF32."""
     return tl.dot(a, b, input_precision="ieee")
 
 
 @triton.jit
 def _tanh(z: tl.tensor) -> tl.tensor:
-    """tanh; NaN stays NaN. The exponential cannot overflow; where 1 - e would cancel, tanh's series is used."""
+    """tanh; NaN stays NaN. The exponential cannot overflow; near 0, where 1 - e cancels, a Taylor series is used."""
     e = tl.exp(-2.0 * tl.abs(z))
     large = (1.0 - e) / (1.0 + e)
     q = z * z
@@ -49,7 +49,7 @@ def _tanh(z: tl.tensor) -> tl.tensor:
 def _cross_entropy(
     logits: tl.tensor, y: tl.tensor, real: tl.tensor, v: tl.tensor, B: tl.constexpr, V: tl.constexpr
 ) -> tl.tensor:
-    """The sum of the losses of the real rows, and the gradient (R, V) of the batch's mean loss at the logits (R, V)."""
+    """The sum of the losses of the real rows, and the gradient (R, V) of the mean loss of the batch."""
     logits = tl.where(v[None, :] < V, logits, float("-inf"))  # (R, V)
     shifted = logits - tl.max(logits, 1)[:, None]  # (R, V)
     p = tl.exp(shifted)
@@ -64,10 +64,10 @@ def _cross_entropy(
 def _embed(
     C: tl.tensor, x: tl.tensor, row: tl.tensor, d: tl.tensor, B: tl.constexpr, T: tl.constexpr, E: tl.constexpr
 ) -> tl.tensor:
-    """C[x] of these rows, shape (R, D), zero in the rows beyond the batch."""
+    """C[x] of these rows, shape (R, D); zero for rows beyond the batch."""
     inside = (row[:, None] < B) & (d[None, :] < T * E)
     character = tl.load(x + row[:, None] * T + d[None, :] // E, mask=inside, other=0)  # (R, D)
-    # .cg: from the cache of the whole chip, since C was written in this launch
+    # .cg: from the L2 cache, because C was written in this launch
     return tl.load(C + character * E + d[None, :] % E, mask=inside, other=0.0, cache_modifier=".cg")
 
 
@@ -76,12 +76,12 @@ def _add_embedding_gradient(
     dC: tl.tensor, dX: tl.tensor, x: tl.tensor, row: tl.tensor, start: tl.tensor, v: tl.tensor, e: tl.tensor,
     B: tl.constexpr, T: tl.constexpr, E: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
-    """dC (V, E) plus the part of these rows, one place of the context after the other.
+    """dC (V, E) plus the gradient of these rows, one position of the context at a time.
 
-    A product with ones and zeros adds in the same order every time; atomic additions would not.
+    A product with a one-hot matrix is deterministic; atomic additions are not.
 
     Args:
-        dX: memory with the gradient (R, T * E) at the embeddings of the rows from `start` on.
+        dX: memory with the gradient (R, T * E) of the embeddings of the rows from `start` on.
     """
     real = row < B
     inside = real[:, None] & (e[None, :] < E)
@@ -95,7 +95,7 @@ def _add_embedding_gradient(
 
 
 @triton.jit(
-    # else K = 1, and any other alignment, would be a kernel of its own, whose last bits might differ
+    # otherwise K = 1 and each alignment would have a kernel of its own, which might not be bit-identical
     do_not_specialize=["K"],
     do_not_specialize_on_alignment=["x", "y", "lrs", "losses", "C_", "W1_", "b1_", "W2_", "b2_", "dX"],
 )
@@ -105,16 +105,17 @@ def train(
     B: tl.constexpr, T: tl.constexpr, E: tl.constexpr, H: tl.constexpr, V: tl.constexpr,
     R: tl.constexpr, D2: tl.constexpr, E2: tl.constexpr, H2: tl.constexpr, V2: tl.constexpr,
 ) -> None:  # fmt: skip
-    """Train on K batches, with the weights in registers from the first step to the last; one program does it all.
+    """Train on K batches in one program, with the weights in registers from the first step to the last.
 
     Args:
         x, y: contexts (K, B, T) and targets (K, B), int64; all from 0 to V - 1, which is not checked.
-        lrs, losses: learning rates (K), and where the mean loss of each step goes (K).
-        dX: memory to work in, (R, T * E).
-        C_, W1_, b1_, W2_, b2_: the weights, which are changed: (V, E), (T * E, H), (H), (H, V), (V). C_ is written at
+        lrs: learning rates (K).
+        losses: output: the mean loss of each step (K).
+        dX: work memory, (R, T * E).
+        C_, W1_, b1_, W2_, b2_: the weights, changed in place: (V, E), (T * E, H), (H), (H, V), (V). C_ is written in
             every step, because rows are looked up in it; the others at the end.
-        R: rows that are done at once. A batch of more is done in blocks, and the weights are updated after the last.
-        D2, E2, H2, V2: powers of two, at least 16, not below T * E, E, H and V.
+        R: rows per block of a batch. The weights are updated after the last block.
+        D2, E2, H2, V2: T * E, E, H and V rounded up to powers of two, at least 16.
     """
     d, e, hs, v = tl.arange(0, D2), tl.arange(0, E2), tl.arange(0, H2), tl.arange(0, V2)
     C, W1, W2 = _read(C_, v, e, V, E), _read(W1_, d, hs, T * E, H), _read(W2_, hs, v, H, V)
@@ -138,14 +139,14 @@ def train(
             db1 += tl.sum(dz, 0)
             dW1 += _product(tl.trans(X), dz)
             _write(dX, _product(dz, tl.trans(W1)), row - start, d, R, T * E)
-            tl.debug_barrier()  # other threads read what this one has written
+            tl.debug_barrier()  # other threads read dX
             dC = _add_embedding_gradient(dC, dX, x, row, start, v, e, B, T, E)
-            tl.debug_barrier()  # the next block writes where this one has read
+            tl.debug_barrier()  # the next block overwrites dX
         tl.store(losses + k, loss / B)
         lr = tl.load(lrs + k)
         C, W1, b1, W2, b2 = C - lr * dC, W1 - lr * dW1, b1 - lr * db1, W2 - lr * dW2, b2 - lr * db2
         _write(C_, C, v, e, V, E)
-        tl.debug_barrier()  # the next step looks up rows in it
+        tl.debug_barrier()  # the next step reads C_
         x, y = x + B * T, y + B
     _write(W1_, W1, d, hs, T * E, H)
     _write(W2_, W2, hs, v, H, V)

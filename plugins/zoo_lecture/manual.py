@@ -1,11 +1,11 @@
-"""The lecture's net trained by hand: the gradient written out, in place, without autograd.
+"""The lecture's net with manual backpropagation, in preallocated buffers, without autograd.
 
 After Andrej Karpathy, "Building makemore Part 4: Becoming a Backprop Ninja", https://www.youtube.com/watch?v=q8SA3rM6ckI
 
-On the CPU every number is autograd's own, to the last bit: the same kernels of torch get the same operands in the same
-order, only without the graph, the new tensors and most of the calls around them. Not so where a batch has so many
-hidden units that torch's tanh takes half as long as all products: there another formula takes a seventh of that, and
-is off by a rounding of the number 1.
+On the CPU, all values are bit-identical to autograd's: the same kernels of torch get the same operands in the same
+order, without the graph, new tensors and most of the overhead. The exception is a batch with so many hidden units that
+torch's tanh takes half as long as the matrix products: there a formula is used that takes a seventh of the time, with
+an error of one rounding of 1.0.
 
 Axes: K steps, B examples, T characters of context, E embedding dimensions, H hidden units, V characters.
 """
@@ -21,26 +21,26 @@ import zoo
 from zoo_lecture.mlp_char import MLPChar
 from zoo_lecture.sgd import SGD
 
-_MOST_NUMBERS = 1 << 20  # of the targets of one chunk of steps, spread out over the classes
-_STEPS_OF_A_GRAPH = 64
-_CACHE_LINE = 16  # numbers
+_MAX_ELEMENTS = 1 << 20  # of the loss gradients of one chunk of steps
+_STEPS_PER_GRAPH = 64
+_CACHE_LINE = 16  # float32 numbers
 _MANY_HIDDEN_UNITS = 1 << 16  # of all examples of a batch
 
 
 def lecture_net(model: nn.Module, optimizer: object) -> MLPChar:
-    """The model, where it is the lecture's net under the lecture's update, of which a hand-made gradient knows.
+    """The model, after checking that it is the lecture's net with the lecture's update.
 
     Raises:
-        zoo.EngineUnavailableError: it is another, or not of float32 throughout.
+        zoo.EngineUnavailableError: it is another model or optimizer, or not of float32 throughout.
     """
     if type(model) is not MLPChar:
-        raise zoo.EngineUnavailableError(f"it knows MLPChar, not {type(model).__name__}")
+        raise zoo.EngineUnavailableError(f"it supports MLPChar, not {type(model).__name__}")
     if type(optimizer) is not SGD:
-        raise zoo.EngineUnavailableError(f"it does the update of zoo-models/sgd, not of {type(optimizer).__name__}")
+        raise zoo.EngineUnavailableError(f"it supports the update of zoo-models/sgd, not of {type(optimizer).__name__}")
     parameters = list(model.parameters())
     updated = [p for group in optimizer.param_groups for p in group["params"]]
-    whole = {id(p) for p in updated} == {id(p) for p in parameters} and all(p.requires_grad for p in parameters)
-    if len(optimizer.param_groups) != 1 or not whole:
+    all_updated = {id(p) for p in updated} == {id(p) for p in parameters} and all(p.requires_grad for p in parameters)
+    if len(optimizer.param_groups) != 1 or not all_updated:
         raise zoo.EngineUnavailableError("it updates all parameters, with one learning rate")
     if any(p.dtype != torch.float32 for p in parameters):
         raise zoo.EngineUnavailableError("it computes in float32")
@@ -48,24 +48,24 @@ def lecture_net(model: nn.Module, optimizer: object) -> MLPChar:
 
 
 def has_few_hidden_units(batch_size: int, hidden_size: int) -> bool:
-    """Whether `manual` computes tanh as autograd does, by torch's own, which takes 3.5 of 13 ns that a unit costs."""
+    """Whether `manual` uses torch's tanh, as autograd does. It takes 3.5 of the 13 ns per hidden unit and example."""
     return batch_size * hidden_size < _MANY_HIDDEN_UNITS
 
 
 class Manual:
-    """The engine: on the CPU one call of torch after the other, on CUDA many steps as one graph."""
+    """The engine: on the CPU it calls torch's kernels one by one, on CUDA it replays graphs of many steps."""
 
     worth_from = 0
 
     def __init__(self, model: nn.Module, optimizer: object, batch_size: int) -> None:
-        """Make the buffers.
+        """Allocate the buffers.
 
         Raises:
             zoo.EngineUnavailableError: the model is not the lecture's net, or the optimizer not its update.
         """
         self._net = lecture_net(model, optimizer)
         few = self._net.C.is_cuda or has_few_hidden_units(batch_size, len(self._net.b1))
-        self._step = _Step(self._net, batch_size) if few else _StepOfMany(self._net, batch_size)
+        self._step = _Step(self._net, batch_size) if few else _LargeStep(self._net, batch_size)
         self._graph: _Graph | None = None
 
     @torch.no_grad()
@@ -76,24 +76,24 @@ class Manual:
             x: shape (K, B, T).
             y: shape (K, B).
             lrs: K learning rates.
-            stop: on the CPU asked before every step.
+            stop: called before every step on the CPU; not called on CUDA.
         """
         if x.device.type == "cuda":
             return self._run_graphs(x, y, lrs)
         self._step.read(self._net)
         losses = torch.empty(len(y))
         done = 0
-        for place, (x_step, y_step, gradient) in enumerate(self._unrolled(x, y)):
+        for k, (x_step, y_step, gradient) in enumerate(self._steps(x, y)):
             if stop():
                 break
-            self._step(x_step, y_step, gradient, -lrs[place], losses[place])
+            self._step(x_step, y_step, gradient, -lrs[k], losses[k])
             done += 1
         self._step.write(self._net)
         return losses[:done]
 
-    def _unrolled(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Contexts (B * T), targets (B) and the loss's own gradient (B, V) of each step, made for many at a time."""
-        chunk = max(1, _MOST_NUMBERS // self._step.dlogprobs_size)
+    def _steps(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Contexts (B * T), targets (B) and dlogprobs (B, V) of each step, computed in chunks of steps."""
+        chunk = max(1, _MAX_ELEMENTS // self._step.dlogprobs_size)
         for start in range(0, len(y), chunk):
             targets = y[start : start + chunk]  # (chunk, B)
             contexts = x[start : start + chunk].flatten(1)  # (chunk, B * T)
@@ -101,25 +101,25 @@ class Manual:
             yield from zip(contexts.unbind(), targets.unbind(), gradients.unbind(), strict=True)
 
     def _run_graphs(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
-        """As many whole graphs as fit, and the steps that are left one by one: by the same kernels."""
+        """Replay full graphs, and run the remaining steps one by one with the same kernels."""
         self._step.read(self._net)
         rates = torch.tensor(lrs, device=x.device).neg_()
         losses = torch.empty(len(y), device=x.device)
-        whole = len(y) // _STEPS_OF_A_GRAPH * _STEPS_OF_A_GRAPH
-        for start in range(0, whole, _STEPS_OF_A_GRAPH):
+        in_graphs = len(y) // _STEPS_PER_GRAPH * _STEPS_PER_GRAPH
+        for start in range(0, in_graphs, _STEPS_PER_GRAPH):
             self._graph = self._graph or _Graph(self._step, x, y)
-            part = slice(start, start + _STEPS_OF_A_GRAPH)
+            part = slice(start, start + _STEPS_PER_GRAPH)
             losses[part] = self._graph.replay(x[part], y[part], rates[part])
-        for k, (x_step, y_step, gradient) in enumerate(self._unrolled(x[whole:], y[whole:]), whole):
+        for k, (x_step, y_step, gradient) in enumerate(self._steps(x[in_graphs:], y[in_graphs:]), in_graphs):
             self._step(x_step, y_step, gradient, rates[k], losses[k])
         self._step.write(self._net)
         return losses
 
 
 class _Step:
-    """One step, in buffers that are made once."""
+    """One training step in preallocated buffers."""
 
-    _by_columns = False  # whether W2 and its gradient lie transposed in memory
+    _by_columns = False  # whether W2 and its gradient are stored column by column
 
     def __init__(self, net: MLPChar, batch_size: int) -> None:
         V, E = net.C.shape
@@ -149,9 +149,9 @@ class _Step:
         Args:
             x: contexts, shape (B * T).
             y: targets, shape (B).
-            dlogprobs: the loss's gradient at the log-probabilities, shape (B, V).
-            minus_lr: the learning rate, negated.
-            loss: where the loss is written, shape ().
+            dlogprobs: the gradient of the loss with respect to the log-probabilities, shape (B, V).
+            minus_lr: the negative learning rate.
+            loss: output: the loss, shape ().
         """
         # forward pass
         torch.index_select(self.C, 0, x, out=self.emb)  # (B * T, E)
@@ -178,61 +178,61 @@ class _Step:
         torch.mm(self.flat_emb, self.W1, out=self.h).add_(self.b1).tanh_()
 
     def _add_rows_in_order(self, x: Tensor) -> None:
-        """The gradient of the embeddings: row after row, as autograd's own kernel adds them on the CPU."""
+        """The gradient of the embeddings, summed in the order of autograd's kernel on the CPU."""
         self.dC.zero_().index_add_(0, x, self.demb_rows)
 
     def _add_rows_cuda(self, x: Tensor) -> None:
-        """The same in an order that is the same every time; index_add_ on CUDA has none."""
+        """The same with a deterministic algorithm; `index_add_` on CUDA is not deterministic."""
         self.dC.copy_(torch.ops.aten.embedding_dense_backward(self.demb_rows, x, len(self.C), -1, False))
 
     def _update_at_once(self, minus_lr: float) -> None:
-        """Two roundings, as in `p += -lr * p.grad`, where `add_(alpha=...)` would have one; see `zoo_lecture.sgd`."""
+        """Two roundings as in `p += -lr * p.grad`; `add_(alpha=...)` would have one. See `zoo_lecture.sgd`."""
         self.weights.addcmul_(self.gradients, self.one, value=minus_lr)
 
     def _update_cuda(self, minus_lr: Tensor) -> None:
-        """The same; the rate is a tensor, for a graph to read."""
+        """The same with the learning rate as a tensor, which a CUDA graph can read."""
         self.weights.add_(self.gradients.mul_(minus_lr))
 
     def loss_gradient(self, y: Tensor) -> Tensor:
-        """Of the mean negative log-likelihood, at the log-probabilities: shape (K, B, V) for targets (K, B)."""
+        """dlogprobs of the mean negative log-likelihood: shape (K, B, V) for targets (K, B)."""
         K, B = y.shape
         gradient = torch.zeros((K, B, len(self.b2)), device=y.device)
         return gradient.scatter_(2, y.unsqueeze(2), -1 / B)
 
     def read(self, net: MLPChar) -> None:
-        """Take the net's weights."""
+        """Copy the net's weights to the buffers."""
         for own, parameter in zip((self.C, self.W1, self.b1, self.W2, self.b2), net.parameters(), strict=True):
             own.copy_(parameter)
 
     def write(self, net: MLPChar) -> None:
-        """Give the net the weights."""
+        """Copy the weights to the net."""
         for own, parameter in zip((self.C, self.W1, self.b1, self.W2, self.b2), net.parameters(), strict=True):
             parameter.copy_(own)
 
 
-class _StepOfMany(_Step):
-    """One step with many hidden units, on a CPU: what is faster then, and has other last bits."""
+class _LargeStep(_Step):
+    """One step with many hidden units on a CPU: faster, but not bit-identical to autograd."""
 
-    _by_columns = True  # the product that is W2's gradient takes half as long
+    _by_columns = True  # halves the time of the product for W2's gradient
 
     def __init__(self, net: MLPChar, batch_size: int) -> None:
         super().__init__(net, batch_size)
         self.minus_one = torch.tensor(-1.0)
 
     def _activate(self) -> None:
-        """tanh(a) = 2 sigmoid(2a) - 1, by which both doublings come with what is to be done anyway."""
+        """tanh(a) = 2 sigmoid(2a) - 1; both factors 2 are arguments of calls that are needed anyway."""
         torch.addmm(self.b1, self.flat_emb, self.W1, beta=2, alpha=2, out=self.h).sigmoid_()
         torch.add(self.minus_one, self.h, alpha=2, out=self.h)
 
 
 class _Graph:
-    """Many steps, captured once as a CUDA graph and replayed: one launch instead of twenty for every step.
+    """Many steps, captured once as a CUDA graph and replayed with one launch, instead of twenty for every step.
 
-    Batches and learning rates come through fixed places in memory, which are filled before each replay.
+    The graph reads batches and learning rates from fixed buffers, which are filled before each replay.
     """
 
     def __init__(self, step: _Step, x: Tensor, y: Tensor) -> None:
-        K = _STEPS_OF_A_GRAPH
+        K = _STEPS_PER_GRAPH
         self._x, self._y = x[:K].clone(), y[:K].clone()  # (K, B, T), (K, B)
         self._rates = torch.zeros(K, device=x.device)
         self._losses = torch.zeros(K, device=x.device)
@@ -240,39 +240,48 @@ class _Graph:
         before = step.weights.clone()
         stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(stream):  # kernels and workspaces are set up outside the capture
-            self._steps()
+        with torch.cuda.stream(stream):  # sets up kernels and workspaces before the capture
+            self._run()
         torch.cuda.current_stream(x.device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            self._steps()
+            self._run()
         step.weights.copy_(before)
 
     def replay(self, x: Tensor, y: Tensor, rates: Tensor) -> Tensor:
-        """Train on the K batches of (K, B, T) and (K, B) at K negated rates; the losses, shape (K,), until the next."""
+        """Train on K batches.
+
+        Args:
+            x: contexts, shape (K, B, T).
+            y: targets, shape (K, B).
+            rates: negative learning rates, shape (K,).
+
+        Returns:
+            The losses, shape (K,), valid until the next call.
+        """
         self._x.copy_(x)
         self._y.copy_(y)
         self._rates.copy_(rates)
         self._graph.replay()
         return self._losses
 
-    def _steps(self) -> None:
+    def _run(self) -> None:
         gradients = self._step.loss_gradient(self._y)
         for k in range(len(self._y)):
             self._step(self._x[k].flatten(), self._y[k], gradients[k], self._rates[k], self._losses[k])
 
 
-_nll_loss = torch._C._nn.nll_loss  # type: ignore[attr-defined]  # not in its hints
+_nll_loss = torch._C._nn.nll_loss  # type: ignore[attr-defined]  # missing in torch's type hints
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 def _flat(shapes: Sequence[torch.Size], device: torch.device) -> tuple[Tensor, list[Tensor]]:
-    """One tensor, and parts of it that have these shapes: what is done to all parts is then done in one call.
+    """One tensor, and views of it with the given shapes, so that one call can process all of them.
 
-    Each part begins a cache line, as a tensor of its own does: the sums of a product may come in another order where it
-    does not. What is left over between them stays 0.
+    Each view is aligned to a cache line, as a separate tensor is, because the summation order of a matrix product may
+    depend on the alignment. The padding between them stays 0.
     """
     lengths = [-(-shape.numel() // _CACHE_LINE) * _CACHE_LINE for shape in shapes]
-    whole = torch.zeros(sum(lengths), device=device)
-    parts = torch.split(whole, lengths)
-    return whole, [part[: shape.numel()].view(shape) for part, shape in zip(parts, shapes, strict=True)]
+    flat = torch.zeros(sum(lengths), device=device)
+    parts = torch.split(flat, lengths)
+    return flat, [part[: shape.numel()].view(shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -1,6 +1,6 @@
 """The character MLP of Andrej Karpathy's lecture "Building makemore Part 2: MLP".
 
-A few characters go in, each is looked up in a table of embeddings, and a hidden layer of tanh units predicts the next
+The characters of the context are embedded, and a hidden layer of tanh units and an output layer predict the next
 character, after Bengio, Ducharme, Vincent and Jauvin, "A Neural Probabilistic Language Model", JMLR 3 (2003).
 
 Lecture: https://www.youtube.com/watch?v=TCH_1BHY58I
@@ -8,7 +8,7 @@ Lecture: https://www.youtube.com/watch?v=TCH_1BHY58I
 Axes: B examples, T characters of context, E embedding dimensions, H hidden units, V characters of the vocabulary.
 
 Changes from the lecture: the net is an `nn.Module`, and its sizes are arguments. Names, order of creation and
-arithmetic are the lecture's own, so the same seed gives the same numbers.
+arithmetic are the lecture's, so the same seed gives the same weights and losses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 
 class MLPChar(nn.Module):
-    """Embedding table, one hidden layer of tanh units, one output layer; plain normal weights, or scaled ones."""
+    """Embedding table, one hidden layer of tanh units, one output layer; initialized from a normal distribution."""
 
     def __init__(
         self,
@@ -31,16 +31,17 @@ class MLPChar(nn.Module):
         generator: torch.Generator | None = None,
         scaled_init: bool = False,
     ) -> None:
-        """Draw the weights from `generator`, in the lecture's order.
+        """Initialize the weights from `generator`, in the lecture's order.
 
         Args:
             vocab_size: characters, `.` included.
-            context_length: how many characters are seen; the lecture calls it block_size.
-            embedding_dim: numbers for each character.
+            context_length: characters of context; the lecture's block_size.
+            embedding_dim: embedding dimensions.
             hidden_size: tanh units.
-            generator: a CPU generator; without one, torch's global generator is used.
-            scaled_init: begin with the weights of the lecture's part 3, https://www.youtube.com/watch?v=P6sfmUTpUmc:
-                tanh units that are not saturated, and all characters as likely.
+            generator: a CPU generator; by default torch's global one.
+            scaled_init: Kaiming-scaled initialization as in the lecture's part 3,
+                https://www.youtube.com/watch?v=P6sfmUTpUmc, with which tanh units are not saturated and all characters
+                are nearly equally probable.
 
         Raises:
             ValueError: a size below 1.
@@ -66,7 +67,7 @@ class MLPChar(nn.Module):
 
     @torch.no_grad()
     def _scale(self) -> None:
-        self.W1.mul_((5 / 3) / self.W1.shape[0] ** 0.5)  # Kaiming's deviation, with the gain of tanh
+        self.W1.mul_((5 / 3) / self.W1.shape[0] ** 0.5)  # Kaiming's standard deviation, with the gain of tanh
         self.b1.mul_(0.01)
         self.W2.mul_(0.01)
         self.b2.zero_()
@@ -80,9 +81,9 @@ class MLPChar(nn.Module):
         return logits
 
     def _weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """All five, without the search for each that `self.W1` begins: it takes a twentieth of a training step."""
+        """All parameters. Looking up each as an attribute would take a twentieth of a training step."""
         own: dict[str, Any] = self._parameters
         try:
             return own["C"], own["W1"], own["b1"], own["W2"], own["b2"]
-        except KeyError:  # one is computed from others, by torch.nn.utils.parametrize or prune
+        except KeyError:  # torch.nn.utils.parametrize or prune has replaced one
             return self.C, self.W1, self.b1, self.W2, self.b2

@@ -1,4 +1,4 @@
-"""The lecture's names, and a public-domain list of the same kind that is bundled."""
+"""The lecture's names, which are downloaded, and a similar list in the public domain, which is bundled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def names(fetch: zoo.Fetcher) -> zoo.TextDataset:
     """The 32,033 names of the makemore repository, downloaded once.
 
     Raises:
-        zoo.UnavailableError: they are not in the cache and cannot be downloaded.
+        zoo.UnavailableError: the file is not in the cache and cannot be downloaded.
     """
     return zoo.TextDataset.from_file(fetch("names.txt", URL, sha256=SHA256))
 

@@ -1,4 +1,4 @@
-"""The models of Andrej Karpathy's makemore and of its lectures, from counting pairs to a transformer."""
+"""The models of Andrej Karpathy's makemore and of its lectures, from bigrams to a transformer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LSTM: dict[str, object] = {"model.n_embd": 48, "model.n_embd2": 256, "model.dro
 
 
 def _weights(name: str) -> str:
-    """The `tuned` preset trained on the bundled names, by `scripts/weights/make_weights.py`."""
+    """The weights that `scripts/weights/make_weights.py` trains with the preset `tuned` on the bundled names."""
     return f"zoo_makemore:weights/{name}.safetensors"
 
 
@@ -30,7 +30,7 @@ def _makemore(
     ensemble: zoo.Preset | None = None,
     **more: Any,
 ) -> zoo.ModelSpec:
-    """A model that is trained as makemore trains them all: AdamW, batches of 32 words."""
+    """A model with makemore's own training: AdamW, batches of 32 words."""
     presets = {
         "makemore": zoo.Preset("makemore's optimizer, 20,000 steps", optimizer="adamw", settings=_ADAMW),
         "tuned": tuned,
@@ -54,7 +54,7 @@ def _makemore(
 def _lecture(
     name: str, factory: str, summary: str, fall: int, tuned: zoo.Preset, *references: str, **more: Any
 ) -> zoo.ModelSpec:
-    """A model that is trained as the lectures train theirs: plain SGD, whose learning rate falls to a tenth."""
+    """A model with the training of the lectures: plain SGD, with the learning rate divided by 10 after `fall` steps."""
     return zoo.ModelSpec(
         name,
         f"zoo_makemore.{factory}",
@@ -66,9 +66,9 @@ def _lecture(
         lr=0.1,
         schedule=zoo.Schedule(milestones=(fall // 10,)),
         presets={
-            "makemore": zoo.Preset("the lecture's, a tenth as long: 20,000 steps"),
+            "makemore": zoo.Preset("as in the lecture, but 20,000 steps"),
             "lecture": zoo.Preset(
-                "the lecture's: 200,000 steps, names shuffled",
+                "as in the lecture: 200,000 steps, names shuffled",
                 steps=10 * _STEPS,
                 schedule=zoo.Schedule(milestones=(fall,)),
                 settings={"data.shuffle_seed": 42},
@@ -84,7 +84,7 @@ def _lecture(
 def _tuned(
     steps: int, batch_size: int, lr: float, settings: dict[str, object], synthetic: float | None = None, net: str = ""
 ) -> zoo.Preset:
-    """The best that was found, of AdamW along a cosine on the lecture's shuffled names.
+    """The best settings found for AdamW with a cosine schedule on the lecture's shuffled names.
 
     `synthetic` is the share of synthetic words, sampled from the counts of `ngram`.
     """
@@ -104,10 +104,10 @@ def _tuned(
 
 @zoo.hookimpl
 def zoo_models() -> list[zoo.ModelSpec]:
-    return [_counts(), *_feed_forward(), *_with_batch_norm(), *_along_the_word()]
+    return [_ngram(), *_feed_forward(), *_with_batch_norm(), *_sequence_models()]
 
 
-def _counts() -> zoo.ModelSpec:
+def _ngram() -> zoo.ModelSpec:
     """The model that is fitted, and not trained: its one step does nothing."""
     return zoo.ModelSpec(
         "ngram",
@@ -129,8 +129,8 @@ def _counts() -> zoo.ModelSpec:
             ),
         },
         description=(
-            "The baseline that a net must beat: how often each character followed the last few, smoothed by Huang and "
-            "Renals' power law, which does better on names than modified Kneser-Ney (1.998) or Witten-Bell (2.102)."
+            "The baseline that a net must beat: n-gram counts with power law discounting (Huang and Renals). Its "
+            "validation loss on names is lower than that of modified Kneser-Ney (1.998) or Witten-Bell (2.102)."
         ),
         references=(
             "Huang, Renals, Power Law Discounting for N-gram Language Models, ICASSP 2010",
@@ -154,7 +154,7 @@ def _feed_forward() -> list[zoo.ModelSpec]:
         _makemore(
             "bow",
             "bow:BoW",
-            "Causal bag of words: the mean of all characters so far",
+            "Causal bag of words: mean embedding of the prefix",
             _tuned(10_000, 64, 4e-3, {"model.n_embd2": 128, "model.dropout": 0.1}),
             reads="sequences",
             embedding="wte.weight",
@@ -162,7 +162,7 @@ def _feed_forward() -> list[zoo.ModelSpec]:
         _makemore(
             "mlp",
             "mlp:MLP",
-            "MLP that sees the whole word so far",
+            "MLP over all characters of the word so far",
             _tuned(10_000, 64, 4e-3, {"model.n_embd": 16, "model.n_embd2": 192, "model.dropout": 0.3}),
             "Bengio, Ducharme, Vincent, Jauvin, A Neural Probabilistic Language Model, JMLR 3 (2003) 1137-1155",
             reads="sequences",
@@ -186,7 +186,7 @@ def _with_batch_norm() -> list[zoo.ModelSpec]:
         _lecture(
             "wavenet",
             "wavenet:WaveNet",
-            "Characters joined two by two, with batch norm (part 5)",
+            "Characters merged in pairs, with batch norm (part 5)",
             150_000,
             _tuned(40_000, 256, 2e-3, {"optimizer.weight_decay": 0.1, "model.dropout": 0.1}, synthetic=0.25),
             _LECTURE.format("5: Building a WaveNet (2022)", "t3YJ5hKiMQ0"),
@@ -197,7 +197,7 @@ def _with_batch_norm() -> list[zoo.ModelSpec]:
     ]
 
 
-def _along_the_word() -> list[zoo.ModelSpec]:
+def _sequence_models() -> list[zoo.ModelSpec]:
     return [
         _makemore(
             "rnn",

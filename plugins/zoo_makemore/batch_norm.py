@@ -1,4 +1,4 @@
-"""Batch norm over the last axis of anything.
+"""Batch norm over the last axis of a tensor of any shape.
 
 Ioffe, Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift", ICML
 2015; the lecture "Building makemore Part 3: Activations & Gradients, BatchNorm" builds it by hand.
@@ -12,13 +12,13 @@ import zoo
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Each feature less its mean over all examples and places, over its deviation; then a learned gain and bias."""
+    """Features normalized by mean and standard deviation over all other axes, with a learned gain and bias."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) to (..., C).
 
         Raises:
-            zoo.UsageError: in training, there is but one number of each feature, which has no deviation.
+            zoo.UsageError: in training, each feature has only one value, and therefore no standard deviation.
         """
         flat = x.flatten(0, -2)  # (N, C)
         if self.training and len(flat) == 1:

@@ -1,14 +1,14 @@
 """The bigram net of Andrej Karpathy's lecture "The spelled-out intro to language modeling: building makemore".
 
-A table has a row of logits for each character, and the row of the last character is the answer. Trained well, it comes
-to what counting pairs of characters comes to.
+A table has a row of logits for each character; the output is the row of the last character. Training converges to the
+frequencies of pairs of characters.
 
 Lecture: https://www.youtube.com/watch?v=PaCmpygFfXo
 
 Axes: B examples, V characters of the vocabulary.
 
-Changes from the lecture: the row is looked up; the lecture multiplies the table by a one-hot vector, which is the same.
-Rows begin as makemore has them, at 0: all characters are as likely.
+Changes from the lecture: the row is looked up, where the lecture multiplies the table by a one-hot vector. The logits
+are initialized to 0, as in makemore.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Bigram(nn.Module):
     context_length = 1
 
     def __init__(self, vocab_size: int = 27) -> None:
-        """Begin with nothing known.
+        """Initialize all logits to 0.
 
         Raises:
             ValueError: a size below 1.

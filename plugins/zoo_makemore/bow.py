@@ -1,12 +1,12 @@
-"""makemore's causal bag of words: each position adds the average of what stands before it, and itself.
+"""makemore's causal bag of words: to each position, the mean of all positions up to it is added.
 
-The simplest way to let positions see each other: attention that attends to all of them alike.
-https://github.com/karpathy/makemore
+This is causal attention with equal weights. https://github.com/karpathy/makemore
 
-Axes: B words, T positions, L positions of the longest word, E numbers of an embedding, H tanh units, V characters.
+Axes: B words, T positions, E embedding dimensions, V characters.
 
-Changes from makemore: the average is a running sum over a count, and not a product with a T x T matrix. The output
-layer begins small, so that all characters are as likely; makemore leaves it to torch. There can be dropout.
+Changes from makemore: the mean is a cumulative sum divided by a count, not a product with a T x T matrix. The output
+layer is initialized with small weights, so that all characters are nearly equally probable; makemore uses torch's
+initialization. Dropout is optional.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from zoo_makemore.parts import check_dropout, check_sizes, embedding, linear
 
 
 def causal_average(x: Tensor) -> Tensor:
-    """The mean of each position and all before it: shape (B, T, E), as `x` has."""
+    """The mean of each position and all before it: (B, T, E) to (B, T, E)."""
     counts = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=x.dtype)  # (T,)
     return x.cumsum(1) / counts[:, None]
 
 
 class BoW(nn.Module):
-    """Embeddings and their causal average, a layer of tanh units; both are added to their input."""
+    """Embeddings, their causal mean, and a layer of tanh units, the latter two with residual connections."""
 
     def __init__(
         self,
@@ -35,18 +35,18 @@ class BoW(nn.Module):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draw the weights from `generator`.
+        """Initialize the weights from `generator`.
 
         Args:
             vocab_size: characters, `.` included.
             max_length: positions of a word, its end included; makemore's block_size.
-            n_embd: numbers for each character.
+            n_embd: embedding dimensions.
             n_embd2: tanh units.
-            dropout: the share of embeddings and of tanh units that is left out in training.
-            generator: a CPU generator; without one, torch's global generator is used.
+            dropout: probability of dropping embeddings and tanh units in training.
+            generator: a CPU generator; by default torch's global one.
 
         Raises:
-            ValueError: a size below 1, or a dropout that is no share.
+            ValueError: a size below 1, or an invalid dropout.
         """
         super().__init__()
         check_sizes(vocab_size=vocab_size, max_length=max_length, n_embd=n_embd, n_embd2=n_embd2)

@@ -1,15 +1,15 @@
-"""makemore's MLP: the net of Bengio and others that sees all of the word so far.
+"""makemore's MLP: the net of Bengio and others with all characters of the word so far as its context.
 
-The embeddings of the last M characters side by side, a layer of tanh units, and a layer of logits; before the word's
-start stand blanks, which have an embedding of their own. After Bengio, Ducharme, Vincent, Jauvin, "A Neural
+The concatenated embeddings of the last M characters, a layer of tanh units, and an output layer. Positions before the
+word's start have a blank token with an embedding of its own. After Bengio, Ducharme, Vincent, Jauvin, "A Neural
 Probabilistic Language Model", JMLR 3 (2003); https://github.com/karpathy/makemore.
 
-Axes: B words, T positions, L positions of the longest word of a batch, N positions that count, over all words of the
-batch, M positions that are seen, E numbers of an embedding, H tanh units, V characters.
+Axes: B words, T positions, L positions of the longest word of a batch, N positions of all words without padding, M
+positions of context, E embedding dimensions, H tanh units, V characters.
 
-Changes from makemore: makemore looks up M shifted copies of the text, and multiplies them by the weights; here the
-products of all characters are made first, and then looked up. The output layer begins small, so that all characters are
-as likely; makemore leaves it to torch. There can be dropout.
+Changes from makemore: makemore looks up M shifted copies of the text and multiplies them by the weights; here the
+products of all characters are computed first, and then looked up. The output layer is initialized with small weights,
+so that all characters are nearly equally probable; makemore uses torch's initialization. Dropout is optional.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ class MLP(nn.Module):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draw the weights from `generator`.
+        """Initialize the weights from `generator`.
 
         Args:
             vocab_size: characters, `.` included.
             max_length: positions of a word, its end included; makemore's block_size.
-            n_embd: numbers for each character.
+            n_embd: embedding dimensions.
             n_embd2: tanh units.
-            dropout: the share of tanh units that is left out in training.
-            generator: a CPU generator; without one, torch's global generator is used.
+            dropout: probability of dropping tanh units in training.
+            generator: a CPU generator; by default torch's global one.
 
         Raises:
-            ValueError: a size below 1, or a dropout that is no share.
+            ValueError: a size below 1, or an invalid dropout.
         """
         super().__init__()
         check_sizes(vocab_size=vocab_size, max_length=max_length, n_embd=n_embd, n_embd2=n_embd2)
         check_dropout(dropout)
-        self.blank, self.seen = vocab_size, max_length
+        self.blank, self.context = vocab_size, max_length
         self.wte = embedding(vocab_size + 1, n_embd, generator)
         self.hidden = linear(max_length * n_embd, n_embd2, generator)
         self.dropout = Dropout(dropout)
@@ -59,18 +59,18 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T)."""
         packing = Packing(x)
-        blanks = F.pad(packing.x, (self.seen - 1, 0), value=self.blank)  # (B, M - 1 + L)
-        windows = packing.pack(blanks.unfold(1, self.seen, 1))  # (N, M)
+        blanks = F.pad(packing.x, (self.context - 1, 0), value=self.blank)  # (B, M - 1 + L)
+        windows = packing.pack(blanks.unfold(1, self.context, 1))  # (N, M)
         h = torch.tanh(self.hidden_of(windows))  # (N, H)
         return packing.logits(self.lm_head(self.dropout(h)))
 
     def hidden_of(self, windows: Tensor) -> Tensor:
-        """What the hidden layer makes of the embeddings of windows (N, M), shape (N, H).
+        """The hidden layer before tanh, shape (N, H), for windows of shape (N, M).
 
-        Each character at each place adds its embedding times a part of the weights. Of these products there are few,
-        which are made once, and looked up.
+        Each character adds the product of its embedding and the weights of its position. There are only M * (V + 1)
+        such products, which are computed once and looked up.
         """
-        weights = self.hidden.weight.view(len(self.hidden.weight), self.seen, -1)  # (H, M, E)
+        weights = self.hidden.weight.view(len(self.hidden.weight), self.context, -1)  # (H, M, E)
         products = self.wte.weight @ weights.permute(1, 2, 0)  # (M, V + 1, H)
-        first = torch.arange(self.seen, device=windows.device) * products.shape[1]  # (M)
+        first = torch.arange(self.context, device=windows.device) * products.shape[1]  # (M)
         return F.embedding_bag(first + windows, products.flatten(0, 1), mode="sum") + self.hidden.bias

@@ -1,8 +1,8 @@
 """The net of Andrej Karpathy's lecture "Building makemore Part 3: Activations & Gradients, BatchNorm".
 
-The character MLP of part 2, of which nothing is changed but how it begins: weights are scaled so that the tanh units
-are neither flat nor idle, their inputs are normalised over the batch, and the last layer begins so small that all
-characters are as likely. It starts at a loss of ln V, where part 2's starts at 27.
+The character MLP of part 2 with a better initialization: weights are scaled so that the tanh units are not saturated,
+their inputs are batch-normalized, and the output layer starts with small weights, so that all characters are nearly
+equally probable. The initial loss is ln V, that of part 2 is 27.
 
 Lecture: https://www.youtube.com/watch?v=P6sfmUTpUmc
 He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, for the scale; Ioffe, Szegedy, "Batch Normalization",
@@ -10,8 +10,8 @@ ICML 2015.
 
 Axes: B examples, T characters of context, E embedding dimensions, H hidden units, V characters of the vocabulary.
 
-Changes from the lecture: batch norm is torch's, which divides by the deviation without Bessel's correction. Running
-means go by 0.01 of a batch and not by 0.001, so that short runs have good ones too.
+Changes from the lecture: batch norm is torch's, which divides by the standard deviation without Bessel's correction.
+The momentum of the running statistics is 0.01, not 0.001, so that they are accurate after short runs too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from zoo_makemore.batch_norm import BatchNorm
 from zoo_makemore.parts import check_sizes
 
-_TANH_GAIN = 5 / 3  # tanh makes what it is given smaller; this makes up for it
+_TANH_GAIN = 5 / 3  # compensates for the smaller variance after tanh
 
 
 class MLPBatchNorm(nn.Module):
@@ -37,15 +37,15 @@ class MLPBatchNorm(nn.Module):
         momentum: float = 0.01,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draw the weights from `generator`, in the lecture's order.
+        """Initialize the weights from `generator`, in the lecture's order.
 
         Args:
             vocab_size: characters, `.` included.
-            context_length: how many characters are seen; the lecture calls it block_size.
-            n_embd: numbers for each character.
+            context_length: characters of context; the lecture's block_size.
+            n_embd: embedding dimensions.
             n_hidden: tanh units.
-            momentum: how much of a batch's mean and variance goes into the running ones.
-            generator: a CPU generator; without one, torch's global generator is used.
+            momentum: weight of a batch's mean and variance in the running ones.
+            generator: a CPU generator; by default torch's global one.
 
         Raises:
             ValueError: a size below 1, or a momentum outside 0 to 1.
@@ -65,5 +65,5 @@ class MLPBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of the next character, shape (B, V), for contexts `x` of shape (B, T)."""
         emb = self.C[x].flatten(1)  # (B, T * E)
-        h = torch.tanh(self.bn(emb @ self.W1))  # (B, H); batch norm has the bias
+        h = torch.tanh(self.bn(emb @ self.W1))  # (B, H); the bias is that of batch norm
         return h @ self.W2 + self.b2

@@ -1,20 +1,21 @@
-"""Interpolated counts: how often each character followed the last 5, corrected by the last 4, and so on down to none.
+"""An interpolated n-gram model: counts for 5 characters of context are smoothed by those for 4, and so on down to 0.
 
-Nothing is trained. It is the baseline that a net must beat: a table has no idea that two characters are alike.
+It is fitted by counting, not trained. It is the baseline that a net must beat: a table cannot generalize from one
+character to a similar one.
 
-Smoothing is by the power law of Huang, Renals, "Power Law Discounting for N-gram Language Models" (ICASSP 2010), the
-closed form of Teh, "A Hierarchical Bayesian Language Model based on Pitman-Yor Processes" (2006), of which Kneser-Ney's
-is the special case that a count is one table however large it is:
+Smoothing is power law discounting after Huang, Renals, "Power Law Discounting for N-gram Language Models" (ICASSP
+2010), the closed form of Teh, "A Hierarchical Bayesian Language Model based on Pitman-Yor Processes" (2006), of which
+Kneser-Ney smoothing is a special case:
 
-- of a count c, d * c ** d is set aside for the context that is one character shorter; d is the discount;
-- a shorter context counts c ** d for each longer one that ends with it, and not c: `q` is frequent in few contexts;
-- each context adds `strength` examples that are distributed as the shorter context has it.
+- d * c ** d of a count c is reserved for the context that is one character shorter; d is the discount;
+- a shorter context counts c ** d, not c, for each longer one that ends with it: `q` is frequent in few contexts;
+- each context adds `strength` pseudo-examples, distributed as in the shorter context.
 
-A word's start is a context that cannot be longer: `..e` and `.e` say the same, so `.e` counts what there is, and
-nothing is asked of `..e`. With 5 characters of context, on the lecture's split: modified Kneser-Ney has a validation
-loss of 1.998, Witten-Bell of 2.102, this of 1.972.
+A context cannot extend beyond the word's start: `..e` and `.e` are equivalent, so the full counts are used for `.e`,
+and `..e` is left out. With 5 characters of context, on the lecture's split, the validation loss is 1.972; that of
+modified Kneser-Ney is 1.998, that of Witten-Bell 2.102.
 
-Axes: N examples, T characters of context, B contexts of a batch, V characters of the vocabulary, P different n-grams.
+Axes: N examples, T characters of context, B contexts of a batch, V characters of the vocabulary, P unique n-grams.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from torch import Tensor, nn
 
 from zoo_makemore.parts import check_sizes
 
-_MOST_KEYS = 1 << 62
-_MOST_NUMBERS = 1 << 22  # looked up in one go, which bounds the memory
+_MAX_KEYS = 1 << 62
+_MAX_LOOKUPS = 1 << 22  # n-grams looked up at once, which bounds the memory
 
 
 class NGram(nn.Module):
-    """Tables of counts, which `fit` fills; before that all characters are as likely.
+    """Tables of counts, which `fit` fills; before that all characters are equally probable.
 
-    The n-grams of all lengths are numbers, of 32 bits where that will do, their characters the digits, in one sorted
-    table: `keys` (P,), and their `counts` (P,).
+    The n-grams of all lengths are encoded as integers with their characters as digits, in 32 bits if possible. They are
+    in one sorted table, `keys` (P,), with their `counts` (P,).
     """
 
     keys: Tensor
@@ -48,17 +49,17 @@ class NGram(nn.Module):
         strength: float = 2.0,
         fitted_size: int = 0,
     ) -> None:
-        """Make tables in which nothing was counted yet.
+        """Make empty tables.
 
         Args:
             vocab_size: characters, `.` included.
-            context_length: how many characters are seen.
-            discount: what is set aside of a count of 1; between 0 and 1.
-            strength: the examples that each context takes over from the shorter one; above 0.
-            fitted_size: what `fit` returned, for a model that is to be filled with its tables.
+            context_length: characters of context.
+            discount: the part of a count of 1 that is reserved for the shorter context; between 0 and 1.
+            strength: the number of pseudo-examples from the shorter context; above 0.
+            fitted_size: the size of the tables, as returned by `fit`, for loading a fitted model.
 
         Raises:
-            ValueError: a size below 1, a value out of range, or n-grams so many that they have no 64-bit numbers.
+            ValueError: a size below 1, a value out of range, or n-grams that do not fit into 64-bit integers.
         """
         super().__init__()
         check_sizes(vocab_size=vocab_size, context_length=context_length)
@@ -66,7 +67,7 @@ class NGram(nn.Module):
             raise ValueError(f"discount must be between 0 and 1, got {discount}")
         if not strength > 0:
             raise ValueError(f"strength must be above 0, got {strength}")
-        if 2 * vocab_size ** (context_length + 1) > _MOST_KEYS:
+        if 2 * vocab_size ** (context_length + 1) > _MAX_KEYS:
             raise ValueError(f"context_length {context_length} is too long for {vocab_size} characters")
         self.vocab_size, self.context_length = vocab_size, context_length
         self.discount, self.strength = discount, strength
@@ -76,14 +77,14 @@ class NGram(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Tensor, y: Tensor) -> int:
-        """Count everything, in place of what was counted before.
+        """Count all n-grams, replacing earlier counts.
 
         Args:
             x: contexts of all examples, shape (N, T).
-            y: what followed them, shape (N,).
+            y: targets, shape (N,).
 
         Returns:
-            How many different n-grams there are.
+            The number of unique n-grams, P.
         """
         tables = list(self._tables(x, y))[::-1]  # the shortest contexts have the smallest keys
         self.keys = torch.cat([keys for keys, _ in tables]).to(self.keys.dtype)
@@ -93,56 +94,55 @@ class NGram(nn.Module):
     def _tables(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Keys and counts for each length of context, the longest first."""
         base, longest = self.vocab_size, self.context_length
-        number = y.to(torch.int64) + base * self._numbers(x, longest)  # (N,)
-        grams, counts = torch.unique(number, return_counts=True)
-        seen = shared = counts.double()  # examples, and what counts for this length
+        grams, occurrences = torch.unique(y.to(torch.int64) + base * self._encode(x, longest), return_counts=True)
+        raw = discounted = occurrences.double()  # the number of examples, and the count for this length
         for length in range(longest, -1, -1):
             if length < longest:
-                grams, place = torch.unique(grams % base ** (length + 1), return_inverse=True)
-                share = torch.zeros(len(grams), dtype=torch.float64, device=grams.device)
-                seen = share.index_add(0, place, seen)
-                shared = share.index_add(0, place, shared**self.discount)
+                grams, index = torch.unique(grams % base ** (length + 1), return_inverse=True)
+                zeros = torch.zeros(len(grams), dtype=torch.float64, device=grams.device)
+                raw = zeros.index_add(0, index, raw)
+                discounted = zeros.index_add(0, index, discounted**self.discount)
                 starts = grams < base**length  # contexts whose first character is the boundary
-                shared = torch.where(starts, seen, shared) if length else shared
-            asked = grams >= base ** (length - 1) if length > 1 else grams >= 0  # not those with two boundaries
-            yield self._first_key(length) + grams[asked], shared[asked]
+                discounted = torch.where(starts, raw, discounted) if length else discounted
+            used = grams >= base ** (length - 1) if length > 1 else grams >= 0  # not those with two boundaries
+            yield self._first_key(length) + grams[used], discounted[used]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logarithms of probabilities of the next character, shape (B, V), for contexts `x` of shape (B, T)."""
-        size = max(1, _MOST_NUMBERS // self.vocab_size)
+        """Log-probabilities of the next character, shape (B, V), for contexts `x` of shape (B, T)."""
+        size = max(1, _MAX_LOOKUPS // self.vocab_size)
         return torch.cat([self._probabilities(part).log() for part in torch.split(x, size)])
 
     def _probabilities(self, x: Tensor) -> Tensor:
         p = torch.full((len(x), self.vocab_size), 1 / self.vocab_size, device=x.device)
         for length in range(self.context_length + 1):
-            counts = self._look_up(self._first_key(length) + self.vocab_size * self._numbers(x, length))  # (B, V)
-            set_aside = self.discount * counts**self.discount
-            shared = self.strength + set_aside.sum(1, keepdim=True)
+            counts = self._look_up(self._first_key(length) + self.vocab_size * self._encode(x, length))  # (B, V)
+            reserved = self.discount * counts**self.discount
+            backoff = self.strength + reserved.sum(1, keepdim=True)
             total = self.strength + counts.sum(1, keepdim=True)
-            better = (counts - set_aside + shared * p) / total
+            interpolated = (counts - reserved + backoff * p) / total
             if length > 1:
                 before_start = (x[:, -length] == 0) & (x[:, 1 - length] == 0)
-                better = torch.where(before_start[:, None], p, better)
-            p = better
+                interpolated = torch.where(before_start[:, None], p, interpolated)
+            p = interpolated
         return p
 
     def _look_up(self, first: Tensor) -> Tensor:
-        """The counts of the V n-grams from each number on: (B,) to (B, V); 0 for what was never seen."""
+        """The counts of the V n-grams that start at each key: (B,) to (B, V); 0 for n-grams that do not occur."""
         keys, counts = self.keys, self.counts
-        wanted = first[:, None] + torch.arange(self.vocab_size, device=first.device)
+        queries = first[:, None] + torch.arange(self.vocab_size, device=first.device)
         if not len(keys):
-            return torch.zeros(wanted.shape, device=first.device)
-        wanted = wanted.to(keys.dtype)
-        place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
-        return torch.where(keys[place] == wanted, counts[place], 0.0)
+            return torch.zeros(queries.shape, device=first.device)
+        queries = queries.to(keys.dtype)
+        index = torch.searchsorted(keys, queries).clamp(max=len(keys) - 1)
+        return torch.where(keys[index] == queries, counts[index], 0.0)
 
-    def _numbers(self, x: Tensor, length: int) -> Tensor:
-        """The last `length` characters of contexts (B, T) as numbers, shape (B,)."""
-        number = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        for place in range(x.shape[1] - length, x.shape[1]):
-            number = number * self.vocab_size + x[:, place]
-        return number
+    def _encode(self, x: Tensor, length: int) -> Tensor:
+        """The last `length` characters of contexts (B, T) as integers, shape (B,)."""
+        codes = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        for t in range(x.shape[1] - length, x.shape[1]):
+            codes = codes * self.vocab_size + x[:, t]
+        return codes
 
     def _first_key(self, length: int) -> int:
-        """Below it are the keys of all shorter contexts."""
+        """The first key of contexts of this length; the keys of shorter contexts are below it."""
         return sum(self.vocab_size**n for n in range(1, length + 1))

@@ -1,12 +1,11 @@
-"""A batch of words of different lengths, without its padding.
+"""Removing and restoring the padding of a batch of words.
 
-In a batch of names, padded to the longest there is, more than half of the places are padding. What is done to each
-place by itself needs none of it: here the places that count are laid side by side, and put back where places must see
-each other. Known from BERT as unpadding: Zeng and others, "Boosting Distributed Training Performance of the Unpadded
-BERT Model" (2022), https://arxiv.org/abs/2208.08124
+More than half of the positions in a batch of padded names are padding. Position-wise layers do not need it: they run on
+the packed positions of all words, and the padding is restored where positions interact. This is the unpadding of Zeng
+and others, "Boosting Distributed Training Performance of the Unpadded BERT Model" (2022),
+https://arxiv.org/abs/2208.08124
 
-Axes: B words, T positions, L positions up to the last that counts in any of the words, N positions that count, over all
-words.
+Axes: B words, T positions, L positions of the longest word, N positions of all words without padding.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from torch.nn import functional as F
 
 
 class Packing:
-    """Where the characters of a batch stand: up to each word's last that is not 0, and at least at the first place.
+    """The positions of a batch without padding: each word up to its last token that is not 0, at least one position.
 
-    Only on the CPU, where numbers that are not computed are time that is saved: a GPU would have to be waited for to
-    know how many places there are, and torch's compiler to guess it. Elsewhere all places count.
+    Padding is removed only on the CPU. On a GPU, N would require a synchronization, and torch's compiler does not know
+    it; there all T positions are kept.
 
     Attributes:
-        x: the words without the places that count in none of them, shape (B, L).
-        positions: of each place that counts in its word, shape (N,).
-        lengths: how many places count in each word, shape (B,).
+        x: the words without positions that are padding in all of them, shape (B, L).
+        positions: the position in its word of each packed position, shape (N,).
+        lengths: the number of positions of each word, shape (B,).
     """
 
     def __init__(self, x: Tensor) -> None:
-        """Look for the places that count in words `x`, shape (B, T)."""
+        """Find the padding of words `x`, shape (B, T)."""
         B, self._total = x.shape
-        self._places: Tensor | None = None
+        self._indices: Tensor | None = None  # of the packed positions in the flattened batch, shape (N,)
         self.x = x
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
-            numbers = torch.arange(1, self._total + 1)  # (T)
-            self.lengths = torch.where(x != 0, numbers, 1).amax(1)
+            counts = torch.arange(1, self._total + 1)  # (T)
+            self.lengths = torch.where(x != 0, counts, 1).amax(1)
             longest = int(self.lengths.max())
             self.x = x[:, :longest]
-            self._places = (numbers[:longest] <= self.lengths[:, None]).flatten().nonzero().flatten()  # (N)
-            self.positions = self._places % longest
+            self._indices = (counts[:longest] <= self.lengths[:, None]).flatten().nonzero().flatten()  # (N)
+            self.positions = self._indices % longest
         else:
             self.lengths = torch.full((B,), self._total, device=x.device)
             self.positions = torch.arange(self._total, device=x.device).repeat(B)
@@ -47,15 +46,15 @@ class Packing:
     def pack(self, x: Tensor) -> Tensor:
         """(B, L, ...) to (N, ...)."""
         flat = x.flatten(0, 1)
-        return flat if self._places is None else flat.index_select(0, self._places)
+        return flat if self._indices is None else flat.index_select(0, self._indices)
 
     def pad(self, packed: Tensor) -> Tensor:
-        """(N, ...) to (B, L, ...), with 0 in places of padding."""
-        if self._places is not None:
+        """(N, ...) to (B, L, ...), with 0 for padding."""
+        if self._indices is not None:
             padded = packed.new_zeros(self.x.numel(), *packed.shape[1:])
-            packed = padded.index_copy(0, self._places, packed)
+            packed = padded.index_copy(0, self._indices, packed)
         return packed.view(*self.x.shape, *packed.shape[1:])
 
     def logits(self, packed: Tensor) -> Tensor:
-        """(N, V) to (B, T, V), for all places of the words that were given."""
+        """(N, V) to (B, T, V), with 0 for padding."""
         return F.pad(self.pad(packed), (0, 0, 0, self._total - self.x.shape[1]))

@@ -1,4 +1,4 @@
-"""What the models share: checked sizes, and layers whose weights come from a generator that is given."""
+"""Parts that the models share: checks of arguments, dropout, and layers initialized from a given generator."""
 
 from __future__ import annotations
 
@@ -22,51 +22,52 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_dropout(dropout: float) -> None:
-    """Raise ValueError for a share that leaves nothing, or is none."""
+    """Raise ValueError for a dropout probability outside [0, 1)."""
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be from 0 to below 1, got {dropout}")
 
 
 class Dropout(nn.Module):
-    """Dropout in a third of the time of torch's on a CPU: four numbers of 16 bits from each one that is drawn.
+    """Dropout in a third of the time of torch's on a CPU, by using each random 64-bit integer for four elements.
 
     Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: A Simple Way to Prevent Neural Networks from
-    Overfitting", JMLR 15 (2014). What is drawn comes from torch's global generator, as torch's own does.
+    Overfitting", JMLR 15 (2014). Like torch's, it uses torch's global generator.
     """
 
-    def __init__(self, share: float) -> None:
-        """Take the share that is left out, rounded to a 65,536th on a CPU.
+    def __init__(self, p: float) -> None:
+        """Set the probability of dropping an element; on a CPU it is rounded to a multiple of 1 / 65,536.
 
         Raises:
-            ValueError: it leaves nothing, or is none.
+            ValueError: `p` is outside [0, 1).
         """
         super().__init__()
-        check_dropout(share)
-        self.share = share
+        check_dropout(p)
+        self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of any shape; in evaluation as it is."""
-        if not self.training or self.share == 0:
+        """`x` of any shape; unchanged in evaluation mode."""
+        if not self.training or self.p == 0:
             return x
         if x.device.type != "cpu" or torch.compiler.is_compiling():
-            return F.dropout(x, self.share)
-        left_out = min(round(self.share * _LEVELS), _LEVELS - 1)
-        drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-        kept = drawn[: x.numel()].view(x.shape) >= left_out - _LEVELS // 2
-        return x * (kept * (_LEVELS / (_LEVELS - left_out)))
+            return F.dropout(x, self.p)
+        dropped = min(round(self.p * _LEVELS), _LEVELS - 1)
+        random = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        kept = random[: x.numel()].view(x.shape) >= dropped - _LEVELS // 2
+        return x * (kept * (_LEVELS / (_LEVELS - dropped)))
 
 
-def blank(kind: type[M], *args: Any, **kwargs: Any) -> M:
-    """A layer of torch's whose weights are still to be drawn: its own come from torch's global generator, which is put
-    back. To make it without any, on the device `meta`, would import torch's compiler: that takes a second.
+def uninitialized(kind: type[M], *args: Any, **kwargs: Any) -> M:
+    """A layer of torch that is yet to be initialized, made without changing torch's global generator.
+
+    Making it on the device `meta` would import torch's compiler, which takes a second.
     """
     with torch.random.fork_rng(devices=[]):
         return kind(*args, **kwargs)
 
 
 def embedding(rows: int, dim: int, generator: torch.Generator | None, std: float = 1.0) -> nn.Embedding:
-    """A table of normal numbers, (rows, dim)."""
-    table = blank(nn.Embedding, rows, dim)
+    """An embedding table of shape (rows, dim), initialized from a normal distribution."""
+    table = uninitialized(nn.Embedding, rows, dim)
     nn.init.normal_(table.weight, std=std, generator=generator)
     return table
 
@@ -74,11 +75,11 @@ def embedding(rows: int, dim: int, generator: torch.Generator | None, std: float
 def linear(
     n_in: int, n_out: int, generator: torch.Generator | None, *, gain: float = 1.0, bias: bool = True
 ) -> nn.Linear:
-    """A layer of normal weights of deviation `gain / sqrt(n_in)`, and biases of 0.
+    """A linear layer with normal weights of standard deviation `gain / sqrt(n_in)` and biases of 0.
 
-    With a gain of 1 outputs vary as much as inputs do: He, Zhang, Ren, Sun, "Delving Deep into Rectifiers" (2015).
+    A gain of 1 preserves the variance: He, Zhang, Ren, Sun, "Delving Deep into Rectifiers" (2015).
     """
-    layer = blank(nn.Linear, n_in, n_out, bias=bias)
+    layer = uninitialized(nn.Linear, n_in, n_out, bias=bias)
     nn.init.normal_(layer.weight, std=gain / math.sqrt(n_in), generator=generator)
     if bias:
         nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""makemore's recurrent nets: a state goes along the word, and at each position it predicts what comes next.
+"""makemore's recurrent nets: a hidden state is updated along the word and predicts the next character.
 
 - RNN: Elman, "Finding Structure in Time", Cognitive Science 14 (1990); Mikolov, Karafiat, Burget, Cernocky, Khudanpur,
   "Recurrent neural network based language model", Interspeech 2010.
@@ -7,15 +7,16 @@
 
 https://github.com/karpathy/makemore has the first two.
 
-Axes: B words, T positions, E numbers of an embedding, H numbers of a state, S layers, V characters.
+Axes: B words, T positions, L positions of the longest word, N positions of all words without padding, E embedding
+dimensions, H hidden units, S layers, V characters.
 
-Changes from makemore: cells are torch's, which do all positions in one call and have two biases for one. The GRU's
-reset gate stands after the product with the state and not before it. The output layer begins small, so that all
-characters are as likely. Cells can be stacked, and there can be dropout as Zaremba, Sutskever, Vinyals, "Recurrent
-Neural Network Regularization" (2014), have it: of what comes out of each cell, and not along the word. Embeddings are
-left whole, unlike theirs: without a part of what the last character is, nets learned more slowly, to no better end.
-There can be several nets, which learn apart and whose probabilities are averaged: Hansen, Salamon, "Neural Network
-Ensembles", IEEE Transactions on Pattern Analysis and Machine Intelligence 12 (1990).
+Changes from makemore: cells are torch's, which process all positions in one call and have two biases instead of one.
+The GRU's reset gate is applied after the product with the state, not before it. The output layer is initialized with
+small weights, so that all characters are nearly equally probable. Layers can be stacked. Optional dropout is as in
+Zaremba, Sutskever, Vinyals, "Recurrent Neural Network Regularization" (2014), on the outputs of each layer and not
+along the word; unlike theirs, not on embeddings, where it made training slower and no better. An optional ensemble
+averages the probabilities of independently trained nets: Hansen, Salamon, "Neural Network Ensembles", IEEE Transactions
+on Pattern Analysis and Machine Intelligence 12 (1990).
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo_makemore.packing import Packing
-from zoo_makemore.parts import Dropout, blank, check_dropout, check_sizes, embedding, linear
+from zoo_makemore.parts import Dropout, check_dropout, check_sizes, embedding, linear, uninitialized
 
 
 class Recurrent(nn.Module):
-    """Embeddings, a cell of torch's along the word, and an output layer. The state before a word is learned."""
+    """Embeddings, recurrent layers, and an output layer. The initial state is learned."""
 
     cell: ClassVar[type[nn.RNNBase]]
-    starts: ClassVar[int] = 1  # tensors that a state is made of
+    starts: ClassVar[int] = 1  # the number of tensors in a state
 
     def __init__(
         self,
@@ -46,29 +47,29 @@ class Recurrent(nn.Module):
         ensemble_size: int = 1,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draw the weights from `generator`.
+        """Initialize the weights from `generator`.
 
         Args:
             vocab_size: characters, `.` included.
-            n_embd: numbers for each character.
-            n_embd2: numbers of the state.
-            n_layer: cells, one above the other.
-            dropout: the share of each cell's outputs that is left out in training.
+            n_embd: embedding dimensions.
+            n_embd2: hidden units.
+            n_layer: recurrent layers.
+            dropout: probability of dropping outputs of each layer in training.
             ensemble_size: nets in the ensemble.
-            generator: a CPU generator; without one, torch's global generator is used.
+            generator: a CPU generator; by default torch's global one.
 
         Raises:
-            ValueError: a size below 1, or a dropout that is no share.
+            ValueError: a size below 1, or an invalid dropout.
         """
         super().__init__()
         check_sizes(vocab_size=vocab_size, n_embd=n_embd, n_embd2=n_embd2, n_layer=n_layer, ensemble_size=ensemble_size)
         check_dropout(dropout)
         self.wte = embedding(vocab_size, n_embd, generator)
         self.start = nn.Parameter(torch.zeros(self.starts, n_layer, n_embd2))  # (1 or 2, S, H)
-        between = dropout if n_layer > 1 else 0.0  # torch warns of dropout between cells where there is one
-        self.rnn = blank(self.cell, n_embd, n_embd2, n_layer, batch_first=True, dropout=between)
+        between = dropout if n_layer > 1 else 0.0  # torch warns about dropout if there is only one layer
+        self.rnn = uninitialized(self.cell, n_embd, n_embd2, n_layer, batch_first=True, dropout=between)
         for weight in self.rnn.parameters():
-            nn.init.uniform_(weight, -(n_embd2**-0.5), n_embd2**-0.5, generator=generator)  # as torch's cells begin
+            nn.init.uniform_(weight, -(n_embd2**-0.5), n_embd2**-0.5, generator=generator)  # as in torch
         self.dropout = Dropout(dropout)
         self.lm_head = linear(n_embd2, vocab_size, generator, gain=0.1)
         sizes = (vocab_size, n_embd, n_embd2, n_layer, dropout)
@@ -77,7 +78,7 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T).
 
-        Of nets side by side each learns from a part of the batch of its own. Later their probabilities are averaged.
+        In training, each net of an ensemble reads its own part of the batch. In evaluation, probabilities are averaged.
         """
         nets: list[Recurrent] = [self, *self.others]
         if len(nets) == 1:
@@ -89,7 +90,7 @@ class Recurrent(nn.Module):
         return logprobs.logsumexp(0) - math.log(len(nets))
 
     def logits(self, x: Tensor) -> Tensor:
-        """What the first net alone says, shape (B, T, V)."""
+        """The logits of the first net alone, shape (B, T, V)."""
         starts = [part[:, None].expand(-1, len(x), -1).contiguous() for part in self.start]  # each (S, B, H)
         packing = Packing(x)
         emb = self.wte(packing.x)  # (B, L, E)
@@ -101,19 +102,19 @@ class Recurrent(nn.Module):
 
 
 class RNN(Recurrent):
-    """The state is tanh of a layer over the character and the state before."""
+    """An Elman RNN: the state is tanh of a linear layer of the character and the previous state."""
 
     cell = nn.RNN
 
 
 class GRU(Recurrent):
-    """Gates say how much of the state is kept, and how much of it the new one may see."""
+    """A gated recurrent unit: an update gate and a reset gate control the state."""
 
     cell = nn.GRU
 
 
 class LSTM(Recurrent):
-    """A second state, to which is only added, and from which gates read."""
+    """Long short-term memory: gates control what is added to, kept in and read from a cell state."""
 
     cell = nn.LSTM
     starts = 2

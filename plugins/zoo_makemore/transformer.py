@@ -1,16 +1,16 @@
 """makemore's transformer: a small GPT-2.
 
-Layers of causal self-attention and of position-wise nets, each added to what it reads, with layer norms before them:
-Vaswani and others, "Attention Is All You Need" (2017), in the form of Radford and others, "Language Models are
+Blocks of causal self-attention and position-wise MLPs with residual connections and layer norm before each: Vaswani and
+others, "Attention Is All You Need" (2017), in the pre-norm form of Radford and others, "Language Models are
 Unsupervised Multitask Learners" (2019). https://github.com/karpathy/makemore
 
-Axes: B words, T positions, L positions of the longest word of a batch, N positions that count, over all words of the
-batch, E numbers of an embedding, H heads, D = E / H, V characters.
+Axes: B words, T positions, L positions of the longest word of a batch, N positions of all words without padding, E
+embedding dimensions, H heads, D = E / H, V characters.
 
-Changes from makemore: attention is torch's own function, and the rest is done to the positions that count only. GELU is
-the exact one: on a CPU its tanh approximation takes longer. Positions begin with embeddings of 0. Characters begin with
-normal ones and layers as torch's do, which is makemore's start too; from GPT-2's, which is far smaller, so small a net
-learns slowly. There can be dropout.
+Changes from makemore: attention is torch's function, and all other layers skip the padding. GELU is exact, because its
+tanh approximation is slower on a CPU. Position embeddings are initialized to 0. Token embeddings are normal and layers
+are initialized as in torch, which is makemore's initialization too; with GPT-2's, whose weights are much smaller, so
+small a net learns slowly. Dropout is optional.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from torch.nn import functional as F
 from zoo_makemore.packing import Packing
 from zoo_makemore.parts import Dropout, check_dropout, check_sizes, embedding, linear
 
-_GAIN = 3**-0.5  # as torch's layers begin: with a third of the variance that would keep their input's
+_GAIN = 3**-0.5  # torch's initialization: a third of the variance that would preserve that of the input
 
 
 class Attention(nn.Module):
-    """Each position looks at itself and those before it."""
+    """Causal self-attention."""
 
     def __init__(self, n_embd: int, n_head: int, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -36,16 +36,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """(N, E) to (N, E)."""
-        qkv = packing.pad(self.c_attn(x))  # (B, L, 3 E); padding stands behind a word, where nothing looks
+        qkv = packing.pad(self.c_attn(x))  # (B, L, 3 E); padding follows the word, so the causal mask hides it
         parts = torch.split(qkv, x.shape[1], dim=2)  # each (B, L, E)
         q, k, v = (part.view(*part.shape[:2], self.n_head, -1).transpose(1, 2) for part in parts)  # each (B, H, L, D)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, L, D)
-        mixed: Tensor = self.c_proj(packing.pack(y.transpose(1, 2).flatten(2)))
-        return mixed
+        out: Tensor = self.c_proj(packing.pack(y.transpose(1, 2).flatten(2)))
+        return out
 
 
 class Block(nn.Module):
-    """Attention, then a net for each position."""
+    """Attention and a position-wise MLP, with residual connections."""
 
     def __init__(self, n_embd: int, n_head: int, dropout: float, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -59,12 +59,12 @@ class Block(nn.Module):
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """(N, E) to (N, E)."""
         x = x + self.dropout(self.attn(self.ln_1(x), packing))
-        added: Tensor = self.dropout(self.c_proj(F.gelu(self.c_fc(self.ln_2(x)))))
-        return x + added
+        mlp: Tensor = self.dropout(self.c_proj(F.gelu(self.c_fc(self.ln_2(x)))))
+        return x + mlp
 
 
 class Transformer(nn.Module):
-    """Embeddings of characters and places, blocks, and an output layer."""
+    """Token and position embeddings, blocks, and an output layer."""
 
     def __init__(
         self,
@@ -76,19 +76,19 @@ class Transformer(nn.Module):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draw the weights from `generator`.
+        """Initialize the weights from `generator`.
 
         Args:
             vocab_size: characters, `.` included.
             max_length: positions of a word, its end included; makemore's block_size.
             n_layer: blocks.
-            n_head: heads of each attention.
-            n_embd: numbers of each position.
-            dropout: the share of what a block adds that is left out in training.
-            generator: a CPU generator; without one, torch's global generator is used.
+            n_head: attention heads per block.
+            n_embd: embedding dimensions.
+            dropout: probability of dropping outputs of attention and MLP in training.
+            generator: a CPU generator; by default torch's global one.
 
         Raises:
-            ValueError: a size below 1, a dropout that is no share, or heads that do not divide `n_embd`.
+            ValueError: a size below 1, an invalid dropout, or an `n_embd` that is not divisible by `n_head`.
         """
         super().__init__()
         check_sizes(vocab_size=vocab_size, max_length=max_length, n_layer=n_layer, n_head=n_head, n_embd=n_embd)

@@ -1,15 +1,15 @@
 """The net of Andrej Karpathy's lecture "Building makemore Part 5: Building a WaveNet".
 
-Characters are not crushed together in one layer but two by two: neighbours make pairs, pairs make fours, until one
-vector stands for the whole context. That is the tree of dilated causal convolutions of van den Oord and others,
-"WaveNet: A Generative Model for Raw Audio" (2016), for one position.
+The characters of the context are not merged in one layer, but in a binary tree: pairs of characters, pairs of pairs,
+until one vector is left. It is the tree of dilated causal convolutions of van den Oord and others, "WaveNet: A
+Generative Model for Raw Audio" (2016), for one position.
 
 Lecture: https://www.youtube.com/watch?v=t3YJ5hKiMQ0
 
 Axes: B examples, T characters of context, E embedding dimensions, H hidden units, V characters of the vocabulary.
 
-Changes from the lecture: there are as many layers as the context asks for, 3 for its 8 characters. Batch norm is
-torch's, and its running means go by 0.01 of a batch and not by 0.1, which is steadier.
+Changes from the lecture: the number of layers depends on the context, with 3 for 8 characters as in the lecture. Batch
+norm is torch's, and the momentum of its running statistics is 0.01, not 0.1, which is more stable. Dropout is optional.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from zoo_makemore.batch_norm import BatchNorm
 from zoo_makemore.parts import check_dropout, check_sizes, embedding, linear
 
 
-class Join(nn.Module):
-    """Two neighbours to one vector: linear, batch norm, tanh."""
+class Merge(nn.Module):
+    """Merge pairs of neighbours into one vector each: linear layer, batch norm, tanh."""
 
     def __init__(self, n_in: int, n_hidden: int, momentum: float, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Join(nn.Module):
 
 
 class WaveNet(nn.Module):
-    """Embeddings, joined two by two until one is left, and an output layer."""
+    """Embeddings, layers that merge pairs until one vector is left, and an output layer."""
 
     def __init__(
         self,
@@ -48,19 +48,19 @@ class WaveNet(nn.Module):
         momentum: float = 0.01,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draw the weights from `generator`.
+        """Initialize the weights from `generator`.
 
         Args:
             vocab_size: characters, `.` included.
-            context_length: how many characters are seen, a power of 2.
-            n_embd: numbers for each character.
+            context_length: characters of context, a power of 2.
+            n_embd: embedding dimensions.
             n_hidden: tanh units of a layer.
-            dropout: the share of the last vector that is left out in training.
-            momentum: how much of a batch's mean and variance goes into the running ones.
-            generator: a CPU generator; without one, torch's global generator is used.
+            dropout: probability of dropping elements of the last vector in training.
+            momentum: weight of a batch's mean and variance in the running ones.
+            generator: a CPU generator; by default torch's global one.
 
         Raises:
-            ValueError: a size below 1, a context that is no power of 2 from 2, or a share outside its range.
+            ValueError: a size below 1, a context length that is not a power of 2, or a value out of range.
         """
         super().__init__()
         check_sizes(vocab_size=vocab_size, context_length=context_length, n_embd=n_embd, n_hidden=n_hidden)
@@ -72,7 +72,7 @@ class WaveNet(nn.Module):
         self.context_length = context_length
         self.wte = embedding(vocab_size, n_embd, generator)
         sizes = [n_embd] + [n_hidden] * (context_length.bit_length() - 2)
-        self.layers = nn.Sequential(*(Join(size, n_hidden, momentum, generator) for size in sizes))
+        self.layers = nn.Sequential(*(Merge(size, n_hidden, momentum, generator) for size in sizes))
         self.dropout = nn.Dropout(dropout)
         self.lm_head = linear(n_hidden, vocab_size, generator, gain=0.1)
 

@@ -1,4 +1,4 @@
-"""torch's own optimizers, with the settings that matter and the fastest implementation that torch has of each."""
+"""Optimizers of torch.optim with typed settings, each in torch's fastest implementation."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ def _adams() -> list[zoo.OptimizerSpec]:
         zoo.OptimizerSpec(
             "adamw",
             "zoo_torch.optimizers:adamw",
-            summary="Adam with weight decay of its own: the usual choice",
+            summary="Adam with decoupled weight decay",
             lr=1e-3,
             references=(_ADAMW, _ADAM),
         ),
         zoo.OptimizerSpec(
             "adam",
             "zoo_torch.optimizers:adam",
-            summary="Adaptive moments; weight decay is added to the gradient",
+            summary="Adam; weight decay is an L2 penalty, added to the gradient",
             lr=1e-3,
             references=(_ADAM,),
         ),
         zoo.OptimizerSpec(
             "nadam",
             "zoo_torch.optimizers:nadam",
-            summary="Adam that looks a step ahead, as Nesterov's momentum does",
+            summary="Adam with Nesterov momentum",
             lr=2e-3,
             references=(_NADAM,),
         ),
         zoo.OptimizerSpec(
             "radam",
             "zoo_torch.optimizers:radam",
-            summary="Adam that begins carefully by itself, without a warm-up",
+            summary="Rectified Adam, which needs no warm-up",
             lr=1e-3,
             references=(_RADAM,),
         ),
@@ -67,33 +67,33 @@ def _others() -> list[zoo.OptimizerSpec]:
         zoo.OptimizerSpec(
             "rmsprop",
             "zoo_torch.optimizers:rmsprop",
-            summary="Gradients over a running mean of their size",
+            summary="Per-parameter rates from a running mean of squared gradients",
             lr=1e-3,
             references=(_RMSPROP,),
         ),
         zoo.OptimizerSpec(
             "adagrad",
             "zoo_torch.optimizers:adagrad",
-            summary="Gradients over the size of all before: rare ones count more",
+            summary="Per-parameter rates from accumulated squared gradients",
             lr=0.01,
             references=(_ADAGRAD,),
         ),
         zoo.OptimizerSpec(
             "sgd-momentum",
             "zoo_torch.optimizers:sgd_momentum",
-            summary="torch's SGD: momentum, Nesterov's too, and weight decay",
+            summary="SGD with momentum (also Nesterov) and weight decay",
             lr=0.01,
             references=(_MOMENTUM,),
         ),
         zoo.OptimizerSpec(
             "muon",
             "zoo_torch.muon:Muon",
-            summary="Orthogonal updates of the hidden matrices, AdamW for the rest",
+            summary="Orthogonalized momentum of hidden matrices, else AdamW",
             lr=1e-3,
             description=(
-                "Every matrix but the first and the last, which in a text model are the table of embeddings and the "
-                "output layer, is updated by Muon; these two and all that is no matrix, by AdamW. Updates are scaled "
-                "to the size of AdamW's, so that both take the same learning rate. Needs torch 2.9."
+                "Muon updates all matrices except the first and the last, which in a text model are the embedding "
+                "table and the output layer. AdamW updates these two and all other parameters. Muon's updates are "
+                "scaled to the RMS of AdamW's, so that both use the same learning rate. Needs torch 2.9."
             ),
             references=(_MUON, _MOONLIGHT),
         ),

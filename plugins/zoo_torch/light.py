@@ -1,8 +1,7 @@
-"""torch's optimizers without torch's compiler.
+"""Optimizers of torch.optim that do not import torch's compiler.
 
-Methods of `torch.optim.Optimizer` are marked so that torch's compiler leaves them alone, and the marks import that
-compiler when a method is first called: 1.6 s of a run's start, for something that nothing here uses. The methods under
-the marks are the same ones.
+Decorators exclude some methods of `torch.optim.Optimizer` from torch's compiler. When such a method is first called,
+its decorator imports the compiler, which takes 1.6 s. The undecorated methods do the same.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from torch.optim import Optimizer
 
 Kind = TypeVar("Kind", bound=Optimizer)
 
-_MARKED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+_DECORATED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 
 
 def light(kind: type[Kind]) -> type[Kind]:
-    """An optimizer of torch's, whose class is marked nowhere. It does the same steps, to the last bit."""
-    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in _MARKED}
-    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))  # the mark of `step` is what turns gradients off
+    """A subclass of an optimizer class with undecorated methods. Its steps are bit-identical."""
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in _DECORATED}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))  # the decorator of `step` also turns off gradients
     return cast(type[Kind], type(kind.__name__, (kind,), methods))

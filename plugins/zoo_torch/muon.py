@@ -1,14 +1,14 @@
 """Muon for the hidden matrices of a net and AdamW for everything else, as the authors of Muon use it.
 
-Jordan and others, https://kellerjordan.github.io/posts/muon/ (2024): the momentum of a matrix is brought near to an
-orthogonal matrix by a few steps of a Newton-Schulz iteration before it is added. That is meant for the matrices inside
-a net; embeddings, the output layer, biases and gains go to AdamW.
+Jordan and others, https://kellerjordan.github.io/posts/muon/ (2024): a few steps of a Newton-Schulz iteration
+approximately orthogonalize the momentum of a matrix before the update. This is meant for hidden matrices; embeddings,
+the output layer, biases and gains are updated by AdamW.
 
-An optimizer is given parameters and not what they are for. Here the first and the last matrix are taken for the
-embeddings and the output layer, which they are in every text model that creates its parameters in the order of use.
+An optimizer does not know the purpose of its parameters. The first and the last matrix are assumed to be the embedding
+table and the output layer, as in every text model that creates its parameters in the order of use.
 
-As in Liu and others, "Muon is Scalable for LLM Training" (2025), an update of Muon is scaled to the size that one of
-AdamW has, so that one learning rate, schedule and weight decay do for both.
+As in Liu and others, "Muon is Scalable for LLM Training" (2025), updates of Muon are scaled to the RMS of AdamW's, so
+that both use the same learning rate, schedule and weight decay.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zoo_torch.optimizers import adamw
 
 
 class Muon:
-    """Two optimizers of torch under one name, with the methods of one that a training loop calls."""
+    """Two optimizers of torch.optim, with the methods of `torch.optim.Optimizer` that a training loop calls."""
 
     def __init__(
         self,
@@ -37,19 +37,19 @@ class Muon:
         ns_steps: int = 5,
         betas: tuple[float, float] = (0.9, 0.95),
     ) -> None:
-        """Part the parameters.
+        """Divide the parameters between Muon and AdamW.
 
         Args:
             params: in the order in which the net uses them.
             lr, weight_decay: of both.
-            momentum, nesterov, ns_steps: of Muon; `ns_steps` iterations of Newton and Schulz.
+            momentum, nesterov, ns_steps: of Muon; `ns_steps` is the number of Newton-Schulz iterations.
             betas: of AdamW.
 
         Raises:
             ValueError: a value is out of range, or this torch has no Muon.
         """
         if not hasattr(torch.optim, "Muon"):
-            raise ValueError(f"torch {torch.__version__} has no Muon: torch 2.9 has")
+            raise ValueError(f"torch {torch.__version__} has no Muon: it needs torch 2.9")
         params = list(params)
         hidden = {id(p) for p in [p for p in params if p.ndim == 2][1:-1]}
         matrices = [p for p in params if id(p) in hidden]
@@ -70,7 +70,7 @@ class Muon:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of both, in which a schedule writes the learning rate."""
+        """The parameter groups of both, in which a schedule sets the learning rate."""
         return [group for part in self._parts.values() for group in part.param_groups]
 
     def zero_grad(self) -> None:
@@ -82,11 +82,11 @@ class Muon:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of each, under its name."""
+        """The states of both, by name."""
         return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state. Raises ValueError where it has other parts."""
+        """Restore the states of both. Raises ValueError if the names differ."""
         if state_dict.keys() != self._parts.keys():
             raise ValueError(f"a state of {list(state_dict)} does not fit {list(self._parts)}")
         for name, part in self._parts.items():

@@ -180,7 +180,7 @@ class Fuzzer:
 
     def _verify(self, path: Path, rng: random.Random) -> None:
         for finding in verify.verify(path, self.registry):
-            if not finding.whole:
+            if not finding.intact:
                 raise CheckpointError(finding.text)
 
     def _sound(self, plan: RunPlan) -> None:

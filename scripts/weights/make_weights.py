@@ -24,7 +24,7 @@ from zoo.files import readable_json, write_bytes, write_text
 from zoo.options.declaration import decided, filled
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
-from zoo.storage.shipped import bits, place
+from zoo.storage.shipped import bits, weights_path
 
 PRESET = "tuned"
 DATASET = "names-ssa-2018"
@@ -65,7 +65,7 @@ def shipping() -> dict[str, Entry[ModelSpec]]:
 
 def target(entry: Entry[ModelSpec], into: Path | None) -> Path:
     """The `.safetensors` file to write."""
-    return place(entry) if into is None else into / f"{entry.spec.name}.safetensors"
+    return weights_path(entry) if into is None else into / f"{entry.spec.name}.safetensors"
 
 
 def longest_first(entries: Sequence[Entry[ModelSpec]]) -> list[Entry[ModelSpec]]:

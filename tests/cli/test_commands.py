@@ -104,7 +104,7 @@ def test_a_run_whose_streams_are_closed_is_a_run_like_any_other(closed: str, wor
     assert Path("new", "metrics.json").exists()
 
 
-def test_no_plots_draws_no_pictures(zoo_here: Zoo, words_file: Path) -> None:
+def test_no_plots_makes_no_plots(zoo_here: Zoo, words_file: Path) -> None:
     zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 2, "--no-plots", "--out", "here")
     assert not list(Path("here").glob("*.png"))
 
@@ -172,8 +172,8 @@ def test_eval_also_has_the_loss_of_words_never_seen_in_training(zoo_here: Zoo, t
     result = zoo_here("eval", run.path, "--device", "cpu", "--json").result
     assert result["novel"] == {"examples": {"test": 5}, "losses": {"test": result["losses"]["test"]}}
     shown = zoo_here("eval", run.path, "--device", "cpu").out
-    assert "test, new words" in shown
-    assert "val, new words" not in shown
+    assert "test, unseen words" in shown
+    assert "val, unseen words" not in shown
     assert f"{result['losses']['val'] / math.log(2):.4f}" in shown
 
 
@@ -183,7 +183,7 @@ def test_eval_takes_another_dataset(zoo_here: Zoo, finished_run: Path, words_fil
     assert all(math.isfinite(loss) for loss in result["losses"].values())
 
 
-def test_sample_says_where_each_word_stands(zoo_here: Zoo, finished_run: Path) -> None:
+def test_sample_shows_in_which_split_each_word_is_found(zoo_here: Zoo, finished_run: Path) -> None:
     result = zoo_here("sample", finished_run, "-n", 40, "--seed", 5, "--json").result
     words = zoo.TextDataset.from_file(_bundled())
     for sample in result["samples"]:
@@ -202,43 +202,43 @@ def test_sample_starts_every_word_with_the_prefix(zoo_here: Zoo, finished_run: P
     assert all(sample["text"].startswith("em") for sample in result["samples"])
 
 
-def test_sample_at_temperature_0_draws_one_word(zoo_here: Zoo, finished_run: Path) -> None:
+def test_sample_at_temperature_0_is_greedy(zoo_here: Zoo, finished_run: Path) -> None:
     result = zoo_here("sample", finished_run, "-n", 5, "--temperature", 0, "--json").result
     assert len({sample["text"] for sample in result["samples"]}) == 1
 
 
-def test_sample_works_without_the_data_and_says_what_it_cannot_tell(zoo_here: Zoo, words_file: Path) -> None:
+def test_sample_works_without_the_data_with_a_warning(zoo_here: Zoo, words_file: Path) -> None:
     zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 50, "--no-plots", "--out", "here")
     words_file.unlink()
     outcome = zoo_here("sample", "here", "-n", 3)
     assert outcome.code == 0
     assert len(outcome.out.splitlines()) == 3
-    assert outcome.err.startswith("zoo: warning: which samples are new is not known: ")
+    assert outcome.err.startswith("zoo: warning: unknown which samples are unseen: ")
     assert outcome.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-def test_plot_draws_both_pictures_in_each_format(zoo_here: Zoo, finished_run: Path, kind: str) -> None:
+def test_plot_makes_both_plots_in_each_format(zoo_here: Zoo, finished_run: Path, kind: str) -> None:
     result = zoo_here("plot", finished_run, "--format", kind, "--out", "pictures", "--json").result
     assert result["pictures"] == [f"pictures/loss.{kind}", f"pictures/embeddings.{kind}"]
     start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind]
     assert all(Path(path).read_bytes().startswith(start) for path in result["pictures"])
 
 
-def test_plot_gives_the_pictures_of_the_run_again(zoo_here: Zoo, run_copy: Path) -> None:
+def test_plot_reproduces_the_plots_of_the_run(zoo_here: Zoo, run_copy: Path) -> None:
     before = (run_copy / "loss.png").read_bytes(), (run_copy / "embeddings.png").read_bytes()
     zoo_here("plot", run_copy)
     assert before == ((run_copy / "loss.png").read_bytes(), (run_copy / "embeddings.png").read_bytes())
 
 
 @pytest.mark.parametrize("option", [("--dims", "3,4"), ("--pca",)])
-def test_plot_draws_other_maps_of_the_embeddings(zoo_here: Zoo, run_copy: Path, option: tuple[str, ...]) -> None:
+def test_plot_options_change_the_plot_of_the_embeddings(zoo_here: Zoo, run_copy: Path, option: tuple[str, ...]) -> None:
     before = (run_copy / "embeddings.png").read_bytes()
     assert zoo_here("plot", run_copy, "embeddings", *option).code == 0
     assert (run_copy / "embeddings.png").read_bytes() != before
 
 
-def test_plot_of_a_lone_file_draws_the_embeddings(zoo_here: Zoo, run_copy: Path) -> None:
+def test_plot_of_a_single_file_plots_the_embeddings(zoo_here: Zoo, run_copy: Path) -> None:
     (run_copy / "losses.csv").unlink()
     assert zoo_here("plot", run_copy / "model.safetensors", "--json").result["pictures"] == [
         str(run_copy / "embeddings.png")
@@ -356,7 +356,7 @@ def test_set_changes_the_net_and_the_split(zoo_here: Zoo, words_file: Path) -> N
 
 
 @pytest.mark.parametrize("words", ["josé renée", "анна мария", "さくら ひまわり", "a😀b 😀"])
-def test_any_alphabet_trains_samples_and_draws(zoo_here: Zoo, tmp_path: Path, words: str) -> None:
+def test_any_alphabet_can_be_trained_sampled_and_plotted(zoo_here: Zoo, tmp_path: Path, words: str) -> None:
     file = tmp_path / "words.txt"
     file.write_text("\n".join(words.split() * 6), encoding="utf-8")
     assert zoo_here("run", "mlp-char", "--dataset", file, "--steps", 30, "--out", "here").err == ""

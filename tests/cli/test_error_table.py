@@ -1,6 +1,6 @@
 """DESIGN section 5, line by line, through the real command in a process of its own.
 
-Each mistake or mishap happens in a folder where a finished run stands. It must end with one clear line on stderr, the
+Each mistake or mishap happens in a folder with a finished run. It must end with one clear line on stderr, the
 right exit code and no traceback; and the finished run must be there afterwards, byte for byte, and load.
 """
 
@@ -139,7 +139,7 @@ def test_cuda_that_is_absent_is_an_error(zoo_command: ZooCommand) -> None:
 
 
 SPOILED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "truncated": (lambda data: data[: len(data) * 2 // 3], "cut short"),
+    "truncated": (lambda data: data[: len(data) * 2 // 3], "truncated"),
     "bit-flipped": (lambda data: data[:-7] + bytes([data[-7] ^ 16]) + data[-6:], "damaged"),
     "config bit-flipped": (lambda data: data.replace(b"2147483647", b"2147483646", 1), "damaged"),
     "HTML": (lambda data: b"<!doctype html><title>404</title>", "web page"),
@@ -186,7 +186,7 @@ def server() -> Iterator[Server]:
 
 
 DOWNLOADS = {
-    "cut": ("the transfer was cut",),
+    "cut": ("the transfer was interrupted",),
     "longer_than_said": ("another file",),
     "wrong": ("another file",),
     "html": ("a web page",),
@@ -196,7 +196,7 @@ DOWNLOADS = {
     "circle": ("redirected more than 5 times",),
     "to_a_file": ("not https",),
     "silent": ("no answer within 5 s",),
-    "stalled": ("silence of 5 s",),
+    "stalled": ("no data for 5 s",),
     "dripping": ("took longer than 8 s",),
     "endless": ("longer than",),
 }
@@ -226,7 +226,7 @@ def test_refused_download_leaves_a_damaged_cache_entry_for_the_next_try(
     assert (cache / "names.txt").read_text() == "half of"
 
 
-def test_several_processes_that_download_at_once_all_get_the_whole_file(server: Server, tmp_path: Path) -> None:
+def test_parallel_downloads_all_get_the_intact_file(server: Server, tmp_path: Path) -> None:
     code = (
         "import sys; from zoo.data.download import fetcher; "
         f"print(fetcher()('names.txt', 'https://unused', sha256={hashlib.sha256(CONTENT).hexdigest()!r}).read_bytes())"
@@ -241,7 +241,7 @@ def test_several_processes_that_download_at_once_all_get_the_whole_file(server: 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_run_says_how_to_go_on_and_does(zoo_command: ZooCommand, number: signal.Signals, code: int) -> None:
+def test_a_stopped_run_says_how_to_resume_and_does(zoo_command: ZooCommand, number: signal.Signals, code: int) -> None:
     args = [*TRAIN, "--steps", "10000000", "--out", "stopped"]
     process: Any = subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -81,7 +81,7 @@ def test_wrong_usage_is_one_line_and_exit_2(zoo_here: Zoo, case: str) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here")
-def test_cuda_asked_for_and_absent(zoo_here: Zoo, words_file: Path) -> None:
+def test_cuda_requested_but_not_available(zoo_here: Zoo, words_file: Path) -> None:
     outcome = zoo_here("run", "mlp-char", "--dataset", words_file, "--device", "cuda")
     assert_one_line(outcome, 2, "'cuda' is not available", "--device cpu")
     assert_nothing_left()
@@ -130,7 +130,9 @@ def test_prefix_that_the_vocabulary_lacks_is_named(zoo_here: Zoo, finished_run: 
         (["--prefix", "a" * 200], "too long"),
     ],
 )
-def test_sampling_options_out_of_range_are_told(zoo_here: Zoo, finished_run: Path, args: list[str], part: str) -> None:
+def test_sampling_options_out_of_range_are_an_error(
+    zoo_here: Zoo, finished_run: Path, args: list[str], part: str
+) -> None:
     assert_one_line(zoo_here("sample", finished_run, *args), 2, part)
 
 
@@ -145,7 +147,7 @@ def test_sampling_options_out_of_range_are_told(zoo_here: Zoo, finished_run: Pat
         (["histogram"], "histogram"),
     ],
 )
-def test_plot_options_that_make_no_sense_are_told(zoo_here: Zoo, run_copy: Path, args: list[str], part: str) -> None:
+def test_contradictory_plot_options_are_an_error(zoo_here: Zoo, run_copy: Path, args: list[str], part: str) -> None:
     before = (run_copy / "embeddings.png").read_bytes()
     assert_one_line(zoo_here("plot", run_copy, *(["embeddings"] if args[0] == "--dims" else []), *args), 2, part)
     assert (run_copy / "embeddings.png").read_bytes() == before
@@ -159,12 +161,12 @@ def test_lr_that_makes_the_loss_nan_stops_and_keeps_the_last_good_checkpoint(zoo
     losses = read_losses(Path("here/losses.csv"))
     assert all(map(math.isfinite, losses))
     assert f"the checkpoint of step {len(losses)} is in here" in outcome.err
-    zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=len(losses), lr=float(lr), out="whole")
-    kept, whole = (zoo.load(name).model.state_dict() for name in ("here", "whole"))
-    assert all(torch.equal(kept[name], whole[name]) for name in whole)
+    zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=len(losses), lr=float(lr), out="full")
+    kept, full = (zoo.load(name).model.state_dict() for name in ("here", "full"))
+    assert all(torch.equal(kept[name], full[name]) for name in full)
 
 
-def test_a_split_whose_loss_is_no_number_after_a_good_last_step_is_told(zoo_here: Zoo) -> None:
+def test_a_split_with_a_loss_of_nan_is_reported(zoo_here: Zoo) -> None:
     data = ("--dataset", "names-ssa-2018", "--device", "cpu", "--steps", 2)
     outcome = zoo_here("run", "mlp-char", *data, "--lr", "6e36", "--out", "here")
     assert_one_line(outcome, 1, "the loss over the train split is nan after 2 steps", "the checkpoint is in here")
@@ -204,7 +206,7 @@ def spoil_foreign(data: bytes) -> bytes:
 
 
 def spoil_shape(data: bytes) -> bytes:
-    """A file that is whole, and says one thing while it holds another."""
+    """An intact file whose metadata does not match its tensors."""
     path = Path("spoilt.safetensors")
     path.write_bytes(data)
     stored = checkpoint.load(path)
@@ -215,7 +217,7 @@ def spoil_shape(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("spoil", "part"),
     [
-        (spoil_truncate, "cut short"),
+        (spoil_truncate, "truncated"),
         (spoil_flip, "damaged"),
         (spoil_html, "web page"),
         (spoil_empty, "empty"),
@@ -245,7 +247,7 @@ def test_checkpoint_of_a_plugin_that_is_not_installed_names_it(zoo_here: Zoo, ru
 def test_data_that_has_changed_is_not_evaluated_as_the_runs_own(zoo_here: Zoo, words_file: Path) -> None:
     zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 2, "--no-plots", "--out", "here")
     words_file.write_text(words_file.read_text() + "anna\n")
-    assert_one_line(zoo_here("eval", "here"), 1, str(words_file), "no longer the data")
+    assert_one_line(zoo_here("eval", "here"), 1, str(words_file), "has changed since this run was trained on it")
 
 
 def test_existing_folder_is_never_written_over(zoo_here: Zoo, run_copy: Path, words_file: Path) -> None:
@@ -254,19 +256,19 @@ def test_existing_folder_is_never_written_over(zoo_here: Zoo, run_copy: Path, wo
     assert {path.name: path.read_bytes() for path in run_copy.iterdir()} == before
 
 
-def test_file_in_the_place_of_the_folder_is_told(zoo_here: Zoo, words_file: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(zoo_here: Zoo, words_file: Path) -> None:
     Path("runs").write_text("in the way")
     assert_one_line(zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 2), 1, "runs")
     assert Path("runs").read_text() == "in the way"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_folder_is_told(zoo_here: Zoo, words_file: Path) -> None:
+def test_a_read_only_folder_is_an_error(zoo_here: Zoo, words_file: Path) -> None:
     Path("locked").mkdir(mode=0o500)
     assert_one_line(zoo_here("run", "mlp-char", "--dataset", words_file, "--out", "locked/run"), 1, "Permission denied")
 
 
-def test_full_disk_is_told(zoo_here: Zoo, run_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(zoo_here: Zoo, run_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (run_copy / "loss.png").read_bytes()
 
     def full(descriptor: int) -> None:
@@ -278,7 +280,7 @@ def test_full_disk_is_told(zoo_here: Zoo, run_copy: Path, monkeypatch: pytest.Mo
     assert not list(run_copy.glob(".*"))
 
 
-def test_named_dataset_without_a_network_is_an_error_that_says_what_to_do(zoo_here: Zoo) -> None:
+def test_a_named_dataset_without_a_network_is_an_error_with_a_remedy(zoo_here: Zoo) -> None:
     outcome = zoo_here("run", "mlp-char", "--dataset", "names", "--offline")
     assert_one_line(outcome, 1, "names.txt", "offline", "--dataset FILE")
     assert_nothing_left()
@@ -322,7 +324,9 @@ def test_no_command_prints_the_help_and_exits_2(zoo_here: Zoo) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_run_saves_what_it_has_and_says_where(tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_an_interrupted_run_saves_a_checkpoint_and_says_where(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     command = [
         "run",
         "mlp-char",
@@ -353,5 +357,5 @@ def test_interrupted_run_saves_what_it_has_and_says_where(tmp_path: Path, number
     assert err.count("\n") == 1
     step = len(read_losses(Path("here/losses.csv")))
     assert err == f"zoo: error: stopped at step {step} of 10000000; to resume: zoo resume here\n"
-    whole = zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=step, plots=False)
-    assert torch.equal(zoo.load("here").model.state_dict()["C"], zoo.load(whole.path).model.state_dict()["C"])
+    full = zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=step, plots=False)
+    assert torch.equal(zoo.load("here").model.state_dict()["C"], zoo.load(full.path).model.state_dict()["C"])

@@ -1,4 +1,4 @@
-"""Tables on stdout: the same lines whether rich lays them out or not, and rich only where it is needed."""
+"""Tables on stdout: the same lines with and without rich, which is imported only if needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TABLES: dict[str, tuple[Table, list[str]]] = {
         [("split", "examples", "loss"), ("train", "182,778", "2.6841"), ("val", "3", "10.1")],
         ["examples", "loss"],
     ),
-    "the first flush": ([("n", "b"), ("1", "b"), ("100", "c")], ["n"]),
+    "the first right-aligned": ([("n", "b"), ("1", "b"), ("100", "c")], ["n"]),
     "only a header": ([("name", "from")], []),
     "one column": ([("name",), ("a",), ("",)], []),
     "wide characters": ([("name", "from"), ("さくら", "日本"), ("é", "ＡＢ"), ("क्षि", "b")], ["from"]),
@@ -28,9 +28,9 @@ TABLES: dict[str, tuple[Table, list[str]]] = {
 
 
 @pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """`room(40)`: a terminal of forty columns."""
-    return lambda columns: monkeypatch.setattr(table, "_room", lambda: columns)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """`terminal(40)`: a terminal of forty columns."""
+    return lambda columns: monkeypatch.setattr(table, "_max_width", lambda: columns)
 
 
 def printed(rows: Table, right: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -39,36 +39,36 @@ def printed(rows: Table, right: list[str], capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_that_fits_is_what_rich_makes_of_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_that_fits_is_formatted_as_by_rich(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows, right = TABLES[name]
-    assert printed(rows, right, capsys).splitlines() == table._folded(rows, right)
+    assert printed(rows, right, capsys).splitlines() == table._wrapped(rows, right)
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_one_that_just_fits_is_not_folded_and_one_that_does_not_is(
-    name: str, capsys: pytest.CaptureFixture[str], room: Callable[[int], None]
+def test_only_a_table_that_does_not_fit_is_wrapped(
+    name: str, capsys: pytest.CaptureFixture[str], terminal: Callable[[int], None]
 ) -> None:
     rows, right = TABLES[name]
     plain = printed(rows, right, capsys)
     width = max(table._width(line) for line in plain.splitlines())
-    room(width)
+    terminal(width)
     assert printed(rows, right, capsys) == plain
-    room(width - 1)
+    terminal(width - 1)
     assert printed(rows, right, capsys) != plain
 
 
-def test_a_folded_table_stays_within_its_room(capsys: pytest.CaptureFixture[str], room: Callable[[int], None]) -> None:
-    room(30)
+def test_a_wrapped_table_fits_the_terminal(capsys: pytest.CaptureFixture[str], terminal: Callable[[int], None]) -> None:
+    terminal(30)
     out = printed([("name", ""), ("mlp-char", "a summary that is longer than this"), ("b", "short")], [], capsys)
     assert max(map(len, out.splitlines())) <= 30
     assert "".join(out.split()) == "namemlp-charasummarythatislongerthanthisbshort"
 
 
 @pytest.mark.parametrize("cell", ["two\nlines", "bell\a", "tab\tbed", "back\rwards"])
-def test_what_would_move_the_cursor_is_left_to_rich(cell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_are_left_to_rich(cell: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows: Table = [("name", "from"), (cell, "x")]
     out = printed(rows, [], capsys)
-    assert out.splitlines() == table._folded(rows, [])
+    assert out.splitlines() == table._wrapped(rows, [])
     assert not set("\a\t\r") & set(out)
 
 

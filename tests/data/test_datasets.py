@@ -1,4 +1,4 @@
-"""Words and tensors in three splits, and the files that words come from."""
+"""Datasets of words and tensors, and files of words."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ LINES = "\n".join(SIX).encode()
     ],
     ids=["no last newline", "last newline", "CRLF", "BOM", "blank lines", "white space", "wide space"],
 )
-def test_a_file_has_one_word_a_line_whatever_its_ends_and_blanks(file: Path, content: bytes) -> None:
+def test_a_file_has_one_word_per_line(file: Path, content: bytes) -> None:
     assert read(file, content) == SIX
 
 
 @pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", " ", "\r"])
-def test_only_newlines_part_words(file: Path, separator: str) -> None:
+def test_only_newlines_separate_words(file: Path, separator: str) -> None:
     odd = f"a{separator}b"
     assert read(file, "\n".join([*SIX, odd]).encode())[-1] == odd
 
@@ -62,12 +62,12 @@ def test_words_may_be_of_any_script(file: Path, word: str) -> None:
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
-        (b"", "is empty: one word a line is wanted"),
-        (b"\n \r\n\t\n", "is empty: one word a line is wanted"),
+        (b"", "is empty: it must have one word per line"),
+        (b"\n \r\n\t\n", "is empty: it must have one word per line"),
         (b"\xef\xbb\xbf", "has no words, too few for training"),
-        (b"\x7fELF\x02\x01\x00\x00abc\n", "is not a text file: one word a line, in UTF-8, is wanted"),
+        (b"\x7fELF\x02\x01\x00\x00abc\n", "is not a text file: it must have one word per line, in UTF-8"),
         ("\n".join(SIX).encode("utf-16"), "is not a text file"),
-        ("\n".join([*SIX, "zoë"]).encode("latin-1"), "is not UTF-8 text (byte 24): one word a line is wanted"),
+        ("\n".join([*SIX, "zoë"]).encode("latin-1"), "is not UTF-8 text (byte 24): it must have one word per line"),
         (LINES + b"\n\xff\xfe", "is not UTF-8 text (byte 22)"),
         (b"emma\n", "has 1 word, too few for training, validation and test (at least 6)"),
         (b"a\nb\nc\nd\ne\n", "has 5 words, too few"),
@@ -76,9 +76,7 @@ def test_words_may_be_of_any_script(file: Path, word: str) -> None:
     ],
     ids=["empty", "blank", "BOM alone", "binary", "UTF-16", "Latin-1", "bytes", "one word", "five", "dot", "lone dot"],
 )
-def test_a_file_that_is_no_list_of_words_is_refused_with_its_path_and_the_cause(
-    file: Path, content: bytes, cause: str
-) -> None:
+def test_an_invalid_file_is_refused_with_its_path_and_the_cause(file: Path, content: bytes, cause: str) -> None:
     with pytest.raises(DataError) as caught:
         read(file, content)
     assert str(caught.value).startswith(f"{file}: {cause}")
@@ -89,8 +87,8 @@ def test_a_missing_file_is_named() -> None:
         TextDataset.from_file("nowhere.txt")
 
 
-def test_a_folder_is_no_file_of_words(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no regular file"):
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a regular file"):
         TextDataset.from_file(tmp_path)
 
 
@@ -99,7 +97,7 @@ def test_six_words_fill_three_splits() -> None:
 
 
 @pytest.mark.parametrize("n", [6, 7, 9, 10, 11, 19, 64, 99, 100, 101, 1009])
-def test_words_are_cut_at_80_and_90_percent_rounded_down(n: int) -> None:
+def test_words_are_split_at_80_and_90_percent_rounded_down(n: int) -> None:
     words = [f"a{'b' * (i % 7)}{i}" for i in range(n)]
     assert TextDataset(words).splits == {
         "train": words[: int(n * 0.8)],
@@ -108,7 +106,7 @@ def test_words_are_cut_at_80_and_90_percent_rounded_down(n: int) -> None:
     }
 
 
-def test_the_lectures_names_are_cut_as_in_the_lecture(names_txt: Path) -> None:
+def test_the_lectures_names_are_split_as_in_the_lecture(names_txt: Path) -> None:
     splits = TextDataset.from_file(names_txt).splits
     assert [len(words) for words in splits.values()] == [25_626, 3_203, 3_204]
 
@@ -121,7 +119,7 @@ def test_shuffling_is_that_of_pythons_random(seed: int) -> None:
     assert splits["train"] + splits["val"] + splits["test"] == expected
 
 
-def test_shuffling_leaves_the_words_themselves_in_order() -> None:
+def test_shuffling_does_not_change_words() -> None:
     words = MANY.copy()
     dataset = TextDataset(words, shuffle_seed=42)
     assert dataset.splits["train"] != MANY[:51]
@@ -143,26 +141,26 @@ def test_a_digest_that_is_given_is_kept() -> None:
 
 
 @pytest.mark.parametrize("change", [{"shuffle_seed": 42, "split": None}, {"shuffle_seed": None, "split": (0.5, 0.7)}])
-def test_arranging_words_another_way_keeps_their_digest(file: Path, change: dict[str, Any]) -> None:
+def test_splitting_and_shuffling_keep_the_digest(file: Path, change: dict[str, Any]) -> None:
     file.write_bytes(LINES + b"\n")
     dataset = TextDataset.from_file(file)
     assert dataset.arranged(**change).sha256 == dataset.sha256
 
 
-def test_words_can_be_split_elsewhere() -> None:
+def test_words_can_be_split_at_other_fractions() -> None:
     splits = TextDataset(MANY).arranged(split=(0.5, 0.75), shuffle_seed=None).splits
     assert [len(words) for words in splits.values()] == [32, 16, 16]
 
 
-def test_arranging_without_a_split_keeps_the_one_there_is() -> None:
+def test_arranged_without_a_split_keeps_the_split() -> None:
     assert TextDataset(MANY, split=(0.5, 0.75)).arranged(split=None, shuffle_seed=1).split == (0.5, 0.75)
 
 
 @pytest.mark.parametrize(
     "split", [(0.9, 0.8), (0.8, 0.8), (0.0, 0.5), (0.5, 1.0), (-0.1, 0.5), (0.8, 1.1), (0.8,), (float("nan"), 0.9)]
 )
-def test_fractions_that_do_not_rise_between_0_and_1_are_refused(split: Any) -> None:
-    with pytest.raises(UsageError, match=r"'data\.split' takes two rising fractions"):
+def test_fractions_that_do_not_increase_are_refused(split: Any) -> None:
+    with pytest.raises(UsageError, match=r"'data\.split' takes two increasing fractions"):
         TextDataset(MANY, split=split)
 
 
@@ -173,7 +171,7 @@ def test_a_split_that_would_be_empty_is_named(split: tuple[float, float], empty:
 
 
 @pytest.mark.parametrize("bad", ["", "a.b", ".", "a\nb", "\n"], ids=repr)
-def test_a_word_that_cannot_be_one_is_refused_by_value(bad: str) -> None:
+def test_an_invalid_word_is_refused_by_value(bad: str) -> None:
     with pytest.raises(DataError) as caught:
         TextDataset([*SIX, bad])
     assert f"the word {bad!r} cannot be used" in str(caught.value)
@@ -190,7 +188,7 @@ def test_words_must_be_text(bad: Any) -> None:
         TextDataset([*SIX, bad])
 
 
-def test_a_word_that_no_utf_8_file_can_hold_is_refused() -> None:
+def test_a_word_that_is_not_valid_unicode_is_refused() -> None:
     with pytest.raises(DataError, match="cannot be used"):
         TextDataset([*SIX, "lone\ud800surrogate"])
 
@@ -223,7 +221,7 @@ def tensors(**splits: Any) -> TensorDataset:
     return TensorDataset(**{"train": default, "val": default, "test": default, **splits})
 
 
-def test_features_are_the_numbers_of_one_example() -> None:
+def test_num_features_counts_the_elements_of_an_example() -> None:
     pair = (torch.zeros(2, 3, 5), torch.tensor([0, 1]))
     assert TensorDataset(pair, pair, pair).num_features == 15
 
@@ -232,7 +230,7 @@ def test_classes_are_counted_over_all_splits() -> None:
     assert tensors(test=(torch.zeros(1, 4), torch.tensor([9]))).num_classes == 10
 
 
-def test_ignored_targets_are_no_class() -> None:
+def test_ignored_targets_are_not_a_class() -> None:
     assert tensors(train=(torch.zeros(2, 4), torch.tensor([-1, 0]))).num_classes == 3
 
 
@@ -280,8 +278,8 @@ def test_shapes_that_do_not_fit_are_refused_with_the_split_and_the_shapes(pair: 
     ],
     ids=["floats", "booleans", "below -1", "complex"],
 )
-def test_targets_must_be_whole_numbers(y: torch.Tensor) -> None:
-    with pytest.raises(DataError, match="the targets of the test split must be whole numbers from 0"):
+def test_targets_must_be_integers(y: torch.Tensor) -> None:
+    with pytest.raises(DataError, match="the targets of the test split must be integers from 0"):
         tensors(test=(torch.zeros(3, 4), y))
 
 
@@ -295,7 +293,7 @@ def test_a_split_whose_targets_are_all_ignored_is_refused() -> None:
     [None, 3, (torch.zeros(2, 4),), (["a"], [0]), ([[1], [2, 3]], [0, 1])],
     ids=["nothing", "number", "one tensor", "text", "ragged"],
 )
-def test_what_is_no_pair_of_tensors_is_refused(pair: Any) -> None:
+def test_a_split_that_is_not_a_pair_of_tensors_is_refused(pair: Any) -> None:
     with pytest.raises(DataError, match="the train split is not a pair"):
         tensors(train=pair)
 
@@ -325,11 +323,11 @@ def test_tensors_of_any_type_have_a_digest(dtype: torch.dtype) -> None:
     ],
     ids=["inputs", "targets", "type", "length"],
 )
-def test_the_digest_of_tensors_depends_on_all_there_is(other: dict[str, Any]) -> None:
+def test_the_digest_of_tensors_depends_on_shapes_types_and_values(other: dict[str, Any]) -> None:
     assert tensors(**other).sha256 != tensors().sha256
 
 
-def test_equal_tensors_have_equal_digests_however_they_lie_in_memory() -> None:
+def test_equal_tensors_have_equal_digests_in_any_memory_layout() -> None:
     x = torch.arange(12.0).view(3, 4)
     y = torch.tensor([0, 1, 2])
     assert tensors(train=(x.t().contiguous().t(), y)).sha256 == tensors(train=(x, y)).sha256
@@ -343,7 +341,7 @@ def examples() -> Examples:
     return Examples(torch.arange(10, dtype=torch.uint8).view(5, 2), torch.arange(5, dtype=torch.uint8), torch.int64)
 
 
-def test_a_batch_is_gathered_by_index_and_widened(examples: Examples) -> None:
+def test_a_batch_is_gathered_by_index_and_converted(examples: Examples) -> None:
     x, y = examples.gather(torch.tensor([3, 0, 3]))
     assert (x.tolist(), y.tolist()) == ([[6, 7], [0, 1], [6, 7]], [3, 0, 3])
     assert (x.dtype, y.dtype) == (torch.int64, torch.int64)
@@ -355,7 +353,7 @@ def test_indices_of_several_axes_give_batches_of_the_same_axes(examples: Example
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
-def test_all_examples_come_in_order_whatever_the_batch(examples: Examples, size: int) -> None:
+def test_all_examples_come_in_order_for_any_batch_size(examples: Examples, size: int) -> None:
     xs, ys = zip(*examples.in_order(size), strict=True)
     assert torch.equal(torch.cat(xs), examples.x.long())
     assert torch.cat(ys).tolist() == [0, 1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""Downloads to the cache, from a server on this machine that answers well, badly, slowly or never."""
+"""Downloads to the cache, from a local server that answers correctly, wrongly, slowly or never."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ import pytest
 from zoo import DataError, Fetcher, UnavailableError
 from zoo.data.download import cache_folder, fetcher
 
-CONTENT = b"emma\nolivia\nava\n" * 20_000  # several pieces
+CONTENT = b"emma\nolivia\nava\n" * 20_000  # several chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-SILENCE = 0.3  # seconds that the fetchers of these tests wait
+SILENCE = 0.3  # seconds; the time limit without data in these tests
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Site:
-    """What a server says at each path, and what it was asked."""
+    """The answers of a server by path, and the requests it has received."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.requests: list[str] = []
-        self.over = threading.Event()  # set when the test is
+        self.over = threading.Event()  # set at the end of the test
         self.base = ""
 
     @property
@@ -47,7 +47,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is what some of these tests are about."""
+        """Ignore clients that close the connection, as some tests do."""
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def says(content: bytes, *, status: int = 200, length: int | None = None, **headers: str) -> Answer:
-    """An answer, which may promise another length than it has."""
+    """A response whose header may state a wrong length."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
@@ -104,14 +104,14 @@ def left_in(cache: Path) -> list[str]:
 
 
 def refused(fetch: Fetcher, url: str, **options: Any) -> str:
-    """The message with which a download fails; nothing of it may be left in the cache."""
+    """The message of a failed download, which must leave nothing in the cache."""
     with pytest.raises(UnavailableError) as caught:
         fetch("names.txt", url, sha256=SHA256, **options)
     assert left_in(fetch.cache) == []
     return str(caught.value)
 
 
-# What is there
+# Successful downloads
 
 
 def test_a_file_is_downloaded_into_the_cache(site: Site, fetch: Fetcher, cache: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_file_is_downloaded_into_the_cache(site: Site, fetch: Fetcher, cache: 
     assert (path, path.read_bytes(), left_in(cache)) == (cache / "names.txt", CONTENT, ["names.txt"])
 
 
-def test_a_file_in_the_cache_is_not_asked_for_again(site: Site, fetch: Fetcher) -> None:
+def test_a_file_in_the_cache_is_not_downloaded_again(site: Site, fetch: Fetcher) -> None:
     for _ in range(3):
         fetch("names.txt", site.url, sha256=SHA256)
     assert site.requests == ["/names.txt"]
@@ -146,7 +146,7 @@ def test_a_redirect_is_followed(site: Site, fetch: Fetcher) -> None:
     assert fetch("names.txt", site.url, sha256=SHA256).read_bytes() == CONTENT
 
 
-def test_a_server_that_could_compress_is_asked_not_to(site: Site, fetch: Fetcher) -> None:
+def test_compression_is_not_requested(site: Site, fetch: Fetcher) -> None:
     def negotiate(handler: BaseHTTPRequestHandler) -> None:
         packed = "gzip" in handler.headers.get("Accept-Encoding", "")
         says(gzip.compress(CONTENT) if packed else CONTENT)(handler)
@@ -155,7 +155,7 @@ def test_a_server_that_could_compress_is_asked_not_to(site: Site, fetch: Fetcher
     assert fetch("names.txt", site.url, sha256=SHA256).read_bytes() == CONTENT
 
 
-def test_a_transfer_that_is_cut_once_is_tried_again(site: Site, fetch: Fetcher) -> None:
+def test_an_interrupted_transfer_is_retried(site: Site, fetch: Fetcher) -> None:
     def cut_once(handler: BaseHTTPRequestHandler) -> None:
         says(CONTENT if len(site.requests) > 1 else CONTENT[:100_000], length=len(CONTENT))(handler)
 
@@ -163,25 +163,25 @@ def test_a_transfer_that_is_cut_once_is_tried_again(site: Site, fetch: Fetcher) 
     assert fetch("names.txt", site.url, sha256=SHA256).read_bytes() == CONTENT
 
 
-def test_a_file_as_long_as_the_limit_is_taken(site: Site, fetch: Fetcher) -> None:
+def test_a_file_of_the_largest_size_is_accepted(site: Site, fetch: Fetcher) -> None:
     assert fetch("names.txt", site.url, sha256=SHA256, max_bytes=len(CONTENT)).is_file()
 
 
-def test_several_who_fetch_at_once_all_get_the_whole_file(site: Site, fetch: Fetcher, cache: Path) -> None:
+def test_parallel_fetches_all_get_the_intact_file(site: Site, fetch: Fetcher, cache: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         paths = list(pool.map(lambda _: fetch("names.txt", site.url, sha256=SHA256), range(4)))
     assert {path.read_bytes() for path in paths} == {CONTENT}
     assert left_in(cache) == ["names.txt"]
 
 
-def test_a_mirror_takes_the_place_of_the_address(site: Site, cache: Path) -> None:
+def test_a_mirror_replaces_the_url(site: Site, cache: Path) -> None:
     site.answer(says(CONTENT), "/deep/mirror/names.txt")
     fetch = Fetcher(cache, mirror=f"{site.base}/deep/mirror/", connect_seconds=SILENCE)
     fetch("names.txt", "http://127.0.0.1:9/gone/other.txt", sha256=SHA256)
     assert site.requests == ["/deep/mirror/names.txt"]
 
 
-# What is not there, or wrong
+# Failed downloads
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 204, 503])
@@ -203,34 +203,34 @@ def test_other_bytes_than_the_expected_ones_are_refused(site: Site, fetch: Fetch
     assert hashlib.sha256(content).hexdigest()[:12] in message
 
 
-def test_a_transfer_that_is_cut_is_refused(site: Site, fetch: Fetcher) -> None:
+def test_a_transfer_that_is_always_interrupted_is_an_error(site: Site, fetch: Fetcher) -> None:
     site.answer(says(CONTENT[:100_000], length=len(CONTENT)))
-    assert f"cannot download {site.url}: the transfer was cut" in refused(fetch, site.url)
+    assert f"cannot download {site.url}: the transfer was interrupted" in refused(fetch, site.url)
 
 
 @pytest.mark.parametrize("limit", [0, 1000, len(CONTENT) - 1])
-def test_a_file_beyond_the_limit_is_given_up(site: Site, fetch: Fetcher, limit: int) -> None:
+def test_a_file_beyond_the_limit_is_an_error(site: Site, fetch: Fetcher, limit: int) -> None:
     assert f"it is longer than {limit} bytes" in refused(fetch, site.url, max_bytes=limit)
 
 
-def test_a_packed_answer_is_never_unpacked(site: Site, fetch: Fetcher) -> None:
+def test_a_compressed_response_is_not_decompressed(site: Site, fetch: Fetcher) -> None:
     bomb = gzip.compress(bytes(1 << 24))
     site.answer(says(bomb, Content_Encoding="gzip"))
     assert f"{len(bomb)} bytes" in refused(fetch, site.url)
 
 
-def test_a_redirect_in_a_circle_is_given_up(site: Site, fetch: Fetcher) -> None:
+def test_a_circular_redirect_is_an_error(site: Site, fetch: Fetcher) -> None:
     site.answer(says(b"", status=302, Location="/names.txt"))
     assert "redirected more than" in refused(fetch, site.url)
 
 
 @pytest.mark.parametrize("target", ["file:///names.txt", "ftp://127.0.0.1/names.txt", "data:text/plain,emma"])
-def test_a_redirect_to_anything_but_the_web_is_refused(site: Site, fetch: Fetcher, target: str) -> None:
+def test_a_redirect_to_another_scheme_is_refused(site: Site, fetch: Fetcher, target: str) -> None:
     site.answer(says(b"", status=302, Location=target))
     assert "it is redirected to" in refused(fetch, site.url)
 
 
-def test_an_answer_that_is_no_http_is_refused(site: Site, fetch: Fetcher) -> None:
+def test_a_response_that_is_not_http_is_refused(site: Site, fetch: Fetcher) -> None:
     def greet(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"\x00\x01\x02 SSH-2.0-hello\r\n")
 
@@ -239,7 +239,7 @@ def test_an_answer_that_is_no_http_is_refused(site: Site, fetch: Fetcher) -> Non
 
 
 @pytest.mark.parametrize("url", ["", "names.txt", "ftp://127.0.0.1/names.txt", "http://", "http://127.0.0.1:99999/"])
-def test_an_address_that_is_none_is_refused(fetch: Fetcher, url: str) -> None:
+def test_an_invalid_url_is_refused(fetch: Fetcher, url: str) -> None:
     assert f"cannot download {url}: " in refused(fetch, url)
 
 
@@ -250,12 +250,12 @@ def test_a_refused_connection_is_reported_as_such(fetch: Fetcher) -> None:
     assert f"cannot download {url}: the host cannot be reached" in refused(fetch, url)
 
 
-def test_a_failed_download_says_what_to_do(site: Site, fetch: Fetcher) -> None:
+def test_a_failed_download_has_a_remedy(site: Site, fetch: Fetcher) -> None:
     site.answer(says(b"", status=404))
     assert refused(fetch, site.url).endswith("try again, or give a file with --dataset FILE")
 
 
-def test_what_fails_leaves_the_old_file_in_the_cache(site: Site, fetch: Fetcher, cache: Path) -> None:
+def test_a_failed_download_keeps_the_old_file_in_the_cache(site: Site, fetch: Fetcher, cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / "names.txt").write_bytes(b"an older edition")
     site.answer(says(b"wrong"))
@@ -264,10 +264,10 @@ def test_what_fails_leaves_the_old_file_in_the_cache(site: Site, fetch: Fetcher,
     assert (cache / "names.txt").read_bytes() == b"an older edition"
 
 
-# What never comes, or comes too slowly
+# Timeouts
 
 
-def test_a_server_that_never_answers_is_given_up(site: Site, fetch: Fetcher) -> None:
+def test_a_server_that_never_answers_times_out(site: Site, fetch: Fetcher) -> None:
     def sleep(handler: BaseHTTPRequestHandler) -> None:
         site.over.wait(10)
 
@@ -275,7 +275,7 @@ def test_a_server_that_never_answers_is_given_up(site: Site, fetch: Fetcher) -> 
     assert f"no answer within {SILENCE} s" in refused(fetch, site.url)
 
 
-def test_a_server_that_falls_silent_is_given_up(site: Site, fetch: Fetcher) -> None:
+def test_a_server_that_stops_sending_times_out(site: Site, fetch: Fetcher) -> None:
     def half(handler: BaseHTTPRequestHandler) -> None:
         says(CONTENT[:100_000], length=len(CONTENT))(handler)
         site.over.wait(10)
@@ -284,7 +284,7 @@ def test_a_server_that_falls_silent_is_given_up(site: Site, fetch: Fetcher) -> N
     assert f"{SILENCE} s" in refused(fetch, site.url)
 
 
-def test_a_server_that_drips_is_given_up_when_the_time_is_over(site: Site, cache: Path) -> None:
+def test_a_server_that_sends_single_bytes_times_out(site: Site, cache: Path) -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         says(b"", length=len(CONTENT))(handler)
         for _ in range(60):  # of 3 seconds
@@ -314,7 +314,7 @@ def test_offline_makes_no_request_and_says_so(site: Site, offline: Fetcher, cach
     assert site.requests == []
 
 
-def test_offline_takes_what_the_cache_holds(site: Site, offline: Fetcher, fetch: Fetcher) -> None:
+def test_offline_uses_the_cache(site: Site, offline: Fetcher, fetch: Fetcher) -> None:
     path = fetch("names.txt", site.url, sha256=SHA256)
     assert offline("names.txt", site.url, sha256=SHA256) == path
 
@@ -330,7 +330,7 @@ def test_offline_refuses_a_damaged_file_in_the_cache(site: Site, offline: Fetche
 # A cache that cannot be used
 
 
-def test_a_file_in_the_place_of_the_cache_is_reported(site: Site, fetch: Fetcher, cache: Path) -> None:
+def test_a_file_in_place_of_the_cache_is_reported(site: Site, fetch: Fetcher, cache: Path) -> None:
     cache.parent.mkdir()
     cache.write_text("")
     with pytest.raises(DataError) as caught:
@@ -338,7 +338,7 @@ def test_a_file_in_the_place_of_the_cache_is_reported(site: Site, fetch: Fetcher
     assert str(caught.value) == f"cannot write the cache {cache}: File exists"
 
 
-def test_a_folder_in_the_place_of_the_file_is_reported(site: Site, fetch: Fetcher, cache: Path) -> None:
+def test_a_folder_in_place_of_the_file_is_reported(site: Site, fetch: Fetcher, cache: Path) -> None:
     (cache / "names.txt").mkdir(parents=True)
     with pytest.raises(DataError, match="cannot write the cache"):
         fetch("names.txt", site.url, sha256=SHA256)
@@ -359,9 +359,7 @@ def test_a_read_only_cache_is_reported(site: Site, fetch: Fetcher, cache: Path) 
 
 
 @not_for_root
-def test_a_file_of_the_cache_that_may_not_be_read_is_reported_or_replaced(
-    site: Site, fetch: Fetcher, cache: Path
-) -> None:
+def test_an_unreadable_file_in_the_cache_is_reported_or_replaced(site: Site, fetch: Fetcher, cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / "names.txt").write_bytes(CONTENT)
     (cache / "names.txt").chmod(0o000)
@@ -374,13 +372,13 @@ def test_a_file_of_the_cache_that_may_not_be_read_is_reported_or_replaced(
 # The environment
 
 
-def test_the_cache_is_where_zoo_cache_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_zoo_cache_is_the_folder_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "mine"))
     assert (cache_folder(), fetcher().cache) == (tmp_path / "mine", tmp_path / "mine")
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_the_cache_is_the_users_own_where_zoo_cache_says_nothing(
+def test_the_default_cache_is_in_the_users_cache_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None
 ) -> None:
     if value is None:
@@ -399,7 +397,7 @@ def test_zoo_offline_forbids_requests(monkeypatch: pytest.MonkeyPatch, value: st
     assert fetcher().offline is offline
 
 
-def test_offline_may_be_asked_for_without_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_without_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ZOO_OFFLINE")
     assert fetcher(offline=True).offline
 

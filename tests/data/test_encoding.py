@@ -1,4 +1,4 @@
-"""Words to tensors, held against the lecture's own `build_dataset`."""
+"""Encoding words as tensors, compared with the lecture's `build_dataset`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ each_alphabet = pytest.mark.parametrize("alphabet", ALPHABETS.values(), ids=ALPH
 
 
 def build_dataset(words: Sequence[str], stoi: dict[str, int], block_size: int) -> tuple[Tensor, Tensor]:
-    """As the lecture has it, one character after the other."""
+    """The lecture's loop over characters."""
     X, Y = [], []
     for w in words:
         context = [0] * block_size
@@ -65,7 +65,7 @@ def test_emma_gives_the_five_examples_of_the_lecture() -> None:
     assert shown == ["... -> e", "..e -> m", ".em -> m", "emm -> a", "mma -> ."]
 
 
-def test_a_word_sees_nothing_of_the_word_before_it() -> None:
+def test_a_context_does_not_cross_words() -> None:
     assert encode_windows(["zzzz", "ab"], LETTERS, 3).x[5:].tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
 
 
@@ -78,7 +78,7 @@ def test_windows_equal_the_lectures_for_any_alphabet_and_context(alphabet: str, 
     assert_same(encode_windows(words, vocabulary, context_length), x, y)
 
 
-def test_a_context_longer_than_all_the_text_is_filled_with_boundaries() -> None:
+def test_a_context_longer_than_the_text_is_filled_with_boundaries() -> None:
     x, y = build_dataset(["ab", "c"], LETTERS.stoi, 40)
     assert_same(encode_windows(["ab", "c"], LETTERS, 40), x, y)
 
@@ -86,19 +86,19 @@ def test_a_context_longer_than_all_the_text_is_filled_with_boundaries() -> None:
 @pytest.mark.parametrize(
     ("size", "dtype"), [(27, torch.uint8), (255, torch.uint8), (256, torch.int16), (40_000, torch.int32)]
 )
-def test_numbers_are_kept_in_the_smallest_type_that_holds_them(size: int, dtype: torch.dtype) -> None:
+def test_tokens_are_stored_in_the_smallest_type(size: int, dtype: torch.dtype) -> None:
     vocabulary = Vocabulary(map(chr, range(0x10000, 0x10000 + size - 1)))
     word = vocabulary.itos[1] + vocabulary.itos[-1]
     examples = encode_windows([word], vocabulary, 1)
     assert (examples.y.dtype, examples.y.tolist()) == (dtype, [1, size - 1, 0])
 
 
-def test_batches_of_windows_are_widened_to_index_a_table() -> None:
+def test_batches_of_windows_are_int64() -> None:
     x, y = encode_windows(["emma"], LETTERS, 3).gather(torch.tensor([4]))
     assert (x.dtype, x.tolist(), y.tolist()) == (torch.int64, [[13, 13, 1]], [0])
 
 
-def test_more_words_than_are_encoded_in_one_go_join_without_a_seam() -> None:
+def test_chunks_are_joined_correctly() -> None:
     words = [f"{a}{b}" for a in "ab" for b in "cd"] * 20_000
     x, y = build_dataset(words[:4], LETTERS.stoi, 3)
     assert_same(encode_windows(words, LETTERS, 3), x.repeat(20_000, 1), y.repeat(20_000))
@@ -122,7 +122,7 @@ def test_a_boundary_inside_a_word_is_named_with_its_word() -> None:
 
 
 def padded(words: Sequence[str], stoi: dict[str, int], length: int) -> tuple[Tensor, Tensor]:
-    """Padded sequences, one word after the other."""
+    """Padded sequences, in a loop over words."""
     xs, ys = [], []
     for word in words:
         numbers = [stoi[ch] for ch in word]

@@ -1,4 +1,4 @@
-"""Characters and their numbers."""
+"""The vocabulary."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_character_below_the_boundary_still_comes_after_it() -> None:
     assert Vocabulary("-'a").itos == (".", "'", "-", "a")
 
 
-def test_an_empty_vocabulary_has_the_boundary_alone() -> None:
+def test_an_empty_vocabulary_has_only_the_boundary() -> None:
     assert list(Vocabulary("")) == ["."]
 
 
@@ -43,23 +43,23 @@ def test_anything_but_single_characters_is_refused(characters: list[str]) -> Non
         Vocabulary(characters)
 
 
-def test_its_length_counts_the_boundary() -> None:
+def test_the_length_includes_the_boundary() -> None:
     assert len(LETTERS) == 27
 
 
-def test_encode_gives_the_numbers_of_a_text() -> None:
+def test_encode_gives_the_tokens_of_a_text() -> None:
     assert LETTERS.encode("emma") == [5, 13, 13, 1]
 
 
-def test_the_empty_text_has_no_numbers() -> None:
+def test_the_empty_text_has_no_tokens() -> None:
     assert LETTERS.encode("") == []
 
 
 @pytest.mark.parametrize(("text", "bad"), [("emmä", "'ä'"), ("Emma", "'E'"), ("em ma", "' '"), ("em.ma", "'.'")])
-def test_encode_names_the_text_and_the_character_that_is_not_known(text: str, bad: str) -> None:
+def test_encode_names_the_text_and_the_unknown_character(text: str, bad: str) -> None:
     with pytest.raises(UsageError) as caught:
         LETTERS.encode(text)
-    assert str(caught.value) == f"{text!r} has {bad}, which is not among '{string.ascii_lowercase}'"
+    assert str(caught.value) == f"{text!r} has {bad}, which is not in the vocabulary '{string.ascii_lowercase}'"
 
 
 @pytest.mark.parametrize(
@@ -88,5 +88,5 @@ def test_equal_vocabularies_have_equal_hashes() -> None:
     assert hash(Vocabulary("ab")) == hash(Vocabulary("ba"))
 
 
-def test_its_repr_shows_the_characters() -> None:
+def test_repr_shows_the_characters() -> None:
     assert repr(Vocabulary("ba")) == "Vocabulary('ab')"

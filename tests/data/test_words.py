@@ -1,4 +1,4 @@
-"""Words as one stream of numbers, held against plain Python that has a list of str."""
+"""Words as one array of tokens, compared with plain Python on lists of str."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo import DataError, TextDataset, Vocabulary
 from zoo.data import words as module
 from zoo.data.encoding import encode_windows
 from zoo.data.loading import encode
-from zoo.data.words import Text, Words, chunks, missing, numbered, pieces_of_list
+from zoo.data.words import Text, Words, batches, chunks_of_list, has_unknown, tokenize
 
 ALPHABETS = {
     "plain": "abcdefghij",
@@ -30,10 +30,10 @@ ENDS = ["\n", "\r\n", "\n\n", " \n", "\n\t", "\n \r\n\u3000"]
 each_alphabet = pytest.mark.parametrize("alphabet", ALPHABETS.values(), ids=ALPHABETS.keys())
 
 
-@pytest.fixture(params=["as it is", "cut small"])
+@pytest.fixture(params=["default", "small"])
 def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once with the sizes of real use, and once so small that everything is cut somewhere."""
-    if request.param == "cut small":
+    """The default chunk sizes, and chunks so small that every text has several."""
+    if request.param == "small":
         monkeypatch.setattr(module, "CHARACTERS", 5)
         monkeypatch.setattr(module, "WORDS", 3)
         monkeypatch.setattr("zoo.data.encoding.WORDS", 3)
@@ -81,9 +81,7 @@ def sequences(words: list[str], characters: list[str], length: int) -> tuple[lis
 @each_alphabet
 @pytest.mark.parametrize("seed", [None, 3])
 @pytest.mark.parametrize("trial", range(8))
-def test_a_file_gives_what_plain_python_makes_of_it(
-    tmp_path: Path, alphabet: str, seed: int | None, trial: int
-) -> None:
+def test_a_file_gives_the_same_as_plain_python(tmp_path: Path, alphabet: str, seed: int | None, trial: int) -> None:
     rng = random.Random(f"{alphabet}{trial}")
     lines = ["".join(rng.choices(alphabet, k=rng.choice([1, 2, 3, 9]))) for _ in range(rng.randint(12, 40))]
     content = rng.choice(["", "\ufeff"]) + rng.choice(ENDS).join(["aa", *lines]) + rng.choice(["", *ENDS])
@@ -107,7 +105,7 @@ def test_a_file_gives_what_plain_python_makes_of_it(
 
 @pytest.mark.usefixtures("sizes")
 @each_alphabet
-def test_a_list_gives_the_tensors_that_a_file_of_it_gives(tmp_path: Path, alphabet: str) -> None:
+def test_a_list_and_a_file_give_the_same_tensors(tmp_path: Path, alphabet: str) -> None:
     letters = "".join(alphabet.split())
     words = ["".join(random.Random(number).choices(letters, k=1 + number % 7)) for number in range(50)]
     (tmp_path / "words.txt").write_text("\n".join(words), encoding="utf-8")
@@ -120,13 +118,15 @@ def test_a_list_gives_the_tensors_that_a_file_of_it_gives(tmp_path: Path, alphab
 @pytest.mark.usefixtures("sizes")
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["no BOM", "BOM"])
 @pytest.mark.parametrize("place", [0, 1, 5, 17, 30])
-def test_a_byte_that_is_not_utf_8_is_told_by_its_place_after_the_bom(tmp_path: Path, start: bytes, place: int) -> None:
+def test_an_invalid_byte_is_reported_by_its_offset_after_the_bom(tmp_path: Path, start: bytes, place: int) -> None:
     content = "añb\r\nca\n\ncd\r\na\n\u2028c\r\nda\naa\n".encode()
     content = content[:place] + b"\xff" + content[place:]
     with pytest.raises(UnicodeDecodeError) as expected:
         content.decode()
     (tmp_path / "words.txt").write_bytes(start + content)
-    with pytest.raises(DataError, match=rf"is not UTF-8 text \(byte {expected.value.start}\): one word a line"):
+    with pytest.raises(
+        DataError, match=rf"is not UTF-8 text \(byte {expected.value.start}\): it must have one word per line"
+    ):
         TextDataset.from_file(tmp_path / "words.txt")
 
 
@@ -137,12 +137,12 @@ def test_the_first_word_with_a_boundary_in_it_is_named(tmp_path: Path) -> None:
         TextDataset.from_file(tmp_path / "words.txt")
 
 
-def test_no_white_space_lies_beyond_what_is_looked_at() -> None:
-    assert not any(chr(code).isspace() for code in range(module._LAST_BLANK + 1, sys.maxunicode + 1))
+def test_no_white_space_is_beyond_the_table() -> None:
+    assert not any(chr(code).isspace() for code in range(module._LAST_SPACE + 1, sys.maxunicode + 1))
 
 
 @pytest.mark.parametrize("alphabet", ["abcdefgh", "абвгд", "😀🦊🐉"])
-def test_a_file_takes_less_than_four_bytes_a_character_beside_its_tensors(tmp_path: Path, alphabet: str) -> None:
+def test_a_file_takes_less_than_four_bytes_per_character_beside_its_tensors(tmp_path: Path, alphabet: str) -> None:
     rng = random.Random(1)
     (tmp_path / "words.txt").write_text(
         "\n".join("".join(rng.choices(alphabet, k=rng.randint(1, 12))) for _ in range(300_000)), encoding="utf-8"
@@ -166,18 +166,18 @@ LIST = ["emma", "o", "ava", "o", "isabella", "mia"]
 
 @pytest.fixture
 def text() -> Text:
-    return Text(pieces_of_list(LIST))
+    return Text(chunks_of_list(LIST))
 
 
-@pytest.fixture(params=["in order", "picked"])
+@pytest.fixture(params=["range", "array"])
 def words(text: Text, request: pytest.FixtureRequest) -> Words:
-    """`LIST`, straight or by way of an array of positions."""
-    return Words(text, range(6) if request.param == "in order" else np.arange(6, dtype=np.uint32))
+    """`LIST`, selected by a range or by an array of indices."""
+    return Words(text, range(6) if request.param == "range" else np.arange(6, dtype=np.uint32))
 
 
-def test_words_are_read_as_a_list_is(words: Words) -> None:
+def test_words_behave_as_a_list(words: Words) -> None:
     assert list(words) == LIST
-    assert [words[place] for place in range(-6, 6)] == LIST * 2
+    assert [words[index] for index in range(-6, 6)] == LIST * 2
     assert list(reversed(words)) == LIST[::-1]
     assert (len(words), words.index("ava"), words.count("o")) == (6, 2, 2)
     assert "mia" in words
@@ -185,15 +185,15 @@ def test_words_are_read_as_a_list_is(words: Words) -> None:
     assert sorted(words) == sorted(LIST)
 
 
-@pytest.mark.parametrize("place", [6, -7])
-def test_beyond_the_last_word_there_is_none(words: Words, place: int) -> None:
+@pytest.mark.parametrize("index", [6, -7])
+def test_an_index_out_of_range_is_an_error(words: Words, index: int) -> None:
     with pytest.raises(IndexError):
-        words[place]
+        words[index]
 
 
 @pytest.mark.parametrize("part", [slice(2, 4), slice(3), slice(-2, None), slice(4, 2), slice(None, None, -1)], ids=str)
 @pytest.mark.parametrize("further", [slice(None), slice(1, None), slice(None, None, -1), slice(0, 9, 2)], ids=str)
-def test_parts_of_words_are_words(words: Words, part: slice, further: slice) -> None:
+def test_slices_of_words_are_words(words: Words, part: slice, further: slice) -> None:
     expected = LIST[part][further]
     found = words[part][further]
     assert found == expected
@@ -219,36 +219,34 @@ def test_words_are_joined_with_lists_on_either_side(words: Words) -> None:
     assert words + words == LIST * 2
 
 
-def test_their_repr_shows_the_first_of_them(words: Words) -> None:
+def test_repr_shows_the_first_words(words: Words) -> None:
     assert repr(words) == "<6 words: emma, o, ava, ...>"
     assert repr(words[1:3]) == "<2 words: o, ava>"
     assert repr(words[:0]) == "<0 words: >"
 
 
-def test_what_is_done_to_tensors_is_not_done_to_the_words(words: Words, text: Text) -> None:
+def test_changing_tensors_does_not_change_the_words(words: Words, text: Text) -> None:
     encode_windows(words, text.vocabulary, 2).y.zero_()
     assert words == LIST
 
 
 @pytest.mark.parametrize("order", [[4, 0, 4, 1], [5], []], ids=str)
-def test_words_longer_than_what_is_copied_in_one_go_are_copied(
-    monkeypatch: pytest.MonkeyPatch, text: Text, order: list[int]
-) -> None:
+def test_words_longer_than_a_chunk_are_copied(monkeypatch: pytest.MonkeyPatch, text: Text, order: list[int]) -> None:
     monkeypatch.setattr(module, "CHARACTERS", 2)
-    picked = Words(text, np.array(order, dtype=np.uint32))
-    assert text.spelled(picked.tokens) == "".join(LIST[place] + "\n" for place in order)
+    selected = Words(text, np.array(order, dtype=np.uint32))
+    assert text.decode(selected.tokens) == "".join(LIST[index] + "\n" for index in order)
 
 
 @pytest.mark.parametrize("vocabulary", ["abeilmosv", "zyxabeilmosv", "".join(map(chr, range(97, 400)))], ids=len)
-def test_words_are_numbered_in_any_vocabulary_that_has_their_characters(words: Words, vocabulary: str) -> None:
+def test_tokens_in_a_vocabulary_that_has_all_characters(words: Words, vocabulary: str) -> None:
     other = Vocabulary(vocabulary)
-    numbers = words.numbers(other)
-    assert numbers.tolist() == [n for word in LIST for n in [*other.encode(word), 0]]
-    assert numbers.dtype == (np.uint8 if len(other) < 256 else np.int16)
-    assert not missing(numbers)
+    tokens = words.tokens_in(other)
+    assert tokens.tolist() == [n for word in LIST for n in [*other.encode(word), 0]]
+    assert tokens.dtype == (np.uint8 if len(other) < 256 else np.int16)
+    assert not has_unknown(tokens)
 
 
-def test_the_first_word_that_a_vocabulary_cannot_spell_is_named(words: Words) -> None:
+def test_the_first_word_with_an_unknown_character_is_named(words: Words) -> None:
     with pytest.raises(DataError, match="the word 'ava' has 'v', which is not in the vocabulary 'aemo'"):
         encode_windows(words, Vocabulary("emao"), 3)
 
@@ -262,7 +260,7 @@ def test_a_split_needs_only_its_own_characters() -> None:
 # Datasets
 
 
-def test_words_of_a_file_are_made_when_they_are_asked_for(tmp_path: Path) -> None:
+def test_words_of_a_file_are_made_when_first_used(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("\n".join(LIST))
     dataset = TextDataset.from_file(tmp_path / "words.txt")
     encode(dataset.arranged(split=None, shuffle_seed=1), "windows", 3)
@@ -271,7 +269,7 @@ def test_words_of_a_file_are_made_when_they_are_asked_for(tmp_path: Path) -> Non
     assert dataset.words is dataset.words
 
 
-def test_a_list_that_is_given_is_kept_however_it_is_arranged() -> None:
+def test_a_given_list_is_kept_when_shuffled() -> None:
     dataset = TextDataset(LIST)
     assert dataset.words is LIST
     assert dataset.arranged(split=None, shuffle_seed=1).words is LIST
@@ -280,12 +278,12 @@ def test_a_list_that_is_given_is_kept_however_it_is_arranged() -> None:
 # Parts
 
 
-def test_a_character_without_a_number_shows() -> None:
-    assert missing(numbered(["ab\nc\n"], 5, Vocabulary("ab")))
-    assert not missing(numbered(["ab\n"], 3, Vocabulary("ab")))
-    assert not missing(numbered([], 0, Vocabulary("ab")))
+def test_has_unknown() -> None:
+    assert has_unknown(tokenize(["ab\nc\n"], 5, Vocabulary("ab")))
+    assert not has_unknown(tokenize(["ab\n"], 3, Vocabulary("ab")))
+    assert not has_unknown(tokenize([], 0, Vocabulary("ab")))
 
 
 @pytest.mark.parametrize(("n", "parts"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
-def test_chunks_are_full_but_for_the_last(n: int, parts: list[int]) -> None:
-    assert [len(chunk) for chunk in chunks(["word"] * n, 3)] == parts
+def test_batches_are_full_except_the_last(n: int, parts: list[int]) -> None:
+    assert [len(batch) for batch in batches(["word"] * n, 3)] == parts

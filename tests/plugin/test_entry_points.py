@@ -1,4 +1,4 @@
-"""Finding entry points: the same as `importlib.metadata`, whatever lies on the path."""
+"""Entry points: the same as `importlib.metadata` finds, for every kind of path."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def theirs(*path: Path) -> Found:
 
 
 @pytest.mark.parametrize("group", ["zoo", "console_scripts", "pytest11", "nobody"])
-def test_what_is_installed_here_is_what_the_standard_library_finds(group: str) -> None:
+def test_installed_entry_points_equal_those_of_the_standard_library(group: str) -> None:
     found = {(e.name, e.value, e.dist and e.dist.name) for e in entry_points(group)}  # type: ignore[attr-defined]
     assert found == {(e.name, e.value, e.dist and e.dist.name) for e in metadata.entry_points(group=group)}
 
@@ -68,20 +68,20 @@ def test_every_way_to_write_them_is_read(tmp_path: Path, text: str, suffix: str)
     assert len(ours(tmp_path)) == sum(" = mod" in line or line == "b=other" for line in text.splitlines())
 
 
-def test_the_first_of_two_with_one_name_counts(tmp_path: Path) -> None:
+def test_the_first_of_two_distributions_of_one_name_is_used(tmp_path: Path) -> None:
     install(tmp_path / "one", "My.Zoo", "1", "[zoo]\na = first\n")
     install(tmp_path / "two", "my_zoo", "2", "[zoo]\na = second\nb = more\n")
     assert ours(tmp_path / "one", tmp_path / "two") == [("a", "first", "My.Zoo", "1")]
     assert ours(tmp_path / "two", tmp_path / "one") == [("a", "second", "my_zoo", "2"), ("b", "more", "my_zoo", "2")]
 
 
-def test_one_without_entry_points_hides_a_later_one_too(tmp_path: Path) -> None:
+def test_a_distribution_without_entry_points_hides_a_later_one(tmp_path: Path) -> None:
     install(tmp_path / "one", "my_zoo", "1", "")
     install(tmp_path / "two", "my_zoo", "2", "[zoo]\na = b\n")
     assert ours(tmp_path / "one", tmp_path / "two") == theirs(tmp_path / "one", tmp_path / "two") == []
 
 
-def test_what_is_missing_or_no_text_is_passed_over(tmp_path: Path) -> None:
+def test_missing_and_binary_files_are_ignored(tmp_path: Path) -> None:
     install(tmp_path, "good", "1", "[zoo]\na = b\n")
     (tmp_path / "empty-1.dist-info").mkdir()
     (tmp_path / "file-1.dist-info").write_text("a file, not a folder")
@@ -90,7 +90,7 @@ def test_what_is_missing_or_no_text_is_passed_over(tmp_path: Path) -> None:
     assert ours(tmp_path / "nowhere", tmp_path) == [("a", "b", "good", "1")]
 
 
-def test_without_headers_the_folder_says_name_and_version(tmp_path: Path) -> None:
+def test_name_and_version_come_from_the_folder_without_headers(tmp_path: Path) -> None:
     install(tmp_path, "my_zoo", "3.1", "[zoo]\na = b\n", headers="\n")
     assert ours(tmp_path) == [("a", "b", "my_zoo", "3.1")]
 
@@ -105,12 +105,12 @@ def test_an_archive_on_the_path_is_left_to_the_standard_library(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("value", ["json", "json:dumps", "os:path.join", "json : dumps [extra, more]"])
-def test_what_it_names_is_imported(value: str) -> None:
+def test_load_imports_the_named_object(value: str) -> None:
     found = FoundEntryPoint("x", value, FoundDistribution("d", "1")).load()
     assert found is metadata.EntryPoint("x", value.replace(" : ", ":"), "zoo").load()
 
 
-def test_a_name_that_is_not_there_raises_what_python_raises() -> None:
+def test_a_missing_name_raises_the_error_of_python() -> None:
     with pytest.raises(ModuleNotFoundError):
         FoundEntryPoint("x", "no_such_module_at_all", FoundDistribution("d", "1")).load()
     with pytest.raises(AttributeError):

@@ -1,4 +1,4 @@
-"""Finding and loading plugins, of which any may be broken.
+"""Finding and loading plugins, some of them broken.
 
 The plugins are modules of a few lines, each in a folder with the metadata of an installed distribution.
 """
@@ -53,13 +53,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             del sys.modules[name]
 
 
-def bringing(*models: str) -> str:
-    """The source of a plugin that brings these models."""
+def plugin_with(*models: str) -> str:
+    """The source of a plugin with these models."""
     specs = ", ".join(f"zoo.ModelSpec({name!r}, 'nowhere:Model')" for name in models)
     return f"@zoo.hookimpl\ndef zoo_models():\n    return [{specs}]\n"
 
 
-GOOD = bringing("good")
+GOOD = plugin_with("good")
 BROKEN = {
     "import error": ("import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
     "syntax error": ("def zoo_models(:", "SyntaxError: "),
@@ -70,7 +70,7 @@ BROKEN = {
         "RuntimeError: the disk is on fire",
     ),
     "exit in a hook": ("@zoo.hookimpl\ndef zoo_models():\n    raise SystemExit(1)", "SystemExit: 1"),
-    "invalid spec": (bringing("Bad Name"), "ValueError: a name is made of lower-case letters"),
+    "invalid spec": (plugin_with("Bad Name"), "ValueError: a name is made of lower-case letters"),
     "misspelt hook": (
         "@zoo.hookimpl\ndef zoo_model():\n    return []",
         "there is no hook 'zoo_model'; did you mean 'zoo_models'?",
@@ -92,10 +92,10 @@ BROKEN = {
         "@zoo.hookimpl\ndef zoo_models():\n    return [zoo.DatasetSpec('x', 'm:f')]",
         "zoo_models must return a list of ModelSpec; DatasetSpec(",
     ),
-    "a name twice": (bringing("twin", "twin"), "the model 'twin' is registered twice by zoo-broken"),
+    "a name twice": (plugin_with("twin", "twin"), "the model 'twin' is registered twice by zoo-broken"),
     "a later hook that fails": (
-        bringing("early") + "@zoo.hookimpl\ndef zoo_optimizers():\n    return [1]",
-        "zoo_optimizers must return a list of OptimizerSpec; 1 is none",
+        plugin_with("early") + "@zoo.hookimpl\ndef zoo_optimizers():\n    return [1]",
+        "zoo_optimizers must return a list of OptimizerSpec; 1 is not one",
     ),
 }
 
@@ -109,16 +109,16 @@ def load(site: Site, **environ: str) -> tuple[Registry, dict[str, PluginStatus]]
 
 
 def everything(registry: Registry) -> list[str]:
-    return [entry.full_name for shelf in registry.shelves() for entry in shelf]
+    return [entry.full_name for kind in registry.kinds() for entry in kind]
 
 
-def test_what_a_plugin_brings_is_found_by_name(site: Site) -> None:
+def test_specs_of_a_plugin_are_found_by_name(site: Site) -> None:
     site.install("zoo-good", GOOD, version="1.2.3")
     registry, _ = load(site)
     assert str(registry.models.get("good").plugin) == "zoo-good 1.2.3"
 
 
-def test_all_three_hooks_are_asked(site: Site) -> None:
+def test_all_three_hooks_are_called(site: Site) -> None:
     site.install(
         "zoo-all",
         """
@@ -131,16 +131,16 @@ def test_all_three_hooks_are_asked(site: Site) -> None:
         """,
     )
     _, statuses = load(site)
-    assert statuses["zoo-all"].brings == {"models": ["m1", "m2"], "datasets": ["d"], "optimizers": ["o"]}
+    assert statuses["zoo-all"].provides == {"models": ["m1", "m2"], "datasets": ["d"], "optimizers": ["o"]}
 
 
-def test_what_a_plugin_prints_stays_out_of_the_result(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_of_a_plugin_go_to_stderr(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.install("zoo-loud", "print('hello')")
     load(site)
     assert capsys.readouterr() == ("", "hello\n")
 
 
-def test_a_plugin_that_brings_nothing_is_loaded_all_the_same(site: Site) -> None:
+def test_a_plugin_without_hooks_is_loaded(site: Site) -> None:
     site.install("zoo-empty", "")
     _, statuses = load(site)
     assert (statuses["zoo-empty"].state, statuses["zoo-empty"].cause) == ("loaded", "")
@@ -168,9 +168,9 @@ def test_a_broken_plugin_is_reported_with_its_cause_in_one_line(site: Site, sour
 
 @each_broken_source
 def test_a_broken_plugin_leaves_nothing_in_the_registry_and_others_alone(site: Site, source: str) -> None:
-    site.install("zoo-a-neighbour", bringing("before"))
+    site.install("zoo-a-neighbour", plugin_with("before"))
     site.install("zoo-broken", source)
-    site.install("zoo-z-neighbour", bringing("after"))
+    site.install("zoo-z-neighbour", plugin_with("after"))
     registry, _ = load(site)
     assert everything(registry) == ["zoo-z-neighbour/after", "zoo-a-neighbour/before"]
 
@@ -214,16 +214,16 @@ def test_ctrl_c_while_a_plugin_is_imported_is_not_swallowed(site: Site) -> None:
 
 
 def test_the_second_plugin_of_a_distribution_cannot_take_a_name_of_the_first(site: Site) -> None:
-    site.install("zoo-twice", bringing("mine"), entries={"first": "zoo_twice", "second": "zoo_twice_too"})
-    (site.folder / "zoo_twice_too.py").write_text("import zoo\n" + bringing("other", "mine"))
+    site.install("zoo-twice", plugin_with("mine"), entries={"first": "zoo_twice", "second": "zoo_twice_too"})
+    (site.folder / "zoo_twice_too.py").write_text("import zoo\n" + plugin_with("other", "mine"))
     registry, statuses = load_plugins(site.entry_points(), {})
     assert [(s.plugin.name, s.state) for s in statuses] == [("first", "loaded"), ("second", "failed")]
     assert everything(registry) == ["zoo-twice/mine"]
 
 
 def test_two_distributions_may_use_the_same_entry_point_name(site: Site) -> None:
-    site.install("zoo-one", bringing("one"))
-    site.install("zoo-two", bringing("two"))
+    site.install("zoo-one", plugin_with("one"))
+    site.install("zoo-two", plugin_with("two"))
     registry, _ = load(site)
     assert registry.models.names() == ["one", "two"]
 
@@ -244,17 +244,17 @@ def test_a_plugin_that_is_seen_through_two_paths_is_loaded_once(site: Site, tmp_
 
 
 def test_a_clash_of_short_names_leaves_both_reachable(site: Site) -> None:
-    site.install("zoo-models", bringing("mlp-char"))
-    site.install("zoo-rival", bringing("mlp-char"))
+    site.install("zoo-models", plugin_with("mlp-char"))
+    site.install("zoo-rival", plugin_with("mlp-char"))
     registry, _ = load(site)
     assert registry.models.names() == ["zoo-models/mlp-char", "zoo-rival/mlp-char"]
 
 
 def test_a_clash_with_a_builtin_name_is_an_error_and_never_a_silent_choice(site: Site) -> None:
-    site.install("zoo-models", bringing("mlp-char"))
-    site.install("zoo-rival", bringing("mlp-char"))
+    site.install("zoo-models", plugin_with("mlp-char"))
+    site.install("zoo-rival", plugin_with("mlp-char"))
     registry, _ = load(site)
-    with pytest.raises(AmbiguousNameError, match="say 'zoo-models/mlp-char' or 'zoo-rival/mlp-char'"):
+    with pytest.raises(AmbiguousNameError, match="use 'zoo-models/mlp-char' or 'zoo-rival/mlp-char'"):
         registry.models.get("mlp-char")
 
 
@@ -278,9 +278,9 @@ def test_builtin_plugins_come_first_and_the_rest_by_name(site: Site) -> None:
     ],
 )
 def test_zoo_plugins_chooses_by_distribution_or_entry_point(site: Site, value: str | None, loaded: list[str]) -> None:
-    site.install("zoo-models", bringing("builtin"))
+    site.install("zoo-models", plugin_with("builtin"))
     for letter in "abc":
-        site.install(f"zoo-{letter}", bringing(letter), entries={f"entry-{letter}": f"zoo_{letter}"})
+        site.install(f"zoo-{letter}", plugin_with(letter), entries={f"entry-{letter}": f"zoo_{letter}"})
     _, statuses = load(site, **({} if value is None else {"ZOO_PLUGINS": value}))
     assert [name for name, status in statuses.items() if status.state == "loaded"] == loaded
 
@@ -288,7 +288,7 @@ def test_zoo_plugins_chooses_by_distribution_or_entry_point(site: Site, value: s
 def test_a_plugin_that_is_not_chosen_is_shown_as_disabled_and_not_imported(site: Site) -> None:
     site.install("zoo-off", "raise RuntimeError('imported')")
     _, statuses = load(site, ZOO_PLUGINS="", ZOO_STRICT_PLUGINS="1")
-    assert (statuses["zoo-off"].state, statuses["zoo-off"].brings) == ("disabled", {})
+    assert (statuses["zoo-off"].state, statuses["zoo-off"].provides) == ("disabled", {})
 
 
 def test_zoo_plugins_with_an_unknown_name_is_an_error_with_the_nearest_ones(site: Site) -> None:

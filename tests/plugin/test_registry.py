@@ -1,4 +1,4 @@
-"""Names, and what they stand for."""
+"""Registering entries and looking them up by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from zoo import AmbiguousNameError, ModelSpec, PluginError, UnknownNameError
 from zoo.errors import suggest
-from zoo.plugin.registry import Entry, Plugin, Registry, Shelf
+from zoo.plugin.registry import Entry, KindRegistry, Plugin, Registry
 from zoo.plugin.specs import Factory
 
 BUILTIN = Plugin("lecture", "zoo-models", "0.1.0")
@@ -21,11 +21,11 @@ def entry(name: str, plugin: Plugin = BUILTIN, factory: Factory = dict) -> Entry
     return Entry(ModelSpec(name, factory), plugin)
 
 
-def shelf(*entries: Entry[ModelSpec]) -> Shelf[ModelSpec]:
-    made: Shelf[ModelSpec] = Shelf("model")
-    for one in entries:
-        made.add(one)
-    return made
+def registry_of(*entries: Entry[ModelSpec]) -> KindRegistry[ModelSpec]:
+    registry: KindRegistry[ModelSpec] = KindRegistry("model")
+    for new in entries:
+        registry.add(new)
+    return registry
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_plugin_reads_as_distribution_and_version() -> None:
     assert str(OTHER) == "zoo-other 1.2"
 
 
-def test_a_factory_that_is_callable_is_given_as_it_is() -> None:
+def test_a_callable_factory_is_returned_unchanged() -> None:
     assert entry("x", factory=dict).factory() is dict
 
 
@@ -82,33 +82,33 @@ def test_a_factory_that_cannot_be_called_is_an_error_of_its_plugin(package: str)
 @pytest.mark.parametrize("name", ["mlp", "zoo-models/mlp"])
 def test_an_entry_is_found_by_its_short_and_by_its_full_name(name: str) -> None:
     mlp = entry("mlp")
-    assert shelf(mlp, entry("gru")).get(name) is mlp
+    assert registry_of(mlp, entry("gru")).get(name) is mlp
 
 
 @pytest.mark.parametrize(("name", "there"), [("mlp", True), ("zoo-models/mlp", True), ("gru", False), ("x/mlp", False)])
-def test_a_shelf_says_whether_it_has_a_name(name: str, there: bool) -> None:
-    assert (name in shelf(entry("mlp"))) is there
+def test_in_tells_whether_a_name_is_registered(name: str, there: bool) -> None:
+    assert (name in registry_of(entry("mlp"))) is there
 
 
 def test_one_distribution_cannot_use_a_name_twice() -> None:
     with pytest.raises(PluginError, match="the model 'mlp' is registered twice by zoo-other"):
-        shelf(entry("mlp", OTHER), entry("mlp", Plugin("second", "zoo-other", "1.2")))
+        registry_of(entry("mlp", OTHER), entry("mlp", Plugin("second", "zoo-other", "1.2")))
 
 
 def test_a_short_name_of_two_distributions_is_an_error_that_lists_both() -> None:
     with pytest.raises(AmbiguousNameError) as caught:
-        shelf(entry("mlp", OTHER), entry("mlp")).get("mlp")
-    assert str(caught.value) == "2 plugins have a model called 'mlp': say 'zoo-models/mlp' or 'zoo-other/mlp'"
+        registry_of(entry("mlp", OTHER), entry("mlp")).get("mlp")
+    assert str(caught.value) == "2 plugins have a model called 'mlp': use 'zoo-models/mlp' or 'zoo-other/mlp'"
 
 
 @pytest.mark.parametrize("plugin", [BUILTIN, OTHER])
 def test_both_of_a_clash_stay_reachable_by_their_full_names(plugin: Plugin) -> None:
-    found = shelf(entry("mlp"), entry("mlp", OTHER)).get(f"{plugin.distribution}/mlp")
+    found = registry_of(entry("mlp"), entry("mlp", OTHER)).get(f"{plugin.distribution}/mlp")
     assert found.plugin is plugin
 
 
 def test_a_preferred_distribution_settles_a_clash() -> None:
-    assert shelf(entry("mlp"), entry("mlp", OTHER)).get("mlp", prefer=["zoo-other"]).plugin is OTHER
+    assert registry_of(entry("mlp"), entry("mlp", OTHER)).get("mlp", prefer=["zoo-other"]).plugin is OTHER
 
 
 @pytest.mark.parametrize(
@@ -117,62 +117,62 @@ def test_a_preferred_distribution_settles_a_clash() -> None:
 def test_the_first_of_several_preferred_distributions_that_has_it_settles_a_clash(
     prefer: list[str], plugin: Plugin
 ) -> None:
-    crowded = shelf(entry("mlp"), entry("mlp", OTHER), entry("mlp", THIRD))
-    assert crowded.get("mlp", prefer=["zoo-nowhere", *prefer]).plugin is plugin
+    registry = registry_of(entry("mlp"), entry("mlp", OTHER), entry("mlp", THIRD))
+    assert registry.get("mlp", prefer=["zoo-nowhere", *prefer]).plugin is plugin
 
 
 def test_a_preference_for_a_distribution_without_that_name_changes_nothing() -> None:
-    assert shelf(entry("mlp")).get("mlp", prefer=["zoo-other"]).plugin is BUILTIN
+    assert registry_of(entry("mlp")).get("mlp", prefer=["zoo-other"]).plugin is BUILTIN
 
 
 def test_a_preference_for_a_third_distribution_does_not_settle_a_clash() -> None:
     with pytest.raises(AmbiguousNameError):
-        shelf(entry("mlp"), entry("mlp", OTHER)).get("mlp", prefer=["zoo-third"])
+        registry_of(entry("mlp"), entry("mlp", OTHER)).get("mlp", prefer=["zoo-third"])
 
 
 def test_names_are_short_where_they_are_unique_and_full_where_they_clash() -> None:
-    names = shelf(entry("gru", OTHER), entry("mlp", OTHER), entry("mlp")).names()
+    names = registry_of(entry("gru", OTHER), entry("mlp", OTHER), entry("mlp")).names()
     assert names == ["gru", "zoo-models/mlp", "zoo-other/mlp"]
 
 
 def test_every_name_that_is_shown_can_be_typed() -> None:
-    crowded = shelf(entry("gru", OTHER), entry("mlp", OTHER), entry("mlp"), entry("mlp", THIRD))
-    assert [crowded.called(crowded.get(name)) for name in crowded.names()] == crowded.names()
+    registry = registry_of(entry("gru", OTHER), entry("mlp", OTHER), entry("mlp"), entry("mlp", THIRD))
+    assert [registry.display_name(registry.get(name)) for name in registry.names()] == registry.names()
 
 
 def test_entries_come_by_short_name_and_builtin_ones_first() -> None:
-    order = [one.full_name for one in shelf(entry("b", THIRD), entry("b"), entry("a", THIRD), entry("b", OTHER))]
+    order = [one.full_name for one in registry_of(entry("b", THIRD), entry("b"), entry("a", THIRD), entry("b", OTHER))]
     assert order == ["zoo-third/a", "zoo-models/b", "zoo-other/b", "zoo-third/b"]
 
 
 def test_removing_a_plugin_leaves_the_others() -> None:
-    cleared = shelf(entry("mlp"), entry("mlp", OTHER), entry("gru", OTHER))
-    cleared.remove_plugin(OTHER)
-    assert cleared.names() == ["mlp"]
+    registry = registry_of(entry("mlp"), entry("mlp", OTHER), entry("gru", OTHER))
+    registry.remove_plugin(OTHER)
+    assert registry.names() == ["mlp"]
 
 
 def test_removing_a_plugin_leaves_another_of_the_same_distribution() -> None:
     second = Plugin("second", "zoo-other", "1.2")
-    cleared = shelf(entry("mlp", OTHER), entry("gru", second))
-    cleared.remove_plugin(OTHER)
-    assert cleared.names() == ["gru"]
+    registry = registry_of(entry("mlp", OTHER), entry("gru", second))
+    registry.remove_plugin(OTHER)
+    assert registry.names() == ["gru"]
 
 
 def test_an_unknown_name_gets_the_nearest_ones() -> None:
     with pytest.raises(UnknownNameError) as caught:
-        shelf(entry("mlp-char"), entry("gru")).get("mlp-chr")
+        registry_of(entry("mlp-char"), entry("gru")).get("mlp-chr")
     assert str(caught.value) == "no model 'mlp-chr'; did you mean 'mlp-char'?"
 
 
 def test_an_unknown_name_mentions_plugins_that_failed_to_load() -> None:
     registry = Registry()
-    registry.set_unloaded(["zoo-broken"])
+    registry.set_failed_plugins(["zoo-broken"])
     with pytest.raises(UnknownNameError, match=r"plugins that failed to load: zoo-broken; see 'zoo plugins'"):
         registry.optimizers.get("adam")
 
 
-def test_a_registry_has_a_shelf_for_each_kind() -> None:
-    assert [one.kind for one in Registry().shelves()] == ["model", "dataset", "optimizer"]
+def test_there_is_a_registry_for_each_kind() -> None:
+    assert [one.kind for one in Registry().kinds()] == ["model", "dataset", "optimizer"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Third-party plugins, as their users have them: built and installed by pip, and used through the command line.
 
-`tests/plugins/` holds the projects. Two of them work (one brings text models, one has nothing to do with text), and
+`tests/plugins/` holds the projects. Two of them work (one has text models, one has nothing to do with text), and
 four are wrong in one way each.
 """
 
@@ -36,7 +36,7 @@ BROKEN = {  # what the one line about each must have in it, beside its name
 }
 ALL = [TRIGRAM, BLOBS, TAKEN, *BROKEN]
 
-BUILT_IN = {shelf.kind + "s": shelf.names() for shelf in load_plugins(environ={"ZOO_PLUGINS": ""})[0].shelves()}
+BUILT_IN = {kind.kind + "s": kind.names() for kind in load_plugins(environ={"ZOO_PLUGINS": ""})[0].kinds()}
 BUILT_IN_PLUGINS = ["lecture", "makemore", "torch"]
 HEAVY = ["matplotlib", "numpy", "requests", "torch"]
 
@@ -80,7 +80,7 @@ def zoo_here(installed: Installed, monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 @pytest.fixture
 def train(zoo_with: ZooWith) -> Train:
-    """`zoo run ARGS` for a few steps and without pictures; the run's folder."""
+    """`zoo run ARGS` for a few steps and without plots; the run's folder."""
 
     def run(projects: Sequence[str], *args: str | Path, steps: int = 3) -> Path:
         options = ["--steps", str(steps), "--device", "cpu", "--no-plots", "--json", "--quiet"]
@@ -176,7 +176,7 @@ def test_an_installed_plugin_appears_in_the_list(zoo_with: ZooWith) -> None:
     assert rows["trigram"].rstrip().endswith("zoo-trigram 1.2.0")
 
 
-def test_the_list_as_json_says_who_brings_what(zoo_with: ZooWith) -> None:
+def test_list_as_json_names_the_distributions(zoo_with: ZooWith) -> None:
     result = zoo_with([TRIGRAM, BLOBS], "list", "--json")
     assert names_listed(result) == with_built_in(
         models=["tiny-conv", "tiny-gru", "tiny-mlp", "trigram"],
@@ -197,7 +197,7 @@ def test_without_third_parties_the_list_has_what_is_built_in(zoo_with: ZooWith) 
     assert names_listed(zoo_with([], "list", "--json")) == BUILT_IN
 
 
-def test_plugins_shows_what_each_brings(zoo_with: ZooWith) -> None:
+def test_plugins_shows_what_each_provides(zoo_with: ZooWith) -> None:
     result = zoo_with([TRIGRAM, BLOBS], "plugins", "--json")
     rows = {row["name"]: row for row in json.loads(result.stdout)["plugins"]}
     assert list(rows) == [*BUILT_IN_PLUGINS, "blobs", "trigram"]
@@ -259,7 +259,7 @@ def test_the_window_model_learns_and_its_weights_load_without_zoo(finished_run: 
     assert load_file(run / "model.safetensors")["W"].shape == (26, 26, 26)
 
 
-def test_the_sequence_model_is_served_whole_words_and_learns(finished_run: FinishedRun) -> None:
+def test_the_sequence_model_reads_padded_words_and_learns(finished_run: FinishedRun) -> None:
     run = finished_run("tiny-gru")
     metrics = metrics_of(run)
     assert metrics["dataset"]["examples"] == {"train": 76, "val": 9, "test": 10}  # words, not characters
@@ -437,7 +437,7 @@ def test_a_tensor_model_on_a_text_dataset_is_one_clear_line(zoo_here: ZooWith, m
 
 def test_a_tensor_dataset_cannot_be_shuffled(zoo_here: ZooWith) -> None:
     line = error_line(zoo_here([BLOBS], "run", "tiny-conv", "--set", "data.shuffle_seed=1"), 2)
-    assert "'data.shuffle_seed': this dataset brings its own splits" in line
+    assert "'data.shuffle_seed': the splits of this dataset are fixed" in line
 
 
 # Finished runs
@@ -454,7 +454,7 @@ def test_eval_of_a_run_gives_its_losses_again(finished_run: FinishedRun, zoo_wit
 
 
 @pytest.mark.parametrize("model", ["trigram", "tiny-gru"])
-def test_words_are_drawn_from_a_third_partys_text_model(
+def test_words_are_sampled_from_a_third_partys_text_model(
     finished_run: FinishedRun, zoo_with: ZooWith, model: str
 ) -> None:
     result = zoo_with([TRIGRAM], "sample", finished_run(model), "-n", "30", "--prefix", "al", "--json")
@@ -481,21 +481,21 @@ def test_a_classifier_cannot_be_evaluated_on_words(finished_run: FinishedRun, zo
     assert "not of the kind that model 'tiny-conv' was trained on" in error_line(result, 1)
 
 
-def test_both_pictures_of_a_text_model_with_an_embedding_are_drawn(
+def test_a_text_model_with_an_embedding_has_both_plots(
     finished_run: FinishedRun, zoo_with: ZooWith, tmp_path: Path
 ) -> None:
-    result = zoo_with([TRIGRAM], "plot", finished_run("tiny-gru"), "--out", tmp_path / "drawn")
+    result = zoo_with([TRIGRAM], "plot", finished_run("tiny-gru"), "--out", tmp_path / "plots")
     assert (result.returncode, result.stderr) == (0, "")
-    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["embeddings.png", "loss.png"]
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["embeddings.png", "loss.png"]
 
 
-def test_only_the_loss_of_a_classifier_is_drawn(finished_run: FinishedRun, zoo_with: ZooWith, tmp_path: Path) -> None:
-    result = zoo_with([BLOBS], "plot", finished_run("tiny-conv"), "--out", tmp_path / "drawn")
+def test_a_classifier_has_only_the_loss_plot(finished_run: FinishedRun, zoo_with: ZooWith, tmp_path: Path) -> None:
+    result = zoo_with([BLOBS], "plot", finished_run("tiny-conv"), "--out", tmp_path / "plots")
     assert (result.returncode, result.stderr) == (0, "")
-    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["loss.png"]
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["loss.png"]
 
 
-def test_a_run_whose_plugin_is_gone_names_the_plugin(finished_run: FinishedRun, zoo_with: ZooWith) -> None:
+def test_a_run_of_an_uninstalled_plugin_names_the_plugin(finished_run: FinishedRun, zoo_with: ZooWith) -> None:
     line = error_line(zoo_with([BLOBS], "sample", finished_run("trigram")), 1)
     assert "needs the model 'zoo-trigram/trigram' of plugin zoo-trigram 1.2.0, which is not installed" in line
 
@@ -505,15 +505,13 @@ def test_a_run_whose_plugin_is_disabled_names_the_plugin(finished_run: FinishedR
     assert "'zoo-trigram/trigram' of plugin zoo-trigram 1.2.0" in error_line(result, 1)
 
 
-def test_a_run_whose_dataset_is_gone_cannot_be_evaluated_and_says_why(
-    finished_run: FinishedRun, zoo_with: ZooWith
-) -> None:
+def test_a_run_without_its_dataset_cannot_be_evaluated(finished_run: FinishedRun, zoo_with: ZooWith) -> None:
     line = error_line(zoo_with([], "eval", finished_run("mixed")), 1)
     assert "no dataset 'zoo-trigram/planets'" in line
     assert "give it with --dataset" in line
 
 
-def test_a_run_whose_dataset_and_optimizer_are_gone_can_be_evaluated_on_other_data(
+def test_a_run_without_its_dataset_and_optimizer_can_be_evaluated_on_other_data(
     finished_run: FinishedRun, zoo_with: ZooWith, words_file: Path
 ) -> None:
     result = zoo_with([], "eval", finished_run("mixed"), "--dataset", words_file, "--json")
@@ -521,7 +519,7 @@ def test_a_run_whose_dataset_and_optimizer_are_gone_can_be_evaluated_on_other_da
     assert json.loads(result.stdout)["dataset"]["examples"] == {"train": 192, "val": 24, "test": 24}
 
 
-def test_a_run_whose_dataset_is_gone_can_be_sampled(finished_run: FinishedRun, zoo_with: ZooWith) -> None:
+def test_a_run_without_its_dataset_can_be_sampled(finished_run: FinishedRun, zoo_with: ZooWith) -> None:
     result = zoo_with([], "sample", finished_run("mixed"), "-n", "3")
     assert (result.returncode, len(result.stdout.splitlines())) == (0, 3)
     [line] = result.stderr.splitlines()
@@ -561,7 +559,7 @@ def test_a_broken_plugin_is_an_error_where_plugins_are_strict(zoo_with: ZooWith,
     assert cause in line
 
 
-def test_working_plugins_are_no_error_where_plugins_are_strict(zoo_with: ZooWith) -> None:
+def test_working_plugins_load_in_strict_mode(zoo_with: ZooWith) -> None:
     result = zoo_with([TRIGRAM, BLOBS, TAKEN], "list", env={"ZOO_STRICT_PLUGINS": "1"})
     assert (result.returncode, result.stderr) == (0, "")
 
@@ -574,7 +572,7 @@ def test_the_built_in_model_runs_beside_all_broken_plugins(zoo_with: ZooWith, wo
     assert len(result.stderr.splitlines()) == len(BROKEN)
 
 
-def test_an_unknown_name_that_may_be_a_broken_plugins_says_so(zoo_with: ZooWith) -> None:
+def test_an_unknown_name_mentions_broken_plugins(zoo_with: ZooWith) -> None:
     result = zoo_with([HOOK], "run", "half-registered")
     assert result.returncode == 2
     warning, error = result.stderr.splitlines()

@@ -71,8 +71,8 @@ SPECS = [
 
 def add(registry: Registry, spec: Any, plugin: Plugin = LECTURE) -> None:
     kinds = {ModelSpec: registry.models, DatasetSpec: registry.datasets, OptimizerSpec: registry.optimizers}
-    shelf: Any = kinds[type(spec)]
-    shelf.add(Entry(spec, plugin))
+    kind: Any = kinds[type(spec)]
+    kind.add(Entry(spec, plugin))
 
 
 @pytest.fixture

@@ -301,7 +301,7 @@ def test_second_process_in_one_run_folder_is_refused(zoo_command: Zoo, half: Pat
     with RunFolder.open(half):
         done = zoo_command("resume", half, "--steps", "60")
     assert done.returncode == 1
-    assert done.stderr == f"zoo: error: another process is at work in {half}: wait for it, or stop it\n"
+    assert done.stderr == f"zoo: error: another process is using {half}: wait for it, or stop it\n"
     assert {path.name: path.read_bytes() for path in half.iterdir()} == before
 
 

@@ -60,7 +60,7 @@ GIANTS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", GIANTS)
-def test_a_giant_is_refused_before_it_is_made(name: str) -> None:
+def test_a_huge_tensor_is_refused_before_it_is_allocated(name: str) -> None:
     with pytest.raises(CheckpointError, match="far too large"), AllocationLimit(LIMIT, "far too large"):
         GIANTS[name]()
 
@@ -112,9 +112,9 @@ HARMLESS: dict[str, Callable[[], Tensor]] = {
     "values decide: unique": lambda: torch.unique_consecutive(torch.tensor([3, 3, 1])),
     "values decide: repeat_interleave": lambda: torch.arange(3).repeat_interleave(torch.tensor([1, 0, 2])),
     "values decide: item": lambda: torch.zeros(int(torch.tensor(3).sum().item())),
-    "drawn": lambda: torch.randn(5, generator=torch.Generator().manual_seed(1)) * torch.rand(5).bernoulli(0.5),
-    "drawn orders": lambda: torch.randperm(9)[: int(torch.randint(3, 9, ()))],
-    "drawn words": lambda: torch.multinomial(torch.ones(9), 4),
+    "random numbers": lambda: torch.randn(5, generator=torch.Generator().manual_seed(1)) * torch.rand(5).bernoulli(0.5),
+    "random permutation": lambda: torch.randperm(9)[: int(torch.randint(3, 9, ()))],
+    "random choice": lambda: torch.multinomial(torch.ones(9), 4),
     "orthogonal": lambda: nn.init.orthogonal_(torch.empty(20, 30)),
     "truncated": lambda: nn.init.trunc_normal_(torch.empty(20, 30)),
     "complex": lambda: torch.view_as_real(torch.polar(torch.ones(4), torch.arange(4.0))),
@@ -132,7 +132,7 @@ HARMLESS: dict[str, Callable[[], Tensor]] = {
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_small_comes_out_as_without_a_limit(name: str) -> None:
+def test_small_tensors_are_the_same_as_without_a_limit(name: str) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         wanted, after = HARMLESS[name](), torch.get_rng_state()

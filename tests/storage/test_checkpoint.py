@@ -68,29 +68,29 @@ def same(a: Tensor, b: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("name", TENSORS)
-def test_a_tensor_comes_back_bit_for_bit(path: Path, name: str) -> None:
+def test_a_tensor_round_trips_bit_for_bit(path: Path, name: str) -> None:
     save(path, {name: TENSORS[name]}, {})
     assert same(load(path).tensors[name], TENSORS[name])
 
 
-def test_all_tensors_come_back_under_their_names(path: Path) -> None:
+def test_all_tensors_round_trip_under_their_names(path: Path) -> None:
     save(path, TENSORS, {})
     assert load(path).tensors.keys() == TENSORS.keys()
 
 
-def test_a_file_without_tensors_is_one_all_the_same(path: Path) -> None:
+def test_a_file_without_tensors_is_valid(path: Path) -> None:
     save(path, {}, {"step": 3})
     assert load(path).tensors == {}
 
 
 @pytest.mark.parametrize("other", [lambda t: t, lambda t: t[:2], lambda t: t.view(2, 2)], ids=["same", "part", "view"])
-def test_tensors_that_share_memory_are_written_each_for_itself(path: Path, other: Any) -> None:
+def test_tensors_that_share_memory_are_written_separately(path: Path, other: Any) -> None:
     shared = normal(4)
     save(path, {"a": shared, "b": other(shared)}, {})
     assert same(load(path).tensors["b"], other(shared))
 
 
-def test_tied_parameters_come_back_tied(path: Path) -> None:
+def test_tied_parameters_round_trip(path: Path) -> None:
     save(path, Tied(1.0).state_dict(), {})
     model = Tied(2.0)
     fill(model, load(path).tensors, path)
@@ -98,7 +98,7 @@ def test_tied_parameters_come_back_tied(path: Path) -> None:
     assert model.inner.tolist() == [1.0, 1.0]
 
 
-def test_saving_leaves_the_tensors_as_they_were(path: Path) -> None:
+def test_saving_does_not_change_the_tensors(path: Path) -> None:
     weights = nn.Parameter(normal(3, 2).t())
     save(path, {"W": weights}, {})
     assert (weights.requires_grad, weights.is_contiguous()) == (True, False)
@@ -107,13 +107,13 @@ def test_saving_leaves_the_tensors_as_they_were(path: Path) -> None:
 @pytest.mark.parametrize(
     "meta", [{}, {"config": {"model": {"name": "zoë"}, "lr": 0.1, "none": None, "list": [1, 2]}, "step": 5000}]
 )
-def test_what_is_said_about_the_tensors_comes_back(path: Path, meta: dict[str, Any]) -> None:
+def test_metadata_round_trips(path: Path, meta: dict[str, Any]) -> None:
     save(path, {"W": normal(2)}, meta)
     read = load(path).meta
     assert {key: read[key] for key in meta} == meta
 
 
-def test_the_format_and_the_digest_are_said_too(small: Path) -> None:
+def test_metadata_has_the_format_and_the_digest(small: Path) -> None:
     checkpoint = load(small)
     assert checkpoint.meta["format"] == 1
     assert checkpoint.meta["sha256"] == digest(checkpoint.tensors)
@@ -135,20 +135,20 @@ def test_there_is_exactly_one_metadata_key(small: Path) -> None:
         assert list(file.metadata()) == ["zoo"]
 
 
-def test_a_reader_that_has_never_heard_of_zoo_gets_plain_tensors(path: Path) -> None:
+def test_safetensors_alone_reads_plain_tensors(path: Path) -> None:
     save(path, TENSORS, {})
     plain = safetensors.torch.load_file(path)
     assert all(same(plain[name], tensor) for name, tensor in TENSORS.items())
 
 
-def test_a_file_that_is_written_over_leaves_loaded_tensors_alone(path: Path) -> None:
+def test_overwriting_a_file_does_not_change_loaded_tensors(path: Path) -> None:
     save(path, {"W": torch.ones(1000)}, {})
     loaded = load(path).tensors["W"]
     save(path, {"W": torch.zeros(1000)}, {})
     assert loaded.sum() == 1000
 
 
-def test_a_name_that_the_format_reserves_is_refused_and_the_old_file_stays(small: Path) -> None:
+def test_a_reserved_name_is_refused_and_the_old_file_is_kept(small: Path) -> None:
     before = small.read_bytes()
     with pytest.raises(CheckpointError, match="a tensor cannot be called '__metadata__'"):
         save(small, {"__metadata__": normal(2)}, {})
@@ -191,12 +191,12 @@ def loads(path: Path, content: bytes) -> bool:
     return True
 
 
-def test_a_file_that_is_cut_anywhere_is_refused(small: Path) -> None:
+def test_a_file_truncated_anywhere_is_refused(small: Path) -> None:
     content = small.read_bytes()
     assert [length for length in range(len(content)) if loads(small, content[:length])] == []
 
 
-def test_no_flipped_bit_anywhere_escapes_as_another_error(small: Path) -> None:
+def test_every_flipped_bit_is_a_checkpoint_error(small: Path) -> None:
     content = small.read_bytes()
     header = 8 + int.from_bytes(content[:8], "little")
     survivors = []
@@ -207,13 +207,13 @@ def test_no_flipped_bit_anywhere_escapes_as_another_error(small: Path) -> None:
     assert all(8 <= position < header for position in survivors)
 
 
-def test_a_flipped_bit_of_what_is_said_about_the_tensors_is_found(path: Path) -> None:
+def test_a_flipped_bit_in_the_metadata_is_found(path: Path) -> None:
     save(path, {"W": torch.ones(2)}, {"config": {"seed": 5000}})
     assert not loads(path, path.read_bytes().replace(b"5000", b"5001"))
 
 
 @pytest.mark.parametrize("extra", [b"\0", b"x" * 100])
-def test_a_file_with_something_behind_it_is_refused(small: Path, extra: bytes) -> None:
+def test_a_file_with_trailing_bytes_is_refused(small: Path, extra: bytes) -> None:
     assert not loads(small, small.read_bytes() + extra)
 
 
@@ -240,24 +240,26 @@ def zipped() -> bytes:
         (zipped(), "it is a pickled or zipped file (torch.save?), which zoo never loads"),
         (b"\x80\x02}q\x00.", "it is a pickled or zipped file"),
         (b"\x80\x04\x95\x00", "it is a pickled or zipped file"),
-        (b"\xff" * 64, "it is cut short, or something else altogether"),
+        (b"\xff" * 64, "it is truncated, or of another format"),
         (b"short", ""),
         (b"\x02\x00\x00\x00\x00\x00\x00\x00{}trailing", ""),
         (b"\x05\x00\x00\x00\x00\x00\x00\x00[1,2]", ""),
     ],
     ids=["empty", "HTML", "late HTML", "XML", "LFS", "zip", "pickle 2", "pickle 4", "noise", "short", "tail", "list"],
 )
-def test_a_file_of_another_kind_is_refused_with_a_guess_at_what_it_is(path: Path, content: bytes, guess: str) -> None:
+def test_a_file_of_another_kind_is_refused_with_a_guess_of_its_kind(path: Path, content: bytes, guess: str) -> None:
     path.write_bytes(content)
     with pytest.raises(CheckpointError) as caught:
         load(path)
-    assert str(caught.value).startswith(f"{path} is not a whole safetensors file: {guess}")
+    assert str(caught.value).startswith(f"{path} is not an intact safetensors file: {guess}")
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}], ids=["none", "foreign"])
-def test_a_safetensors_file_of_others_is_refused(path: Path, metadata: dict[str, str] | None) -> None:
+def test_a_safetensors_file_without_zoo_metadata_is_refused(path: Path, metadata: dict[str, str] | None) -> None:
     safetensors.torch.save_file({"W": normal(2)}, path, metadata)
-    with pytest.raises(CheckpointError, match="was not written by zoo: it has no 'zoo' metadata to rebuild it from"):
+    with pytest.raises(
+        CheckpointError, match="was not written by zoo: it has no 'zoo' metadata to rebuild the model from"
+    ):
         load(path)
 
 
@@ -266,14 +268,14 @@ def test_a_safetensors_file_of_others_is_refused(path: Path, metadata: dict[str,
     ["no json", "", "[]", "3", '"text"', "null", "{}", '{"format":1,"format":1}', '{"format":NaN}', "[" * 100_000],
     ids=["no json", "empty", "list", "number", "text", "null", "no format", "key twice", "NaN", "deep"],
 )
-def test_metadata_that_zoo_never_writes_is_damage(path: Path, text: str) -> None:
+def test_invalid_metadata_is_damage(path: Path, text: str) -> None:
     safetensors.torch.save_file({"W": normal(2)}, path, {"zoo": text})
     with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged"):
         load(path)
 
 
 @pytest.mark.parametrize("version", [2, 0, "1", None, [1]])
-def test_a_file_of_another_format_is_refused_with_the_one_that_is_read(path: Path, version: object) -> None:
+def test_a_file_of_another_format_is_refused_with_the_supported_one(path: Path, version: object) -> None:
     tensors = {"W": normal(2)}
     record = {"format": version, "sha256": digest(tensors)}
     safetensors.torch.save_file(tensors, path, {"zoo": json.dumps(record)})
@@ -293,7 +295,7 @@ def test_a_missing_file_is_named(path: Path) -> None:
         load(path)
 
 
-def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot read"):
         load(tmp_path)
 
@@ -345,14 +347,14 @@ def test_a_filled_model_shares_no_memory_with_the_tensors() -> None:
     ],
     ids=["missing", "unexpected", "both", "shape", "flat", "scalar", "double", "bf16"],
 )
-def test_tensors_that_do_not_fit_are_refused_with_what_is_wrong(change: dict[str, Tensor | None], cause: str) -> None:
+def test_tensors_that_do_not_fit_are_refused_with_the_cause(change: dict[str, Tensor | None], cause: str) -> None:
     tensors = {name: tensor for name, tensor in {**FITTING, **change}.items() if tensor is not None}
     with pytest.raises(CheckpointError) as caught:
         fill(Net(), tensors, Path("m.safetensors"))
     assert str(caught.value) == f"m.safetensors does not fit its config: {cause}"
 
 
-def test_a_model_is_left_alone_by_tensors_that_do_not_fit() -> None:
+def test_tensors_that_do_not_fit_do_not_change_the_model() -> None:
     model = Net()
     with pytest.raises(CheckpointError):
         fill(model, {"W": torch.ones(2, 3), "b": torch.ones(4)}, Path("m.safetensors"))
@@ -383,7 +385,7 @@ def step(model: Net, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
-def test_the_state_of_adam_survives_a_file_and_goes_on_bit_for_bit(path: Path) -> None:
+def test_the_state_of_adam_resumes_bit_for_bit_from_a_file(path: Path) -> None:
     one, two = Net(), Net()
     first, second = adam(one), adam(two)
     for _ in range(3):
@@ -397,7 +399,7 @@ def test_the_state_of_adam_survives_a_file_and_goes_on_bit_for_bit(path: Path) -
     assert same(one.b, two.b)
 
 
-def test_the_groups_of_adam_come_back_with_their_types(path: Path) -> None:
+def test_the_groups_of_adam_round_trip_with_their_types(path: Path) -> None:
     model = Net()
     optimizer = adam(model)
     step(model, optimizer)
@@ -424,7 +426,7 @@ def test_the_groups_of_adam_come_back_with_their_types(path: Path) -> None:
     ],
     ids=repr,
 )
-def test_plain_values_come_back_as_they_were(path: Path, state: object) -> None:
+def test_plain_values_round_trip(path: Path, state: object) -> None:
     back = through_a_file(path, state)
     assert (back, type(back)) == (state, type(state))
 
@@ -438,7 +440,7 @@ def test_plain_values_come_back_as_they_were(path: Path, state: object) -> None:
     ],
     ids=["dots", "numbers", "lists"],
 )
-def test_tensors_whose_keys_look_alike_stay_apart(path: Path, state: dict[Any, Any]) -> None:
+def test_tensors_with_similar_keys_stay_separate(path: Path, state: dict[Any, Any]) -> None:
     assert list(map(float, leaves(through_a_file(path, state)))) == [0, 1]
 
 
@@ -449,7 +451,7 @@ def leaves(value: Any) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("value", [{1, 2}, b"bytes", 1j, object()], ids=["set", "bytes", "complex", "object"])
-def test_a_state_that_no_checkpoint_can_hold_is_refused_by_name(value: object) -> None:
+def test_an_unsupported_state_is_refused_by_name(value: object) -> None:
     with pytest.raises(CheckpointError) as caught:
         flatten_state({"state": {0: {"odd": value}}}, "optimizer")
     assert str(caught.value) == (
@@ -481,7 +483,7 @@ def test_a_damaged_state_is_refused(tree: Any) -> None:
         unflatten_state(tree, {})
 
 
-def test_a_state_that_is_nested_beyond_reason_is_refused() -> None:
+def test_a_state_that_is_nested_too_deeply_is_refused() -> None:
     tree: Any = 1
     for _ in range(5000):
         tree = {"list": [tree]}

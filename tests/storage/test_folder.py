@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo import CheckpointError, Schedule, UsageError, ZooError
 from zoo.data.datasets import Examples
 from zoo.storage import checkpoint
-from zoo.storage.folder import LossLines, RunFolder, read_losses
+from zoo.storage.folder import LossesCsv, RunFolder, read_losses
 from zoo.training.loop import Training, train
 
 AWKWARD = [
@@ -39,7 +39,7 @@ Create = Callable[..., RunFolder]
 
 
 class Table(nn.Module):
-    """A logit for each class: the smallest model there is."""
+    """A table of logits: the smallest model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,22 +54,22 @@ def training() -> Training:
     examples = Examples(torch.tensor([[0], [1], [2], [3]]), torch.tensor([0, 1, 2, 0]), torch.int64)
     model = Table()
     optimizer = torch.optim.Adam(model.parameters())
-    made = Training(model, optimizer, examples, 2, 0.1, Schedule(), torch.Generator().manual_seed(1))
-    train(made, 5)
-    return made
+    new = Training(model, optimizer, examples, 2, 0.1, Schedule(), torch.Generator().manual_seed(1))
+    train(new, 5)
+    return new
 
 
 @pytest.fixture
 def create() -> Iterator[Create]:
-    """`create("mlp")`: a new folder, held until the test ends."""
-    held: list[RunFolder] = []
+    """`create("mlp")`: a new folder, locked until the test ends."""
+    open_folders: list[RunFolder] = []
 
     def make(model_name: str, out: Path | None = None) -> RunFolder:
-        held.append(RunFolder.create(model_name, out))
-        return held[-1]
+        open_folders.append(RunFolder.create(model_name, out))
+        return open_folders[-1]
 
     yield make
-    for folder in held:
+    for folder in open_folders:
         folder.close()
 
 
@@ -80,7 +80,7 @@ def test_runs_are_numbered_from_1(create: Create) -> None:
     assert [create("mlp-char").path for _ in range(3)] == [Path(f"runs/mlp-char-{i}") for i in (1, 2, 3)]
 
 
-def test_each_model_has_numbers_of_its_own(create: Create) -> None:
+def test_each_model_has_its_own_numbers(create: Create) -> None:
     create("mlp-char")
     assert create("mlp").path == Path("runs/mlp-1")
 
@@ -108,9 +108,7 @@ def test_a_file_takes_a_number_too(create: Create) -> None:
     assert create("mlp").path == Path("runs/mlp-2")
 
 
-def test_a_number_that_another_process_takes_meanwhile_is_passed_over(
-    create: Create, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_number_that_another_process_takes_is_skipped(create: Create, monkeypatch: pytest.MonkeyPatch) -> None:
     mkdir = Path.mkdir
 
     def raced(self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
@@ -123,7 +121,7 @@ def test_a_number_that_another_process_takes_meanwhile_is_passed_over(
 
 
 @pytest.mark.parametrize("out", ["mine", "deep/er/mine"])
-def test_a_folder_of_ones_own_is_made_with_those_above_it(create: Create, out: str) -> None:
+def test_out_is_made_with_its_parents(create: Create, out: str) -> None:
     assert create("mlp", Path(out)).path.is_dir()
 
 
@@ -132,15 +130,15 @@ def test_an_empty_folder_may_be_used(create: Create) -> None:
     assert create("mlp", Path("mine")).path == Path("mine")
 
 
-def test_a_folder_that_holds_something_is_never_written_over() -> None:
+def test_a_folder_with_files_is_never_overwritten() -> None:
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("keep me")
-    with pytest.raises(UsageError, match="mine already exists, and a run never writes over anything: choose another"):
+    with pytest.raises(UsageError, match="mine already exists, and a run never overwrites anything: choose another"):
         RunFolder.create("mlp", Path("mine"))
     assert Path("mine/notes.txt").read_text() == "keep me"
 
 
-def test_a_file_is_never_written_over() -> None:
+def test_a_file_is_never_overwritten() -> None:
     Path("mine").write_text("keep me")
     with pytest.raises(UsageError, match="mine already exists"):
         RunFolder.create("mlp", Path("mine"))
@@ -148,25 +146,25 @@ def test_a_file_is_never_written_over() -> None:
 
 
 @pytest.mark.parametrize("out", [None, Path("runs/mine")])
-def test_a_file_in_the_place_of_the_folder_above_is_reported_with_its_name(out: Path | None) -> None:
+def test_a_file_in_place_of_the_parent_folder_is_named_in_the_error(out: Path | None) -> None:
     Path("runs").write_text("")
     with pytest.raises(ZooError, match=r"cannot make the run folder runs.*: (File exists|Not a directory)"):
         RunFolder.create("mlp", out)
 
 
-def test_a_folder_in_which_nothing_was_written_is_taken_back() -> None:
+def test_an_empty_folder_is_deleted_on_closing() -> None:
     with RunFolder.create("mlp") as folder:
         assert folder.path.is_dir()
     assert not folder.path.exists()
 
 
-def test_a_folder_in_which_something_was_written_is_kept() -> None:
+def test_a_folder_with_files_is_kept_on_closing() -> None:
     with RunFolder.create("mlp") as folder:
         folder.write_card("# mlp")
     assert (folder.path / "README.md").read_text() == "# mlp"
 
 
-def test_a_folder_that_is_gone_needs_no_taking_back() -> None:
+def test_a_missing_folder_is_no_error_on_closing() -> None:
     with RunFolder.create("mlp") as folder:
         folder.path.rmdir()
     assert not folder.path.exists()
@@ -176,18 +174,18 @@ def test_a_folder_that_is_gone_needs_no_taking_back() -> None:
 def test_a_folder_has_one_writer_at_a_time(create: Create, training: Training) -> None:
     folder = create("mlp")
     folder.write_checkpoint(training, {})
-    with pytest.raises(ZooError, match="another process is at work in runs/mlp-1: wait for it, or stop it"):
+    with pytest.raises(ZooError, match="another process is using runs/mlp-1: wait for it, or stop it"):
         RunFolder.open(folder.path)
 
 
-def test_a_folder_that_was_given_back_can_be_taken_again(training: Training) -> None:
+def test_a_closed_folder_can_be_opened_again(training: Training) -> None:
     with RunFolder.create("mlp") as folder:
         folder.write_checkpoint(training, {})
     with RunFolder.open(folder.path) as again:
         assert again.path == folder.path
 
 
-def test_a_folder_that_is_taken_again_is_cleared_of_what_a_killed_process_left(training: Training) -> None:
+def test_opening_deletes_temporary_files_of_a_killed_process(training: Training) -> None:
     with RunFolder.create("mlp") as folder:
         folder.write_checkpoint(training, {})
     kept = sorted(folder.path.iterdir())
@@ -196,14 +194,14 @@ def test_a_folder_that_is_taken_again_is_cleared_of_what_a_killed_process_left(t
         assert sorted(folder.path.iterdir()) == kept
 
 
-def test_a_folder_that_is_not_there_cannot_be_taken_again() -> None:
+def test_a_missing_folder_cannot_be_opened() -> None:
     with pytest.raises(UsageError, match="no run folder 'nowhere'"):
         RunFolder.open(Path("nowhere"))
 
 
-def test_a_folder_without_a_training_state_cannot_be_taken_again() -> None:
+def test_a_folder_without_a_training_state_cannot_be_opened() -> None:
     Path("mine").mkdir()
-    with pytest.raises(UsageError, match=r"cannot go on: there is no training_state\.safetensors in it"):
+    with pytest.raises(UsageError, match=r"cannot be resumed: there is no training_state\.safetensors in it"):
         RunFolder.open(Path("mine"))
 
 
@@ -217,14 +215,14 @@ def test_a_first_checkpoint_that_fails_leaves_an_empty_folder(create: Create, tr
 # losses.csv
 
 
-def test_losses_have_a_heading_and_a_line_a_step_with_no_more_digits_than_it_takes() -> None:
-    assert LossLines().of([1.5, 0.1]) == b"step,loss\n0,1.5\n1,0.1\n"
+def test_losses_have_a_heading_and_a_line_per_step_with_the_fewest_digits() -> None:
+    assert LossesCsv().encode([1.5, 0.1]) == b"step,loss\n0,1.5\n1,0.1\n"
 
 
 @pytest.mark.parametrize("losses", [[], [1.0], AWKWARD], ids=["none", "one", "awkward"])
 def test_losses_are_read_back_exactly(tmp_path: Path, losses: list[float]) -> None:
     path = tmp_path / "losses.csv"
-    path.write_bytes(LossLines().of(losses))
+    path.write_bytes(LossesCsv().encode(losses))
     assert list(map(repr, read_losses(path))) == list(map(repr, losses))
 
 
@@ -249,14 +247,14 @@ def test_losses_are_read_back_exactly(tmp_path: Path, losses: list[float]) -> No
     ],
     ids=repr,
 )
-def test_a_damaged_list_of_losses_is_refused_with_its_path(tmp_path: Path, content: bytes) -> None:
+def test_damaged_losses_are_refused_with_their_path(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "losses.csv"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"losses\.csv is damaged: "):
         read_losses(path)
 
 
-def test_a_missing_list_of_losses_is_named(tmp_path: Path) -> None:
+def test_missing_losses_are_an_error_with_their_path(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"cannot read .*losses\.csv: No such file"):
         read_losses(tmp_path / "losses.csv")
 
@@ -266,10 +264,10 @@ def test_a_missing_list_of_losses_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder(training: Training) -> Iterator[Path]:
-    """A run's folder with a checkpoint in it."""
-    with RunFolder.create("table") as made:
-        made.write_checkpoint(training, {"model": "zoë"})
-        yield made.path
+    """A run folder with a checkpoint."""
+    with RunFolder.create("table") as new:
+        new.write_checkpoint(training, {"model": "zoë"})
+        yield new.path
 
 
 def test_a_checkpoint_is_four_files(folder: Path) -> None:
@@ -277,13 +275,13 @@ def test_a_checkpoint_is_four_files(folder: Path) -> None:
     assert names == ["config.json", "losses.csv", "model.safetensors", "training_state.safetensors"]
 
 
-def test_the_weights_lie_with_their_config_and_step(folder: Path, training: Training) -> None:
+def test_the_weights_file_has_config_and_step(folder: Path, training: Training) -> None:
     loaded = checkpoint.load(folder / "model.safetensors")
     assert torch.equal(loaded.tensors["W"], training.model.state_dict()["W"])
     assert (loaded.meta["config"], loaded.meta["step"]) == ({"model": "zoë"}, 5)
 
 
-def test_the_config_is_a_file_of_its_own_too(folder: Path) -> None:
+def test_the_config_is_also_a_separate_file(folder: Path) -> None:
     assert json.loads((folder / "config.json").read_text(encoding="utf-8")) == {"model": "zoë"}
 
 
@@ -306,20 +304,20 @@ def test_the_same_training_gives_the_same_bytes(folder: Path, training: Training
     assert one == two
 
 
-def test_metrics_are_json_that_people_can_read() -> None:
+def test_metrics_are_indented_json() -> None:
     with RunFolder.create("table") as folder:
         folder.write_metrics({"losses": {"train": 2.5}})
     assert (folder.path / "metrics.json").read_text() == '{\n  "losses": {\n    "train": 2.5\n  }\n}\n'
 
 
 def test_losses_grow_from_checkpoint_to_checkpoint() -> None:
-    lines = LossLines()
+    losses_csv = LossesCsv()
     losses = [1.5, 0.1, 2.25, 3.0]
     for count in (1, 2, 4):
-        assert lines.of(losses[:count]) == LossLines().of(losses[:count])
+        assert losses_csv.encode(losses[:count]) == LossesCsv().encode(losses[:count])
 
 
-def test_losses_that_were_taken_back_are_taken_out() -> None:
-    lines = LossLines()
-    lines.of([1.5, 0.1, 2.25])
-    assert lines.of([1.5, 7.0]) == b"step,loss\n0,1.5\n1,7.0\n"
+def test_losses_of_discarded_steps_are_removed() -> None:
+    losses_csv = LossesCsv()
+    losses_csv.encode([1.5, 0.1, 2.25])
+    assert losses_csv.encode([1.5, 7.0]) == b"step,loss\n0,1.5\n1,7.0\n"

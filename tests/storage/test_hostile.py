@@ -78,7 +78,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_weights_that_lie_otherwise_in_memory_come_back_right(change: Change, made: Path, layout: str) -> None:
+def test_weights_of_any_memory_layout_round_trip(change: Change, made: Path, layout: str) -> None:
     tensors = zoo.load(made).model.state_dict()
     tensors["W1"] = LAYOUTS[layout](tensors["W1"])
     assert not tensors["W1"].is_contiguous()
@@ -86,7 +86,7 @@ def test_weights_that_lie_otherwise_in_memory_come_back_right(change: Change, ma
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002], ids=oct)
-def test_the_files_of_a_run_have_the_mode_that_the_umask_asks_for(words_file: Path, umask: int) -> None:
+def test_the_files_of_a_run_have_the_mode_of_the_umask(words_file: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         zoo.run("mlp-char", dataset=words_file, device="cpu", steps=2, out="run", plots=False, settings=NET)
@@ -96,12 +96,12 @@ def test_the_files_of_a_run_have_the_mode_that_the_umask_asks_for(words_file: Pa
     assert modes == dict.fromkeys(modes, 0o666 & ~umask)
 
 
-def test_the_same_weights_give_the_same_bytes_twenty_times_over(change: Change, weights: Path) -> None:
+def test_the_same_weights_give_the_same_bytes_twenty_times(change: Change, weights: Path) -> None:
     before = weights.read_bytes()
     assert {change().read_bytes() for _ in range(20)} == {before}
 
 
-def test_a_flip_of_any_single_bit_is_found(weights: Path, registry: Registry) -> None:
+def test_any_flipped_bit_is_found(weights: Path, registry: Registry) -> None:
     content = weights.read_bytes()
     survivors = []
     for position in range(len(content)):
@@ -117,7 +117,7 @@ def test_a_flip_of_any_single_bit_is_found(weights: Path, registry: Registry) ->
     assert survivors == []
 
 
-def test_a_file_that_is_cut_at_any_length_is_refused(weights: Path, registry: Registry) -> None:
+def test_a_file_truncated_at_any_length_is_refused(weights: Path, registry: Registry) -> None:
     content = weights.read_bytes()
     for length in range(len(content)):
         weights.write_bytes(content[:length])
@@ -125,7 +125,7 @@ def test_a_file_that_is_cut_at_any_length_is_refused(weights: Path, registry: Re
             loading.load(weights, registry)
 
 
-def test_a_reader_who_holds_the_old_file_open_keeps_the_old_tensors(weights: Path) -> None:
+def test_a_reader_of_the_old_file_keeps_the_old_tensors(weights: Path) -> None:
     stored = checkpoint.load(weights)
     old = stored.tensors
     with safetensors.safe_open(weights, framework="pt") as mapped, weights.open("rb") as file:
@@ -155,16 +155,16 @@ TWICE = {
 
 
 @pytest.mark.parametrize("case", TWICE)
-def test_a_key_that_is_given_twice_is_refused(weights: Path, case: str) -> None:
+def test_a_duplicate_key_is_refused(weights: Path, case: str) -> None:
     content = weights.read_bytes()
     header = TWICE[case](header_of(content))
     assert header != header_of(content)
     weights.write_bytes(with_header(content, header))
-    assert "damaged" in refusal(weights) or "not a whole safetensors file" in refusal(weights)
+    assert "damaged" in refusal(weights) or "not an intact safetensors file" in refusal(weights)
 
 
 @pytest.mark.parametrize("token", ["1e999", "-1e999", "NaN", "Infinity", "9" * 5000, "[" * 100_000, "1" + "e" * 9])
-def test_what_json_cannot_say_in_a_config_is_refused(weights: Path, token: str) -> None:
+def test_a_config_with_invalid_json_values_is_refused(weights: Path, token: str) -> None:
     content = weights.read_bytes()
     header = header_of(content).replace('\\"lr\\":0.1', f'\\"lr\\":{token}')
     assert header != header_of(content)
@@ -190,23 +190,23 @@ FOREIGN = {
     "HTML": (b"<!DOCTYPE html>\n<html><body>Not found</body></html>", "it is a web page, perhaps saved in place of a"),
     "pickle": (pickle.dumps(Bomb()), "it is a pickled or zipped file (torch.save?), which zoo never loads"),
     "empty": (b"", "it is empty"),
-    "noise": (bytes(range(256)), "it is cut short, or something else altogether"),
+    "noise": (bytes(range(256)), "it is truncated, or of another format"),
 }
 
 
 @pytest.mark.parametrize("case", FOREIGN)
 @pytest.mark.parametrize("command", ["eval", "sample", "plot"])
-def test_a_file_of_another_kind_is_told_in_one_line(zoo_here: Zoo, weights: Path, case: str, command: str) -> None:
+def test_a_file_of_another_kind_is_an_error_of_one_line(zoo_here: Zoo, weights: Path, case: str, command: str) -> None:
     content, guess = FOREIGN[case]
     weights.write_bytes(content)
     outcome = zoo_here(command, weights)
     assert (outcome.code, outcome.out) == (1, "")
-    assert outcome.err.startswith(f"zoo: error: {weights} is not a whole safetensors file: {guess}")
+    assert outcome.err.startswith(f"zoo: error: {weights} is not an intact safetensors file: {guess}")
     assert outcome.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_what_torch_saved_is_refused_and_never_unpickled(
+def test_files_of_torch_save_are_refused_and_never_unpickled(
     weights: Path, capsys: pytest.CaptureFixture[str], zipped: bool
 ) -> None:
     torch.save({"C": Bomb()}, weights, _use_new_zipfile_serialization=zipped)
@@ -226,9 +226,7 @@ NO_FILES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("kind", NO_FILES)
 @pytest.mark.parametrize("call", [zoo.load, zoo.resume], ids=["load", "resume"])
 @pytest.mark.parametrize("name", ["model.safetensors", "training_state.safetensors"])
-def test_what_is_no_file_is_refused_and_not_waited_for(
-    run: Path, kind: str, call: Callable[..., Any], name: str
-) -> None:
+def test_pipes_and_devices_are_refused_at_once(run: Path, kind: str, call: Callable[..., Any], name: str) -> None:
     if (call is zoo.load) != (name == "model.safetensors"):
         call, run = zoo.load, run / name  # the other file, on its own
     (Path("run") / name).unlink()
@@ -241,22 +239,22 @@ def test_what_is_no_file_is_refused_and_not_waited_for(
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "training_state.safetensors", "losses.csv", "config.json", "metrics.json"]
 )
-def test_what_is_no_file_in_a_folder_is_told_by_verify(run: Path, registry: Registry, kind: str, name: str) -> None:
+def test_verify_reports_pipes_and_devices_in_a_folder(run: Path, registry: Registry, kind: str, name: str) -> None:
     (run / name).unlink()
     NO_FILES[kind](run / name)
     missing = name == "metrics.json" and kind.startswith("a link")  # a run that has not ended has none
-    assert {finding.file: finding.whole for finding in verify(run, registry)}[name] == missing
+    assert {finding.file: finding.intact for finding in verify(run, registry)}[name] == missing
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a folder", "an endless device", "a link to itself"])
-def test_a_config_that_is_no_file_is_told_by_resume(zoo_here: Zoo, run: Path, kind: str) -> None:
+def test_resume_reports_a_config_that_is_not_a_file(zoo_here: Zoo, run: Path, kind: str) -> None:
     (run / "config.json").unlink()
     NO_FILES[kind](run / "config.json")
     assert_one_line(zoo_here("resume", run, "--steps", 6))
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
-def test_a_result_that_is_no_file_is_none(zoo_here: Zoo, run: Path, kind: str) -> None:
+def test_metrics_that_are_not_a_file_are_ignored(zoo_here: Zoo, run: Path, kind: str) -> None:
     (run / "metrics.json").unlink()
     NO_FILES[kind](run / "metrics.json")
     outcome = zoo_here("resume", run, "--quiet", "--no-plots")
@@ -265,7 +263,7 @@ def test_a_result_that_is_no_file_is_none(zoo_here: Zoo, run: Path, kind: str) -
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "an endless device", "a folder"])
-def test_data_that_a_config_names_and_is_no_file_is_refused(zoo_here: Zoo, change: Change, kind: str) -> None:
+def test_data_that_is_not_a_file_is_refused(zoo_here: Zoo, change: Change, kind: str) -> None:
     NO_FILES[kind](Path("words"))
     change("dataset.name", "words")
     assert_one_line(zoo_here("eval", "run"))

@@ -1,6 +1,6 @@
 """Configs that lie, with the right digests beside them: each is refused in one sentence, at no cost.
 
-They stand in the metadata of weights, in a training state, or in `config.json`.
+They are in the metadata of weights, in a training state, or in `config.json`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def peak_growth(work: Callable[[], object]) -> int:
     ],
     ids=str,
 )
-def test_a_config_that_states_a_giant_is_refused_without_memory(
+def test_a_config_of_a_huge_model_is_refused_before_allocating_it(
     change: Change, made: Path, registry: Registry, sizes: dict[str, int]
 ) -> None:
     loading.load(made, registry)  # what torch imports at the first load is no cost of the file
@@ -81,9 +81,9 @@ def test_a_hyperparameter_that_the_model_does_not_have_is_refused(change: Change
 
 
 @pytest.mark.parametrize("size", [5, 7, 0, -6, "6", 6.0, None, True, 10**400], ids=str)
-def test_a_vocabulary_of_another_size_than_is_stated_is_refused(change: Change, size: object) -> None:
-    told = refusal(change("model.inputs.vocab_size", size))
-    assert "'model.inputs' does not fit" in told or "metadata cannot be read" in told
+def test_a_vocabulary_of_the_wrong_size_is_refused(change: Change, size: object) -> None:
+    message = refusal(change("model.inputs.vocab_size", size))
+    assert "'model.inputs' does not fit" in message or "metadata cannot be read" in message
 
 
 @pytest.mark.parametrize(
@@ -100,24 +100,24 @@ def test_a_vocabulary_of_another_size_than_is_stated_is_refused(change: Change, 
     ],
     ids=str,
 )
-def test_what_is_no_vocabulary_is_refused(change: Change, characters: object) -> None:
+def test_an_invalid_vocabulary_is_refused(change: Change, characters: object) -> None:
     assert "damaged config" in refusal(change("dataset.vocabulary", characters))
 
 
 @pytest.mark.parametrize("seed", [2**64, -(2**64), 10**400, 1.5, "1", None, True], ids=lambda v: str(v)[:24])
-def test_a_seed_that_is_none_is_refused(change: Change, seed: object) -> None:
+def test_an_invalid_seed_is_refused(change: Change, seed: object) -> None:
     path = change("training.init_seed", seed)
     assert str(path) in refusal(path)
 
 
 @pytest.mark.parametrize("value", [10**400, "0.1", None, [0.1], True], ids=lambda v: str(v)[:24])
 @pytest.mark.parametrize("name", ["lr", "schedule.gamma"])
-def test_a_number_that_is_none_is_refused(change: Change, name: str, value: object) -> None:
+def test_an_invalid_number_is_refused(change: Change, name: str, value: object) -> None:
     assert "damaged" in refusal(change(f"training.{name}", value))
 
 
 @pytest.mark.parametrize("value", ["many", None, [], {}, 1.5, -3, True], ids=str)
-def test_a_count_of_parameters_that_is_none_does_not_break_verify(
+def test_an_invalid_count_of_parameters_does_not_break_verify(
     change: Change, registry: Registry, value: object
 ) -> None:
     [finding] = verify(change("model.parameters", value), registry)
@@ -134,7 +134,7 @@ def nested(depth: int, kind: type) -> Any:
 @pytest.mark.parametrize("kind", [list, dict])
 @pytest.mark.parametrize("depth", [100, 300, 450, 600, 850])
 @pytest.mark.parametrize("place", ["versions", "model.hyperparameters.hidden_size", "dataset.settings.split"])
-def test_a_config_that_is_nested_deeply_breaks_nothing(
+def test_a_deeply_nested_config_breaks_nothing(
     zoo_here: Zoo, run: Path, change: Change, place: str, depth: int, kind: type
 ) -> None:
     for name in ("model.safetensors", "training_state.safetensors"):
@@ -147,7 +147,9 @@ def test_a_config_that_is_nested_deeply_breaks_nothing(
 
 @pytest.mark.parametrize("place", ["training.preset", "dataset.name", "versions", "optimizer.hyperparameters"])
 @pytest.mark.parametrize("depth", [100, 300, 450, 900, 2000])
-def test_an_edited_config_that_is_nested_deeply_is_told(zoo_here: Zoo, run: Path, place: str, depth: int) -> None:
+def test_an_edited_config_that_is_nested_too_deeply_is_an_error(
+    zoo_here: Zoo, run: Path, place: str, depth: int
+) -> None:
     path = run / "config.json"
     config = json.loads(path.read_text())
     put(config, place, "@@")
@@ -163,12 +165,12 @@ def test_an_edited_config_that_is_nested_deeply_is_told(zoo_here: Zoo, run: Path
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000, "", "."], ids=ascii)
-def test_data_in_a_file_that_cannot_be_is_refused(name: str) -> None:
+def test_data_in_a_file_with_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="cannot read"):
         zoo.TextDataset.from_file(name)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "", ".", "nowhere.txt"], ids=ascii)
-def test_data_that_a_config_names_and_cannot_be_is_told(zoo_here: Zoo, change: Change, name: str) -> None:
+def test_an_invalid_file_name_in_a_config_is_an_error(zoo_here: Zoo, change: Change, name: str) -> None:
     change("dataset.name", name)
     assert_one_line(zoo_here("eval", "run"))

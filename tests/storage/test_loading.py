@@ -29,19 +29,19 @@ NO_NAMES = {
 
 @pytest.mark.parametrize("kind", [str, Path])
 @pytest.mark.parametrize("case", NO_NAMES)
-def test_under_a_name_that_no_file_can_have_nothing_is_found(registry: Registry, case: str, kind: type) -> None:
+def test_loading_an_invalid_name_is_an_error(registry: Registry, case: str, kind: type) -> None:
     with pytest.raises(UsageError, match="no run folder") as caught:
         loading.load(kind(NO_NAMES[case]), registry)
     assert_short(str(caught.value))
 
 
-def test_the_function_of_the_package_says_the_same() -> None:
+def test_the_python_function_raises_the_same_error() -> None:
     with pytest.raises(UsageError, match="no run folder"):
         zoo.load("x" * 5000)
 
 
 @pytest.mark.parametrize("case", NO_NAMES)
-def test_nothing_is_verified_under_such_a_name(registry: Registry, case: str) -> None:
+def test_verifying_an_invalid_name_is_an_error(registry: Registry, case: str) -> None:
     with pytest.raises(UsageError, match="no file or run folder") as caught:
         verify(Path(NO_NAMES[case]), registry)
     assert_short(str(caught.value))
@@ -49,7 +49,7 @@ def test_nothing_is_verified_under_such_a_name(registry: Registry, case: str) ->
 
 @pytest.mark.parametrize("command", ["eval", "sample", "plot"])
 @pytest.mark.parametrize("case", NO_NAMES)
-def test_commands_say_so_in_one_line(zoo_here: Zoo, command: str, case: str) -> None:
+def test_commands_report_an_invalid_name_in_one_line(zoo_here: Zoo, command: str, case: str) -> None:
     outcome = zoo_here(command, NO_NAMES[case])
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("zoo: error: no run folder, .safetensors file or model called ")
@@ -57,14 +57,14 @@ def test_commands_say_so_in_one_line(zoo_here: Zoo, command: str, case: str) -> 
     assert_short(outcome.err)
 
 
-def test_the_command_that_verifies_says_so_in_one_line(zoo_here: Zoo) -> None:
+def test_verify_reports_an_invalid_name_in_one_line(zoo_here: Zoo) -> None:
     outcome = zoo_here("verify", "x" * 5000)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("zoo: error: no file or run folder called ")
     assert outcome.err.count("\n") == 1
 
 
-def test_a_folder_whose_path_leaves_no_room_for_a_file_has_no_run(registry: Registry) -> None:
+def test_a_folder_with_a_path_of_maximal_length_has_no_run(registry: Registry) -> None:
     room = os.pathconf(".", "PC_PATH_MAX") - 1  # with the NUL at the end
     folder = Path(*["x" * 99] * ((room - 150) // 100))
     folder = folder / ("x" * (room - len(str(folder)) - 1))
@@ -74,13 +74,13 @@ def test_a_folder_whose_path_leaves_no_room_for_a_file_has_no_run(registry: Regi
             call()
 
 
-def test_a_place_that_may_not_be_looked_at_is_said(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_without_permission_is_an_error(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, **_: object) -> os.stat_result:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "stat", refuse)
     for call in (lambda: loading.load("secret", registry), lambda: verify(Path("secret"), registry)):
-        with pytest.raises(ZooError, match="cannot look at secret: Permission denied"):
+        with pytest.raises(ZooError, match="cannot access secret: Permission denied"):
             call()
 
 

@@ -1,4 +1,4 @@
-"""The weights that plugins ship: as good as their cards state, and known without being loaded."""
+"""The weights that plugins ship: their losses, their cards and their metrics."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from zoo.cli.state import State
 from zoo.data.download import fetcher
 from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.storage import loading
-from zoo.storage.shipped import Figures, bits, figures, place, shipped
+from zoo.storage.shipped import ShippedMetrics, bits, shipped_metrics, shipped_weights, weights_path
 from zoo.training.evaluation import evaluate_splits
 
 Zoo = Callable[..., Any]
 
 SHIPPING = make_weights.shipping()
-NEAR = 1e-4  # nats: another processor adds the same numbers in another order
+NEAR = 1e-4  # nats: the summation order depends on the processor
 ROUNDED = 0.5e-4  # a card has four digits
 MOST_BYTES = 5_000_000
 
@@ -34,12 +34,12 @@ _ROW = re.compile(r"^\| (train|val|test)(, new words)? \| [\d,]+ \| ([\d.]+) \| 
 
 
 def card_losses(card: str) -> dict[str, tuple[float, float]]:
-    """What a card states: nats and bits, by the row's name."""
+    """The losses of a card in nats and bits, by row."""
     return {f"{split}{new}": (float(nats), float(in_bits)) for split, new, nats, in_bits in _ROW.findall(card)}
 
 
 def check_stated(weights: Path, registry: Registry) -> None:
-    """Weights have the losses that their card and their figures state."""
+    """The weights have the losses that their card and their metrics state."""
     loaded = loading.load(weights, registry)
     data = loaded.dataset(registry, fetcher(offline=True))
     losses = evaluate_splits(loaded.model, loaded.examples(data))
@@ -59,26 +59,26 @@ def check_stated(weights: Path, registry: Registry) -> None:
     )
 
 
-def check_tells_nothing_of_the_machine(weights: Path) -> None:
-    """What is written for everybody names no folder of the one who made it, and no picture that does not come along."""
+def check_names_no_paths_of_the_machine(weights: Path) -> None:
+    """Card and metrics name no path of the machine they were made on and no image that is not shipped."""
     for suffix in (".md", ".json"):
         text = weights.with_suffix(suffix).read_text()
         assert not re.search(r"run_dir|/tmp|/home|/root|--out|!\[", text), text
 
 
-# What zoo ships. `python scripts/weights/make_weights.py` makes it, and has to whenever a preset `tuned` changes.
+# What zoo ships. Run `python scripts/weights/make_weights.py` whenever a preset `tuned` changes.
 
 
 @pytest.mark.parametrize("name", SHIPPING)
 def test_shipped_weights_have_the_losses_that_their_card_states(name: str, registry: Registry) -> None:
-    check_stated(shipped(SHIPPING[name]), registry)
+    check_stated(shipped_weights(SHIPPING[name]), registry)
 
 
 @pytest.mark.parametrize("name", SHIPPING)
 def test_shipped_weights_are_of_the_preset_as_it_is(name: str, registry: Registry) -> None:
     spec = SHIPPING[name].spec
     loaded = loading.load(name, registry)
-    known = figures(SHIPPING[name])
+    known = shipped_metrics(SHIPPING[name])
     assert known is not None
     assert (known.dataset, known.preset) == ("names-ssa-2018", "tuned")
     preset = spec.presets["tuned"]
@@ -103,19 +103,19 @@ def test_shipped_weights_sample_offline_and_always_the_same(name: str, zoo_here:
 
 @pytest.mark.parametrize("name", SHIPPING)
 def test_pretrained_models_have_the_shipped_tensors(name: str) -> None:
-    tensors = load_file(shipped(SHIPPING[name]))
+    tensors = load_file(shipped_weights(SHIPPING[name]))
     state = zoo.create_model(name, pretrained=True).state_dict()
     assert state.keys() >= tensors.keys()
     assert all(torch.equal(state[key], tensor) for key, tensor in tensors.items())
 
 
 @pytest.mark.parametrize("name", SHIPPING)
-def test_shipped_cards_tell_nothing_of_the_machine(name: str) -> None:
-    check_tells_nothing_of_the_machine(shipped(SHIPPING[name]))
+def test_shipped_cards_name_no_paths_of_the_machine(name: str) -> None:
+    check_names_no_paths_of_the_machine(shipped_weights(SHIPPING[name]))
 
 
 def test_shipped_weights_are_small_and_nothing_else_lies_beside_them() -> None:
-    weights = [place(entry) for entry in SHIPPING.values()]
+    weights = [weights_path(entry) for entry in SHIPPING.values()]
     files = {path.with_suffix(suffix) for path in weights for suffix in make_weights.SUFFIXES}
     assert {path for folder in {path.parent for path in weights} for path in folder.glob("*")} == files
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
@@ -132,7 +132,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_script_writes_weights_a_card_and_figures_of_each(made: Path) -> None:
+def test_script_writes_weights_card_and_metrics_of_each(made: Path) -> None:
     assert {path.name for path in made.iterdir()} == {
         f"{name}{suffix}" for name in ("ngram", "mlp-bn") for suffix in (".safetensors", ".md", ".json")
     }
@@ -141,10 +141,10 @@ def test_script_writes_weights_a_card_and_figures_of_each(made: Path) -> None:
 @pytest.mark.parametrize("name", ["ngram", "mlp-bn"])
 def test_script_states_the_losses_of_what_it_made(made: Path, name: str, registry: Registry) -> None:
     check_stated(made / f"{name}.safetensors", registry)
-    check_tells_nothing_of_the_machine(made / f"{name}.safetensors")
+    check_names_no_paths_of_the_machine(made / f"{name}.safetensors")
 
 
-def test_script_writes_a_card_that_says_how_to_load_and_to_make_again(made: Path) -> None:
+def test_script_writes_a_card_with_how_to_load_and_reproduce(made: Path) -> None:
     card = (made / "mlp-bn.md").read_text()
     assert 'zoo.load("mlp-bn")' in card
     assert 'load_file("mlp-bn.safetensors")' in card
@@ -154,14 +154,14 @@ def test_script_writes_a_card_that_says_how_to_load_and_to_make_again(made: Path
     assert "--set data.shuffle_seed=42" in card
 
 
-def test_script_writes_figures_that_are_read_back(
+def test_script_writes_metrics_that_are_read_back(
     made: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry
 ) -> None:
     monkeypatch.syspath_prepend(made.parent)
     spec = ModelSpec("mlp-bn", "nowhere:Net", weights=f"{made.name}:mlp-bn.safetensors")
-    known = figures(Entry(spec, registry.models.get("mlp-bn").plugin))
+    known = shipped_metrics(Entry(spec, registry.models.get("mlp-bn").plugin))
     raw = json.loads((made / "mlp-bn.json").read_text())
-    assert known == Figures(
+    assert known == ShippedMetrics(
         dataset="names-ssa-2018",
         preset="tuned",
         parameters=raw["parameters"],
@@ -179,9 +179,7 @@ def test_script_writes_figures_that_are_read_back(
         (["ngram", "nothing"], "no such weights are shipped of nothing"),
     ],
 )
-def test_script_refuses_what_makes_no_sense(
-    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_script_refuses_invalid_arguments(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         make_weights.main(arguments)
     assert caught.value.code == 2
@@ -199,7 +197,7 @@ def test_script_fails_when_the_weights_are_too_large(tmp_path: Path, capsys: pyt
     assert "not made: small" in capsys.readouterr().err
 
 
-# What is known of weights without loading them
+# Metrics of shipped weights
 
 METRICS = {
     "model": "net",
@@ -216,7 +214,7 @@ Shop = Callable[..., Entry[ModelSpec]]
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """`shop("net", metrics)`: an entry of a package that ships an empty file of weights, and figures."""
+    """`shop("net", metrics)`: an entry of a package that ships an empty weights file and metrics."""
     package = tmp_path / "site" / "zoo_shop"
     (package / "weights").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('it was imported')")
@@ -234,13 +232,13 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return entry
 
 
-def test_figures_are_those_of_the_runs_metrics(shop: Shop) -> None:
-    known = figures(shop("net", METRICS))
-    assert known == Figures("names-ssa-2018", None, 1234, 500, 1.5, {"train": 2.0, "val": 2.1, "test": 2.2}, {})
+def test_metrics_are_those_of_the_run(shop: Shop) -> None:
+    known = shipped_metrics(shop("net", METRICS))
+    assert known == ShippedMetrics("names-ssa-2018", None, 1234, 500, 1.5, {"train": 2.0, "val": 2.1, "test": 2.2}, {})
 
 
-def test_figures_have_the_preset_and_the_losses_over_new_words_where_they_are_given(shop: Shop) -> None:
-    known = figures(shop("net", {**METRICS, "preset": "tuned", "novel": NOVEL}))
+def test_metrics_include_the_preset_and_the_losses_on_unseen_words_if_given(shop: Shop) -> None:
+    known = shipped_metrics(shop("net", {**METRICS, "preset": "tuned", "novel": NOVEL}))
     assert known is not None
     assert (known.preset, known.novel) == ("tuned", {"val": 2.3})
 
@@ -275,34 +273,34 @@ def test_figures_have_the_preset_and_the_losses_over_new_words_where_they_are_gi
     ],
     ids=str,
 )
-def test_damaged_figures_are_none(shop: Shop, content: Any) -> None:
-    assert figures(shop("net", content)) is None
+def test_damaged_metrics_are_none(shop: Shop, content: Any) -> None:
+    assert shipped_metrics(shop("net", content)) is None
 
 
-def test_what_is_not_there_has_no_figures(shop: Shop, tmp_path: Path) -> None:
-    assert figures(shop("net")) is None
-    assert figures(shop("net", METRICS, weights=None)) is None
-    assert figures(shop("net", METRICS, weights="zoo_nowhere:net.safetensors")) is None
-    assert figures(shop("net", METRICS, weights="zoo_shop.sub:net.safetensors")) is None  # whose import raises
-    assert figures(shop("net", METRICS, weights=":net.safetensors")) is None
+def test_metrics_of_missing_weights_are_none(shop: Shop, tmp_path: Path) -> None:
+    assert shipped_metrics(shop("net")) is None
+    assert shipped_metrics(shop("net", METRICS, weights=None)) is None
+    assert shipped_metrics(shop("net", METRICS, weights="zoo_nowhere:net.safetensors")) is None
+    assert shipped_metrics(shop("net", METRICS, weights="zoo_shop.sub:net.safetensors")) is None  # whose import raises
+    assert shipped_metrics(shop("net", METRICS, weights=":net.safetensors")) is None
     entry = shop("net", METRICS)
-    assert figures(entry) is not None
-    shipped(entry).unlink()
-    assert figures(entry) is None
+    assert shipped_metrics(entry) is not None
+    shipped_weights(entry).unlink()
+    assert shipped_metrics(entry) is None
 
 
-def test_a_folder_in_place_of_the_figures_is_none(shop: Shop) -> None:
+def test_a_folder_in_place_of_the_metrics_is_none(shop: Shop) -> None:
     entry = shop("net")
-    shipped(entry).with_suffix(".json").mkdir()
-    assert figures(entry) is None
+    shipped_weights(entry).with_suffix(".json").mkdir()
+    assert shipped_metrics(entry) is None
 
 
-def test_weights_that_are_not_there_are_said_to_be_missing(shop: Shop) -> None:
+def test_missing_weights_are_an_error(shop: Shop) -> None:
     with pytest.raises(UsageError, match="ships no weights: train it with 'zoo run net'"):
-        shipped(shop("net", weights=None))
+        shipped_weights(shop("net", weights=None))
     for weights in ("zoo_shop:nowhere.safetensors", "zoo_nowhere:net.safetensors", "zoo_shop.sub:net.safetensors"):
         with pytest.raises(CheckpointError, match=f"{weights}, are missing from zoo-shop 1.0"):
-            shipped(shop("net", weights=weights))
+            shipped_weights(shop("net", weights=weights))
 
 
 def test_a_package_in_several_folders_ships_from_any_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +310,7 @@ def test_a_package_in_several_folders_ships_from_any_of_them(tmp_path: Path, mon
     weights = tmp_path / "1" / "zoo_parts" / "net.safetensors"  # of the two, the later on the path
     weights.touch()
     spec = ModelSpec("net", "zoo_parts.net:Net", weights="zoo_parts:net.safetensors")
-    assert shipped(Entry(spec, Plugin("parts", "zoo-parts", "1.0"))) == weights
+    assert shipped_weights(Entry(spec, Plugin("parts", "zoo-parts", "1.0"))) == weights
 
 
 def test_files_of_a_run_are_all_that_a_plugin_needs_to_ship(
@@ -320,11 +318,11 @@ def test_files_of_a_run_are_all_that_a_plugin_needs_to_ship(
 ) -> None:
     """As plugins/README.md has it: `cp run/model.safetensors ...`, `cp run/metrics.json ...`."""
     entry = shop("mlp-char", (finished_run / "metrics.json").read_bytes())
-    shutil.copy(finished_run / "model.safetensors", shipped(entry))
+    shutil.copy(finished_run / "model.safetensors", shipped_weights(entry))
     both = Registry()
-    for one in registry.shelves():
-        for known in one:
-            next(shelf for shelf in both.shelves() if shelf.kind == one.kind).add(known)
+    for kind in registry.kinds():
+        for known in kind:
+            next(other for other in both.kinds() if other.kind == kind.kind).add(known)
     both.models.add(entry)
     monkeypatch.setattr(State, "registry", both)
     assert len(zoo_here("sample", "zoo-shop/mlp-char", "-n", 3, "--json").result["samples"]) == 3
@@ -337,14 +335,14 @@ def test_files_of_a_run_are_all_that_a_plugin_needs_to_ship(
 
 
 @pytest.fixture
-def shelf(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Models of which two have figures, one of them over new words, and one has none."""
+def three_models(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Three models: two with metrics, one of these on unseen words too, and one without metrics."""
     registry = Registry()
     losses = {"train": 1.9, "val": 2.0, "test": 2.1}
     good = {**METRICS, "model": "good", "losses": losses, "preset": "tuned", "novel": NOVEL}
     registry.models.add(shop("good", good, summary="The better one"))
     registry.models.add(shop("fast", {**METRICS, "model": "fast", "parameters": 12, "seconds": {"train": 0.25}}))
-    registry.models.add(shop("bare", summary="Without figures"))
+    registry.models.add(shop("bare", summary="Without metrics"))
     registry.datasets.add(Entry(zoo.DatasetSpec("words", "nowhere:words"), Plugin("shop", "zoo-shop", "1.0")))
     monkeypatch.setattr(State, "registry", registry)
     return registry
@@ -355,25 +353,25 @@ def rows(out: str) -> list[list[str]]:
     return [line.split() for line in out.split("\n\n")[0].splitlines()]
 
 
-def test_list_of_models_shows_every_figure(zoo_here: Zoo, shelf: Registry) -> None:
+def test_list_of_models_shows_every_metric(zoo_here: Zoo, three_models: Registry) -> None:
     outcome = zoo_here("list", "models")
     assert (outcome.code, outcome.err) == (0, "")
     assert rows(outcome.out) == [
-        ["models", "parameters", "val", "loss", "new", "words", "seconds", "from"],
-        ["bare", "Without", "figures", "-", "-", "-", "-", "zoo-shop", "1.0"],
+        ["models", "parameters", "val", "loss", "unseen", "words", "seconds", "from"],
+        ["bare", "Without", "metrics", "-", "-", "-", "-", "zoo-shop", "1.0"],
         ["fast", "12", "2.1000", "-", "0.2", "zoo-shop", "1.0"],
         ["good", "The", "better", "one", "1,234", "2.0000", "2.3000", "1.5", "zoo-shop", "1.0"],
     ]
     assert "Losses in nats" in outcome.out
-    assert "validation split of names-ssa-2018; new words:" in outcome.out
+    assert "validation split of names-ssa-2018; unseen words:" in outcome.out
 
 
-def test_list_of_everything_shows_the_loss_alone(zoo_here: Zoo, shelf: Registry) -> None:
+def test_list_of_everything_shows_only_the_loss(zoo_here: Zoo, three_models: Registry) -> None:
     outcome = zoo_here("list")
     assert rows(outcome.out)[0] == ["models", "val", "loss", "from"]
     assert rows(outcome.out)[3] == ["good", "The", "better", "one", "2.0000", "zoo-shop", "1.0"]
     assert "Losses in nats" in outcome.out
-    assert "new words" not in outcome.out
+    assert "unseen words" not in outcome.out
     assert "words" in outcome.out.split("datasets")[1]
 
 
@@ -382,26 +380,27 @@ def test_list_of_everything_shows_the_loss_alone(zoo_here: Zoo, shelf: Registry)
     [
         ("name", ["bare", "fast", "good"]),
         ("loss", ["good", "fast", "bare"]),
-        ("new-words", ["good", "bare", "fast"]),
+        ("unseen-words", ["good", "bare", "fast"]),
+        ("new-words", ["good", "bare", "fast"]),  # its former name
         ("parameters", ["fast", "good", "bare"]),
         ("seconds", ["fast", "good", "bare"]),
     ],
 )
-def test_list_sorts_models_by_any_figure_and_those_without_last(
-    zoo_here: Zoo, shelf: Registry, order: str, names: list[str]
+def test_list_sorts_models_by_any_metric_and_those_without_last(
+    zoo_here: Zoo, three_models: Registry, order: str, names: list[str]
 ) -> None:
     assert [row[0] for row in rows(zoo_here("list", "models", "--sort", order).out)[1:]] == names
     assert [row[0] for row in rows(zoo_here("list", "--sort", order).out)[1:]] == names
     assert [model["name"] for model in zoo_here("list", "--sort", order, "--json").result["models"]] == names
 
 
-def test_list_has_losses_in_bits(zoo_here: Zoo, shelf: Registry) -> None:
+def test_list_shows_losses_in_bits(zoo_here: Zoo, three_models: Registry) -> None:
     out = zoo_here("list", "models", "--bits").out
     assert rows(out)[3][5:7] == [f"{bits(2.0):.4f}", f"{bits(2.3):.4f}"] == ["2.8854", "3.3182"]
     assert "Losses in bits" in out
 
 
-def test_list_as_json_has_figures_in_nats_and_bits(zoo_here: Zoo, shelf: Registry) -> None:
+def test_list_as_json_has_losses_in_nats_and_bits(zoo_here: Zoo, three_models: Registry) -> None:
     models = {model["name"]: model for model in zoo_here("list", "--json").result["models"]}
     assert models["bare"]["figures"] is None
     assert models["good"]["figures"] == {
@@ -419,15 +418,15 @@ def test_list_as_json_has_figures_in_nats_and_bits(zoo_here: Zoo, shelf: Registr
     assert "figures" not in zoo_here("list", "--json").result["datasets"][0]
 
 
-def test_list_of_models_without_figures_has_no_columns_for_them(
+def test_list_of_models_without_metrics_has_no_columns_for_them(
     zoo_here: Zoo, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry()
-    registry.models.add(shop("bare", summary="Without figures"))
+    registry.models.add(shop("bare", summary="Without metrics"))
     monkeypatch.setattr(State, "registry", registry)
     for arguments in ([], ["--sort", "loss"], ["--bits"]):
         assert zoo_here("list", "models", *arguments).out == (
-            "models                     from\nbare     Without figures   zoo-shop 1.0\n"
+            "models                     from\nbare     Without metrics   zoo-shop 1.0\n"
         )
 
 
@@ -435,11 +434,11 @@ def test_list_of_models_without_figures_has_no_columns_for_them(
     ("arguments", "option"), [(["--sort", "loss"], "--sort loss"), (["--bits"], "--bits")], ids=["sort", "bits"]
 )
 @pytest.mark.parametrize("kind", ["datasets", "optimizers"])
-def test_only_models_have_figures_to_sort_by(zoo_here: Zoo, kind: str, arguments: list[str], option: str) -> None:
+def test_only_models_can_be_sorted_by_metrics(zoo_here: Zoo, kind: str, arguments: list[str], option: str) -> None:
     outcome = zoo_here("list", kind, *arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == (
-        f"zoo: error: {option} is for models, and {kind} have no such figures: 'zoo list models {option}'\n"
+        f"zoo: error: {option} is for models, and {kind} have no metrics: 'zoo list models {option}'\n"
     )
 
 
@@ -449,14 +448,14 @@ def test_an_unknown_order_is_one_line(zoo_here: Zoo) -> None:
     assert "'beauty' is not one of 'name', 'loss'" in outcome.err
 
 
-# What `zoo info` says of them
+# `zoo info`
 
 
 class Net(torch.nn.Module):
-    """It stands in for a model whose package cannot be imported."""
+    """Replaces a model whose package cannot be imported."""
 
 
-def test_info_tells_of_the_weights_and_how_to_use_them(
+def test_info_describes_the_weights_and_how_to_use_them(
     zoo_here: Zoo, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry()
@@ -472,9 +471,9 @@ def test_info_tells_of_the_weights_and_how_to_use_them(
     ) in out
     assert "Comes with trained weights: zoo sample zoo-shop/bare" in zoo_here("info", "zoo-shop/bare").out
     assert "weights" not in zoo_here("info", "none").out
-    for name, has_weights, has_figures in [("good", True, True), ("bare", True, False), ("none", False, False)]:
+    for name, has_weights, has_metrics in [("good", True, True), ("bare", True, False), ("none", False, False)]:
         [found] = zoo_here("info", name, "--json").result["found"]
-        assert (found["weights"], found["figures"] is not None) == (has_weights, has_figures)
+        assert (found["weights"], found["figures"] is not None) == (has_weights, has_metrics)
 
 
 def _importable(entry: Entry[ModelSpec]) -> Entry[ModelSpec]:

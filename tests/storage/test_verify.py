@@ -1,4 +1,4 @@
-"""`zoo verify` tells what a file or folder holds, and finds what is not whole."""
+"""`zoo verify` describes files and folders and finds damage."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Zoo = Callable[..., Any]
 FILES = ["model.safetensors", "training_state.safetensors", "losses.csv", "config.json", "metrics.json"]
 
 
-def test_whole_run_is_whole(zoo_here: Zoo, finished_run: Path) -> None:
+def test_a_finished_run_is_intact(zoo_here: Zoo, finished_run: Path) -> None:
     outcome = zoo_here("verify", finished_run, "--json")
     assert outcome.code == 0
     assert outcome.result["whole"]
     assert [file["file"] for file in outcome.result["files"]] == FILES
 
 
-def test_it_says_what_each_file_holds(zoo_here: Zoo, finished_run: Path) -> None:
+def test_each_file_is_described(zoo_here: Zoo, finished_run: Path) -> None:
     out = zoo_here("verify", finished_run).out
     assert "weights of zoo-models/mlp-char, 11,897 parameters, step 200" in out
     assert "training state at step 200" in out
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "training_state.safetensors"])
-def test_lone_file_is_verified(zoo_here: Zoo, finished_run: Path, name: str) -> None:
+def test_a_single_file_is_verified(zoo_here: Zoo, finished_run: Path, name: str) -> None:
     outcome = zoo_here("verify", finished_run / name, "--json")
     assert outcome.code == 0
     assert [file["file"] for file in outcome.result["files"]] == [name]
@@ -41,7 +41,7 @@ def test_damage_to_any_file_is_found(zoo_here: Zoo, run_copy: Path, name: str) -
     outcome = zoo_here("verify", run_copy, "--json")
     assert outcome.code == 1
     damaged = [file["file"] for file in outcome.result["files"] if not file["whole"]]
-    # losses and config are held against the state, so a damaged state leaves them without a witness
+    # losses and config are compared with the state, so they cannot be verified if the state is damaged
     assert damaged == ([name, "losses.csv", "config.json"] if name.startswith("training_state") else [name])
     assert outcome.err.startswith("zoo: error: ")
     assert outcome.err.count("\n") == 1
@@ -55,7 +55,7 @@ def test_config_of_another_run_is_found(zoo_here: Zoo, run_copy: Path) -> None:
     assert "training.batch_size: 32 then, 64 now" in outcome.out
 
 
-def test_run_that_has_not_ended_is_whole_without_metrics(zoo_here: Zoo, run_copy: Path) -> None:
+def test_an_unfinished_run_is_intact_without_metrics(zoo_here: Zoo, run_copy: Path) -> None:
     (run_copy / "metrics.json").unlink()
     outcome = zoo_here("verify", run_copy)
     assert outcome.code == 0
@@ -63,7 +63,7 @@ def test_run_that_has_not_ended_is_whole_without_metrics(zoo_here: Zoo, run_copy
 
 
 @pytest.mark.parametrize("target", ["nowhere", "."])
-def test_absent_and_empty_places_are_wrong_usage(zoo_here: Zoo, target: str) -> None:
+def test_missing_and_empty_paths_are_wrong_usage(zoo_here: Zoo, target: str) -> None:
     outcome = zoo_here("verify", target)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1

@@ -123,7 +123,7 @@ def test_an_unknown_name_is_told_with_the_known_ones(name: str) -> None:
 
 
 def test_engines_may_be_named_by_their_path() -> None:
-    with pytest.raises(zoo.UsageError, match="engine 'm' cannot train this: it knows MLPChar, not Linear"):
+    with pytest.raises(zoo.UsageError, match="engine 'm' cannot train this: it supports MLPChar, not Linear"):
         choose("m", {"m": "zoo_lecture.manual:Manual"})
 
 
@@ -222,7 +222,7 @@ def test_auto_is_autograd_for_an_optimizer_that_no_engine_knows(
 ) -> None:
     with_plugin(monkeypatch, lambda registry: registry.optimizers.add(PLAIN_ADAM))
     assert lecture(optimizer="plain-adam").metrics["engine"] == "autograd"
-    with pytest.raises(zoo.UsageError, match="it does the update of zoo-models/sgd, not of Adam; --engine auto"):
+    with pytest.raises(zoo.UsageError, match="it supports the update of zoo-models/sgd, not of Adam; --engine auto"):
         lecture(optimizer="plain-adam", engine="manual")
 
 

@@ -1,4 +1,4 @@
-"""The loss over a whole split."""
+"""The mean loss on a split."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def tokens(*shape: int, low: int = 0, seed: int = 2) -> Tensor:
 
 
 @pytest.mark.parametrize("n", [1, 2, 100, (1 << 14) - 1, 1 << 14, (1 << 14) + 1, 40_000])
-def test_it_equals_cross_entropy_of_the_whole_split_at_once(n: int) -> None:
+def test_the_loss_equals_cross_entropy_of_the_full_split(n: int) -> None:
     model, x, y = Table(), tokens(n, 3), tokens(n, seed=3)
-    whole = F.cross_entropy(model(x).double(), y).item()
-    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(whole, abs=1e-6)
+    expected = F.cross_entropy(model(x).double(), y).item()
+    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("numbers", [1, 10, 64, 1 << 20])
 def test_the_size_of_its_batches_does_not_matter(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.evaluation._MOST_NUMBERS", numbers)
+    monkeypatch.setattr("zoo.training.evaluation._MAX_INPUTS", numbers)
     model, x, y = Table(), tokens(101, 3), tokens(101, seed=3)
-    whole = F.cross_entropy(model(x).double(), y).item()
-    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(whole, abs=1e-6)
+    expected = F.cross_entropy(model(x).double(), y).item()
+    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_target_at_each_position_counts_for_itself() -> None:
     model, x, y = Table(positions=True), tokens(500, 6), tokens(500, 6, low=-1, seed=3)
-    whole = F.cross_entropy(model(x).double().flatten(0, 1), y.flatten(), ignore_index=-1).item()
-    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(whole, abs=1e-6)
+    expected = F.cross_entropy(model(x).double().flatten(0, 1), y.flatten(), ignore_index=-1).item()
+    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_ignored_targets_do_not_thin_the_mean() -> None:
@@ -147,9 +147,9 @@ def plain_mean(model: nn.Module, examples: Examples) -> float:
 @pytest.fixture(params=["table", "sorting"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Either way of counting, also of few examples."""
-    monkeypatch.setattr("zoo.training.evaluation._WORTH_COUNTING", 1)
+    monkeypatch.setattr("zoo.training.evaluation._MIN_EXAMPLES", 1)
     if request.param == "sorting":
-        monkeypatch.setattr("zoo.training.evaluation._MOST_PLACES", 0)
+        monkeypatch.setattr("zoo.training.evaluation._MAX_TABLE", 0)
     return str(request.param)
 
 
@@ -190,9 +190,9 @@ def test_every_example_is_counted_once(way: str, chunk: int, monkeypatch: pytest
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_contexts_are_served_in_batches_of_any_size(way: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, examples = Sum(5, 3), text(700, 5, 3)
-    whole = evaluate(model, examples)
+    expected = evaluate(model, examples)
     monkeypatch.setattr("zoo.training.evaluation._batch_size", lambda *_: size)
-    assert evaluate(model, examples) == pytest.approx(whole, rel=1e-6)
+    assert evaluate(model, examples) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])

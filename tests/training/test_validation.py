@@ -21,7 +21,7 @@ from zoo.errors import CheckpointError
 from zoo.options.schedule import CONSTANT
 from zoo.runs.runner import Run
 from zoo.storage import checkpoint, state
-from zoo.storage.folder import RunFolder, read_looks
+from zoo.storage.folder import RunFolder, read_evaluations
 from zoo.training.evaluation import evaluate
 from zoo.training.loop import Training, train
 from zoo.training.validation import Validation, evaluations_since_best
@@ -124,11 +124,11 @@ def test_faster_engines_validate_at_the_same_steps(engine: str, overfit: Callabl
 
 def test_the_picture_has_each_look(overfit: Callable[..., Run], zoo_here: Zoo) -> None:
     run = overfit(30, "a")
-    assert read_looks(run.path / "validation.csv") == looks(run.path)
+    assert read_evaluations(run.path / "validation.csv") == looks(run.path)
     assert zoo_here("plot", run.path, "loss", "--format", "svg").code == 0
     with_looks = (run.path / "loss.svg").read_bytes()
     (run.path / "validation.csv").unlink()
-    assert read_looks(run.path / "validation.csv") == []
+    assert read_evaluations(run.path / "validation.csv") == []
     assert zoo_here("plot", run.path, "loss", "--format", "svg").code == 0
     assert (run.path / "loss.svg").read_bytes() != with_looks
     (run.path / "validation.csv").write_text("step,loss\n7,?\n")

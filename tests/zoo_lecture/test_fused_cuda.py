@@ -120,9 +120,9 @@ def check_run(sizes: tuple[int, ...]) -> None:
     before = deepcopy(net.state_dict())
     assert engine.run(x, y, [0.1, 0.2], lambda: True).shape == (0,)
     assert all(torch.equal(before[name], p) for name, p in net.state_dict().items())
-    with pytest.raises(ValueError, match="no batches"):
+    with pytest.raises(ValueError, match="not batches"):
         engine.run(x[:, :, 1:], y, [0.1, 0.2], goes_on)
-    with pytest.raises(ValueError, match="no batches"):
+    with pytest.raises(ValueError, match="not batches"):
         engine.run(x, y.int(), [0.1, 0.2], goes_on)
     every_other = engine.run(x.repeat_interleave(2, 0)[::2], y.T.contiguous().T, [0.1, 0.2], goes_on)
     net, engine = new(sizes)
@@ -202,7 +202,7 @@ print(len(kernel.asm["cubin"]) > 0, kernel.metadata.shared, "--", kernel.asm["pt
 
 @needs_triton
 def test_the_lectures_kernel_compiles_for_a_gpu_and_fits_the_smallest(tmp_path: Path) -> None:
-    """Triton brings NVIDIA's assembler along, so this needs no GPU."""
+    """Triton includes NVIDIA's assembler, so this needs no GPU."""
     env = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
     env.pop("TRITON_INTERPRET", None)
     program = tmp_path / "program.py"
@@ -247,10 +247,10 @@ def test_another_net_or_update_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("anywhere")
-def test_weights_in_pieces_are_refused() -> None:
+def test_weights_that_are_not_contiguous_are_refused() -> None:
     net = lecture_net()
     net.W1.data = net.W1.data.T.contiguous().T
-    assert "one piece" in refusal(net, SGD(net.parameters()))
+    assert "contiguous" in refusal(net, SGD(net.parameters()))
 
 
 @pytest.mark.usefixtures("anywhere")
@@ -265,7 +265,7 @@ def test_a_net_that_does_not_fit_on_the_chip_is_refused(sizes: dict[str, int], f
     else:
         reason = refusal(net, SGD(net.parameters()))
         assert reason.startswith("the net does not fit on the chip")
-        assert "of 160 KiB" in reason
+        assert "at most 160 KiB" in reason
         assert "of 92 KiB" in reason
 
 
@@ -294,7 +294,7 @@ def test_a_missing_triton_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None
     assert refusal(net, SGD(net.parameters())) == "triton is not installed"
 
 
-def test_what_triton_needs_is_looked_for_before_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_triton_requirements_are_checked_before_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("zoo_lecture.fused_cuda._device_reason", lambda device: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.delenv("CC", raising=False)

@@ -1,4 +1,4 @@
-"""The built-in plugin, held against the lecture's own lines."""
+"""The built-in plugin, compared with the code of the lecture."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def examples(bundled: TextDataset) -> Examples:
 
 
 def lecture_parameters() -> dict[str, Tensor]:
-    """As the lecture draws them."""
+    """The initial weights of the lecture."""
     g = torch.Generator().manual_seed(2147483647)
     C = torch.randn((27, 10), generator=g)
     W1 = torch.randn((30, 200), generator=g)
@@ -74,7 +74,7 @@ def test_the_net_has_11_897_parameters() -> None:
 
 
 @pytest.mark.parametrize("name", ["C", "W1", "b1", "W2", "b2"])
-def test_the_weights_are_those_that_the_lecture_draws(name: str) -> None:
+def test_the_initial_weights_are_those_of_the_lecture(name: str) -> None:
     assert torch.equal(MLPChar(generator=seeded()).state_dict()[name], lecture_parameters()[name])
 
 
@@ -82,7 +82,7 @@ def test_there_is_nothing_in_a_checkpoint_but_the_five_tensors() -> None:
     assert list(MLPChar(generator=seeded()).state_dict()) == ["C", "W1", "b1", "W2", "b2"]
 
 
-def test_another_seed_draws_other_weights() -> None:
+def test_another_seed_gives_other_weights() -> None:
     assert not torch.equal(MLPChar(generator=seeded(1)).C, MLPChar(generator=seeded(2)).C)
 
 
@@ -135,7 +135,7 @@ def test_its_sizes_are_arguments(sizes: dict[str, Any], shapes: list[tuple[int, 
     assert model(context).shape == (4, sizes.get("vocab_size", 27))
 
 
-def test_the_net_says_how_much_it_reads() -> None:
+def test_the_net_has_a_context_length() -> None:
     assert MLPChar(context_length=5, generator=seeded()).context_length == 5
 
 
@@ -269,27 +269,27 @@ def test_the_digest_of_the_bundled_list_is_that_of_its_file(bundled: TextDataset
 
 
 def test_the_lectures_names_are_fetched_by_address_and_digest(names_txt: Path) -> None:
-    asked: list[tuple[str, str, str]] = []
+    fetched: list[tuple[str, str, str]] = []
 
     def fetch(name: str, url: str, *, sha256: str) -> Path:
-        asked.append((name, url, sha256))
+        fetched.append((name, url, sha256))
         return names_txt
 
     dataset = names(fetch)  # type: ignore[arg-type]
-    assert asked == [("names.txt", URL, SHA256)]
+    assert fetched == [("names.txt", URL, SHA256)]
     assert (len(dataset.words), dataset.sha256) == (32_033, SHA256)
 
 
-# What the plugin brings
+# Specs
 
 
-def test_the_plugin_brings_the_lectures_model_and_its_presets() -> None:
+def test_the_plugin_has_the_lectures_model_and_its_presets() -> None:
     [spec] = zoo_lecture.zoo_models()
     assert (spec.name, spec.dataset, spec.optimizer, spec.embedding) == ("mlp-char", "names", "sgd", "C")
     assert list(spec.presets) == ["notebook", "lecture", "tuned", "speedrun"]
 
 
-def test_scaled_weights_are_the_lectures_own_draws_scaled() -> None:
+def test_scaled_weights_are_the_lectures_weights_scaled() -> None:
     """As in part 3: tanh units that are not saturated, and a loss at the start that is that of guessing."""
     scaled, plain = MLPChar(generator=seeded(), scaled_init=True).state_dict(), lecture_parameters()
     assert torch.equal(scaled["C"], plain["C"])
@@ -326,6 +326,6 @@ def test_only_the_downloaded_names_may_fall_back() -> None:
     assert fallbacks == {"names": "names-ssa-2018", "names-ssa-2018": None}
 
 
-def test_the_plugin_brings_the_lectures_update() -> None:
+def test_the_plugin_has_the_lectures_update() -> None:
     [spec] = zoo_lecture.zoo_optimizers()
     assert (spec.name, spec.lr) == ("sgd", 0.1)

@@ -143,7 +143,7 @@ def test_same_run_gives_the_same_bytes() -> None:
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_cuda_draws_the_same_batches_and_follows_the_cpu() -> None:
+def test_cuda_has_the_same_batches_and_losses_as_the_cpu() -> None:
     cpu, cuda = (
         zoo.run("mlp-char", dataset="names-ssa-2018", device=device, steps=200, plots=False)
         for device in ("cpu", "cuda")

@@ -221,11 +221,11 @@ def test_it_learns(name: str, words_file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_that_is_resumed_has_the_bytes_of_one_that_never_stopped(name: str, train: Train) -> None:
     more = {"dropout": 0.3} if name in DROPPING else {}
-    whole, half = train(name, 6, "whole", **more), train(name, 3, "half", **more)
+    full, half = train(name, 6, "full", **more), train(name, 3, "half", **more)
     resumed = zoo.resume(half.path, steps=6, plots=False)
-    assert resumed.step_losses == whole.step_losses
+    assert resumed.step_losses == full.step_losses
     for file in ("model.safetensors", "training_state.safetensors", "losses.csv"):
-        assert (resumed.path / file).read_bytes() == (whole.path / file).read_bytes(), file
+        assert (resumed.path / file).read_bytes() == (full.path / file).read_bytes(), file
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -400,7 +400,7 @@ def test_cells_go_along_the_word_from_a_state_that_is_learned(name: str) -> None
 
 
 def nets_of(model: nn.Module) -> list[nn.Module]:
-    """The nets that stand side by side, each as a model of its own."""
+    """The nets of an ensemble, each as a model of its own."""
     alone = small("gru")
     states = [model.state_dict()] + [net.state_dict() for net in model.get_submodule("others").children()]
     nets = [small("gru") for _ in states]
@@ -437,14 +437,14 @@ def test_the_first_of_many_nets_is_the_one_that_would_be_alone() -> None:
 def test_nets_side_by_side_are_trained_kept_and_gone_on_with_as_one(words_file: Path, zoo_here: Zoo) -> None:
     options: dict[str, Any] = {"dataset": words_file, "device": "cpu", "plots": False, "batch_size": 7}
     options["settings"] = settings("lstm", ensemble_size=3, dropout=0.2)
-    whole = zoo.run("lstm", steps=23, out="whole", **options)
+    full = zoo.run("lstm", steps=23, out="full", **options)
     zoo.run("lstm", steps=9, out="parts", **options)
     zoo.resume("parts", steps=23, plots=False)
     name = "model.safetensors"
-    assert Path("whole", name).read_bytes() == Path("parts", name).read_bytes()
-    assert zoo_here("eval", "whole", "--json").result["losses"] == whole.losses
-    assert len(zoo_here("sample", "whole", "-n", 3, "--json").result["samples"]) == 3
-    assert zoo_here("plot", "whole", "embeddings").code == 0
+    assert Path("full", name).read_bytes() == Path("parts", name).read_bytes()
+    assert zoo_here("eval", "full", "--json").result["losses"] == full.losses
+    assert len(zoo_here("sample", "full", "-n", 3, "--json").result["samples"]) == 3
+    assert zoo_here("plot", "full", "embeddings").code == 0
 
 
 def test_batch_norm_is_the_lectures() -> None:
@@ -459,7 +459,7 @@ def test_batch_norm_is_the_lectures() -> None:
 
 
 def test_wavenet_joins_neighbours() -> None:
-    """In a tree of 8 leaves with the identity for a net, pairs stand where the lecture has them."""
+    """In a tree of 8 leaves with the identity for a net, pairs are as in the lecture."""
     model, x = small("wavenet"), some("wavenet")
     h = model.get_submodule("wte")(x)
     for layer in model.get_submodule("layers").children():

@@ -1,4 +1,4 @@
-"""Nothing is computed for padding, and nothing else changes for it; dropout that draws four numbers at once."""
+"""Padding is skipped without changing results, and dropout with four elements per random number."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean(share: float) -> None:
     assert float((out == 0).float().mean()) == pytest.approx(share, abs=0.003)
     assert float(out.mean()) == pytest.approx(1, abs=0.02)
     assert len(out.unique()) == 2
-    neighbours = (out[:, 1:] == 0) & (out[:, :-1] == 0)  # numbers drawn at once are independent
+    neighbours = (out[:, 1:] == 0) & (out[:, :-1] == 0)  # elements of one random number are independent
     assert float(neighbours.float().mean()) == pytest.approx(share**2, abs=0.003)
     assert torch.equal(layer.eval()(x), x)
 

@@ -1,4 +1,4 @@
-"""torch's optimizers as zoo brings them: the same steps as torch's own, with typed settings, and resumable exactly."""
+"""The optimizers of torch.optim in zoo: the same steps as in torch, typed settings, and exact resuming."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def parameters() -> list[nn.Parameter]:
 
 
 def steps(optimizer: Any, params: list[nn.Parameter], count: int, seed: int = 2) -> list[Tensor]:
-    """The parameters after some steps with gradients drawn from a seed."""
+    """The parameters after some steps with random gradients."""
     g = torch.Generator().manual_seed(seed)
     for _ in range(count):
         optimizer.zero_grad()
@@ -78,7 +78,7 @@ def test_optimizer_conforms(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_spec_says_what_it_is_and_where_it_is_from(name: str, registry: Registry) -> None:
+def test_spec_has_a_summary_and_references(name: str, registry: Registry) -> None:
     spec = registry.optimizers.get(name).spec
     assert spec.lr
     assert spec.summary
@@ -139,15 +139,15 @@ def test_training_starts_without_torchs_compiler() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_state_goes_through_a_checkpoint(name: str) -> None:
-    whole, half = parameters(), parameters()
-    one, two = FACTORIES[name](whole, lr=0.01), FACTORIES[name](half, lr=0.01)
-    steps(one, whole, 3)
+    full, half = parameters(), parameters()
+    one, two = FACTORIES[name](full, lr=0.01), FACTORIES[name](half, lr=0.01)
+    steps(one, full, 3)
     steps(two, half, 3)
     tensors, tree = flatten_state(two.state_dict(), "optimizer")
     three = FACTORIES[name](half, lr=0.5)
     three.load_state_dict(unflatten_state(tree, {key: tensor.clone() for key, tensor in tensors.items()}))
     assert [group["lr"] for group in three.param_groups] == [group["lr"] for group in one.param_groups]
-    assert all(map(torch.equal, steps(one, whole, 3, 9), steps(three, half, 3, 9)))
+    assert all(map(torch.equal, steps(one, full, 3, 9), steps(three, half, 3, 9)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -174,12 +174,12 @@ def test_every_optimizer_trains_every_kind_of_model_and_resumes_exactly(
         "settings": MODELS[model],
         "plots": False,
     }
-    whole = zoo.run(model, steps=6, out=tmp_path / "whole", **options)
+    full = zoo.run(model, steps=6, out=tmp_path / "whole", **options)
     half = zoo.run(model, steps=3, out=tmp_path / "half", **options)
     resumed = zoo.resume(half.path, steps=6, plots=False)
-    assert resumed.step_losses == whole.step_losses
+    assert resumed.step_losses == full.step_losses
     for file in ("model.safetensors", "training_state.safetensors"):
-        assert (resumed.path / file).read_bytes() == (whole.path / file).read_bytes(), file
+        assert (resumed.path / file).read_bytes() == (full.path / file).read_bytes(), file
 
 
 # Settings
@@ -206,7 +206,7 @@ def test_settings_are_typed(name: str, key: str, text: str, value: object, model
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_setting_is_of_a_type_that_cannot_be_given(name: str, registry: Registry) -> None:
+def test_every_setting_can_be_given_on_the_command_line(name: str, registry: Registry) -> None:
     plan = make_plan(registry, RunOptions("mlp-char", dataset="names-ssa-2018", optimizer=name))
     given = {
         f"optimizer.{key}": ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -273,7 +273,7 @@ def test_a_state_of_other_parts_is_refused() -> None:
         Muon(parameters()).load_state_dict(Muon(parameters()[:1]).state_dict())
 
 
-def test_a_torch_without_muon_is_told(monkeypatch: pytest.MonkeyPatch, words_file: Path, zoo_here: Zoo) -> None:
+def test_a_torch_without_muon_is_an_error(monkeypatch: pytest.MonkeyPatch, words_file: Path, zoo_here: Zoo) -> None:
     monkeypatch.delattr(torch.optim, "Muon")
     done = zoo_here("run", "mlp-char", "--dataset", words_file, "--optimizer", "muon")
-    assert (done.code, "has no Muon: torch 2.9 has" in done.err) == (2, True)
+    assert (done.code, "has no Muon: it needs torch 2.9" in done.err) == (2, True)

@@ -15,13 +15,13 @@ from zoo.errors import ZooError, suggest
 COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
     "run": "Train MODEL, and keep everything about it in a new run folder.",
     "resume": "Resume RUN, a run folder, from its last checkpoint.",
-    "eval": "The loss of RUN over each split, in nats.",
-    "sample": "Sample words from RUN, and say which are unseen.",
+    "eval": "Evaluate RUN on the full training, validation and test splits.",
+    "sample": "Sample words from RUN.",
     "plot": "Plot the loss, the embeddings, or both, of RUN.",
-    "list": "List models, datasets and optimizers, and the plugin of each.",
+    "list": "List models, datasets and optimizers, with the plugin that provides each.",
     "info": "Describe a model, dataset or optimizer.",
-    "plugins": "List the plugins: loaded, failed (and why), or disabled.",
-    "verify": "Check that a file or a run folder is intact, and say what it holds.",
+    "plugins": "List every plugin: loaded, failed (with the cause) or disabled.",
+    "verify": "Check that a file or run folder is intact, and show what is in it.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a bar on a terminal, now and then a line elsewhere, nothing with `--quiet`."""
+"""Progress of a run on stderr: a bar on a terminal, a line every 10 s otherwise, nothing with `--quiet`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE_EVERY_S = 10.0
 
 
 class Progress(Observer):
-    """An observer that writes to stderr; a context manager, so that the bar is always taken away."""
+    """An observer that writes to stderr; a context manager, which always removes the bar."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet

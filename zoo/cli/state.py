@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from zoo.plots.worker import Painter
+    from zoo.plots.worker import PlotWorker
     from zoo.plugin.manager import PluginStatus
     from zoo.plugin.registry import Registry
 
@@ -39,11 +39,11 @@ class State:
         if self._own_process:
             gc.freeze()
 
-    def painter(self, *, wanted: bool) -> AbstractContextManager[Painter | None]:
+    def plot_worker(self, *, wanted: bool) -> AbstractContextManager[PlotWorker | None]:
         """What imports matplotlib while torch is imported here, where the process is the command's own."""
-        from zoo.plots.worker import painter
+        from zoo.plots.worker import plot_worker
 
-        return painter(wanted=wanted and self._own_process)
+        return plot_worker(enabled=wanted and self._own_process)
 
     @cached_property
     def _plugins(self) -> tuple[Registry, list[PluginStatus]]:

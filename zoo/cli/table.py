@@ -1,7 +1,7 @@
 """Tables on stdout.
 
-rich lays out a table that has to be folded into a terminal. One that fits needs spaces and nothing else, and `zoo list`
-takes two thirds of the time where rich need not be imported.
+rich formats a table that is too wide for the terminal. Other tables are padded with spaces, because without importing
+rich `zoo list` takes two thirds of the time.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ from collections.abc import Iterable, Sequence
 import click
 
 _GAP = 3  # spaces between columns
-_UNLIMITED = 10_000  # columns, where the output is no terminal: a table in a file is never cut
+_UNLIMITED = 10_000  # columns; if stdout is not a terminal, tables are not wrapped
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """A table on stdout; the columns named in `right` are flush right."""
+    """Print a table; the columns named in `right` are right-aligned."""
     table = [tuple(columns), *map(tuple, rows)]
     lines = _aligned(table, [column in right for column in columns])
-    if lines is None or max(map(_width, lines)) > _room():
-        click.echo("\n".join(_folded(table, right)))
+    if lines is None or max(map(_width, lines)) > _max_width():
+        click.echo("\n".join(_wrapped(table, right)))
         return
     header = lines[0] if os.environ.get("TERM") == "dumb" else click.style(lines[0], bold=True)
     click.echo("\n".join([header, *lines[1:]]))
 
 
-def _room() -> int:
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None: closed by whoever started this
+def _max_width() -> int:
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None if the parent process closed it
     return shutil.get_terminal_size().columns if on_terminal else _UNLIMITED
 
 
 def _aligned(table: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str] | None:
-    """One line for each row; None where a cell has more than one, or something in it that moves the cursor."""
+    """One line for each row; None if a cell has line breaks or control characters."""
     if not all(cell.isprintable() for row in table for cell in row):
         return None
     widths = [max(map(_width, cells)) for cells in zip(*table, strict=True)]
     lines = []
     for row in table:
         spaces = [" " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
-        cells = [space + cell if flush else cell + space for cell, space, flush in zip(row, spaces, right, strict=True)]
+        cells = [pad + cell if is_right else cell + pad for cell, pad, is_right in zip(row, spaces, right, strict=True)]
         lines.append((" " * _GAP).join(cells).rstrip())
     return lines
 
 
 def _width(text: str) -> int:
-    """Columns that a text takes; of Chinese and the like there are two for each character."""
+    """The columns of a text on a terminal, where a Chinese character, for example, takes two."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -55,17 +55,17 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
-def _folded(table: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
-    """The lines of a table whose cells are folded to make it fit."""
+def _wrapped(table: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
+    """The lines of a table with the text of its cells wrapped to fit the terminal."""
     from rich.console import Console
     from rich.table import Table
 
-    folded = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    wrapped = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
     for column in table[0]:
-        folded.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        wrapped.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in table[1:]:
-        folded.add_row(*row)
-    console = Console(width=_room(), markup=False, highlight=False, emoji=False)
+        wrapped.add_row(*row)
+    console = Console(width=_max_width(), markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
-        console.print(folded)
+        console.print(wrapped)
     return [line.rstrip() for line in captured.get().splitlines()]

@@ -1,1 +1,1 @@
-"""Data: from a dataset's name or a file to the tensors that a model is served."""
+"""Data: from the name of a dataset or a file to the tensors of a model's inputs and targets."""

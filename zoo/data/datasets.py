@@ -1,4 +1,4 @@
-"""What a dataset function returns: words, or tensors. Both come in three splits.
+"""The kinds of dataset, words and tensors, each with three splits.
 
 torch is imported only where tensors are made, so that a plugin's data module can be imported without it.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
-from zoo.data.words import Lines, Text, Words, pieces_of_list, refuse_boundaries, sha256_of
+from zoo.data.words import Lines, Text, Words, chunks_of_list, refuse_boundaries, sha256_of
 from zoo.errors import DataError, UsageError
 from zoo.files import read_bytes
 
@@ -28,22 +28,22 @@ SplitName: TypeAlias = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 LECTURE_SPLIT = (0.8, 0.9)
-FEWEST_WORDS = 6  # with fewer, 80 %, 10 % and 10 % leave a split empty
+MIN_WORDS = 6  # with fewer, a split of 80 %, 10 % and 10 % is empty
 
 
 class TextDataset:
-    """A list of words, with its vocabulary and its three splits.
+    """A list of words with its vocabulary and its training, validation and test splits.
 
     Args:
-        words: the words, none of them empty, none with a `.` in it.
-        split: where the words are cut, as fractions: by default the first 80 % train, the next 10 % validate and the
-            rest test, cut at `int(n * 0.8)` and `int(n * 0.9)`.
+        words: the words; a word must not be empty or contain a `.`.
+        split: the ends of training and validation, as fractions of the words. By default the first 80 % are for
+            training, the next 10 % for validation and the rest for test, cut at `int(n * 0.8)` and `int(n * 0.9)`.
         shuffle_seed: shuffle the words with `random.Random(shuffle_seed)` first; None keeps their order.
         sha256: hex digest that identifies the data; by default that of the words, joined by newlines.
 
     Raises:
-        DataError: too few words to fill three splits, or a word that cannot be one.
-        UsageError: `split` is not two rising fractions.
+        DataError: there are too few words for three splits, or a word is invalid.
+        UsageError: `split` is not two increasing fractions.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class TextDataset:
         sha256: str | None = None,
     ) -> None:
         _check_split(split)
-        given = words if isinstance(words, list) else list(words)
-        _check_count(len(given))
-        self._arrange(Text(pieces_of_list(given)), split, shuffle_seed, sha256)
-        self.words = given
+        words = words if isinstance(words, list) else list(words)
+        _check_count(len(words))
+        self._arrange(Text(chunks_of_list(words)), split, shuffle_seed, sha256)
+        self.words = words
 
     @classmethod
     def from_file(cls, path: str | Path) -> TextDataset:
-        """Read a UTF-8 file with one word a line; blank lines and white space around words are dropped.
+        """Read a UTF-8 file with one word per line; blank lines and white space around words are dropped.
 
         Raises:
-            DataError: the file cannot be read, is empty, is not text, or `TextDataset` refuses its words.
+            DataError: the file cannot be read, is empty or not text, or has too few words or an invalid one.
         """
         path = Path(path)
         try:
@@ -90,7 +90,7 @@ class TextDataset:
 
     @cached_property
     def words(self) -> list[str]:
-        """All words. Of a file they are made only where they are asked for: a str takes many times its letters."""
+        """All words as a list of str, which takes many times the memory of the tokens; made when it is first used."""
         return list(Words(self._text, range(len(self._text))))
 
     @cached_property
@@ -103,18 +103,18 @@ class TextDataset:
 
     @cached_property
     def max_length(self) -> int:
-        """Positions in a padded sequence: the longest word and its end."""
+        """The positions of a padded sequence: the characters of the longest word, and its end."""
         return int(Words(self._text, range(len(self._text))).lengths.max())
 
     @cached_property
     def splits(self) -> dict[SplitName, Words]:
-        """The words of each split: they read as lists of str do."""
-        every = Words(self._text, self._order())
+        """The words of each split, as sequences of str."""
+        words = Words(self._text, self._order())
         first, second = self._cuts()
-        return {"train": every[:first], "val": every[first:second], "test": every[second:]}
+        return {"train": words[:first], "val": words[first:second], "test": words[second:]}
 
     def novel(self) -> dict[SplitName, list[str]]:
-        """The words of validation and test that are no words of training: a list may have a word more than once."""
+        """The unseen words of validation and test: those that are not in the training split."""
         seen = set(self.splits["train"])
         names: tuple[SplitName, ...] = ("val", "test")
         return {name: [word for word in self.splits[name] if word not in seen] for name in names}
@@ -127,20 +127,20 @@ class TextDataset:
         cuts = (0, *self._cuts(), len(text))
         for name, start, stop in zip(SPLITS, cuts, cuts[1:], strict=False):
             if start == stop:
-                raise DataError(f"{len(text)} words cut at {split} leave the {name} split empty")
+                raise DataError(f"{len(text)} words split at {split} leave the {name} split empty")
 
     def _cuts(self) -> tuple[int, int]:
-        """Where the second split starts, and where the third."""
+        """The index of the first word of the validation split, and of the test split."""
         return int(len(self._text) * self.split[0]), int(len(self._text) * self.split[1])
 
     def _order(self) -> range | NDArray[Any]:
-        """The words by number, shuffled as a list of them would be."""
+        """The indices of the words, in the order in which a list of the words would be shuffled."""
         import numpy as np
 
         if self.shuffle_seed is None:
             return range(len(self._text))
         order = array("I" if len(self._text) < 2**32 else "Q", range(len(self._text)))
-        random.Random(self.shuffle_seed).shuffle(order)  # only swaps, so what is shuffled does not matter
+        random.Random(self.shuffle_seed).shuffle(order)
         return np.frombuffer(order, order.typecode)
 
 
@@ -148,8 +148,8 @@ class TensorDataset:
     """Examples that are not text: inputs and targets of each split, as tensors (or arrays, or nested lists).
 
     Args:
-        train, val, test: each a pair (X, Y): X of shape (N, ...), with whatever a model's `forward` takes for N
-            examples; Y of shape (N,) or (N, T), whole numbers from 0, or -1 where a target is to be ignored.
+        train, val, test: pairs (X, Y). X has shape (N, ...) and is the input of a model's `forward` for N examples. Y
+            has shape (N,) or (N, T), with classes as integers from 0, or -1 for a target to ignore.
 
     Raises:
         DataError: a split is empty, or its shapes or types do not fit together.
@@ -164,7 +164,7 @@ class TensorDataset:
 
     @cached_property
     def num_features(self) -> int:
-        """Numbers in one example."""
+        """The number of elements of one example."""
         return self.splits["train"][0][0].numel()
 
     @cached_property
@@ -173,7 +173,7 @@ class TensorDataset:
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the shapes, types and values of all splits."""
+        """Hex digest of the shapes, types and values of all splits."""
         import torch
 
         digest = hashlib.sha256()
@@ -189,14 +189,14 @@ Dataset: TypeAlias = TextDataset | TensorDataset
 
 @dataclass(frozen=True)
 class Examples:
-    """A split as a model is served it.
+    """The inputs and targets of a split.
 
-    Text is kept in the smallest integers that hold the vocabulary, and widened batch by batch.
+    Text is stored in the smallest integer type that holds the vocabulary, and converted batch by batch.
 
     Attributes:
         x: inputs, shape (N, ...).
         y: targets, shape (N,) or (N, T).
-        x_dtype: what a batch of inputs is converted to.
+        x_dtype: the type to which batches of inputs are converted.
     """
 
     x: Tensor
@@ -207,18 +207,18 @@ class Examples:
         return len(self.y)
 
     def to(self, device: Any) -> Examples:
-        """The same examples in the memory of `device`."""
+        """The same examples on `device`."""
         return Examples(self.x.to(device), self.y.to(device), self.x_dtype)
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """The examples at `indices`, whose shape takes the place of N in the shapes of x and y."""
+        """The examples at `indices`; the shape of `indices` replaces N in the shapes of x and y."""
         flat = indices.flatten()
         x = self.x.index_select(0, flat).to(self.x_dtype).view(*indices.shape, *self.x.shape[1:])
         y = self.y.index_select(0, flat).long().view(*indices.shape, *self.y.shape[1:])
         return x, y
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All examples, `size` at a time."""
+        """All examples in order, in batches of `size`."""
         for start in range(0, len(self), size):
             yield self.x[start : start + size].to(self.x_dtype), self.y[start : start + size].long()
 
@@ -229,7 +229,7 @@ def counts(examples: Mapping[SplitName, Examples]) -> dict[str, int]:
 
 
 def _read(path: Path) -> tuple[Text, str]:
-    """The words of a file, and the digest of its bytes, which are gone when this returns."""
+    """The words of a file and the digest of its bytes. The bytes themselves are freed on return."""
     content = read_bytes(path)
     lines = Lines(content)
     text = Text(lines)
@@ -241,13 +241,13 @@ def _read(path: Path) -> tuple[Text, str]:
 
 def _check_split(split: tuple[float, float]) -> None:
     if not (len(split) == 2 and 0 < split[0] < split[1] < 1):
-        raise UsageError(f"'data.split' takes two rising fractions, as in 0.8,0.9, not {split}")
+        raise UsageError(f"'data.split' takes two increasing fractions, as in 0.8,0.9, not {split}")
 
 
 def _check_count(words: int) -> None:
-    if words < FEWEST_WORDS:
+    if words < MIN_WORDS:
         count = "no words" if not words else f"{words} word{'s' * (words > 1)}"
-        raise DataError(f"has {count}, too few for training, validation and test (at least {FEWEST_WORDS})")
+        raise DataError(f"has {count}, too few for training, validation and test (at least {MIN_WORDS})")
 
 
 def _tensor_pair(name: SplitName, pair: tuple[Any, Any]) -> tuple[Tensor, Tensor]:
@@ -263,7 +263,7 @@ def _tensor_pair(name: SplitName, pair: tuple[Any, Any]) -> tuple[Tensor, Tensor
             f"got {tuple(x.shape)} and {tuple(y.shape)}"
         )
     if y.dtype.is_floating_point or y.dtype.is_complex or y.dtype == torch.bool or int(y.min()) < -1:
-        raise DataError(f"the targets of the {name} split must be whole numbers from 0 (or -1: ignored)")
+        raise DataError(f"the targets of the {name} split must be integers from 0 (or -1: ignored)")
     if int(y.max()) < 0:
-        raise DataError(f"the {name} split has no target that counts: all are -1")
+        raise DataError(f"all targets of the {name} split are ignored (-1)")
     return x.detach().cpu(), y.detach().cpu()

@@ -1,8 +1,8 @@
-"""Downloads to the cache: bounded in time and size, checked against a sha256, stored whole or not at all.
+"""Downloads to the cache, with limits of time and size, a check of the sha256, and atomic writes.
 
-A dataset function asks for a `fetch` argument and gets a `Fetcher`; so no plugin needs requests, or knows of the cache.
+A dataset function with a `fetch` argument gets a `Fetcher`, so that plugins need neither requests nor the cache.
 
-Proxies and certificates follow requests' own rules (`HTTPS_PROXY`, `NO_PROXY`, `REQUESTS_CA_BUNDLE`, ...).
+Proxies and certificates are configured as for requests (`HTTPS_PROXY`, `NO_PROXY`, `REQUESTS_CA_BUNDLE`, ...).
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from zoo.files import write_bytes
 if TYPE_CHECKING:
     import requests
 
-CONNECT_SECONDS = 5.0  # to reach the host, and for each silence
+CONNECT_SECONDS = 5.0  # to connect, and without data
 TOTAL_SECONDS = 120.0
 MAX_BYTES = 1 << 28
-ATTEMPTS = 3  # a transfer that is cut starts again, at once
+ATTEMPTS = 3  # an interrupted transfer is retried at once
 MAX_REDIRECTS = 5
 
-_PIECE = 1 << 16
+_CHUNK = 1 << 16  # bytes
 
 
-class _CutError(Exception):
-    """A transfer that broke off, which a new attempt may mend."""
+class _InterruptedError(Exception):
+    """A transfer was interrupted, and should be retried."""
 
 
 @dataclass(frozen=True)
 class Fetcher:
-    """Gets files from the cache, or into it.
+    """Finds files in the cache, or downloads them to it.
 
     Attributes:
         cache: the folder of the cache.
         offline: make no request at all.
-        mirror: base address that takes the place of every URL's folder; `MIRROR/names.txt` is then asked for.
-        connect_seconds, total_seconds: time limits for each silence, and for the whole download.
+        mirror: base URL that replaces the folder of every URL, as in `MIRROR/names.txt`.
+        connect_seconds: time limit to connect, and without data.
+        total_seconds: time limit of a download.
     """
 
     cache: Path = field(default_factory=lambda: cache_folder())
@@ -55,16 +56,16 @@ class Fetcher:
     total_seconds: float = TOTAL_SECONDS
 
     def __call__(self, name: str, url: str, *, sha256: str, max_bytes: int = MAX_BYTES) -> Path:
-        """The path of a file with the given digest, downloaded if the cache does not hold it.
+        """The path of a file with the given digest, which is downloaded if it is not in the cache.
 
         Args:
             name: file name in the cache.
-            url: where it comes from.
-            sha256: hex digest of its content; a cached file with another one is replaced.
-            max_bytes: give up on anything longer.
+            url: where to download it.
+            sha256: hex digest of its content; a cached file with another digest is replaced.
+            max_bytes: the largest size to download.
 
         Raises:
-            UnavailableError: it is not in the cache, and cannot be downloaded (or must not: `offline`).
+            UnavailableError: the file is not in the cache, and cannot be downloaded or must not be (`offline`).
             DataError: the cache cannot be written.
         """
         path = self.cache / name
@@ -78,40 +79,40 @@ class Fetcher:
         if self.mirror:
             url = f"{self.mirror.rstrip('/')}/{name}"
         try:
-            self.cache.mkdir(parents=True, exist_ok=True)  # before the download, which would be in vain
+            self.cache.mkdir(parents=True, exist_ok=True)  # fails before the download, not after it
             write_bytes(path, self._download(url, sha256, max_bytes))
         except OSError as error:
             raise DataError(f"cannot write the cache {self.cache}: {error.strerror or error}") from error
         return path
 
     def _download(self, url: str, sha256: str, max_bytes: int) -> bytes:
-        """The content of a URL, once it has the digest."""
-        content = _within(self.total_seconds, url, lambda: self._attempts(url, max_bytes))
+        """The content of a URL, after a check of its digest."""
+        content = _with_timeout(self.total_seconds, url, lambda: self._get_with_retries(url, max_bytes))
         found = hashlib.sha256(content).hexdigest()
         if found != sha256:
             kind = "a web page" if content.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")) else "another file"
             raise _unavailable(url, f"it is {kind}: {len(content)} bytes with sha256 {found[:12]}…, not {sha256[:12]}…")
         return content
 
-    def _attempts(self, url: str, max_bytes: int) -> bytes:
+    def _get_with_retries(self, url: str, max_bytes: int) -> bytes:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._get(url, max_bytes)
-            except _CutError as error:
+            except _InterruptedError as error:
                 if attempt == ATTEMPTS:
                     raise _unavailable(url, f"{error}, {ATTEMPTS} times") from error
         raise AssertionError("unreachable")
 
     def _get(self, url: str, max_bytes: int) -> bytes:
-        """One attempt."""
-        import requests  # here: only a download needs it, and importing it takes longer than most commands
+        """The content of a URL, in one attempt."""
+        import requests  # here, because importing it takes longer than most commands
         from urllib3.exceptions import HTTPError, ProtocolError
 
         try:
             with requests.Session() as session, closing(self._open(session, url)) as response:
                 content = bytearray()
-                for piece in _pieces(response):
-                    content += piece
+                for chunk in _chunks(response):
+                    content += chunk
                     if len(content) > max_bytes:
                         raise _unavailable(url, f"it is longer than {max_bytes} bytes")
                 return bytes(content)
@@ -123,22 +124,22 @@ class Fetcher:
             raise _unavailable(url, "its certificate cannot be verified") from error
         except requests.ConnectionError as error:
             if isinstance(error.args[0] if error.args else None, ProtocolError):
-                raise _CutError("the connection was closed without an answer") from error
+                raise _InterruptedError("the connection was closed without an answer") from error
             raise _unavailable(url, "the host cannot be reached") from error
         except requests.RequestException as error:
             raise _unavailable(url, f"{type(error).__name__}: {error}") from error
-        except HTTPError as error:  # while the body is read, past requests
+        except HTTPError as error:  # from urllib3, while the body is read
             if "timed out" in str(error).lower():
-                raise _unavailable(url, f"silence of {self.connect_seconds:g} s in the transfer") from error
-            raise _CutError("the transfer was cut") from error
+                raise _unavailable(url, f"no data for {self.connect_seconds:g} s during the transfer") from error
+            raise _InterruptedError("the transfer was interrupted") from error
 
     def _open(self, session: requests.Session, url: str) -> requests.Response:
-        """Follow redirects by hand: never from https to anything else, and not for ever."""
-        place = url
+        """Request a URL and follow a limited number of redirects, but never from https to another scheme."""
+        target = url
         for _ in range(MAX_REDIRECTS + 1):
-            # A packed answer is never unpacked, so a small one cannot become a large one.
+            # Nothing is decompressed, so that a small response cannot become a large one.
             response = session.get(
-                place,
+                target,
                 stream=True,
                 timeout=self.connect_seconds,
                 allow_redirects=False,
@@ -146,7 +147,7 @@ class Fetcher:
             )
             if response.is_redirect:
                 response.close()
-                place = _next_place(url, place, response.headers["location"])
+                target = _redirect_target(url, target, response.headers["location"])
                 continue
             if response.status_code != 200:
                 response.close()
@@ -166,51 +167,54 @@ def cache_folder() -> Path:
 
 
 def fetcher(*, offline: bool = False) -> Fetcher:
-    """A fetcher as the environment has it: `ZOO_CACHE`, `ZOO_OFFLINE=1`, `ZOO_MIRROR`, `ZOO_TIMEOUT`.
+    """A fetcher configured by the environment: `ZOO_CACHE`, `ZOO_OFFLINE=1`, `ZOO_MIRROR`, `ZOO_TIMEOUT`.
 
     Raises:
-        UsageError: `ZOO_TIMEOUT` is no number.
+        UsageError: `ZOO_TIMEOUT` is not a number.
     """
-    forbidden = os.environ.get("ZOO_OFFLINE", "") not in ("", "0")
+    offline = offline or os.environ.get("ZOO_OFFLINE", "") not in ("", "0")
     limit = os.environ.get("ZOO_TIMEOUT") or str(TOTAL_SECONDS)
     try:
         seconds = float(limit)
     except ValueError as error:
         raise UsageError(f"ZOO_TIMEOUT is a number of seconds, not {limit!r}") from error
     mirror = os.environ.get("ZOO_MIRROR") or None
-    return Fetcher(offline=offline or forbidden, mirror=mirror, total_seconds=seconds)
+    return Fetcher(offline=offline, mirror=mirror, total_seconds=seconds)
 
 
-def _within(seconds: float, url: str, work: Callable[[], bytes]) -> bytes:
-    """Do the work in a thread, and wait for it no longer than that: a server that sends a byte now and then would keep
-    every single read within its limit. The thread only fills memory; abandoned, it can spoil nothing."""
-    answers: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+def _with_timeout(seconds: float, url: str, download: Callable[[], bytes]) -> bytes:
+    """Run a download in a thread, with a time limit.
+
+    The limits of requests are for each read, so a server that sends single bytes never reaches them. A thread that runs
+    on after the limit writes to memory only.
+    """
+    results: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            answers.put(work())
+            results.put(download())
         except BaseException as error:
-            answers.put(error)
+            results.put(error)
 
     threading.Thread(target=run, daemon=True, name="zoo download").start()
     try:
-        answer = answers.get(timeout=seconds)
+        result = results.get(timeout=seconds)
     except queue.Empty:
         raise _unavailable(url, f"it took longer than {seconds:g} s") from None
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
-def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """The body as it was sent, a piece at a time; urllib3 sees to it that it is as long as was said."""
-    yield from response.raw.stream(_PIECE, decode_content=False)
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """The body in chunks, as sent; urllib3 compares its length with the header."""
+    yield from response.raw.stream(_CHUNK, decode_content=False)
 
 
-def _next_place(url: str, place: str, location: str) -> str:
-    target = urljoin(place, location)
+def _redirect_target(url: str, source: str, location: str) -> str:
+    target = urljoin(source, location)
     scheme = urlsplit(target).scheme
-    if scheme != "https" and not (scheme == "http" and urlsplit(place).scheme == "http"):
+    if scheme != "https" and not (scheme == "http" and urlsplit(source).scheme == "http"):
         raise _unavailable(url, f"it is redirected to {target!r}, which is not https")
     return target
 

@@ -1,6 +1,7 @@
-"""Words to tensors, in a few passes over all characters at once.
+"""Encoding words as tensors of inputs and targets, vectorized over all characters.
 
-Axes: N examples (one a character, one for each word's end), T context length, W words, L positions of a padded word.
+Axes: N examples (one per character and one per word's end), T characters of context, W words, L positions of a padded
+word.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 
 from zoo.data.datasets import Examples
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
-from zoo.data.words import WORDS, Words, chunks, missing, numbered
+from zoo.data.words import WORDS, Words, batches, has_unknown, tokenize
 from zoo.errors import DataError
 
-_EXAMPLES = 1 << 16  # made in one go, so that they are made in the cache
+_EXAMPLES = 1 << 16  # made at once, so that they fit into the processor's cache
 
 
 def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length: int) -> Examples:
-    """Each character, and each word's end, as a target, with the `context_length` characters before it.
+    """For each character and each word's end as a target, the window of `context_length` characters before it.
 
     `emma` with a context of 3 gives `... -> e`, `..e -> m`, `.em -> m`, `emm -> a` and `mma -> .`.
 
@@ -36,27 +37,26 @@ def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length:
     for start in range(0, len(y), _EXAMPLES):
         rows = x[start : start + _EXAMPLES]
         earliest = max(0, start - context_length)
-        shown = np.zeros(context_length + len(rows), y.dtype)  # the tokens that these rows see, 0 before the first
-        shown[context_length - (start - earliest) :] = y[earliest : start + len(rows)]
-        _fill_windows(rows, shown)
+        tokens = np.zeros(context_length + len(rows), y.dtype)  # of these rows and T before them
+        tokens[context_length - (start - earliest) :] = y[earliest : start + len(rows)]
+        _fill_windows(rows, tokens)
     return Examples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
 
 
-def _fill_windows(rows: NDArray[Any], shown: NDArray[Any]) -> None:
-    """Rows (n, T) of what stands before the last n of the tokens shown, (T + n,)."""
+def _fill_windows(rows: NDArray[Any], tokens: NDArray[Any]) -> None:
+    """Fill `rows`, shape (n, T), with the T tokens before each of the last n of `tokens`, shape (T + n,)."""
     n, context_length = rows.shape
     before = np.ones(n, rows.dtype)
-    for back in range(1, context_length + 1):
-        # What stands `back` places before. A word's first place follows the 0 that ends the word before it, and from
-        # there on everything further back is 0 too: letters are never 0, so a 0 means the word's start was reached.
-        before = shown[context_length - back :][:n] * (before != 0)
-        rows[:, -back] = before
+    for distance in range(1, context_length + 1):
+        # A 0 ends the previous word, so all tokens before a 0 belong to other words and must be 0 in this window.
+        before = tokens[context_length - distance :][:n] * (before != 0)
+        rows[:, -distance] = before
 
 
 def encode_sequences(words: Sequence[str], vocabulary: Vocabulary, max_length: int) -> Examples:
     """Each word as one padded sequence: inputs start with the boundary, targets end with it.
 
-    `emma` in 6 positions gives `.emma.` for x, and `emma.` and one ignored position (-1) for y.
+    With 6 positions, `emma` gives `.emma.` for x, and `emma.` and one ignored target (-1) for y.
 
     Returns:
         x of shape (W, L) and y of shape (W, L), padded with 0 and with -1.
@@ -69,25 +69,25 @@ def encode_sequences(words: Sequence[str], vocabulary: Vocabulary, max_length: i
         raise DataError(f"the word {words[int(lengths.argmax())]!r} does not fit in {max_length} positions")
     tokens = _tokens(words, vocabulary)  # (N,)
     y = np.full((len(words), max_length), -1, np.int16 if tokens.dtype == np.uint8 else tokens.dtype)  # (W, L)
-    place = 0
+    offset = 0
     for start in range(0, len(words), WORDS):
-        some = lengths[start : start + WORDS]
-        end = place + int(some.sum())
-        y[start : start + WORDS][np.arange(max_length) < some[:, None]] = tokens[place:end]
-        place = end
+        part = lengths[start : start + WORDS]
+        end = offset + int(part.sum())
+        y[start : start + WORDS][np.arange(max_length) < part[:, None]] = tokens[offset:end]
+        offset = end
     x = np.zeros_like(y)
     np.maximum(y[:, :-1], 0, out=x[:, 1:])
     return Examples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
 
 
 def _tokens(words: Sequence[str], vocabulary: Vocabulary) -> NDArray[Any]:
-    """The numbers of all characters, a 0 after each word: shape (N,)."""
+    """The tokens of all words, with a 0 after each: shape (N,)."""
     if isinstance(words, Words):
-        tokens = words.numbers(vocabulary)
+        tokens = words.tokens_in(vocabulary)
     else:
-        pieces = ("\n".join([*some, ""]) for some in chunks(words, WORDS))
-        tokens = numbered(pieces, sum(map(len, words)) + len(words), vocabulary)
-    if missing(tokens):
+        chunks = ("\n".join([*batch, ""]) for batch in batches(words, WORDS))
+        tokens = tokenize(chunks, sum(map(len, words)) + len(words), vocabulary)
+    if has_unknown(tokens):
         _refuse(words, vocabulary)
     return tokens
 

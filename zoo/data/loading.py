@@ -1,4 +1,4 @@
-"""From a dataset's name to the tensors a model is served."""
+"""Loading datasets, and encoding them as the inputs and targets of a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.plugin.specs import DatasetSpec, Reads
 
 
 def arrangement(split: tuple[float, float] = LECTURE_SPLIT, shuffle_seed: int | None = None) -> None:
-    """Its signature is what can be set of every text dataset, beside its function's own arguments."""
+    """The signature of this function declares the settings that every text dataset has."""
 
 
 ARRANGEMENT = tuple(Signature(arrangement).settings)  # the names of these
@@ -67,13 +67,13 @@ def load_dataset(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any],
 
     Args:
         source: a registered dataset, or a text file.
-        settings: the function's own arguments, and `split` and `shuffle_seed` for text.
-        fetch: for a function that asks for it.
+        settings: the function's own arguments; for text also `split` and `shuffle_seed`.
+        fetch: the argument `fetch` of the function, if it has one.
 
     Raises:
-        DataError: it cannot be read, or holds no usable data.
-        UsageError: the function refuses a value, or the dataset brings its own splits and cannot be arranged.
-        PluginError: the function fails, or returns something else.
+        DataError: the data cannot be read or used.
+        UsageError: the function refuses a value, or the dataset has fixed splits, which cannot be changed.
+        PluginError: the function fails, or does not return a dataset.
     """
     arranged = {name: settings[name] for name in ("split", "shuffle_seed") if name in settings}
     if isinstance(source, Path):
@@ -88,7 +88,7 @@ def load_dataset(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any],
     if not arranged:
         return dataset
     if isinstance(dataset, TensorDataset):
-        raise UsageError(f"'data.{next(iter(arranged))}': this dataset brings its own splits")
+        raise UsageError(f"'data.{next(iter(arranged))}': the splits of this dataset are fixed")
     return dataset.arranged(
         split=arranged.get("split", dataset.split),
         shuffle_seed=arranged.get("shuffle_seed", dataset.shuffle_seed),
@@ -96,7 +96,7 @@ def load_dataset(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any],
 
 
 def model_inputs(dataset: Dataset) -> dict[str, int]:
-    """What the data decides about a model, by the names under which a model's constructor may ask for it."""
+    """The arguments of a model's constructor that depend on the data, by name."""
     if isinstance(dataset, TextDataset):
         return {"vocab_size": len(dataset.vocabulary), "max_length": dataset.max_length}
     return {"num_features": dataset.num_features, "num_classes": dataset.num_classes}
@@ -110,11 +110,11 @@ def encode(
     vocabulary: Vocabulary | None = None,
     max_length: int | None = None,
 ) -> dict[SplitName, Examples]:
-    """The examples of each split, as a model reads them.
+    """The examples of each split in the form that a model reads.
 
     Args:
         dataset: words or tensors.
-        reads: how a text model is served.
+        reads: the form of a text model's inputs.
         context_length: of a model that reads windows.
         vocabulary, max_length: of a trained model; by default those of the dataset.
 
@@ -131,17 +131,17 @@ def encode(
 def encode_words(
     splits: Mapping[SplitName, Sequence[str]], reads: Reads, length: int | None, vocabulary: Vocabulary
 ) -> dict[SplitName, Examples]:
-    """Words of each split as a text model reads them.
+    """The examples of words in the form that a text model reads.
 
     Args:
-        splits: the words.
-        reads: how the model is served.
+        splits: the words of each split.
+        reads: the form of the model's inputs.
         length: characters of a window, or positions of a padded sequence.
-        vocabulary: their characters.
+        vocabulary: of the model.
 
     Raises:
         DataError: a word does not fit.
-        PluginError: a model that reads windows does not say how long they are.
+        PluginError: a model that reads windows has no `context_length`.
     """
     from zoo.data.encoding import encode_sequences, encode_windows
 

@@ -1,4 +1,4 @@
-"""Characters and their numbers. Number 0 is `.`, which starts and ends every word."""
+"""The vocabulary: characters and their token ids. Token 0 is `.`, which starts and ends every word."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ BOUNDARY = "."
 
 
 class Vocabulary:
-    """The characters of a text dataset: `.` is 0, the others follow in the order of their code points.
+    """The characters of a text dataset: `.` is token 0, the others follow in the order of their code points.
 
-    `stoi` and `itos` are the lecture's names for the two directions.
+    `stoi` maps characters to tokens and `itos` tokens to characters, as in the lecture.
     """
 
     def __init__(self, characters: Iterable[str]) -> None:
-        """Number the given characters, `.` aside, in sorted order.
+        """Assign tokens from 1 to the given characters, except `.`, in sorted order.
 
         Raises:
             DataError: one of them is not a single character.
@@ -24,9 +24,9 @@ class Vocabulary:
         others = sorted(set(characters) - {BOUNDARY})
         for character in others:
             if len(character) != 1:
-                raise DataError(f"a vocabulary is made of single characters, and {character!r} is none")
+                raise DataError(f"a vocabulary is made of single characters, and {character!r} is not one")
         self.itos: tuple[str, ...] = (BOUNDARY, *others)
-        self.stoi: dict[str, int] = {character: number for number, character in enumerate(self.itos)}
+        self.stoi: dict[str, int] = {character: token for token, character in enumerate(self.itos)}
 
     def __len__(self) -> int:
         return len(self.itos)
@@ -44,21 +44,23 @@ class Vocabulary:
         return f"Vocabulary({''.join(self.itos[1:])!r})"
 
     def encode(self, text: str) -> list[int]:
-        """The numbers of the characters of `text`.
+        """The tokens of `text`.
 
         Raises:
             UsageError: a character is not in the vocabulary, or is the boundary `.`.
         """
         for character in text:
             if character == BOUNDARY or character not in self.stoi:
-                raise UsageError(f"{text!r} has {character!r}, which is not among {''.join(self.itos[1:])!r}")
+                raise UsageError(
+                    f"{text!r} has {character!r}, which is not in the vocabulary {''.join(self.itos[1:])!r}"
+                )
         return [self.stoi[character] for character in text]
 
     def decode(self, numbers: Sequence[int]) -> str:
-        """The text of a sequence of numbers, up to the first boundary."""
+        """The text of a sequence of tokens, up to the first boundary."""
         characters = []
-        for number in numbers:
-            if number == 0:
+        for token in numbers:
+            if token == 0:
                 break
-            characters.append(self.itos[number])
+            characters.append(self.itos[token])
         return "".join(characters)

@@ -1,10 +1,10 @@
-"""Words as one stream of small numbers, of which a str is made only where somebody asks for one.
+"""Words as one array of tokens, which takes much less memory than a list of str.
 
-A file or a list first becomes pieces of text: words, each with a newline after it. Once all characters are known, the
-pieces become numbers.
+A file or a list is first turned into chunks of text, in which each word ends with a newline. Once all characters are
+known, the chunks are turned into tokens.
 
-Axes: N characters, ends of words included; W words. numpy is imported only where arrays are made, so that a plugin's
-data module can be imported without it.
+Axes: N tokens, including the end of each word; W words. numpy is imported only where arrays are made, so that a
+plugin's data module can be imported without it.
 """
 
 from __future__ import annotations
@@ -21,80 +21,81 @@ from zoo.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# What is looked at in one go. numpy indexes with 8 bytes a number: in pieces that is little, and stays in the cache.
+# The size of a chunk. numpy's indices take 8 bytes each: those of a chunk fit into the processor's cache.
 CHARACTERS = 1 << 18
 WORDS = 1 << 12
 
 _BOM = b"\xef\xbb\xbf"
-_BLANKS = [chr(code) for code in range(128) if chr(code).isspace() and chr(code) != "\n"]
-_LAST_BLANK = 0x3000  # of Unicode
+_ASCII_SPACES = [chr(code) for code in range(128) if chr(code).isspace() and chr(code) != "\n"]
+_LAST_SPACE = 0x3000  # the last code point of Unicode that is white space
 
 
 class Text:
-    """Words one after the other, as numbers, each word with a 0 after it.
+    """The tokens of consecutive words, with a 0 after each word.
 
     Args:
-        pieces: the words, each with a newline after it. They are gone through twice.
+        chunks: the words, each followed by a newline. They are iterated twice.
 
     Attributes:
         vocabulary: the characters of all words.
-        tokens: their numbers, shape (N,), in the smallest type that holds the vocabulary.
-        bounds: the places where words start, and N: shape (W + 1,).
+        tokens: shape (N,), in the smallest type that holds the vocabulary.
+        bounds: the index of the first token of each word, and N: shape (W + 1,).
     """
 
-    def __init__(self, pieces: Iterable[str]) -> None:
-        characters, size = _characters(pieces)
+    def __init__(self, chunks: Iterable[str]) -> None:
+        characters, size = _characters(chunks)
         self.vocabulary = Vocabulary(characters)
-        self.tokens = numbered(pieces, size, self.vocabulary)
+        self.tokens = tokenize(chunks, size, self.vocabulary)
         self.bounds = _bounds(self.tokens)
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
-    def spelled(self, tokens: NDArray[Any]) -> str:
-        """The text of some tokens, with a newline after each word."""
-        return str(self._letters[tokens].tobytes(), "utf-32-le")
+    def decode(self, tokens: NDArray[Any]) -> str:
+        """The text of tokens, with a newline after each word."""
+        return str(self._code_points[tokens].tobytes(), "utf-32-le")
 
     @cached_property
-    def _letters(self) -> NDArray[Any]:
-        """The code point of each number, a newline for 0."""
+    def _code_points(self) -> NDArray[Any]:
+        """The code point of each token; a newline for token 0."""
         import numpy as np
 
         return np.array([ord("\n"), *map(ord, self.vocabulary.itos[1:])], dtype="<u4")
 
 
 class Words(Sequence[str]):
-    """Some words of a text, in some order. It reads as a list of str does, and equals one of the same words.
+    """A selection of the words of a text, in any order: a sequence of str that equals a list of the same words.
 
     Args:
-        text: the words.
-        picked: which of them, by number: shape (W,).
+        text: all words.
+        indices: of the selected words, shape (W,).
     """
 
-    def __init__(self, text: Text, picked: range | NDArray[Any]) -> None:
+    def __init__(self, text: Text, indices: range | NDArray[Any]) -> None:
         import numpy as np
 
-        if isinstance(picked, range) and picked.step != 1:
-            picked = np.arange(picked.start, picked.stop, picked.step)
+        if isinstance(indices, range) and indices.step != 1:
+            indices = np.arange(indices.start, indices.stop, indices.step)
         self._text = text
-        self._picked = picked
+        self._indices = indices
 
     def __len__(self) -> int:
-        return len(self._picked)
+        return len(self._indices)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> Words: ...
     def __getitem__(self, index: int | slice) -> str | Words:
+        text = self._text
         if isinstance(index, slice):
-            return Words(self._text, self._picked[index])
-        place = int(self._picked[index])
-        return self._text.spelled(self._text.tokens[self._text.bounds[place] : self._text.bounds[place + 1]])[:-1]
+            return Words(text, self._indices[index])
+        word = int(self._indices[index])
+        return text.decode(text.tokens[text.bounds[word] : text.bounds[word + 1]])[:-1]
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), WORDS):
-            yield from self._text.spelled(self[start : start + WORDS].tokens).split("\n")[:-1]
+            yield from self._text.decode(self[start : start + WORDS].tokens).split("\n")[:-1]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, list | Words):
@@ -112,61 +113,61 @@ class Words(Sequence[str]):
 
     @property
     def lengths(self) -> NDArray[Any]:
-        """The length of each word and its end: shape (W,)."""
-        bounds, picked = self._text.bounds, self._picked
-        if isinstance(picked, range):
-            starts, ends = bounds[picked.start : picked.stop], bounds[1:][picked.start : picked.stop]
+        """The number of tokens of each word, including its end: shape (W,)."""
+        bounds, indices = self._text.bounds, self._indices
+        if isinstance(indices, range):
+            starts, ends = bounds[indices.start : indices.stop], bounds[1:][indices.start : indices.stop]
         else:
-            starts, ends = bounds[picked], bounds[1:][picked]
+            starts, ends = bounds[indices], bounds[1:][indices]
         lengths: NDArray[Any] = ends - starts
         return lengths
 
     @property
     def tokens(self) -> NDArray[Any]:
-        """The numbers of all characters, a 0 after each word: shape (N,). It may be the text's own array."""
+        """The tokens of all words, with a 0 after each: shape (N,). They may be a view of the text's array."""
         import numpy as np
 
-        text, picked = self._text, self._picked
-        if isinstance(picked, range):
-            return text.tokens[text.bounds[picked.start] : text.bounds[picked.stop]]
+        text, indices = self._text, self._indices
+        if isinstance(indices, range):
+            return text.tokens[text.bounds[indices.start] : text.bounds[indices.stop]]
         tokens = np.empty(int(self.lengths.sum()), text.tokens.dtype)
-        place = 0
-        for start in range(0, len(picked), WORDS):
-            place = _copy(text, picked[start : start + WORDS], tokens, place)
+        offset = 0
+        for start in range(0, len(indices), WORDS):
+            offset = _copy(text, indices[start : start + WORDS], tokens, offset)
         return tokens
 
-    def numbers(self, vocabulary: Vocabulary) -> NDArray[Any]:
-        """As `tokens`, in another vocabulary and always in an array of its own; see `numbered` for what it lacks."""
+    def tokens_in(self, vocabulary: Vocabulary) -> NDArray[Any]:
+        """A copy of `tokens` in another vocabulary. Characters that it lacks are marked as by `tokenize`."""
         import numpy as np
 
         tokens = self.tokens
         if vocabulary == self._text.vocabulary:
             return tokens.copy()
-        own = self._text.vocabulary.itos[1:]
-        table = numbered(["\n", *own], 1 + len(own), vocabulary)
-        numbers = np.empty(len(tokens), table.dtype)
+        characters = self._text.vocabulary.itos[1:]
+        table = tokenize(["\n", *characters], 1 + len(characters), vocabulary)
+        converted = np.empty(len(tokens), table.dtype)
         for start in range(0, len(tokens), CHARACTERS):
-            numbers[start : start + CHARACTERS] = table[tokens[start : start + CHARACTERS]]
-        return numbers
+            converted[start : start + CHARACTERS] = table[tokens[start : start + CHARACTERS]]
+        return converted
 
 
-# From a file or a list to pieces of text
+# From a file or a list to chunks of text
 
 
 class Lines:
-    """The words of a UTF-8 file with one a line, in pieces; blank lines and white space around words are dropped.
+    """The words of a UTF-8 file with one word per line, in chunks, without blank lines and white space around words.
 
-    They are made each time anew: kept, they would take up to 4 bytes a character beside the file's own.
+    Each iteration decodes the file again, because the decoded text could take 4 bytes per character.
 
     Raises:
-        DataError: the file is empty or is not text; what is not UTF-8 is found on the way.
+        DataError: the file is empty or not text. Invalid UTF-8 is found while iterating.
     """
 
     def __init__(self, content: bytes) -> None:
         if not content or content.isspace():
-            raise DataError("is empty: one word a line is wanted")
+            raise DataError("is empty: it must have one word per line")
         if b"\0" in content:
-            raise DataError("is not a text file: one word a line, in UTF-8, is wanted")
+            raise DataError("is not a text file: it must have one word per line, in UTF-8")
         self._content = content
 
     def __iter__(self) -> Iterator[str]:
@@ -178,117 +179,117 @@ class Lines:
                 lines = content[start:end].decode()
             except UnicodeDecodeError as error:
                 byte = start - first + error.start
-                raise DataError(f"is not UTF-8 text (byte {byte}): one word a line is wanted") from error
+                raise DataError(f"is not UTF-8 text (byte {byte}): it must have one word per line") from error
             yield _stripped(lines)
             start = end
 
 
-def pieces_of_list(words: Sequence[str]) -> list[str]:
-    """The given words.
+def chunks_of_list(words: Sequence[str]) -> list[str]:
+    """The words of a list in chunks of text.
 
     Raises:
-        DataError: one of them cannot be a word.
+        DataError: a word is invalid.
     """
     try:
-        pieces = ["\n".join([*some, ""]) for some in chunks(words, WORDS)]
+        chunks = ["\n".join([*batch, ""]) for batch in batches(words, WORDS)]
     except TypeError as error:
         raise DataError("words must be a list of str") from error
-    for piece, some in zip(pieces, chunks(words, WORDS), strict=True):
-        if piece.count("\n") != len(some) or piece.startswith("\n") or "\n\n" in piece or BOUNDARY in piece:
-            refuse_word(next(word for word in some if not word or BOUNDARY in word or "\n" in word))
+    for chunk, batch in zip(chunks, batches(words, WORDS), strict=True):
+        if chunk.count("\n") != len(batch) or chunk.startswith("\n") or "\n\n" in chunk or BOUNDARY in chunk:
+            refuse_word(next(word for word in batch if not word or BOUNDARY in word or "\n" in word))
         try:
-            piece.encode()
+            chunk.encode()
         except UnicodeEncodeError as error:
-            bad = next(word for word in some if piece[error.start] in word)
-            raise DataError(f"the word {bad!r} cannot be used: UTF-8 cannot hold it") from error
-    return pieces
+            bad = next(word for word in batch if chunk[error.start] in word)
+            raise DataError(f"the word {bad!r} cannot be used: it is not valid Unicode") from error
+    return chunks
 
 
-def refuse_boundaries(pieces: Iterable[str]) -> None:
-    """Raise DataError, with the first word that has a `.` in it."""
-    for piece in pieces:
-        if BOUNDARY in piece:
-            refuse_word(next(word for word in piece.split("\n") if BOUNDARY in word))
+def refuse_boundaries(chunks: Iterable[str]) -> None:
+    """Raise DataError with the first word that contains a `.`."""
+    for chunk in chunks:
+        if BOUNDARY in chunk:
+            refuse_word(next(word for word in chunk.split("\n") if BOUNDARY in word))
 
 
 def refuse_word(word: str) -> NoReturn:
-    """Raise DataError for a word that has a `.` or a newline in it, or is empty."""
+    """Raise DataError for a word that contains a `.` or a newline, or is empty."""
     why = f"{BOUNDARY!r} marks where words start and end" if BOUNDARY in word else "a word is one line, not empty"
     raise DataError(f"the word {word!r} cannot be used: {why}")
 
 
-def chunks(words: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def batches(words: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     """The words, `size` at a time."""
     for start in range(0, len(words), size):
         yield words[start : start + size]
 
 
 def _stripped(lines: str) -> str:
-    """Lines with nothing around their words, no blank one, and a newline after the last."""
+    """Lines without blank ones and white space around words, with a newline after the last."""
     if "\r" in lines:
         lines = lines.replace("\r\n", "\n")
-    if lines.startswith("\n") or "\n\n" in lines or _has_blanks(lines):
-        # not splitlines, which also cuts at form feeds and Unicode separators
+    if lines.startswith("\n") or "\n\n" in lines or _has_spaces(lines):
+        # not splitlines, which also splits at form feeds and Unicode separators
         lines = "\n".join([word for line in lines.split("\n") if (word := line.strip())])
     return lines + "\n" if lines and not lines.endswith("\n") else lines
 
 
-def _has_blanks(lines: str) -> bool:
+def _has_spaces(lines: str) -> bool:
     """Whether there is white space other than newlines."""
     if lines.isascii():
-        return any(blank in lines for blank in _BLANKS)
-    table = _blank_codes()
-    return any(bool(table[_codes(part).clip(max=_LAST_BLANK + 1)].any()) for part in _parts([lines]))
+        return any(space in lines for space in _ASCII_SPACES)
+    table = _space_table()
+    return any(bool(table[_codes(part).clip(max=_LAST_SPACE + 1)].any()) for part in _parts([lines]))
 
 
 @cache
-def _blank_codes() -> NDArray[Any]:
-    """Whether a code point is white space, up to one after the last that is."""
+def _space_table() -> NDArray[Any]:
+    """Whether a code point is white space, for all up to the one after the last that is."""
     import numpy as np
 
-    return np.array([chr(code).isspace() and code != ord("\n") for code in range(_LAST_BLANK + 2)])
+    return np.array([chr(code).isspace() and code != ord("\n") for code in range(_LAST_SPACE + 2)])
 
 
-# From pieces of text to numbers
+# From chunks of text to tokens
 
 
-def numbered(pieces: Iterable[str], size: int, vocabulary: Vocabulary) -> NDArray[Any]:
-    """The numbers of all characters of some text, 0 for a newline, the type's largest value for those without one.
+def tokenize(chunks: Iterable[str], size: int, vocabulary: Vocabulary) -> NDArray[Any]:
+    """The tokens of a text: 0 for a newline, and the largest value of the type for characters out of the vocabulary.
 
     Args:
-        pieces: the text.
+        chunks: the text.
         size: its length, N.
-        vocabulary: the characters and their numbers.
+        vocabulary: its characters.
 
     Returns:
         Shape (N,), in the smallest type that holds the vocabulary.
     """
     import numpy as np
 
-    table = _table(vocabulary)
+    table = _token_table(vocabulary)
     last = len(table) - 1
-    plain = np.append(table[:128], np.full(256, table[last]))[:256].astype(np.uint8).tobytes()
+    ascii_table = np.append(table[:128], np.full(256, table[last]))[:256].astype(np.uint8).tobytes()
     tokens = np.empty(size, table.dtype)
-    place = 0
-    for part in _parts(pieces):
-        some = tokens[place : place + len(part)]
+    offset = 0
+    for part in _parts(chunks):
+        view = tokens[offset : offset + len(part)]
         if part.isascii() and table.dtype == np.uint8:
-            some[:] = np.frombuffer(part.encode().translate(plain), np.uint8)
+            view[:] = np.frombuffer(part.encode().translate(ascii_table), np.uint8)
         else:
-            some[:] = table[np.minimum(_codes(part), last)]
-        place += len(part)
+            view[:] = table[np.minimum(_codes(part), last)]
+        offset += len(part)
     return tokens
 
 
-def missing(tokens: NDArray[Any]) -> bool:
-    """Whether a character without a number is among those that `numbered` gave."""
+def has_unknown(tokens: NDArray[Any]) -> bool:
+    """Whether tokens from `tokenize` include a character out of the vocabulary."""
     import numpy as np
 
     return bool(len(tokens)) and int(tokens.max()) == np.iinfo(tokens.dtype).max
 
 
-def _table(vocabulary: Vocabulary) -> NDArray[Any]:
-    """The number of each code point; the type's largest value for those without one, which the last surely is."""
+def _token_table(vocabulary: Vocabulary) -> NDArray[Any]:
+    """The token of each code point, or the largest value of the type; the last entry is never a character's token."""
     import numpy as np
 
     size = len(vocabulary)
@@ -300,14 +301,14 @@ def _table(vocabulary: Vocabulary) -> NDArray[Any]:
     return table
 
 
-def _characters(pieces: Iterable[str]) -> tuple[set[str], int]:
-    """The characters of some text, newlines aside, and its length."""
+def _characters(chunks: Iterable[str]) -> tuple[set[str], int]:
+    """The characters of a text, except newlines, and its length."""
     import numpy as np
 
     size = 0
-    known = b"\n"  # of ASCII: what is left without them is mostly nothing
+    known = b"\n"  # ASCII characters; deleting them from a part soon leaves nothing to look at
     seen = np.zeros(sys.maxunicode + 1, np.bool_)
-    for part in _parts(pieces):
+    for part in _parts(chunks):
         size += len(part)
         if not part.isascii():
             seen[_codes(part)] = True
@@ -320,14 +321,15 @@ def _characters(pieces: Iterable[str]) -> tuple[set[str], int]:
     return set(map(chr, np.flatnonzero(seen).tolist())) - {"\n"}, size
 
 
-def _parts(pieces: Iterable[str]) -> Iterator[str]:
-    """The same text, in pieces of some size at most: a line may be long."""
-    for piece in pieces:
-        for start in range(0, len(piece), 2 * CHARACTERS):
-            yield piece[start : start + 2 * CHARACTERS]
+def _parts(chunks: Iterable[str]) -> Iterator[str]:
+    """The same text in parts of limited size: a chunk may have a very long line."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), 2 * CHARACTERS):
+            yield chunk[start : start + 2 * CHARACTERS]
 
 
 def _codes(text: str) -> NDArray[Any]:
+    """The code points of a text."""
     import numpy as np
 
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
@@ -338,32 +340,32 @@ def _bounds(tokens: NDArray[Any]) -> NDArray[Any]:
 
     words = len(tokens) - int(np.count_nonzero(tokens))
     bounds = np.zeros(words + 1, np.uint32 if len(tokens) < 2**32 else np.int64)
-    place = 1
+    word = 1
     for start in range(0, len(tokens), CHARACTERS):
         ends = np.flatnonzero(tokens[start : start + CHARACTERS] == 0)
-        bounds[place : place + len(ends)] = ends + (start + 1)
-        place += len(ends)
+        bounds[word : word + len(ends)] = ends + (start + 1)
+        word += len(ends)
     return bounds
 
 
-def _copy(text: Text, picked: NDArray[Any], tokens: NDArray[Any], place: int) -> int:
-    """Copy the tokens of the words that are picked to `place`, and return the place after them."""
+def _copy(text: Text, indices: NDArray[Any], tokens: NDArray[Any], offset: int) -> int:
+    """Copy the tokens of the words at `indices` to `tokens` from `offset` on. Returns the offset after them."""
     import numpy as np
 
-    starts = text.bounds[picked].astype(np.int64)
-    lengths = text.bounds[1:][picked] - starts
-    end = place + int(lengths.sum())
-    if len(picked) == 1:
-        tokens[place:end] = text.tokens[starts[0] : starts[0] + lengths[0]]
-    elif end - place > CHARACTERS:  # long words: the indices would be many
-        middle = len(picked) // 2
-        _copy(text, picked[middle:], tokens, _copy(text, picked[:middle], tokens, place))
+    starts = text.bounds[indices].astype(np.int64)
+    lengths = text.bounds[1:][indices] - starts
+    end = offset + int(lengths.sum())
+    if len(indices) == 1:
+        tokens[offset:end] = text.tokens[starts[0] : starts[0] + lengths[0]]
+    elif end - offset > CHARACTERS:  # long words: their indices would take too much memory
+        middle = len(indices) // 2
+        _copy(text, indices[middle:], tokens, _copy(text, indices[:middle], tokens, offset))
     else:
-        steps = np.repeat(starts - (lengths.cumsum() - lengths), lengths)
-        tokens[place:end] = text.tokens[steps + np.arange(end - place)]
+        shifts = np.repeat(starts - (lengths.cumsum() - lengths), lengths)
+        tokens[offset:end] = text.tokens[shifts + np.arange(end - offset)]
     return end
 
 
 def sha256_of(words: Sequence[str]) -> str:
-    """Hex sha256 of words joined by newlines: what identifies a list of them."""
+    """Hex sha256 of words joined by newlines, which identifies a list of words."""
     return hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()

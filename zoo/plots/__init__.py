@@ -1,1 +1,1 @@
-"""Plots: what they show, how they are made, and the process that makes them beside a run."""
+"""Plots of a run: their content, how they are drawn, and the worker process that draws them during the run."""

@@ -1,7 +1,9 @@
-"""The two pictures of a run: the loss over the steps, and the map of the embeddings.
+"""The two plots of a run: the loss curve and the map of the character embeddings.
 
-Drawn through matplotlib's `Figure` and a file canvas, never `pyplot`: no display is needed, and a notebook that draws
-its own figures is left alone. The same run gives the same bytes.
+They use matplotlib's `Figure` and a file canvas, not `pyplot`: no display is needed, and the figures of a notebook are
+not affected. The same run gives the same bytes.
+
+Axes: V characters, E embedding dimensions.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ _FAINT = "#8fa8c0"
 _BLUE = "#1f6fb4"
 _ORANGE = "#d9622b"
 _GREEN = "#2e8b57"
-_MOST_POINTS = 20_000  # of the raw losses: more are one smear, and slow to draw
+_MAX_POINTS = 20_000  # of the raw losses: more cannot be told apart, and are slow to draw
 _NATS = (0.1, 0.2, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100)
 _DOT = 260.0  # area of a dot, in points squared
-_MOST_SPREAD = 500  # characters; with more, the dots overlap whatever one does
+_MAX_SPREAD = 500  # characters; more than these overlap in any case
 _VOWELS = frozenset("aeiouAEIOU")
 
 _STYLE: Any = {
@@ -49,40 +51,40 @@ _STYLE: Any = {
     "text.color": _INK,
     "xtick.color": _INK,
     "ytick.color": _INK,
-    "svg.hashsalt": "zoo",  # else the ids of an SVG differ from one drawing to the next
+    "svg.hashsalt": "zoo",  # otherwise the ids in an SVG are random
     "svg.fonttype": "path",
     "path.simplify": True,
 }
 
 
-def draw_loss(
+def plot_loss(
     path: Path,
     losses: Sequence[float],
     title: str,
     final: dict[str, float] | None = None,
-    looks: Sequence[tuple[int, float]] = (),
+    evaluations: Sequence[tuple[int, float]] = (),
 ) -> None:
-    """Draw log10 of the loss of every step: the raw points faint, a running mean on top.
+    """Plot log10 of the loss of every step, with a running mean.
 
     Args:
-        path: where to; the suffix decides the format.
+        path: the file to write; its suffix is the format.
         losses: of every step from 0, in nats.
-        title: above the picture.
-        final: losses of whole splits, marked at the right edge.
-        looks: the validation loss after so many steps, for each time that it was looked at.
+        title: above the plot.
+        final: the losses of full splits at the end, shown as horizontal lines.
+        evaluations: pairs of step and validation loss.
 
     Raises:
         UsageError: there are no losses, or the suffix is not one of `FORMATS`.
         OSError: the file cannot be written.
     """
     if not losses:
-        raise UsageError("there are no losses to draw")
+        raise UsageError("there are no losses to plot")
     values = np.log10(np.maximum(np.asarray(losses, dtype=np.float64), 1e-12))
     window = max(1, len(values) // 100)
-    with mpl.rc_context(_STYLE), _any_alphabet():
+    with mpl.rc_context(_STYLE), _missing_glyphs_ignored():
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
-        every = max(1, math.ceil(len(values) / _MOST_POINTS))
+        every = max(1, math.ceil(len(values) / _MAX_POINTS))
         steps = np.arange(len(values))
         axes.plot(
             steps[::every],
@@ -97,24 +99,24 @@ def draw_loss(
         )
         mean, centres = _running_mean(values, window)
         axes.plot(centres, mean, color=_BLUE, lw=1.8, label=f"mean of {window:,} steps" if window > 1 else "loss")
-        shown = [values]
+        plotted = [values]
         for name, colour in (("train", _GREEN), ("val", _ORANGE)):
             if final and final.get(name, 0) > 0:
                 level = math.log10(final[name])
                 axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {final[name]:.4f}")
-                shown.append(np.array([level]))
-        if known := [(step, math.log10(loss)) for step, loss in looks if 0 < loss < math.inf]:
-            at, levels = zip(*known, strict=True)
+                plotted.append(np.array([level]))
+        if finite := [(step, math.log10(loss)) for step, loss in evaluations if 0 < loss < math.inf]:
+            at, levels = zip(*finite, strict=True)
             axes.plot(at, levels, color=_ORANGE, lw=1, label="validation")
-            axes.plot(at, levels, "o", ms=4, color=_ORANGE)  # not in the legend, where dots are drawn larger
-            shown.append(np.array(levels))
-        _loss_axes(axes, np.concatenate(shown), len(values))
+            axes.plot(at, levels, "o", ms=4, color=_ORANGE)  # not in the legend, which enlarges dots
+            plotted.append(np.array(levels))
+        _loss_axes(axes, np.concatenate(plotted), len(values))
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         axes.legend(loc="upper right", frameon=False, fontsize=9, markerscale=3)
         _write(figure, path)
 
 
-def draw_embeddings(
+def plot_embeddings(
     path: Path,
     table: ArrayLike,
     labels: Sequence[str],
@@ -123,15 +125,15 @@ def draw_embeddings(
     dims: tuple[int, int] = (0, 1),
     pca: bool = False,
 ) -> None:
-    """Draw each row of an embedding table as a dot with its character in it.
+    """Plot each row of an embedding table as a dot labelled with its character.
 
     Args:
-        path: where to; the suffix decides the format.
+        path: the file to write; its suffix is the format.
         table: shape (V, E), in float32.
-        labels: V characters; vowels, consonants, the boundary `.` and the lone `q` are told apart.
-        title: above the picture.
-        dims: the two dimensions that are drawn, counted from 0.
-        pca: draw the first two principal components instead.
+        labels: V characters; vowels, other letters, the boundary `.` and `q` have different colours.
+        title: above the plot.
+        dims: the two dimensions to plot, counted from 0.
+        pca: plot the first two principal components instead.
 
     Raises:
         UsageError: the table has fewer than two dimensions, or not those of `dims`.
@@ -139,8 +141,8 @@ def draw_embeddings(
     """
     rows = np.asarray(table, dtype=np.float32)
     xy, names = _principal(rows) if pca else _two_dims(rows, dims)
-    families, shown = _legible(labels)
-    with mpl.rc_context({**_STYLE, "font.family": families}), _any_alphabet():
+    families, texts = _legible(labels)
+    with mpl.rc_context({**_STYLE, "font.family": families}), _missing_glyphs_ignored():
         figure = Figure(figsize=(8, 7), layout="constrained")
         axes = figure.subplots()
         axes.set_xlabel(names[0])
@@ -149,57 +151,63 @@ def draw_embeddings(
         axes.grid(color="#e3e9ef", lw=0.8)
         axes.set_axisbelow(True)
         axes.margins(0.06)
-        _place(figure, axes, xy, labels, shown)
+        _plot_characters(figure, axes, xy, labels, texts)
         _write(figure, path)
 
 
-def _place(figure: Figure, axes: Axes, xy: NDArray[np.float64], labels: Sequence[str], shown: Sequence[str]) -> None:
-    """Put a dot with its character at each place; dots that would cover each other step aside, tied to their place.
+def _plot_characters(
+    figure: Figure, axes: Axes, xy: NDArray[np.float64], labels: Sequence[str], texts: Sequence[str]
+) -> None:
+    """Plot a labelled dot for each character; overlapping dots are moved apart and linked to their true positions.
 
-    `labels` decide the colours, and `shown` is what is written.
+    Args:
+        xy: positions, shape (V, 2).
+        labels: the characters, which select the colours.
+        texts: the text in each dot.
     """
     area = _DOT if len(labels) <= 100 else _DOT * 100 / len(labels)  # points squared
     groups = _groups(labels)
-    for _, rows, colour in groups:  # the true places: seen only where a dot has stepped aside
+    for _, rows, colour in groups:  # true positions, visible only where a dot is moved away
         axes.plot(xy[rows, 0], xy[rows, 1], ".", ms=4, color=colour, zorder=2)
     handles = [
         Line2D([], [], ls="", marker="o", ms=8, color=colour, label=label) for label, rows, colour in groups if rows
     ]
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=4, frameon=False)
-    figure.draw_without_rendering()  # settles the layout, so that distances on paper are known
-    figure.set_layout_engine("none")  # and stays settled
-    to_paper = axes.transData
+    figure.draw_without_rendering()  # computes the layout, which determines the distances in pixels
+    figure.set_layout_engine("none")  # keeps it
+    to_pixels = axes.transData
     diameter = math.sqrt(area) * figure.dpi / 72
-    moved = to_paper.inverted().transform(_spread(to_paper.transform(xy), 1.04 * diameter))
+    moved = to_pixels.inverted().transform(_spread(to_pixels.transform(xy), 1.04 * diameter))
     axes.set_autoscale_on(False)
-    for place, dot in zip(xy, moved, strict=True):
-        axes.plot([place[0], dot[0]], [place[1], dot[1]], color=_INK, lw=0.8, zorder=1.5)
+    for true, dot in zip(xy, moved, strict=True):
+        axes.plot([true[0], dot[0]], [true[1], dot[1]], color=_INK, lw=0.8, zorder=1.5)
     for _, rows, colour in groups:
         axes.scatter(moved[rows, 0], moved[rows, 1], s=area, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
-    for (x, y), character in zip(moved, shown, strict=True):
+    for (x, y), text in zip(moved, texts, strict=True):
         axes.text(
             x,
             y,
-            character,
+            text,
             ha="center",
             va="center_baseline",
             color="white",
             weight="bold",
-            fontsize=(0.58 if len(character) == 1 else 0.28) * math.sqrt(area),
+            fontsize=(0.58 if len(text) == 1 else 0.28) * math.sqrt(area),
             parse_math=False,
             zorder=4,
         )
 
 
 def _spread(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
-    """Move points apart, as little as it takes, until no two are nearer than `distance`.
+    """Move points (V, 2) apart until no two are nearer than `distance`.
 
-    Pairs that are too near push each other off along the line between them, by half of what is missing, repeatedly.
+    Repeatedly, each pair that is too near is moved apart along the line between its points, each point by half of the
+    missing distance.
     """
     moved = points.copy()
-    if len(points) > _MOST_SPREAD:
+    if len(points) > _MAX_SPREAD:
         return moved
-    angles = np.arange(len(points)) * 2.399963  # the golden angle: two equal points need some direction to part in
+    angles = np.arange(len(points)) * 2.399963  # the golden angle: equal points need different directions
     moved += 1e-3 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     for _ in range(400):
         gap = moved[:, None] - moved[None, :]  # (V, V, 2)
@@ -213,8 +221,8 @@ def _spread(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]
 
 
 @contextlib.contextmanager
-def _any_alphabet() -> Iterator[None]:
-    """A character that the fonts lack is drawn as a box, in silence: better than no picture."""
+def _missing_glyphs_ignored() -> Iterator[None]:
+    """No warnings about characters that the fonts lack, which are drawn as boxes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
@@ -222,7 +230,7 @@ def _any_alphabet() -> Iterator[None]:
 
 
 def _loss_axes(axes: Axes, values: NDArray[np.float64], steps: int) -> None:
-    """Name both scales, log10 on the left and nats on the right; let a few wild first steps not flatten the rest."""
+    """Set limits, labels and ticks: log10 of the loss on the left, nats on the right."""
     low, high = float(values.min()), float(values.max())
     pad = 0.04 * (high - low) or 0.05
     axes.set_ylim(low - pad, high + pad)
@@ -247,14 +255,14 @@ def _log10(x: ArrayLike) -> NDArray[np.float64]:
 
 
 def _running_mean(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means of `window` neighbours and the middles of their windows: never of a window that is only partly there."""
+    """Means over full windows of `window` values, and the centre of each window."""
     sums = np.cumsum(np.insert(values, 0, 0.0))
     means = (sums[window:] - sums[:-window]) / window
     return means, np.arange(len(means), dtype=np.float64) + (window - 1) / 2
 
 
 def _legible(labels: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Fonts that between them have the characters, and what to write for each: its code point, if no font has it."""
+    """Font families that together have the characters, and the text for each: its code point if no font has it."""
     families = list(mpl.rcParams["font.family"])
     default = font_manager.findfont(font_manager.FontProperties(family=families))
     missing = {c for c in labels if not font_manager.get_font(default).get_char_index(ord(c))}
@@ -272,7 +280,7 @@ def _legible(labels: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _groups(labels: Sequence[str]) -> list[tuple[str, list[int], str]]:
-    """Legend, rows and colour of each kind of character."""
+    """Legend text, rows and colour of each kind of character."""
     special = {".": "start and end (.)", "q": "q"}
     vowels = [i for i, c in enumerate(labels) if c in _VOWELS]
     others = [i for i, c in enumerate(labels) if c not in _VOWELS and c not in special]
@@ -287,16 +295,16 @@ def _groups(labels: Sequence[str]) -> list[tuple[str, list[int], str]]:
 def _two_dims(table: NDArray[np.float32], dims: tuple[int, int]) -> tuple[NDArray[np.float64], tuple[str, str]]:
     size = table.shape[1]
     if size < 2:
-        raise UsageError(f"a map needs at least 2 embedding dimensions, and this table has {size}")
+        raise UsageError(f"a plot of embeddings needs at least 2 dimensions, and this table has {size}")
     if not all(0 <= dim < size for dim in dims) or dims[0] == dims[1]:
         raise UsageError(f"--dims takes two different dimensions from 0 to {size - 1}, got {dims[0]},{dims[1]}")
     return table[:, list(dims)].astype(np.float64), (f"dimension {dims[0]}", f"dimension {dims[1]}")
 
 
 def _principal(table: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[str, str]]:
-    """The first two principal components, exactly, by SVD; signs are fixed so that a picture does not flip."""
+    """The first two principal components by SVD; their signs are fixed, so that similar tables give similar plots."""
     if min(table.shape) < 2:
-        raise UsageError(f"a map needs at least 2 embedding dimensions, and this table has {table.shape[1]}")
+        raise UsageError(f"a plot of embeddings needs at least 2 dimensions, and this table has {table.shape[1]}")
     centred = table.astype(np.float64) - table.mean(axis=0, dtype=np.float64)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
     scores = u[:, :2] * s[:2]
@@ -309,7 +317,7 @@ def _principal(table: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[s
 def _write(figure: Figure, path: Path) -> None:
     kind = path.suffix.lstrip(".").lower()
     if kind not in FORMATS:
-        raise UsageError(f"a picture is a {', '.join(FORMATS)} file, not {path.name!r}")
+        raise UsageError(f"a plot is a {', '.join(FORMATS)} file, not {path.name!r}")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=140, metadata=undated)

@@ -1,4 +1,4 @@
-"""Which pictures a run has, and what goes into them. `zoo.plots.figures` draws; this file does not know how."""
+"""The plots of a run and their content. `zoo.plots.figures` draws them with matplotlib."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ Kind: TypeAlias = Literal["loss", "embeddings"]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture to be drawn.
+class Plot:
+    """One plot, not yet drawn.
 
     Attributes:
-        path: where to.
+        path: the file to write.
         kind: what it shows.
-        given: the arguments of `zoo.plots.figures.draw_loss` or `draw_embeddings`, of what JSON can hold.
+        arguments: of `zoo.plots.figures.plot_loss` or `plot_embeddings`; all of them can be written as JSON.
     """
 
     path: Path
     kind: Kind
-    given: Mapping[str, Any]
+    arguments: Mapping[str, Any]
 
     @property
-    def numbers(self) -> int:
-        """How many it shows."""
-        return len(self.given["losses"]) if self.kind == "loss" else sum(map(len, self.given["table"]))
+    def size(self) -> int:
+        """The number of values that it shows."""
+        return len(self.arguments["losses"]) if self.kind == "loss" else sum(map(len, self.arguments["table"]))
 
-    def draw(self) -> None:
-        """Draw it. Raises as the function of `zoo.plots.figures` does."""
-        from zoo.plots import figures as plotting
+    def save(self) -> None:
+        """Draw it and write the file. Raises the errors of the function in `zoo.plots.figures`."""
+        from zoo.plots import figures
 
-        draw = plotting.draw_loss if self.kind == "loss" else plotting.draw_embeddings
-        draw(self.path, **self.given)
+        make = figures.plot_loss if self.kind == "loss" else figures.plot_embeddings
+        make(self.path, **self.arguments)
 
 
 def has_embeddings(spec: ModelSpec, vocabulary: Vocabulary | None) -> bool:
-    """Whether a model has a table of embeddings, one row a character, to draw."""
+    """Whether a model has an embedding table to plot, with one row per character."""
     return spec.embedding is not None and vocabulary is not None
 
 
-def loss_picture(
+def loss_plot(
     path: Path,
     config: Mapping[str, Any],
     losses: Sequence[float],
     final: dict[str, float] | None,
-    looks: Sequence[tuple[int, float]] = (),
-) -> Picture:
-    """The loss of every step, that of whole splits, and that of looks at the validation split."""
+    evaluations: Sequence[tuple[int, float]] = (),
+) -> Plot:
+    """The loss of every step, the final loss of each split, and the validation loss of each evaluation."""
     title = _title("Loss", config, len(losses))
-    return Picture(path, "loss", {"losses": losses, "title": title, "final": final, "looks": looks})
+    return Plot(path, "loss", {"losses": losses, "title": title, "final": final, "evaluations": evaluations})
 
 
-def embeddings_picture(
+def embeddings_plot(
     path: Path,
     config: Mapping[str, Any],
     spec: ModelSpec,
@@ -70,30 +70,31 @@ def embeddings_picture(
     *,
     dims: tuple[int, int] = (0, 1),
     pca: bool = False,
-) -> Picture:
-    """The map of a model's embeddings.
+) -> Plot:
+    """The map of a model's character embeddings.
 
     Raises:
-        UsageError: the model has none that belong to characters.
-        PluginError: the spec names a parameter that is not there, or not of shape (vocab_size, embedding_dim).
+        UsageError: the model has no character embeddings.
+        PluginError: the spec names a missing parameter, or one that is not of shape (vocab_size, embedding_dim).
     """
     if spec.embedding is None or vocabulary is None:
-        raise UsageError(f"model {spec.name!r} names no embeddings of characters, so there is no map to draw")
-    given = {
+        raise UsageError(f"model {spec.name!r} has no character embeddings to plot")
+    arguments = {
         "table": _table(spec, model, len(vocabulary)).tolist(),
         "labels": list(vocabulary.itos),
         "title": _title("Embeddings", config, config["training"]["steps"]),
         "dims": dims,
         "pca": pca,
     }
-    return Picture(path, "embeddings", given)
+    return Plot(path, "embeddings", arguments)
 
 
 def _table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> Tensor:
     tensor = model.state_dict().get(spec.embedding or "")
     if tensor is None or tensor.ndim != 2 or len(tensor) != vocab_size:
         raise PluginError(
-            f"model {spec.name!r} gives its embeddings as {spec.embedding!r}, which is no tensor of {vocab_size} rows"
+            f"model {spec.name!r} names {spec.embedding!r} as its embedding table, but it has no such tensor of "
+            f"{vocab_size} rows"
         )
     rows: Tensor = tensor.detach().cpu().float()
     return rows

@@ -1,8 +1,8 @@
-"""Another Python that imports matplotlib while this one imports torch and trains, and that draws when it is asked.
+"""The plot worker: a second Python process that imports matplotlib while this one imports torch and trains.
 
-Even the shortest run has nothing to draw for a second or two, and half of what drawing takes is matplotlib's import.
-Nothing hangs on the other process: whatever happens to it, what it has not drawn is drawn here. It is told what to draw
-by JSON on its standard input, and ends by itself when nobody has asked for long, or nobody is there any more.
+A run has nothing to plot in its first seconds, and importing matplotlib is half the time of plotting. Plots that the
+worker fails to draw are drawn in this process. The worker reads its plots as JSON from standard input, and exits if
+none come within a time limit or its parent has died.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from zoo.plots.plot import Picture
+from zoo.plots.plot import Plot
 
-_IDLE_S = 60.0  # a run that takes longer has time to import matplotlib itself, and memory is left alone
-_LONGEST_S = 120.0  # for all pictures
-_MOST_NUMBERS = 500_000  # of a picture: to tell it more takes as long as to import matplotlib
+_IDLE_S = 60.0  # then the worker exits and frees its memory: a longer run has time to import matplotlib itself
+_TIMEOUT_S = 120.0  # for all plots together
+_MAX_SIZE = 500_000  # values of a plot: sending more takes as long as importing matplotlib
 
 
-class Painter:
-    """The other process."""
+class PlotWorker:
+    """The worker process."""
 
     def __init__(self, idle_s: float = _IDLE_S) -> None:
-        """Start it; it ends after so many seconds without work.
+        """Start the process; it exits if it gets no plots within `idle_s` seconds.
 
         Raises:
-            OSError: no process can be started.
+            OSError: the process cannot be started.
         """
-        # -P: a matplotlib.py in the folder that the user is in is not matplotlib
+        # -P: a matplotlib.py in the current folder must not be imported
         command = [sys.executable, "-P", "-m", "zoo.plots.worker", str(idle_s)]
-        self._process = subprocess.Popen(  # noqa: S603  # this Python, and no word of the user's
+        self._process = subprocess.Popen(  # noqa: S603  # this Python, with no user input in the command
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # it is the run that Ctrl-C is meant for
+            start_new_session=True,  # Ctrl-C is for the run only
         )
 
-    def draw(self, pictures: Sequence[Picture]) -> list[Picture]:
-        """Those of the pictures that it has drawn; once, for it ends with that."""
-        small = [picture for picture in pictures if picture.numbers <= _MOST_NUMBERS]
+    def save(self, plots: Sequence[Plot]) -> list[Plot]:
+        """Draw plots in the worker and return those that it has written. It can be called once."""
+        small = [plot for plot in plots if plot.size <= _MAX_SIZE]
         try:
-            request = json.dumps([[str(picture.path), picture.kind, picture.given] for picture in small])
-            answer, _ = self._process.communicate(request.encode(), timeout=_LONGEST_S)
-            drawn = json.loads(answer)
+            request = json.dumps([[str(plot.path), plot.kind, plot.arguments] for plot in small])
+            answer, _ = self._process.communicate(request.encode(), timeout=_TIMEOUT_S)
+            saved = json.loads(answer)
         except (OSError, ValueError, TypeError, subprocess.TimeoutExpired):
             return []
-        return [picture for picture in small if str(picture.path) in drawn] if isinstance(drawn, list) else []
+        return [plot for plot in small if str(plot.path) in saved] if isinstance(saved, list) else []
 
     def close(self) -> None:
-        """End it, whatever it is at."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -64,66 +64,71 @@ class Painter:
 
 
 @contextlib.contextmanager
-def painter(*, wanted: bool = True) -> Iterator[Painter | None]:
-    """A painter for the time being; None where none is wanted, or it could not work beside this process."""
-    if not wanted or os.name != "posix" or not sys.executable or usable_cores() < 2:
+def plot_worker(*, enabled: bool = True) -> Iterator[PlotWorker | None]:
+    """A worker that is closed at the end of the block; None if it is not enabled, or could not run in parallel."""
+    if not enabled or os.name != "posix" or not sys.executable or usable_cores() < 2:
         yield None
         return
     try:
-        one = Painter()
+        worker = PlotWorker()
     except OSError:
         yield None
         return
     try:
-        yield one
+        yield worker
     finally:
-        one.close()
+        worker.close()
 
 
-def draw_all(pictures: Sequence[Picture], painter: Painter | None, warn: Callable[[str], None]) -> list[str]:
-    """Draw them, by the painter as far as it can; the names of those drawn. One that fails must not cost a run.
+def save_plots(plots: Sequence[Plot], worker: PlotWorker | None, warn: Callable[[str], None]) -> list[str]:
+    """Draw plots, in the worker as far as it can, and return the names of their files.
+
+    A plot that fails costs a warning, not the run.
 
     Raises:
-        OSError: the disk fails, which what is written next needs too.
+        OSError: a file cannot be written, as will be true of the run's other files.
     """
-    drawn = painter.draw(pictures) if painter is not None else []
+    saved = worker.save(plots) if worker is not None else []
     names = []
-    for picture in pictures:
+    for plot in plots:
         try:
-            if picture not in drawn:
-                picture.draw()
-            names.append(picture.path.name)
+            if plot not in saved:
+                plot.save()
+            names.append(plot.path.name)
         except OSError:
             raise
-        except Exception as error:  # matplotlib may raise anything, and so may the fonts it finds
-            warn(f"{picture.path.name} was not drawn: {error}")
+        except Exception as error:  # matplotlib and the fonts of the system may raise anything
+            warn(f"cannot plot {plot.path.name}: {error}")
     return names
 
 
 def usable_cores() -> int:
-    """How many cores this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main() -> None:
-    """The other process, from its start to its end."""
-    from zoo.plots import figures as plotting  # noqa: F401  # before there is anything to draw
+    """The worker process."""
+    from zoo.plots import figures  # noqa: F401  # imported while there is nothing to plot yet
 
-    asked, _, _ = select.select([sys.stdin], [], [], float(sys.argv[1]))
-    request = json.loads((asked and sys.stdin.buffer.read()) or "[]")
-    drawing = {path: _fork(Picture(Path(path), kind, given)) for path, kind, given in request}
-    drawn = [path for path, process in drawing.items() if os.waitpid(process, 0)[1] == 0]
-    sys.stdout.write(json.dumps(drawn))
+    ready, _, _ = select.select([sys.stdin], [], [], float(sys.argv[1]))
+    request = json.loads((ready and sys.stdin.buffer.read()) or "[]")
+    processes = {path: _fork(Plot(Path(path), kind, arguments)) for path, kind, arguments in request}
+    saved = [path for path, process in processes.items() if os.waitpid(process, 0)[1] == 0]
+    sys.stdout.write(json.dumps(saved))
     sys.stdout.flush()
-    os._exit(0)  # taking matplotlib down would make the run wait
+    os._exit(0)  # the run would have to wait while matplotlib is unloaded
 
 
-def _fork(picture: Picture) -> int:
-    """Draw in a process of its own, beside the others; its number. Why one fails, the run meets again, and says it."""
+def _fork(plot: Plot) -> int:
+    """Draw a plot in a process of its own and return its number.
+
+    Errors are not reported: the run draws the plot again and reports its own.
+    """
     process = os.fork()
     if process == 0:
         try:
-            picture.draw()
+            plot.save()
             os._exit(0)
         finally:
             os._exit(1)

@@ -1,8 +1,8 @@
-"""The entry points of installed distributions, found fast.
+"""The entry points of installed distributions, found fast, and the import of the objects that they name.
 
-`importlib.metadata` takes longer to import and to read fifty distributions than all of `zoo list` may take, since it
-loads a parser of e-mail for their headers. This looks for the same files in the same order, and leaves everything that
-is not a plain folder on the path to it. Paths are strings, since `pathlib` takes as long to import as the rest of this.
+`importlib.metadata` loads a parser of e-mail for the headers of distributions. With fifty of them it takes longer than
+all of `zoo list` may take. This module reads the same files in the same order; a path with an entry that is not a
+folder is left to `importlib.metadata`. Paths are strings because importing `pathlib` would double the time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SEPARATORS = re.compile(r"[-_.]+")
 
 
 class Distribution(Protocol):
-    """What is asked of a distribution; those of `importlib.metadata` will do."""
+    """The part of `importlib.metadata.Distribution` that zoo uses."""
 
     @property
     def name(self) -> str: ...
@@ -28,7 +28,7 @@ class Distribution(Protocol):
 
 
 class EntryPoint(Protocol):
-    """What is asked of an entry point; those of `importlib.metadata` will do."""
+    """The part of `importlib.metadata.EntryPoint` that zoo uses."""
 
     @property
     def name(self) -> str: ...
@@ -43,36 +43,41 @@ class FoundDistribution(NamedTuple):
 
 
 class FoundEntryPoint(NamedTuple):
-    """`name = value`, as a distribution declares it; `value` is `module` or `module:attribute`."""
+    """`name = value`, as a distribution declares it; `value` is `module`, `module:attribute` or either with extras."""
 
     name: str
     value: str
     dist: FoundDistribution
 
     def load(self) -> Any:
-        """Import what it names, which may raise anything."""
-        module_name, _, attribute = self.value.partition(":")
-        found: Any = importlib.import_module(module_name.strip())
-        for part in filter(None, attribute.partition("[")[0].strip().split(".")):  # extras, in brackets, mean nothing
-            found = getattr(found, part)
-        return found
+        """Import the object. The plugin's module may raise anything."""
+        return import_object(self.value.partition("[")[0])  # extras, in brackets, are obsolete
+
+
+def import_object(path: str) -> Any:
+    """Import `package.module` or `package.module:attribute`. The module may raise anything."""
+    module_name, _, attribute = path.partition(":")
+    found: Any = importlib.import_module(module_name.strip())
+    for part in filter(None, attribute.strip().split(".")):
+        found = getattr(found, part)
+    return found
 
 
 def entry_points(group: str, path: Sequence[str] | None = None) -> Sequence[EntryPoint]:
     """The entry points of a group, as `importlib.metadata.entry_points(group=group)` finds them.
 
-    Of two distributions of the same name the one that comes first on the path counts.
+    Of two distributions of the same name, the first one on the path is used.
 
     Args:
         group: as in `[group]` of `entry_points.txt`.
-        path: folders to look in; by default `sys.path`.
+        path: folders to search; by default `sys.path`.
     """
     folders = [entry or "." for entry in (sys.path if path is None else path)]
     if any(map(os.path.isfile, folders)):  # a zip archive, say
         from importlib import metadata
 
         found = metadata.distributions() if path is None else metadata.distributions(path=list(path))
-        return [one for dist in _first_of_each(found) for one in dist.entry_points if one.group == group]
+        return [point for dist in _first_of_each(found) for point in dist.entry_points if point.group == group]
     return list(_in_folders(folders, group))
 
 
@@ -88,7 +93,7 @@ def _first_of_each(distributions: Iterable[Any]) -> Iterator[Any]:
 def _in_folders(folders: Iterable[str], group: str) -> Iterator[FoundEntryPoint]:
     seen: set[str] = set()
     for folder in folders:
-        for info in _infos(folder):
+        for info in _metadata_folders(folder):
             name = _normalized(_stem(info).partition("-")[0])
             if name in seen:
                 continue
@@ -100,8 +105,8 @@ def _in_folders(folders: Iterable[str], group: str) -> Iterator[FoundEntryPoint]
                 yield FoundEntryPoint(key.strip(), value.strip(), distribution)  # type: ignore[arg-type]  # not None
 
 
-def _infos(folder: str) -> Iterator[str]:
-    """The folders about distributions; in the order of the folder, as importlib.metadata has it."""
+def _metadata_folders(folder: str) -> Iterator[str]:
+    """The `.dist-info` and `.egg-info` folders, in the order of the directory, as in importlib.metadata."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -124,7 +129,7 @@ def _section(text: str, group: str) -> list[str]:
 
 
 def _distribution(info: str) -> FoundDistribution:
-    """Name and version from the headers; from the folder's name where they do not say."""
+    """Name and version from the headers, or else from the folder's name."""
     stem_name, _, stem_version = _stem(info).partition("-")
     headers = dict.fromkeys(("name", "version"), "")
     for line in _read(info, _FILES[os.path.splitext(info)[1]]).splitlines():
@@ -137,7 +142,7 @@ def _distribution(info: str) -> FoundDistribution:
 
 
 def _stem(info: str) -> str:
-    """`name-version` of a folder about a distribution."""
+    """`name-version` of a metadata folder."""
     return os.path.splitext(os.path.basename(info))[0]
 
 

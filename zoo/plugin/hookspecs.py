@@ -1,6 +1,6 @@
-"""The three hooks that a plugin may implement. Each returns a list of frozen records, and has no other effect.
+"""The three hooks that a plugin may implement. Each returns a list of frozen records and has no side effects.
 
-A plugin is a module named by an entry point of the group `zoo`; see `plugins/README.md` for a whole one.
+A plugin is a module named by an entry point of the group `zoo`; `plugins/README.md` has a complete example.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ hookimpl = pluggy.HookimplMarker("zoo")
 
 @hookspec
 def zoo_models() -> list[ModelSpec]:  # type: ignore[empty-body]  # a hook spec is a signature
-    """The models that this plugin brings."""
+    """The models of this plugin."""
 
 
 @hookspec
 def zoo_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
-    """The datasets that this plugin brings."""
+    """The datasets of this plugin."""
 
 
 @hookspec
 def zoo_optimizers() -> list[OptimizerSpec]:  # type: ignore[empty-body]
-    """The optimizers that this plugin brings."""
+    """The optimizers of this plugin."""

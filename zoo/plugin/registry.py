@@ -1,15 +1,15 @@
-"""Names, and what they stand for: every model, dataset and optimizer with the plugin that owns it.
+"""The registry: every model, dataset and optimizer by name, with the plugin that registered it.
 
 A short name works while one distribution uses it; `distribution/name` always works.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError, suggest
+from zoo.plugin.entry_points import import_object
 from zoo.plugin.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
 
 DISTRIBUTION = "zoo-models"  # the plugins of this distribution are the built-in ones
@@ -18,7 +18,7 @@ S = TypeVar("S", bound=Spec)
 
 
 class Plugin(NamedTuple):
-    """Where something comes from: an entry point, and the distribution that declares it."""
+    """The origin of an entry: an entry point, and the distribution that declares it."""
 
     name: str
     distribution: str
@@ -33,7 +33,7 @@ class Plugin(NamedTuple):
 
 
 class Entry(NamedTuple, Generic[S]):
-    """A spec and its owner."""
+    """A spec and the plugin that registered it."""
 
     spec: S
     plugin: Plugin
@@ -53,22 +53,19 @@ class Entry(NamedTuple, Generic[S]):
         return f"{self.title} of plugin {self.plugin}"
 
     def factory(self) -> Callable[..., Any]:
-        """Import what the spec names, as `load` does."""
+        """Import the spec's factory; see `load`."""
         return self.load(self.spec.factory)
 
     def load(self, target: Factory) -> Callable[..., Any]:
-        """Import what a path in the spec names.
+        """Import a factory that the spec names; a callable is returned unchanged.
 
         Raises:
-            PluginError: the import fails, or what it finds cannot be called.
+            PluginError: the import fails, or the imported object is not callable.
         """
         found: Any = target
         if isinstance(target, str):
-            module_name, _, attribute = target.partition(":")
             try:
-                found = importlib.import_module(module_name)
-                for part in attribute.split("."):
-                    found = getattr(found, part)
+                found = import_object(target)
             except Exception as error:  # a plugin's module may raise anything while it is imported
                 raise PluginError(
                     f"{self.spec.name!r} of plugin {self.plugin} cannot be imported from {target!r}: "
@@ -80,19 +77,19 @@ class Entry(NamedTuple, Generic[S]):
         return factory
 
 
-class Shelf(Generic[S]):
-    """All entries of one kind, found by short or full name."""
+class KindRegistry(Generic[S]):
+    """All entries of one kind, such as models, looked up by short or full name."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, Entry[S]] = {}  # by full name
-        self.unloaded: tuple[str, ...] = ()  # plugins that failed: an unknown name may be one of theirs
+        self.failed_plugins: tuple[str, ...] = ()  # an unknown name may be one of theirs
 
     def add(self, entry: Entry[S]) -> None:
-        """Put an entry on the shelf.
+        """Register an entry.
 
         Raises:
-            PluginError: its distribution has already registered that name.
+            PluginError: the same distribution has already registered that name.
         """
         if entry.full_name in self._entries:
             raise PluginError(f"the {self.kind} {entry.spec.name!r} is registered twice by {entry.plugin.distribution}")
@@ -102,18 +99,18 @@ class Shelf(Generic[S]):
         self._entries = {name: entry for name, entry in self._entries.items() if entry.plugin != plugin}
 
     def __iter__(self) -> Iterator[Entry[S]]:
-        """Entries by short name, built-in ones first where a name is shared."""
+        """Entries sorted by short name; built-in ones first where several share a name."""
         return iter(sorted(self._entries.values(), key=lambda e: (e.spec.name, not e.plugin.builtin, e.full_name)))
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries or bool(self._short(name))
 
     def names(self) -> list[str]:
-        """The names to type, sorted."""
-        return sorted(self.called(entry) for entry in self)
+        """The display names of all entries, sorted."""
+        return sorted(self.display_name(entry) for entry in self)
 
-    def called(self, entry: Entry[S]) -> str:
-        """The name to type for an entry: the short one where it is unique."""
+    def display_name(self, entry: Entry[S]) -> str:
+        """The short name where it is unique, else the full name."""
         return entry.spec.name if len(self._short(entry.spec.name)) == 1 else entry.full_name
 
     def get(self, name: str, *, prefer: Sequence[str] = ()) -> Entry[S]:
@@ -121,11 +118,11 @@ class Shelf(Generic[S]):
 
         Args:
             name: `name` or `distribution/name`.
-            prefer: distributions whose own entry, in this order, wins over others of the same short name: for names
-                that a plugin gives in its own specs. What a person types is never settled that way.
+            prefer: distributions, in order, whose entry is preferred where several share the short name. For names in
+                a plugin's own specs; names given by a user are never resolved this way.
 
         Raises:
-            UnknownNameError: nothing is called that; the message has the nearest names.
+            UnknownNameError: no entry has that name; the message suggests the nearest names.
             AmbiguousNameError: several distributions use that short name.
         """
         if name in self._entries:
@@ -138,7 +135,9 @@ class Shelf(Generic[S]):
             raise UnknownNameError(self._unknown(name))
         if len(found) > 1:
             choices = " or ".join(repr(entry.full_name) for entry in found)
-            raise AmbiguousNameError(f"{len(found)} plugins have {a(self.kind)} called {name!r}: say {choices}")
+            raise AmbiguousNameError(
+                f"{len(found)} plugins have {with_article(self.kind)} called {name!r}: use {choices}"
+            )
         return found[0]
 
     def _short(self, name: str) -> list[Entry[S]]:
@@ -146,27 +145,27 @@ class Shelf(Generic[S]):
 
     def _unknown(self, name: str) -> str:
         message = f"no {self.kind} {name!r}; {suggest(name, self.names())}"
-        if self.unloaded:
-            message += f" (plugins that failed to load: {', '.join(self.unloaded)}; see 'zoo plugins')"
+        if self.failed_plugins:
+            message += f" (plugins that failed to load: {', '.join(self.failed_plugins)}; see 'zoo plugins')"
         return message
 
 
 class Registry:
-    """The three shelves."""
+    """The registries of all kinds."""
 
     def __init__(self) -> None:
-        self.models: Shelf[ModelSpec] = Shelf("model")
-        self.datasets: Shelf[DatasetSpec] = Shelf("dataset")
-        self.optimizers: Shelf[OptimizerSpec] = Shelf("optimizer")
+        self.models: KindRegistry[ModelSpec] = KindRegistry("model")
+        self.datasets: KindRegistry[DatasetSpec] = KindRegistry("dataset")
+        self.optimizers: KindRegistry[OptimizerSpec] = KindRegistry("optimizer")
 
-    def shelves(self) -> list[Shelf[Any]]:
+    def kinds(self) -> list[KindRegistry[Any]]:
         return [self.models, self.datasets, self.optimizers]
 
-    def set_unloaded(self, plugins: Iterable[str]) -> None:
-        for shelf in self.shelves():
-            shelf.unloaded = tuple(plugins)
+    def set_failed_plugins(self, distributions: Iterable[str]) -> None:
+        failed = tuple(distributions)
+        for kind in self.kinds():
+            kind.failed_plugins = failed
 
 
-def a(kind: str) -> str:
-    """A kind with its article."""
+def with_article(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

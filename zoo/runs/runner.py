@@ -16,8 +16,8 @@ from zoo.data.datasets import TextDataset
 from zoo.errors import DivergedError, InterruptedRunError
 from zoo.options.declaration import decided, declared
 from zoo.options.records import ResumeOptions, RunOptions
-from zoo.plots.plot import embeddings_picture, has_embeddings, loss_picture
-from zoo.plots.worker import Painter, draw_all
+from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
+from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import Cadence, Pacer
 from zoo.runs.clock import Clock
@@ -61,13 +61,13 @@ class Run:
         return dict(self.metrics["losses"])
 
 
-def execute(plan: RunPlan, observer: Observer | None = None, *, painter: Painter | None = None) -> Run:
+def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: PlotWorker | None = None) -> Run:
     """Do a run.
 
     Args:
         plan: what to do.
         observer: is told how it goes.
-        painter: makes the plots, if there is one.
+        plot_worker: makes the plots, if there is one.
 
     Raises:
         ZooError: anything that one sentence explains; see `zoo.errors`. What was trained until then is saved.
@@ -82,7 +82,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, painter: Painter
     out = None if plan.options.out is None else Path(plan.options.out)
     with RunFolder.create(plan.model.spec.name, out) as folder, seeded(plan.options.seed, device):
         folder.write_first_checkpoint(training, run.config)
-        return _Execution(run, training, folder, observer, clock, device, painter).finish(cadence)
+        return _Execution(run, training, folder, observer, clock, device, plot_worker).finish(cadence)
 
 
 def resume(
@@ -91,7 +91,7 @@ def resume(
     options: ResumeOptions,
     observer: Observer | None = None,
     *,
-    painter: Painter | None = None,
+    plot_worker: PlotWorker | None = None,
 ) -> Run:
     """Resume a run from its last checkpoint. It ends where an uninterrupted run would have; see `plan_resumption`.
 
@@ -114,7 +114,7 @@ def resume(
         state.restore(training)
         with seeded(plan.options.seed, device):
             state.restore_global_generators(device)
-            return _Execution(run, training, folder, observer, clock, device, painter).finish(cadence)
+            return _Execution(run, training, folder, observer, clock, device, plot_worker).finish(cadence)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Execution:
     observer: Observer
     clock: Clock
     device: torch.device
-    painter: Painter | None
+    plot_worker: PlotWorker | None
 
     def finish(self, cadence: Cadence) -> Run:
         """Train, evaluate, plot, and write the result."""
@@ -198,14 +198,14 @@ class _Execution:
         self.observer.stage("Plotting")
         run, spec, folder = self.run, self.run.plan.model.spec, self.folder.path
         vocabulary = run.dataset.vocabulary if isinstance(run.dataset, TextDataset) else None
-        plots = [loss_picture(folder / "loss.png", run.config, self.training.losses, losses, self._evaluations())]
+        plots = [loss_plot(folder / "loss.png", run.config, self.training.losses, losses, self._evaluations())]
         if has_embeddings(spec, vocabulary):
             path = folder / "embeddings.png"
             try:
-                plots.append(embeddings_picture(path, run.config, spec, run.model, vocabulary))
+                plots.append(embeddings_plot(path, run.config, spec, run.model, vocabulary))
             except Exception as error:  # a plugin's model may raise anything
                 self.observer.warning(f"{path.name} was not made: {error}")
-        return draw_all(plots, self.painter, self.observer.warning)
+        return save_plots(plots, self.plot_worker, self.observer.warning)
 
     def _metrics(self, losses: dict[str, float]) -> dict[str, Any]:
         plan, config = self.run.plan, self.run.config

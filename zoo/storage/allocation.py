@@ -1,4 +1,4 @@
-"""A limit on what a model may allocate while it is built from a config that nobody vouches for."""
+"""A limit on the memory that a model may allocate while it is built from an untrusted config."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import CheckpointError
 
-_SIZED = {"aten::empty", "aten::zeros", "aten::ones", "aten::rand", "aten::randn"}  # their sizes and type say it all
+_SIZED = {"aten::empty", "aten::zeros", "aten::ones", "aten::rand", "aten::randn"}  # arguments give the exact bytes
 
 
 class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
-    """Within the block, tensors that would take more than `limit_bytes` together raise CheckpointError instead.
+    """A context in which CheckpointError is raised before all new tensors together take more than `limit_bytes`.
 
-    A checkpoint states its model's sizes, and a false one may state any. What an operation will make is found before it
-    runs, by running it on tensors without memory (torch's meta device); what it made counts for as long as it lives.
+    A forged checkpoint may state any sizes of its model. The memory that an operation needs is found before it runs, by
+    running it on torch's meta device, where tensors have no memory. Tensors count as long as they live.
     """
 
     def __init__(self, limit_bytes: int, message: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch
         self._limit = limit_bytes
         self._message = message
-        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}  # by address, which a weak reference keeps taken
-        self._used = 0
+        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}  # by address; weak references keep it from being reused
+        self._used = 0  # bytes
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """torch's own hook: the wrapper that it stands for imports all of torch's compiler, which takes a second."""
+        """Override torch's hook, because its wrapper imports torch's compiler, which takes a second."""
         return False
 
     def __torch_dispatch__(
@@ -47,13 +47,13 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         kwargs = kwargs or {}
         if not _may_grow(func):
             return func(*args, **kwargs)
-        most = _most_bytes(func, args, kwargs)
-        if not (most is not None and self._fits(most)) and not self._fits(_needed_bytes(func, args, kwargs)):
+        bound = _upper_bound_bytes(func, args, kwargs)
+        if not (bound is not None and self._fits(bound)) and not self._fits(_needed_bytes(func, args, kwargs)):
             raise CheckpointError(self._message)
-        given = {storage._cdata for storage in _storages((args, tuple(kwargs.values())))}
+        inputs = {storage._cdata for storage in _storages((args, tuple(kwargs.values())))}
         result = func(*args, **kwargs)
         for storage in _storages(result):
-            if storage._cdata in self._alive or storage._cdata not in given:  # else it was there before the block
+            if storage._cdata in self._alive or storage._cdata not in inputs:  # allocated within the block
                 self._count(storage)
         if not self._fits(0):
             raise CheckpointError(self._message)
@@ -66,11 +66,11 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
 
     def _fits(self, more: int) -> bool:
         if self._used + more > self._limit:
-            self._forget_the_dead()
+            self._forget_freed()
         return self._used + more <= self._limit
 
-    def _forget_the_dead(self) -> None:
-        """Looked for only when the limit seems reached: `randn(n) * a * b` leaves two on the way to the third."""
+    def _forget_freed(self) -> None:
+        """Forget storages that were freed, such as the intermediate results of `randn(n) * a * b`."""
         self._alive = {
             address: (reference, size)
             for address, (reference, size) in self._alive.items()
@@ -81,15 +81,17 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
 
 @functools.cache
 def _may_grow(func: Any) -> bool:
-    """Whether an operation can take memory: views do not, nor does what is done in place, unless it changes sizes."""
+    """Whether an operation can allocate memory: views and in-place operations cannot, unless they resize."""
     schema = func._schema
     makes = any(returned.alias_info is None and "Tensor" in str(returned.type) for returned in schema.returns)
     return makes or "resize" in schema.name or any(argument.is_out for argument in schema.arguments)
 
 
-def _most_bytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
-    """The most that an operation can make, where sizes alone tell: to try it is slower, and torch may import its
-    compiler for that. Twice as much as they say, for whole or complex numbers may come of it.
+def _upper_bound_bytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
+    """An upper bound of the bytes that an operation allocates, if the sizes of its arguments give one.
+
+    This is faster than the meta device, for which torch may import its compiler. The factor 2 is for results of a wider
+    type: int64 or complex.
     """
     tensors = list(_tensors((args, tuple(kwargs.values()))))
     itemsize = max([torch.get_default_dtype().itemsize, *(tensor.dtype.itemsize for tensor in tensors)])
@@ -102,39 +104,39 @@ def _most_bytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 
 def _needed_bytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-    """How much more memory an operation will hold once it is done."""
+    """The bytes that an operation allocates for its results."""
     sized = func._schema.name in _SIZED and "out" not in kwargs
-    if func.namespace == "aten" and not sized:  # others than aten's may do anything, also on tensors without memory
+    if func.namespace == "aten" and not sized:  # operations of others may do anything, even on the meta device
         try:
-            return _tried_bytes(func, args, kwargs)
-        except Exception:  # its result depends on values, or sizes overflow, or torch cannot try it: said in many ways
+            return _meta_bytes(func, args, kwargs)
+        except Exception:  # many kinds: the result depends on values, sizes overflow, no support of the meta device
             return _stated_bytes(func, args, kwargs)
     return _stated_bytes(func, args, kwargs)
 
 
-def _tried_bytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-    """How much an operation makes when it is run on tensors that have sizes and no memory."""
-    args, kwargs = _without_memory(args), {name: _without_memory(value) for name, value in kwargs.items()}
+def _meta_bytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    """The bytes that an operation allocates, found by running it on the meta device."""
+    args, kwargs = _to_meta(args), {name: _to_meta(value) for name, value in kwargs.items()}
     for argument in func._schema.arguments:
         if argument.name == "device":
             kwargs["device"] = "meta"
         elif argument.name == "generator":
-            kwargs["generator"] = None  # nothing is drawn, and its state stays
+            kwargs["generator"] = None  # its state must not change
     before = {storage._cdata: storage.nbytes() for storage in _storages((args, tuple(kwargs.values())))}
     after = {storage._cdata: storage.nbytes() for storage in _storages(func(*args, **kwargs))}
     return sum(size - before.get(address, 0) for address, size in after.items())
 
 
-def _without_memory(value: Any) -> Any:
+def _to_meta(value: Any) -> Any:
     if isinstance(value, Tensor):
         return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device="meta")
     if isinstance(value, list | tuple):
-        return type(value)(map(_without_memory, value))
+        return type(value)(map(_to_meta, value))
     return value
 
 
 def _storages(value: Any) -> Iterator[torch.UntypedStorage]:
-    """The memory of all tensors in arguments or results; a sparse one has none of its own."""
+    """The storages of all tensors in arguments or results; sparse tensors have none."""
     return (tensor.untyped_storage() for tensor in _tensors(value) if tensor.layout == torch.strided)
 
 
@@ -147,19 +149,19 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _stated_bytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-    """How many bytes an operation that cannot be tried says it will make: by its sizes, `repeat` by how often.
+    """The bytes that an operation allocates by its arguments: the sizes, or the repetitions of `repeat` and `tile`.
 
-    In others a large number is a value (`masked_fill(mask, -10**9)`), or a view's size, and makes nothing.
+    In other operations a large integer is a value (`masked_fill(mask, -10**9)`) or the size of a view.
     """
     tensors = [arg for arg in args if isinstance(arg, Tensor)]
-    most = max(map(_elements, args), default=0)
+    largest = max(map(_elements, args), default=0)
     if not tensors or "aten.new_" in str(func):
-        return int(most * (kwargs.get("dtype") or torch.get_default_dtype()).itemsize)
-    return most * tensors[0].nbytes if "repeat" in str(func) or "tile" in str(func) else 0
+        return int(largest * (kwargs.get("dtype") or torch.get_default_dtype()).itemsize)
+    return largest * tensors[0].nbytes if "repeat" in str(func) or "tile" in str(func) else 0
 
 
 def _elements(arg: object) -> int:
-    """How many elements a size asks for: a list of whole numbers, as `torch.randn` takes, or one, as `arange` does."""
+    """The number of elements of a size: a list of integers, as for `torch.randn`, or one integer, as for `arange`."""
     if isinstance(arg, bool):
         return 0
     if isinstance(arg, int):

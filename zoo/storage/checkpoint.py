@@ -1,11 +1,11 @@
-"""Weights and training state on disk: safetensors, with one canonical metadata key, and a digest that is checked.
+"""Weights and training state on disk: safetensors with one metadata key and a digest that is checked.
 
-safetensors is safe to read but promises little else. What this file adds, each for a fault seen in practice: tensors
-are made contiguous (others are refused or written wrongly), there is exactly one metadata key (with several, the bytes
-differ from save to save), the values have a digest (a flipped bit would load silently), the file gets the umask's mode,
-and the bytes are read before anything is decoded (a mapped file that is written over changes under its reader).
+safetensors is safe to read. This module adds, each against a fault seen in practice: contiguous tensors (others are
+refused or written wrongly), exactly one metadata key (the order of several varies), a digest of the values (a flipped
+bit would load silently), the mode of the umask, and reading all bytes before decoding any (a memory-mapped file changes
+under its reader if it is overwritten).
 
-Checkpoints are data: nothing here, or anywhere in zoo, unpickles or imports what a checkpoint says.
+A checkpoint is untrusted input: zoo never unpickles it, and never imports a module that it names.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file's tensors, on the CPU, and the JSON object that came with them."""
+    """A file's tensors, on the CPU, and the JSON object in its metadata."""
 
     tensors: dict[str, Tensor]
     meta: dict[str, Any]
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON-able object, atomically; the same values give the same bytes.
+    """Write tensors and a JSON object, atomically; the same values give the same bytes.
 
     Raises:
         CheckpointError: a tensor has a name that safetensors reserves, or the object could not be read back.
-        OSError: the file cannot be written; what stood there still does.
+        OSError: the file cannot be written; the old file is kept.
     """
     if "__metadata__" in tensors:
         raise CheckpointError("a tensor cannot be called '__metadata__': safetensors reserves that name")
@@ -53,7 +53,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
     text = canonical_json(record)
     try:
         parse_json(text)
-    except ValueError as error:  # better now than when it is to be read
+    except ValueError as error:
         raise CheckpointError(f"{path} cannot hold this state: {error}") from error
     write_bytes(path, safetensors.torch.save(plain, {METADATA_KEY: text}))
 
@@ -62,7 +62,7 @@ def load(path: Path) -> Checkpoint:
     """Read a file that `save` wrote.
 
     Raises:
-        CheckpointError: it is missing, unreadable, not safetensors, not written by zoo, of a later format, or damaged.
+        CheckpointError: the file is missing, unreadable, not safetensors, not of zoo, of a later format, or damaged.
     """
     try:
         content = read_bytes(path)
@@ -70,8 +70,10 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     try:
         tensors = safetensors.torch.load(content)
-    except Exception as error:  # the library's own error, and others for headers it does not expect
-        raise CheckpointError(f"{path} is not a whole safetensors file: {_what_it_is(content) or error}") from error
+    except Exception as error:  # besides its own error, the library raises others for unexpected headers
+        raise CheckpointError(
+            f"{path} is not an intact safetensors file: {_guess_content(content) or error}"
+        ) from error
     meta = _meta(path, content)
     if meta.get("sha256") != digest(tensors):
         raise CheckpointError(f"{path} is damaged: its tensors do not have the digest it states")
@@ -81,7 +83,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over names, types, shapes and values, in the order of the names: the same however a file lays them out."""
+    """sha256 of names, types, shapes and values, sorted by name: independent of the layout of a file."""
     sha = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -91,45 +93,45 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _meta_digest(meta: Mapping[str, Any]) -> str:
-    """sha256 over the metadata: a flipped bit in a seed would otherwise load in silence."""
+    """sha256 of the metadata: a flipped bit in a seed, for example, would otherwise load silently."""
     rest = {key: value for key, value in meta.items() if key != "meta_sha256"}
     return hashlib.sha256(canonical_json(rest).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy tensors into a module, once names, shapes and types have been found to fit.
+    """Copy tensors into a module, after checking names, shapes and types.
 
     Raises:
-        CheckpointError: something is missing, left over, or of another shape or type.
+        CheckpointError: a tensor is missing, unexpected, or of another shape or type.
     """
-    wanted = model.state_dict()
-    if tensors.keys() != wanted.keys():
-        missing = ", ".join(sorted(wanted.keys() - tensors.keys())) or "none"
-        unexpected = ", ".join(sorted(tensors.keys() - wanted.keys())) or "none"
+    expected = model.state_dict()
+    if tensors.keys() != expected.keys():
+        missing = ", ".join(sorted(expected.keys() - tensors.keys())) or "none"
+        unexpected = ", ".join(sorted(tensors.keys() - expected.keys())) or "none"
         raise CheckpointError(
             f"{source} does not fit its config: missing tensors: {missing}; unexpected tensors: {unexpected}"
         )
     for name, tensor in tensors.items():
-        want = wanted[name]
-        if tensor.shape != want.shape or tensor.dtype != want.dtype:
+        own = expected[name]
+        if tensor.shape != own.shape or tensor.dtype != own.dtype:
             raise CheckpointError(
-                f"{source} does not fit its config: {name!r} is {_describe(tensor)}, the model has {_describe(want)}"
+                f"{source} does not fit its config: {name!r} is {_describe(tensor)}, the model has {_describe(own)}"
             )
     model.load_state_dict(dict(tensors))
 
 
 def flatten_state(state: Mapping[str, Any], prefix: str) -> tuple[dict[str, Tensor], Any]:
-    """Part a nested state (an optimizer's) into named tensors, and JSON in which `{"tensor": name}` marks a place."""
+    """Split a nested state (of an optimizer) into named tensors and JSON with `{"tensor": name}` in their places."""
     tensors: dict[str, Tensor] = {}
 
     def walk(value: Any, name: str) -> Any:
         if isinstance(value, Tensor):
-            while name in tensors:  # the keys 1 and "1" are two
+            while name in tensors:  # the keys 1 and "1" give the same name
                 name += "~"
             tensors[name] = value
             return {"tensor": name}
         if isinstance(value, Mapping):
-            # a list of pairs: the keys of an optimizer's state are numbers, which JSON would turn into text
+            # a list of pairs: the keys of an optimizer's state are integers, which JSON would turn into text
             return {"items": [[key, walk(item, f"{name}.{key}")] for key, item in value.items()]}
         if isinstance(value, list | tuple):
             return {type(value).__name__: [walk(item, f"{name}.{i}") for i, item in enumerate(value)]}
@@ -144,7 +146,7 @@ def unflatten_state(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
     """The inverse of `flatten_state`.
 
     Raises:
-        CheckpointError: the tree is not one that `flatten_state` makes, or names a tensor that is not there.
+        CheckpointError: the tree was not made by `flatten_state`, or names a missing tensor.
     """
     if not isinstance(tree, dict):
         return tree
@@ -169,7 +171,7 @@ def _meta(path: Path, content: bytes) -> dict[str, Any]:
         metadata = header.get("__metadata__", {})
         if METADATA_KEY not in metadata:
             raise CheckpointError(
-                f"{path} was not written by zoo: it has no {METADATA_KEY!r} metadata to rebuild it from"
+                f"{path} was not written by zoo: it has no {METADATA_KEY!r} metadata to rebuild the model from"
             )
         meta = parse_json(metadata[METADATA_KEY])
         version = meta["format"]
@@ -180,8 +182,8 @@ def _meta(path: Path, content: bytes) -> dict[str, Any]:
     return dict(meta)
 
 
-def _what_it_is(content: bytes) -> str | None:
-    """What a file that is no safetensors file seems to be: people are helped more by that than by a parser's words."""
+def _guess_content(content: bytes) -> str | None:
+    """What the content of a file that is not safetensors seems to be; more helpful than the error of a parser."""
     start = content[:512].lstrip()
     if not content:
         return "it is empty"
@@ -193,10 +195,10 @@ def _what_it_is(content: bytes) -> str | None:
         return "it is a pickled or zipped file (torch.save?), which zoo never loads"
     header_end = 8 + int.from_bytes(content[:8], "little")
     if len(content) < 8 or header_end > len(content):
-        return "it is cut short, or something else altogether"
-    with contextlib.suppress(Exception):  # it may hold anything
+        return "it is truncated, or of another format"
+    with contextlib.suppress(Exception):  # the header may be anything
         header = json.loads(content[8:header_end])
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         if header_end + max(ends) > len(content):
-            return f"it is cut short ({len(content)} bytes of {header_end + max(ends)})"
+            return f"it is truncated ({len(content)} bytes of {header_end + max(ends)})"
     return None

@@ -1,14 +1,14 @@
-"""A run's folder, and the files in it: made once, never written over by another run.
+"""A run's folder and its files. A folder belongs to one run and is never overwritten by another.
 
 | file | what |
 |---|---|
 | `model.safetensors` | the weights, with config and digest in the metadata |
 | `config.json` | everything that made the run |
 | `losses.csv` | the loss of every step |
-| `validation.csv` | the validation loss at each look, where the run looks on the way |
+| `validation.csv` | the loss of each evaluation on the validation split, if there are any |
 | `metrics.json` | the result, as `zoo run --json` prints it |
-| `training_state.safetensors` | all that going on needs: weights, optimizer, generators, losses, step |
-| `loss.png`, `embeddings.png` | the pictures |
+| `training_state.safetensors` | all that resuming needs: weights, optimizer state, RNG states, losses, step |
+| `loss.png`, `embeddings.png` | the plots |
 | `README.md` | a model card |
 """
 
@@ -35,15 +35,15 @@ VALIDATION_FILE = "validation.csv"
 
 
 class RunFolder:
-    """The files of one run, and the right to write them: one process at a time has it.
+    """The files of one run, locked against other processes.
 
-    A context manager; leaving it gives the right back. The system does so too when the process dies, however it dies.
+    A context manager, which releases the lock. If the process dies, the operating system releases it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = _lock(path)
-        self._losses = LossLines()
+        self._losses = LossesCsv()
 
     @classmethod
     def create(cls, model_name: str, out: Path | None = None) -> RunFolder:
@@ -51,15 +51,15 @@ class RunFolder:
 
         Raises:
             UsageError: `out` exists and is not an empty folder.
-            ZooError: the folder cannot be made.
+            ZooError: the folder cannot be made, or another process has locked it.
         """
-        was_there = out is not None and kind_of(out) != "nothing"
+        existed = out is not None and kind_of(out) != "nothing"
         try:
-            path = _take(out) if out is not None else _next_free(RUNS, model_name)
+            path = _make_empty(out) if out is not None else _make_next(RUNS, model_name)
             try:
                 return cls(path)
             except BaseException:
-                if not was_there:  # else it is somebody else's, empty or not
+                if not existed:
                     with contextlib.suppress(OSError):
                         path.rmdir()
                 raise
@@ -68,16 +68,16 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Take an existing run's folder, and clear away what a killed process left unfinished in it.
+        """Open the folder of an existing run and delete temporary files that a killed process left in it.
 
         Raises:
-            UsageError: there is no run in it that could go on.
-            ZooError: another process has it.
+            UsageError: it has no run that can be resumed.
+            ZooError: another process has locked it.
         """
         if kind_of(path) != "folder":
             raise UsageError(f"no run folder {shown(path)}")
         if kind_of(path / STATE_FILE) != "file":
-            raise UsageError(f"the run in {path} cannot go on: there is no {STATE_FILE} in it")
+            raise UsageError(f"the run in {path} cannot be resumed: there is no {STATE_FILE} in it")
         folder = cls(path)
         for leftover in path.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Give the right back, and take back a folder into which nothing was written."""
+        """Release the lock, and delete the folder if it is empty."""
         if self._lock is None:
             return
         if self.path.is_dir() and not any(self.path.iterdir()):
@@ -99,7 +99,7 @@ class RunFolder:
         self._lock = None
 
     def write_first_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
-        """`write_checkpoint` in a new folder: if it fails, the folder is empty again, and is gone once closed."""
+        """`write_checkpoint` in a new folder. If it fails, the folder is emptied, so that closing deletes it."""
         try:
             self.write_checkpoint(training, config)
         except BaseException:
@@ -108,23 +108,23 @@ class RunFolder:
             raise
 
     def write_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
-        """Write a state that can go on, and what people read: weights, losses, config.
+        """Write the training state, the losses, the config and the weights.
 
-        The state file comes first and holds all the rest, so whatever a crash leaves of the others can be made again
-        from it: it is the one place where step, weights and losses cannot disagree.
+        The training state is written first and contains all the rest. After a crash, the other files can be restored
+        from it, and its step, weights and losses always agree.
 
         Raises:
             OSError: a file cannot be written.
         """
         state.save(self.path / STATE_FILE, training, config)
-        write_bytes(self.path / "losses.csv", self._losses.of(training.losses))
+        write_bytes(self.path / "losses.csv", self._losses.encode(training.losses))
         write_text(self.path / "config.json", readable_json(config))
         if training.validation is not None:
-            write_bytes(self.path / VALIDATION_FILE, _validation_lines(training.validation))
+            write_bytes(self.path / VALIDATION_FILE, _validation_csv(training.validation))
         self.write_weights(training, config)
 
     def write_weights(self, training: Training, config: Mapping[str, Any]) -> None:
-        """Write the weights that people get: where validation looks on the way, the best."""
+        """Write the weights to use: the best ones if the run evaluates on the validation split."""
         step, weights = training.to_keep()
         checkpoint.save(self.path / WEIGHTS_FILE, weights, {"config": config, "step": step})
 
@@ -135,18 +135,19 @@ class RunFolder:
         write_text(self.path / "README.md", text)
 
 
-class LossLines:
-    """The content of `losses.csv`: `step,loss` for every step, in the shortest digits that read back as the same float.
+class LossesCsv:
+    """The content of `losses.csv`: `step,loss` for every step, with the fewest digits that give back the same float.
 
-    It grows from checkpoint to checkpoint, and only what is new is put into words.
+    The text is kept from checkpoint to checkpoint, so that only new losses are formatted.
     """
 
     def __init__(self) -> None:
         self._content = bytearray(b"step,loss\n")
         self._steps = 0
 
-    def of(self, losses: list[float]) -> bytes:
-        if len(losses) < self._steps:  # training went back, from a loss that was no number
+    def encode(self, losses: list[float]) -> bytes:
+        """The file's content for the losses of all steps so far."""
+        if len(losses) < self._steps:  # training has returned to an earlier step after a loss that was NaN or infinite
             self._content, self._steps = bytearray(b"step,loss\n"), 0
         new = enumerate(losses[self._steps :], start=self._steps)
         self._content += "".join([f"{step},{loss!r}\n" for step, loss in new]).encode()
@@ -154,35 +155,35 @@ class LossLines:
         return bytes(self._content)
 
 
-def _validation_lines(validation: Validation) -> bytes:
-    """The content of `validation.csv`: after how many steps, and the loss over the validation split then."""
-    looks = zip(validation.steps, validation.losses, strict=True)
-    return "".join(["step,loss\n", *(f"{step},{loss!r}\n" for step, loss in looks)]).encode()
+def _validation_csv(validation: Validation) -> bytes:
+    """The content of `validation.csv`: the number of steps and the validation loss of each evaluation."""
+    evaluations = zip(validation.steps, validation.losses, strict=True)
+    return "".join(["step,loss\n", *(f"{step},{loss!r}\n" for step, loss in evaluations)]).encode()
 
 
 def read_losses(path: Path) -> list[float]:
-    """The losses of a `losses.csv`.
+    """The losses in a `losses.csv`.
 
     Raises:
-        CheckpointError: it is missing, or not such a file.
+        CheckpointError: the file is missing or damaged.
     """
-    steps, losses = _read_lines(path)
+    steps, losses = _read_csv(path)
     if steps != list(range(len(losses))):
         raise CheckpointError(f"{path} is damaged: its steps do not count up from 0")
     return losses
 
 
-def read_looks(path: Path) -> list[tuple[int, float]]:
-    """Steps and losses of a `validation.csv`; none where there is no such file.
+def read_evaluations(path: Path) -> list[tuple[int, float]]:
+    """Pairs of step and loss in a `validation.csv`; an empty list if there is no such file.
 
     Raises:
-        CheckpointError: it is something else.
+        CheckpointError: the file is damaged.
     """
-    return list(zip(*_read_lines(path), strict=True)) if kind_of(path) != "nothing" else []
+    return list(zip(*_read_csv(path), strict=True)) if kind_of(path) != "nothing" else []
 
 
-def _read_lines(path: Path) -> tuple[list[int], list[float]]:
-    """The columns `step` and `loss` of a file."""
+def _read_csv(path: Path) -> tuple[list[int], list[float]]:
+    """The columns `step` and `loss`."""
     try:
         rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
         if rows[:1] != [["step", "loss"]]:
@@ -195,7 +196,7 @@ def _read_lines(path: Path) -> tuple[list[int], list[float]]:
 
 
 def _lock(path: Path) -> int | None:
-    """Lock a folder against other processes; its descriptor, or None where folders cannot be locked."""
+    """Lock a folder against other processes. Returns its file descriptor, or None if it cannot be locked."""
     if os.name != "posix":
         return None
     import fcntl
@@ -205,31 +206,33 @@ def _lock(path: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise ZooError(f"another process is at work in {path}: wait for it, or stop it") from error
-    except OSError:  # a file system without locks
+        raise ZooError(f"another process is using {path}: wait for it, or stop it") from error
+    except OSError:  # the file system has no locks
         os.close(descriptor)
         return None
     return descriptor
 
 
-def _take(out: Path) -> Path:
+def _make_empty(out: Path) -> Path:
+    """Make the folder `out`; it may exist if it is empty."""
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         out.mkdir()
     except FileExistsError as error:
         if not out.is_dir() or any(out.iterdir()):
             raise UsageError(
-                f"{out} already exists, and a run never writes over anything: choose another --out"
+                f"{out} already exists, and a run never overwrites anything: choose another --out"
             ) from error
     return out
 
 
-def _next_free(base: Path, model_name: str) -> Path:
+def _make_next(base: Path, model_name: str) -> Path:
+    """Make the folder `base/MODEL-N` with the next free N."""
     base.mkdir(parents=True, exist_ok=True)
     prefix = f"{model_name}-"
     endings = (entry.name.removeprefix(prefix) for entry in base.iterdir() if entry.name.startswith(prefix))
     number = max((int(ending) for ending in endings if ending.isdecimal()), default=0)
-    while True:  # another process may be taking numbers too
+    while True:  # another process may take the same number
         number += 1
         try:
             path = base / f"{prefix}{number}"

@@ -1,4 +1,4 @@
-"""Bringing a run back: from a run folder, a lone `.safetensors` file, or the weights that a plugin ships."""
+"""Loading a trained model from a run folder, a `.safetensors` file, or the weights that a plugin ships."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from zoo.storage import checkpoint
 from zoo.storage.allocation import AllocationLimit
 from zoo.storage.config import RunConfig
 from zoo.storage.folder import WEIGHTS_FILE
-from zoo.storage.shipped import shipped
+from zoo.storage.shipped import shipped_weights
 from zoo.training.building import build_model, context_length
 from zoo.training.sampling import SamplingOptions, sample
 
-_SLACK_BYTES = 32 << 20  # a model may have buffers that are not saved, masks for instance
+_SLACK_BYTES = 32 << 20  # for buffers that are not saved, such as masks
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A trained model, and what it was made with.
+    """A trained model with its config.
 
     Attributes:
         model: on the CPU, in evaluation mode.
         config: as in `config.json`.
-        path: the file that the weights came from.
+        path: the file of the weights.
         entry: the model's spec and plugin.
-        checked: the config's parts that zoo itself goes by.
-        step: how many steps the weights were trained for, if the file says.
+        checked: the parts of the config that zoo uses, checked.
+        step: the number of steps that the weights were trained for; None if the file does not record it.
     """
 
     model: nn.Module
@@ -70,7 +70,7 @@ class Loaded:
         top_k: int | None = None,
         prefix: str = "",
     ) -> list[str]:
-        """Draw `n` words; see `zoo.training.sampling.SamplingOptions` for the rest.
+        """Sample `n` words; `zoo.training.sampling.SamplingOptions` has the other arguments.
 
         Raises:
             UsageError: the model does not read text, or an option is out of range.
@@ -81,10 +81,10 @@ class Loaded:
         return sample(self.model, self.vocabulary, n, options, reads=spec.reads, **length)
 
     def dataset(self, registry: Registry, fetch: Fetcher, other: str | Path | None = None) -> Dataset:
-        """The data it was trained on, or another dataset split and shuffled the same way.
+        """The data that the model was trained on, or another dataset, split and shuffled the same way.
 
         Raises:
-            DataError: the data cannot be had, or is not what the model was trained on.
+            DataError: the data cannot be loaded, or is not what the model was trained on.
         """
         if other is not None:
             source = find_dataset(registry, other)
@@ -98,11 +98,11 @@ class Loaded:
         except (DataError, UsageError) as error:
             raise DataError(f"{error} (the data of this run; give it with --dataset)") from error
         if dataset.sha256 != self.checked.dataset_sha256:
-            raise DataError(f"{name} is no longer the data that this run was trained on; give that with --dataset")
+            raise DataError(f"{name} has changed since this run was trained on it; give the same data with --dataset")
         return dataset
 
     def novel_examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
-        """The examples of the held-out words that were never seen in training; of splits that have none, nothing."""
+        """The examples of the unseen words of validation and test; splits without any are left out."""
         if self.checked.vocabulary is None or not isinstance(dataset, TextDataset):
             return {}
         reads = self.entry.spec.reads
@@ -112,10 +112,10 @@ class Loaded:
         return encode_words(novel, reads, length, self.checked.vocabulary)
 
     def examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
-        """A dataset as this model reads it, in the model's own vocabulary.
+        """The examples of a dataset for this model, in the model's vocabulary.
 
         Raises:
-            DataError: a character that the vocabulary lacks, or a word too long.
+            DataError: the vocabulary lacks a character, or a word is too long.
         """
         if (self.checked.vocabulary is None) == isinstance(dataset, TextDataset):
             raise DataError(f"the dataset is not of the kind that model {self.entry.spec.name!r} was trained on")
@@ -129,16 +129,16 @@ class Loaded:
 
 
 def load(target: str | Path, registry: Registry) -> Loaded:
-    """Rebuild a model and fill it with its weights, once the file has been found whole and fitting.
+    """Rebuild a model and load its weights, after checking that the file is intact and fits the model.
 
     Args:
         target: a run folder, a `.safetensors` file, or the name of a model whose plugin ships weights.
 
     Raises:
-        UsageError: there is no such thing.
-        CheckpointError: the file is damaged, foreign, or does not fit its config.
+        UsageError: `target` is none of these.
+        CheckpointError: the file is damaged, not of zoo, or does not fit its config.
         PluginError: the model's plugin is broken.
-        ZooError: the system does not let the place be looked at.
+        ZooError: the system denies access to the path.
     """
     path = find_weights(target, registry)
     stored = checkpoint.load(path)
@@ -158,7 +158,7 @@ def load(target: str | Path, registry: Registry) -> Loaded:
 
 
 def find_weights(target: str | Path, registry: Registry) -> Path:
-    """The `.safetensors` file that `target` means. Raises UsageError or ZooError, as `load` says."""
+    """The `.safetensors` file that `target` refers to. Raises UsageError and ZooError as `load` does."""
     path = Path(target)
     kind = kind_of(path)
     if kind == "folder":
@@ -168,7 +168,7 @@ def find_weights(target: str | Path, registry: Registry) -> Path:
     if kind != "nothing":
         return path
     if isinstance(target, str) and target in registry.models:
-        return shipped(registry.models.get(target))
+        return shipped_weights(registry.models.get(target))
     raise UsageError(f"no run folder, .safetensors file or model called {shown(target)}")
 
 
@@ -178,20 +178,20 @@ def _entry(registry: Registry, config: RunConfig, path: Path) -> Entry[ModelSpec
     except UnknownNameError as error:
         raise CheckpointError(
             f"{path} needs the model {config.model!r} of plugin {config.model_plugin}, which is not installed, "
-            f"disabled or broken: 'zoo plugins' tells, and 'pip install {config.model.partition('/')[0]}' installs it"
+            f"disabled or broken: see 'zoo plugins'; 'pip install {config.model.partition('/')[0]}' installs it"
         ) from error
 
 
 def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> Mapping[str, Any]:
-    """The config's values, held against the constructor's types: they are only data until then."""
+    """The hyper-parameters in the config, checked against the types of the model's constructor."""
     signature = signature_of(entry)
-    strange = config.inputs.keys() - (signature.inputs.keys() - {"generator"})
-    whole = all(
+    unknown = config.inputs.keys() - (signature.inputs.keys() - {"generator"})
+    positive = all(
         isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in config.inputs.values()
     )
     size = config.inputs.get("vocab_size")
     fits = size is None or (config.vocabulary is not None and size == len(config.vocabulary))
-    if strange or not whole or not fits:
+    if unknown or not positive or not fits:
         raise CheckpointError(f"{path} has a damaged config: 'model.inputs' does not fit model {entry.spec.name!r}")
     try:
         return resolve_settings(entry, config.hyperparameters)

@@ -1,7 +1,7 @@
-"""The weights that plugins ship, and their figures: what is known of them without loading them.
+"""The weights that plugins ship, and their metrics, which are read without loading the weights.
 
-Beside `NAME.safetensors` may stand `NAME.json`: the `metrics.json` of the run that made the weights, with two things
-more where they are known, the run's `preset` and what `zoo eval --json` has under `novel`.
+A `NAME.json` beside `NAME.safetensors` is the `metrics.json` of the run that made the weights, with two optional keys:
+`preset`, the run's preset, and `novel`, as in `zoo eval --json`.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
 
 if TYPE_CHECKING:
-    from pathlib import Path  # which takes as long to import as it takes to find all figures
+    from pathlib import Path  # importing it takes as long as reading the metrics of all models
 
-_LARGEST = 1e15  # of any figure: what is beyond, or no number, is a damaged file's
+_LARGEST = 1e15  # a number above it means a damaged file
 
 
-class Figures(NamedTuple):
-    """How a model's shipped weights were made, and how good they are.
+class ShippedMetrics(NamedTuple):
+    """How a model's shipped weights were trained, and their losses.
 
     Attributes:
-        dataset: the name of the data that they were trained on.
-        preset: the preset that they were trained with, if it is known.
-        parameters: how many numbers were trained.
-        steps: how many steps they were trained for.
-        seconds: how long that took.
-        losses: nats per target, over the whole of `train`, `val` and `test`.
-        novel: the same over the held-out words never seen in training, of `val` and `test`; empty if not known.
+        dataset: the name of the training data.
+        preset: the preset, if known.
+        parameters: the number of trained parameters.
+        steps: the number of training steps.
+        seconds: the training time.
+        losses: in nats per target, on the full `train`, `val` and `test` splits.
+        novel: in nats per target, on the unseen words of `val` and `test`; empty if not known.
     """
 
     dataset: str
@@ -45,83 +45,83 @@ class Figures(NamedTuple):
     novel: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """As `zoo list --json` and `zoo info --json` have them, the losses in nats and in bits."""
+        """The object in `zoo list --json` and `zoo info --json`, with losses in nats and in bits."""
         return {
             "dataset": self.dataset,
             "preset": self.preset,
             "parameters": self.parameters,
             "steps": self.steps,
             "seconds": self.seconds,
-            "losses": _in_both(self.losses),
-            "novel": _in_both(self.novel),
+            "losses": _nats_and_bits(self.losses),
+            "novel": _nats_and_bits(self.novel),
         }
 
 
 def bits(nats: float) -> float:
-    """A loss in bits."""
+    """Nats converted to bits."""
     return nats / math.log(2)
 
 
-def place(entry: Entry[ModelSpec]) -> Path:
-    """Where the weights of a model are, or would be, in the package that its spec names.
+def weights_path(entry: Entry[ModelSpec]) -> Path:
+    """The path of a model's weights in the package that its spec names, whether or not the file exists.
 
     Raises:
-        UsageError: the spec names none.
+        UsageError: the spec names no weights.
         CheckpointError: there is no such package.
     """
     from pathlib import Path
 
-    return Path(_place(entry))
+    return Path(_path(entry))
 
 
-def shipped(entry: Entry[ModelSpec]) -> Path:
+def shipped_weights(entry: Entry[ModelSpec]) -> Path:
     """The `.safetensors` file that a model's plugin ships.
 
     Raises:
-        UsageError: it ships none.
+        UsageError: the model has no shipped weights.
         CheckpointError: the file is missing from the plugin.
     """
     from pathlib import Path
 
-    return Path(_shipped(entry))
+    return Path(_existing_path(entry))
 
 
-def _place(entry: Entry[ModelSpec]) -> str:
+def _path(entry: Entry[ModelSpec]) -> str:
     name = entry.spec.name
     if entry.spec.weights is None:
         raise UsageError(f"model {name!r} ships no weights: train it with 'zoo run {name}', and name the run's folder")
     package, _, inside = entry.spec.weights.partition(":")
-    places = [os.path.join(folder, inside) for folder in _folders(package)]
-    if not places:
+    paths = [os.path.join(folder, inside) for folder in _package_folders(package)]
+    if not paths:
         raise CheckpointError(_missing(entry))
-    return next(filter(os.path.isfile, places), places[0])
+    return next(filter(os.path.isfile, paths), paths[0])
 
 
-def _shipped(entry: Entry[ModelSpec]) -> str:
-    path = _place(entry)
+def _existing_path(entry: Entry[ModelSpec]) -> str:
+    path = _path(entry)
     if not os.path.isfile(path):
         raise CheckpointError(_missing(entry))
     return path
 
 
 def has_weights(entry: Entry[ModelSpec]) -> bool:
-    """Whether a model comes with weights, and they are there."""
+    """Whether a model has shipped weights and their file exists."""
     try:
-        _shipped(entry)
+        _existing_path(entry)
     except (OSError, UsageError, CheckpointError):
         return False
     return True
 
 
-def figures(entry: Entry[ModelSpec]) -> Figures | None:
-    """The figures that stand beside a model's shipped weights.
+def shipped_metrics(entry: Entry[ModelSpec]) -> ShippedMetrics | None:
+    """The metrics of a model's shipped weights.
 
-    None where there are no weights or no figures, and also where these are damaged or another model's: a list of what
-    there is goes on without them.
+    None without weights or metrics, and also if the metrics are damaged or belong to another model: lists of models
+    must not fail because of them.
     """
     try:
-        with open(os.path.splitext(_shipped(entry))[0] + ".json", "rb") as file:
-            return _figures(json.load(file), entry.spec.name)
+        with open(os.path.splitext(_existing_path(entry))[0] + ".json", "rb") as file:
+            return _parse_metrics(json.load(file), entry.spec.name)
     except (OSError, ValueError, RecursionError, UsageError, CheckpointError):
         return None
 
@@ -130,24 +130,24 @@ def _missing(entry: Entry[ModelSpec]) -> str:
     return f"the weights of model {entry.spec.name!r}, {entry.spec.weights}, are missing from {entry.plugin}"
 
 
-def _folders(package: str) -> list[str]:
-    """The folders of a package, without importing it. `importlib.resources` takes longer than all of `zoo list` may."""
+def _package_folders(package: str) -> list[str]:
+    """The folders of a package, without importing it: `importlib.resources` would take longer than `zoo list` may."""
     try:
         found = importlib.util.find_spec(package)
-    except Exception:  # of `a.b` it imports `a`, which may raise anything
+    except Exception:  # for `a.b`, find_spec imports `a`, which may raise anything
         return []
     return list((found and found.submodule_search_locations) or ())
 
 
-def _figures(raw: object, model: str) -> Figures:
-    """Raises ValueError where it is not what `metrics.json` of that model may hold."""
+def _parse_metrics(raw: object, model: str) -> ShippedMetrics:
+    """Check the content of a `metrics.json`. Raises ValueError if it is invalid or of another model."""
     metrics = _mapping(raw)
     if metrics.get("model") != model:
-        raise ValueError("the figures are another model's")
+        raise ValueError("the metrics belong to another model")
     preset = metrics.get("preset")
     novel = _mapping(_mapping(metrics.get("novel", {})).get("losses", {}))
     losses = _mapping(metrics.get("losses"))
-    return Figures(
+    return ShippedMetrics(
         dataset=_text(_mapping(metrics.get("dataset")).get("name")),
         preset=None if preset is None else _text(preset),
         parameters=int(_number(metrics.get("parameters"))),
@@ -160,21 +160,21 @@ def _figures(raw: object, model: str) -> Figures:
 
 def _mapping(value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is no object")
+        raise ValueError(f"{value!r} is not an object")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"{value!r} is no name")
+        raise ValueError(f"{value!r} is not a name")
     return value
 
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
-        raise ValueError(f"{value!r} is no figure")
+        raise ValueError(f"{value!r} is not a metric")
     return value
 
 
-def _in_both(nats: Mapping[str, float]) -> dict[str, dict[str, float]]:
+def _nats_and_bits(nats: Mapping[str, float]) -> dict[str, dict[str, float]]:
     return {"nats": dict(nats), "bits": {split: bits(loss) for split, loss in nats.items()}}

@@ -1,6 +1,6 @@
-"""`training_state.safetensors`: everything that a run needs to go on as if it had never stopped.
+"""`training_state.safetensors`: all that a resumed run needs to give the same result as an uninterrupted one.
 
-It holds the weights and the losses too. One file is replaced as a whole or not at all; several would not be.
+Weights and losses are in it too, because one file can be replaced atomically, and several cannot.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BEST = "best."
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What the file holds, checked as far as that can be done without the model."""
+    """The content of the file, checked as far as is possible without the model."""
 
     path: Path
     config: Any
@@ -36,13 +36,13 @@ class TrainingState:
     losses: list[float]
     tensors: dict[str, Tensor]
     optimizer: Any
-    looks: Any
+    validation: Any
 
     def restore(self, training: Training) -> None:
-        """Bring a fresh `training` to this state.
+        """Bring a new `training` to this state.
 
         Raises:
-            CheckpointError: weights, optimizer or generators do not fit it; `training` is then of no use.
+            CheckpointError: weights, optimizer state or RNG state do not fit; `training` must then be discarded.
         """
         checkpoint.fill(training.model, self.weights, self.path)
         try:
@@ -59,7 +59,7 @@ class TrainingState:
                 self._restore_validation(training.validation, training.model.state_dict())
         except CheckpointError:
             raise
-        except Exception as error:  # an optimizer may raise anything at a state it does not know
+        except Exception as error:  # an optimizer may raise anything for a state that does not fit
             raise CheckpointError(f"{self.path} does not fit its config: {type(error).__name__}: {error}") from error
         training.step = self.step
         training.losses[:] = self.losses
@@ -71,14 +71,14 @@ class TrainingState:
         return losses
 
     def _restore_validation(self, validation: Validation, weights: Mapping[str, Tensor]) -> None:
-        """Give back what validation had seen. A state from before there was validation has seen nothing."""
-        if self.looks is None:
+        """Restore the evaluations and the best weights. States of older versions have none."""
+        if self.validation is None:
             return
         steps, losses = self.tensors["validation_steps"].tolist(), self.tensors["validation_losses"].tolist()
         if steps != list(range(validation.every, self.step + 1, validation.every)) or len(losses) != len(steps):
             raise CheckpointError(f"{self.path} is damaged: its validation losses are not those of its steps")
         validation.steps[:], validation.losses[:] = steps, losses
-        best_step = self.looks["best_step"]
+        best_step = self.validation["best_step"]
         if best_step is None:
             return
         best = {name.removeprefix(_BEST): tensor for name, tensor in self.tensors.items() if name.startswith(_BEST)}
@@ -87,11 +87,12 @@ class TrainingState:
         validation.best = Kept(best_step, validation.losses[validation.steps.index(best_step)], best)
 
     def restore_global_generators(self, device: torch.device) -> None:
-        """Put back torch's global generators, from which dropout and the like draw. For use in a block that is
-        `zoo.training.building.seeded`, which puts back what was there before.
+        """Set the state of torch's global generators, which dropout and the like use.
+
+        To be called in a `zoo.training.building.seeded` block, which restores the caller's state.
 
         Raises:
-            CheckpointError: a state is not one.
+            CheckpointError: a state is invalid.
         """
         try:
             _check_generator(self.tensors["global_generator"])
@@ -99,46 +100,50 @@ class TrainingState:
             if device.type == "cuda" and "cuda_generator" in self.tensors:
                 torch.cuda.set_rng_state(self.tensors["cuda_generator"], device)
         except (KeyError, RuntimeError, TypeError) as error:
-            raise CheckpointError(f"{self.path} is damaged: its generators cannot be restored") from error
+            raise CheckpointError(f"{self.path} is damaged: its RNG state cannot be restored") from error
 
 
 def _check_generator(state: Tensor) -> None:
-    """Refuse a Mersenne twister that would read past its 624 numbers: torch looks at its two counters one by one only.
+    """Refuse the state of a Mersenne twister that would read beyond its 624 words.
+
+    torch checks each of its two counters, but not their sum.
 
     Raises:
-        RuntimeError: it would, or is no state at all.
+        RuntimeError: the state is invalid.
     """
     if state.dtype != torch.uint8 or state.ndim != 1 or len(state) < 24:
-        raise RuntimeError("it is no state of a generator")
+        raise RuntimeError("it is not the state of a generator")
     left, following = int(state[8:12].clone().view(torch.int32)), int(state[16:24].clone().view(torch.int64))
     if not (0 < left <= 624 and 0 <= following <= 624 and left + following <= 625):
-        raise RuntimeError("its counters do not fit together")
+        raise RuntimeError("its counters contradict each other")
 
 
-def _fits(state: Any, sample: Any) -> bool:
-    """Whether a state is made like a sample of it: the same tensors in the same places, or fewer.
+def _fits(state: Any, reference: Any) -> bool:
+    """Whether a state has the structure, shapes and types of a reference; keys may be missing.
 
-    An optimizer takes any state in, and works on it with kernels that may not look at shapes and types again.
+    `load_state_dict` of an optimizer accepts any state, and its kernels may not check shapes and types again.
     """
-    if isinstance(sample, Tensor):
-        return isinstance(state, Tensor) and state.shape == sample.shape and state.dtype == sample.dtype
-    if isinstance(sample, Mapping):
-        return isinstance(state, Mapping) and all(key in sample and _fits(state[key], sample[key]) for key in state)
-    if isinstance(sample, list | tuple):
-        same = type(state) is type(sample) and len(state) == len(sample)
-        return same and all(map(_fits, state, sample))
+    if isinstance(reference, Tensor):
+        return isinstance(state, Tensor) and state.shape == reference.shape and state.dtype == reference.dtype
+    if isinstance(reference, Mapping):
+        return isinstance(state, Mapping) and all(
+            key in reference and _fits(state[key], reference[key]) for key in state
+        )
+    if isinstance(reference, list | tuple):
+        same = type(state) is type(reference) and len(state) == len(reference)
+        return same and all(map(_fits, state, reference))
     return not isinstance(state, Tensor | Mapping | list | tuple)
 
 
 def _try_step(training: Training) -> dict[str, Any]:
-    """One step of a copy, without a gradient; the state of its optimizer then.
+    """One step of a copy with zero gradients. Returns the state of its optimizer.
 
-    A state may fit in shape and still fail at the first step: better with a copy than in training.
+    A state of the right shapes may still fail in the first step.
     """
     model, optimizer = copy.deepcopy((training.model, training.optimizer))
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
-    with seeded(0):  # an optimizer may draw
+    with seeded(0):  # an optimizer may use random numbers
         optimizer.step()
     return optimizer.state_dict()
 
@@ -147,7 +152,7 @@ def save(path: Path, training: Training, config: Mapping[str, Any]) -> None:
     """Write the state of a training, atomically; the same state gives the same bytes.
 
     Raises:
-        OSError: the file cannot be written; what stood there still does.
+        OSError: the file cannot be written; the old file is kept.
     """
     tensors, tree = checkpoint.flatten_state(training.optimizer.state_dict(), _OPTIMIZER.rstrip("."))
     tensors |= {_MODEL + name: tensor for name, tensor in training.model.state_dict().items()}
@@ -174,15 +179,15 @@ def _validation_tensors(validation: Validation) -> dict[str, Tensor]:
 
 
 def load(path: Path) -> TrainingState:
-    """Read a state.
+    """Read a training state.
 
     Raises:
-        CheckpointError: it is missing, damaged, or no training state.
+        CheckpointError: the file is missing, damaged, or not a training state.
     """
     stored = checkpoint.load(path)
     step, losses = stored.meta.get("step"), stored.tensors.get("losses")
     if not isinstance(step, int) or isinstance(step, bool) or losses is None or "generator" not in stored.tensors:
-        raise CheckpointError(f"{path} is no training state: it has no step, losses or generator")
+        raise CheckpointError(f"{path} is not a training state: it has no step, losses or RNG state")
     if losses.dtype != torch.float64 or losses.shape != (step,) or not losses.isfinite().all():
         raise CheckpointError(f"{path} is damaged: its losses are not those of {step} steps")
     return TrainingState(
@@ -193,5 +198,5 @@ def load(path: Path) -> TrainingState:
         losses=losses.tolist(),
         tensors=stored.tensors,
         optimizer=stored.meta.get("optimizer"),
-        looks=stored.meta.get("validation"),
+        validation=stored.meta.get("validation"),
     )

@@ -1,4 +1,4 @@
-"""What a file or a run folder holds, and whether it is whole."""
+"""Check that a file or a run folder is intact, and describe its content."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from zoo.storage.loading import load
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about one file."""
+    """The result for one file: a description of its content, or of the damage."""
 
     file: str
-    whole: bool
+    intact: bool
     text: str
 
 
 def verify(path: Path, registry: Registry) -> list[Finding]:
-    """Look at a `.safetensors` file, or at every file of a run folder that zoo reads.
+    """Check a `.safetensors` file, or every file of a run folder that zoo reads.
 
     Raises:
         UsageError: there is no such file or folder, or no run in it.
-        ZooError: the system does not let the place be looked at.
+        ZooError: the system denies access to the path.
     """
     kind = kind_of(path)
     if kind == "folder":
@@ -43,12 +43,12 @@ def verify(path: Path, registry: Registry) -> list[Finding]:
 
 
 def _file(path: Path, registry: Registry) -> Finding:
-    """One file on its own: weights, or a training state."""
+    """Check a single file: weights, or a training state."""
     weights = _find(path.name, lambda: _weights(path, registry))
-    if weights.whole:
+    if weights.intact:
         return weights
     state = _find(path.name, lambda: _state(path))
-    return state if state.whole else weights
+    return state if state.intact else weights
 
 
 def _folder(path: Path, registry: Registry) -> list[Finding]:
@@ -86,7 +86,7 @@ def _losses(path: Path) -> str:
     losses, state = read_losses(path / "losses.csv"), states.load(path / STATE_FILE)
     if losses != state.losses[: len(losses)]:
         raise CheckpointError("are not the losses of the training state")
-    behind = state.step - len(losses)  # a crash between the two files leaves it so, and resuming makes it good
+    behind = state.step - len(losses)  # above 0 after a crash between writing the two files; resuming repairs it
     return f"{len(losses):,} steps" + (f", {behind:,} behind the training state" if behind else "")
 
 
@@ -103,7 +103,7 @@ def _metrics(path: Path) -> str:
         return "none: the run has not ended"
     losses = _json(path / "metrics.json").get("losses")
     if not isinstance(losses, dict) or not all(isinstance(loss, float) for loss in losses.values()):
-        raise CheckpointError("has no losses in it")
+        raise CheckpointError("has no losses")
     return ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
 
 
@@ -115,5 +115,5 @@ def _json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: it is not JSON") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} is damaged: it is no JSON object")
+        raise CheckpointError(f"{path} is damaged: it is not a JSON object")
     return value

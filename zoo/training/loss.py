@@ -1,18 +1,18 @@
-"""The loss that everything here is trained on."""
+"""Cross-entropy, the loss of all models."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-IGNORED = -1  # a target that does not count
+IGNORED = -1  # a target that is excluded from the loss
 
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-_cross_entropy = torch._C._nn.cross_entropy_loss  # `F.cross_entropy`, less what that asks of every argument
+_cross_entropy = torch._C._nn.cross_entropy_loss  # `F.cross_entropy` without the checks of its arguments
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """Cross-entropy in nats over all targets but the ignored ones.
+    """Cross-entropy in nats over all targets that are not ignored.
 
     Args:
         logits: shape (B, classes), or (B, T, classes) for a target at each position.
@@ -21,5 +21,5 @@ def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> T
     """
     if logits.ndim == 3:
         logits, targets = logits.flatten(0, 1), targets.flatten()  # (B * T, classes), (B * T,)
-    number = _REDUCTIONS[reduction]
-    return _cross_entropy(logits, targets, None, number, IGNORED, 0.0)  # type: ignore[arg-type]  # a number it is
+    code = _REDUCTIONS[reduction]
+    return _cross_entropy(logits, targets, None, code, IGNORED, 0.0)  # type: ignore[arg-type]  # the hints are wrong

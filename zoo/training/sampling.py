@@ -1,6 +1,6 @@
-"""Drawing words from a trained text model.
+"""Sampling words from a trained text model.
 
-Axes: N words drawn side by side, T characters of context, V characters of the vocabulary.
+Axes: N words sampled in parallel, T characters of context, V characters of the vocabulary.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from zoo.options.records import SAMPLING_SEED
 from zoo.plugin.specs import Reads
 from zoo.training.building import context_length
 
-_MANY = 1 << 12  # words: from there on it is worth looking for equal windows
-LONGEST_WORD = 100  # a net need never end a word; one that is cut here is no name anyway
+_MANY = 1 << 12  # words; with fewer, finding equal windows takes longer than it saves
+LONGEST_WORD = 100  # characters; a model may never end a word
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How words are drawn.
+    """How words are sampled.
 
     Attributes:
-        temperature: divides the logits; below 1 the likely becomes likelier, and 0 always takes the likeliest.
-        top_k: draw from the k likeliest characters only; None for all.
-        prefix: what each word starts with.
-        seed: of the CPU generator that everything is drawn from.
+        temperature: divides the logits; 0 is greedy sampling.
+        top_k: sample from the k most probable characters only; None for all.
+        prefix: the beginning of each word.
+        seed: of the CPU generator of all random numbers.
     """
 
     temperature: float = 1.0
@@ -59,12 +59,12 @@ def sample(
     reads: Reads = "windows",
     max_length: int = LONGEST_WORD,
 ) -> list[str]:
-    """Draw `n` words, a character of each at a time.
+    """Sample `n` words, all of them one character at a time.
 
     Args:
         model: on the CPU.
-        reads: what the model is served, as in its spec.
-        max_length: a model of sequences sees at most this many positions.
+        reads: the form of the model's inputs, as in its spec.
+        max_length: the most positions that a model of sequences can read.
 
     Raises:
         UsageError: `n` is below 1, or the prefix is too long or has a character that the vocabulary lacks.
@@ -78,30 +78,30 @@ def sample(
         raise UsageError(f"the prefix {options.prefix!r} is too long: at most {limit - 1} characters")
     window = _window(model) if reads == "windows" else 0
     generator = torch.Generator().manual_seed(options.seed)
-    history = torch.tensor([[0] * max(1, window) + prefix] * n)  # (N, T): what stands before the next character
-    going_on = torch.arange(n)  # the words that have not ended
+    tokens = torch.tensor([[0] * max(1, window) + prefix] * n)  # (N, T)
+    unfinished = torch.arange(n)  # rows of `tokens`
     model.eval()
     for _ in range(limit - len(prefix)):
-        x, place = _different(history[going_on, -window:], len(vocabulary))  # window 0 is all of it
+        x, row_of = _unique_rows(tokens[unfinished, -window:], len(vocabulary))  # window 0 means all of T
         logits = model(x)  # (N, V), or (N, T, V)
         last = logits if logits.ndim == 2 else logits[:, -1]
         probs = _probabilities(last[:, : len(vocabulary)], options)  # a model may have spare logits
         if not probs.isfinite().all():
-            raise ZooError("nothing can be drawn from this model: its logits are not finite numbers")
-        drawn = _draw(probs.cumsum(1)[place], generator)  # one for each that goes on
-        history = torch.cat([history, torch.zeros(n, 1, dtype=torch.int64)], dim=1)
-        history[going_on, -1] = drawn
-        going_on = going_on[drawn != 0]
-        if not len(going_on):
+            raise ZooError("cannot sample from this model: its logits are NaN or infinite")
+        sampled = _sample_categorical(probs.cumsum(1)[row_of], generator)
+        tokens = torch.cat([tokens, torch.zeros(n, 1, dtype=torch.int64)], dim=1)
+        tokens[unfinished, -1] = sampled
+        unfinished = unfinished[sampled != 0]
+        if not len(unfinished):
             break
-    return [vocabulary.decode(row[max(1, window) :]) for row in history.tolist()]
+    return [vocabulary.decode(row[max(1, window) :]) for row in tokens.tolist()]
 
 
-Whereabouts: TypeAlias = Literal["train", "val", "test", "new"]
+FoundIn: TypeAlias = Literal["train", "val", "test", "new"]
 
 
-def whereabouts(words: Iterable[str], dataset: TextDataset) -> list[Whereabouts]:
-    """For each word the split it stands in, training first, or `new`."""
+def found_in(words: Iterable[str], dataset: TextDataset) -> list[FoundIn]:
+    """For each word the split that has it, training first, or `new` for an unseen word."""
     train, val, test = (set(dataset.splits[name]) for name in ("train", "val", "test"))
     return ["train" if w in train else "val" if w in val else "test" if w in test else "new" for w in words]
 
@@ -113,32 +113,36 @@ def _window(model: nn.Module) -> int:
     return length
 
 
-def _different(x: Tensor, base: int) -> tuple[Tensor, Tensor | slice]:
-    """Rows of `x` (N, T), whose tokens are below `base`, once each where there are very many; and which is whose."""
+def _unique_rows(x: Tensor, base: int) -> tuple[Tensor, Tensor | slice]:
+    """The different rows of `x`, and for each row of `x` its index among them. Few rows are returned unchanged.
+
+    Args:
+        x: tokens below `base`, shape (N, T).
+    """
     n, length = x.shape
     if n < _MANY or base**length > 1 << 62:
         return x, slice(None)
-    numbers = (x * base ** torch.arange(length)).sum(1)  # (N,)
-    place = torch.unique(numbers, return_inverse=True)[1]  # (N,)
-    row = torch.empty(int(place.max()) + 1, dtype=torch.int64).scatter_(0, place, torch.arange(n))
-    return x[row], place
+    keys = (x * base ** torch.arange(length)).sum(1)  # (N,)
+    index = torch.unique(keys, return_inverse=True)[1]  # (N,)
+    first = torch.empty(int(index.max()) + 1, dtype=torch.int64).scatter_(0, index, torch.arange(n))
+    return x[first], index
 
 
-def _draw(cumulative: Tensor, generator: torch.Generator) -> Tensor:
-    """A column of each row, shape (N,), as likely as the row rises there, from the running sums (N, V) of a row."""
+def _sample_categorical(cumulative: Tensor, generator: torch.Generator) -> Tensor:
+    """One class per row, shape (N,), by inverse transform sampling from cumulative probabilities, shape (N, V)."""
     total = cumulative[:, -1:]
-    # the product may be rounded up, to the total itself, above which there is no column
-    drawn = torch.rand(total.shape, dtype=total.dtype, generator=generator) * total
-    drawn = torch.minimum(drawn, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulative, drawn, right=True)[:, 0]
+    # the product may be rounded up to the total itself, for which searchsorted would return V
+    u = torch.rand(total.shape, dtype=total.dtype, generator=generator) * total
+    u = torch.minimum(u, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, u, right=True)[:, 0]
 
 
 def _probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
     """Logits (N, V) to probabilities (N, V)."""
     top_k = 1 if options.temperature == 0 else options.top_k
     if top_k is not None and top_k < logits.shape[1]:
-        kept = logits.topk(top_k, dim=1).indices  # not a threshold: ties would let more than k through
+        kept = logits.topk(top_k, dim=1).indices  # not a threshold: with ties, more than k would pass it
         logits = torch.full_like(logits, -torch.inf).scatter(1, kept, logits.gather(1, kept))
-    # in float64 and from the maximum down, so that no temperature above 0 is too small to divide by
+    # in float64 and relative to the maximum, so that very small temperatures do not overflow
     logits = logits.double()
     return torch.softmax((logits - logits.amax(dim=1, keepdim=True)) / (options.temperature or 1.0), dim=1)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that training looks at between steps, so that a step ends whole."""
+"""Ctrl-C and SIGTERM as requests to stop, which training checks between steps, so that every step is completed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """The signals that asked to stop, as they come.
+    """A list to which the numbers of received signals are added.
 
-    The first is only noted; a second one raises KeyboardInterrupt at once, for a step that does not end. Outside the
-    main thread, which alone can listen to signals, the list stays empty.
+    A second signal raises KeyboardInterrupt at once, in case a step does not end. Only the main thread can handle
+    signals; in other threads the list stays empty.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
 
-    def note(number: int, frame: object) -> None:
+    def handle(number: int, frame: object) -> None:
         received.append(number)
         if len(received) > 1:
             raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:

@@ -18,22 +18,26 @@ from zoo.cli.state import (
     run_argument,
 )
 from zoo.cli.table import print_table
+from zoo.storage.shipped import bits
 
 
 @click.command("eval")
 @run_argument
 @dataset_option
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]|mps", help="Where to evaluate.")
+@click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]|mps", help="The device to evaluate on."
+)
 @offline_option
 @json_option
 @debug_option
 @click.pass_obj
 def command(state: State, run: str, dataset: str | None, device: str, offline: bool, as_json: bool) -> None:
-    """The loss of RUN over the whole of each split, in nats.
+    """Evaluate RUN on the full training, validation and test splits.
 
-    Of text also the loss over the held-out words that are no words of training: a list of names has many twice.
+    The loss is in nats per target. For text, the loss on unseen words is shown too: validation and test words that
+    are not in the training split.
 
-    RUN is a run folder, a .safetensors file, or the name of a model that comes with weights.
+    RUN is a run folder, a .safetensors file, or the name of a model with shipped weights.
     """
     from zoo.data.datasets import counts
     from zoo.data.download import fetcher
@@ -65,14 +69,15 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
         print_json(result)
         return
     rows = [_row(name, len(split), losses[name]) for name, split in examples.items()]
-    rows += [_row(f"{name}, new words", len(split), novel_losses[name]) for name, split in novel.items()]
-    print_table(["split", "examples", "loss (nats)", "in bits"], rows, right=["examples", "loss (nats)", "in bits"])
+    rows += [_row(f"{name}, unseen words", len(split), novel_losses[name]) for name, split in novel.items()]
+    columns = ["examples", "loss (nats)", "bits" if loaded.checked.vocabulary is None else "bits per character"]
+    print_table(["split", *columns], rows, right=columns)
 
 
 def _row(name: str, examples: int, loss: float) -> tuple[str, ...]:
-    return name, f"{examples:,}", f"{loss:.4f}", f"{loss / math.log(2):.4f}"
+    return name, f"{examples:,}", f"{loss:.4f}", f"{bits(loss):.4f}"
 
 
 def _finite(losses: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no infinity."""
+    """None instead of infinity and NaN, which JSON does not have."""
     return {name: loss if math.isfinite(loss) else None for name, loss in losses.items()}

@@ -15,10 +15,10 @@ from zoo.data.loading import arrangement
 from zoo.errors import UnknownNameError, suggest
 from zoo.options.declaration import filled
 from zoo.options.records import AUTOGRAD
-from zoo.plugin.registry import Entry, Registry, Shelf
+from zoo.plugin.registry import Entry, KindRegistry, Registry
 from zoo.plugin.settings import REQUIRED, Setting, Signature, signature_of
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
-from zoo.storage.shipped import bits, figures, has_weights
+from zoo.storage.shipped import bits, has_weights, shipped_metrics
 
 
 @click.command("info")
@@ -27,7 +27,7 @@ from zoo.storage.shipped import bits, figures, has_weights
 @debug_option
 @click.pass_obj
 def command(state: State, name: str, as_json: bool) -> None:
-    """All about a model, dataset or optimizer.
+    """Describe a model, dataset or optimizer.
 
     What can be set, with types and defaults; presets; where it comes from.
     """
@@ -44,14 +44,14 @@ def command(state: State, name: str, as_json: bool) -> None:
 def _find(registry: Registry, name: str) -> list[tuple[str, Entry[Any]]]:
     """Everything of that name: a model, a dataset and an optimizer may share one."""
     found: list[tuple[str, Entry[Any]]] = []
-    shelves: list[Shelf[Any]] = registry.shelves()
-    for shelf in shelves:
+    kinds: list[KindRegistry[Any]] = registry.kinds()
+    for kind in kinds:
         try:
-            found.append((shelf.kind, shelf.get(name)))
+            found.append((kind.kind, kind.get(name)))
         except UnknownNameError:
             continue
     if not found:
-        known = sorted({name for shelf in registry.shelves() for name in shelf.names()})
+        known = sorted({name for kind in registry.kinds() for name in kind.names()})
         raise UnknownNameError(f"no model, dataset or optimizer {name!r}; {suggest(name, known)}")
     return found
 
@@ -126,7 +126,7 @@ def _training(spec: ModelSpec) -> str:
 def _weights(entry: Entry[ModelSpec], typed: str) -> str:
     """What is known of the weights that a model comes with, and how to use them."""
     use = f"zoo sample {typed}, zoo eval {typed}"
-    known = figures(entry)
+    known = shipped_metrics(entry)
     if known is None:
         return f"\nComes with trained weights: {use}"
     preset = f", preset {known.preset}" if known.preset else ""
@@ -142,7 +142,7 @@ def _weights(entry: Entry[ModelSpec], typed: str) -> str:
 
 def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:
     spec = entry.spec
-    known = figures(entry) if isinstance(spec, ModelSpec) else None
+    known = shipped_metrics(entry) if isinstance(spec, ModelSpec) else None
     return {
         "kind": kind,
         "full_name": entry.full_name,

@@ -10,107 +10,119 @@ import click
 from zoo.cli.state import State, debug_option, json_option, print_json
 from zoo.cli.table import print_table
 from zoo.errors import UsageError
-from zoo.plugin.registry import Entry, Shelf
-from zoo.storage.shipped import Figures, bits, figures
+from zoo.plugin.registry import Entry, KindRegistry
+from zoo.storage.shipped import ShippedMetrics, bits, shipped_metrics
 
 _KINDS = ("models", "datasets", "optimizers")
-_ORDERS = ("name", "loss", "new-words", "parameters", "seconds")
 
-Row: TypeAlias = tuple[Entry[Any], Figures | None]
+Row: TypeAlias = tuple[Entry[Any], ShippedMetrics | None]
+
+
+class _SortKey(click.Choice):  # type: ignore[type-arg]  # generic only in later versions of click
+    """The order of the models; `new-words` is the former name of `unseen-words`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert("unseen-words" if value == "new-words" else value, param, ctx)
 
 
 @click.command("list")
 @click.argument("kind", required=False, type=click.Choice(_KINDS), metavar="[models|datasets|optimizers]")
-@click.option("--sort", type=click.Choice(_ORDERS), default="name", show_default=True, help="The order of the models.")
-@click.option("--bits", "in_bits", is_flag=True, help="Losses in bits, not in nats.")
+@click.option(
+    "--sort",
+    type=_SortKey(("name", "loss", "unseen-words", "parameters", "seconds")),
+    default="name",
+    show_default=True,
+    help="Sort the models by name, validation loss, loss on unseen words, number of parameters or training time.",
+)
+@click.option("--bits", "in_bits", is_flag=True, help="Show losses in bits, not in nats.")
 @json_option
 @debug_option
 @click.pass_obj
 def command(state: State, kind: str | None, sort: str, in_bits: bool, as_json: bool) -> None:
-    """What there is, and who brings it.
+    """List models, datasets and optimizers, with the plugin that provides each.
 
-    Of models that come with weights also how good these are; 'zoo list models' shows more of it.
+    Models with shipped weights are listed with their validation loss; 'zoo list models' shows more metrics.
     """
     if kind not in (None, "models") and (in_bits or sort != "name"):
         option = f"--sort {sort}" if sort != "name" else "--bits"
-        raise UsageError(f"{option} is for models, and {kind} have no such figures: 'zoo list models {option}'")
-    wanted = [kind] if kind else list(_KINDS)
-    shelves: dict[str, Shelf[Any]] = {name: getattr(state.registry, name) for name in wanted}
-    rows = {name: _sorted(_rows(name, shelf), sort) for name, shelf in shelves.items()}
+        raise UsageError(f"{option} is for models, and {kind} have no metrics: 'zoo list models {option}'")
+    names = [kind] if kind else list(_KINDS)
+    registries: dict[str, KindRegistry[Any]] = {name: getattr(state.registry, name) for name in names}
+    rows = {name: _sorted(_rows(name, entries), sort) for name, entries in registries.items()}
     if as_json:
-        print_json({name: [_as_json(name, shelves[name], row) for row in rows[name]] for name in wanted})
+        print_json({name: [_as_json(name, registries[name], row) for row in rows[name]] for name in names})
         return
-    for number, (name, shelf) in enumerate(shelves.items()):
+    for number, (name, entries) in enumerate(registries.items()):
         if number:
             click.echo()
-        if any(known for _, known in rows[name]):
-            _print_figures(shelf, rows[name], in_bits=in_bits, every=kind is not None)
+        if any(metrics for _, metrics in rows[name]):
+            _print_metrics(entries, rows[name], in_bits=in_bits, all_columns=kind is not None)
         else:
-            plain = [(shelf.called(entry), entry.spec.summary, str(entry.plugin)) for entry, _ in rows[name]]
+            plain = [(entries.display_name(entry), entry.spec.summary, str(entry.plugin)) for entry, _ in rows[name]]
             print_table([name, "", "from"], plain)
 
 
-def _rows(name: str, shelf: Shelf[Any]) -> list[Row]:
-    """What is on a shelf, with the figures of the models."""
-    return [(entry, figures(entry) if name == "models" else None) for entry in shelf]
+def _rows(name: str, entries: KindRegistry[Any]) -> list[Row]:
+    """The entries of one kind, models with the metrics of their shipped weights."""
+    return [(entry, shipped_metrics(entry) if name == "models" else None) for entry in entries]
 
 
 def _sorted(rows: list[Row], order: str) -> list[Row]:
-    """The best, smallest or fastest first; those of which it is not known last. `rows` are in the order of names."""
+    """The best, smallest or fastest first; models without that metric last. `rows` are sorted by name."""
     if order == "name":
         return rows
-    return sorted(rows, key=lambda row: _measure(row[1], order))
+    return sorted(rows, key=lambda row: _sort_value(row[1], order))
 
 
-def _measure(known: Figures | None, order: str) -> float:
-    if known is None:
+def _sort_value(metrics: ShippedMetrics | None, order: str) -> float:
+    if metrics is None:
         return math.inf
     if order == "loss":
-        return known.losses["val"]
-    if order == "new-words":
-        return known.novel.get("val", math.inf)
-    return known.parameters if order == "parameters" else known.seconds
+        return metrics.losses["val"]
+    if order == "unseen-words":
+        return metrics.novel.get("val", math.inf)
+    return metrics.parameters if order == "parameters" else metrics.seconds
 
 
-def _print_figures(shelf: Shelf[Any], rows: list[Row], *, in_bits: bool, every: bool) -> None:
-    """The table of models of which some have figures: with every column, or with the loss alone."""
-    shown = ["parameters", "val loss", "new words", "seconds"] if every else ["val loss"]
+def _print_metrics(entries: KindRegistry[Any], rows: list[Row], *, in_bits: bool, all_columns: bool) -> None:
+    """The table of models of which some have metrics: all columns, or only the validation loss."""
+    columns = ["parameters", "val loss", "unseen words", "seconds"] if all_columns else ["val loss"]
     cells = [
         (
-            shelf.called(entry),
+            entries.display_name(entry),
             entry.spec.summary,
-            *(_cell(known, column, in_bits) for column in shown),
+            *(_cell(metrics, column, in_bits) for column in columns),
             str(entry.plugin),
         )
-        for entry, known in rows
+        for entry, metrics in rows
     ]
-    print_table(["models", "", *shown, "from"], cells, right=shown)
-    datasets = " and ".join(sorted({known.dataset for _, known in rows if known}))
+    print_table(["models", "", *columns, "from"], cells, right=columns)
+    datasets = " and ".join(sorted({metrics.dataset for _, metrics in rows if metrics}))
     unit = "bits" if in_bits else "nats"
     click.echo(
-        f"\nLosses in {unit} (of text: per character), of the shipped weights on the validation split of {datasets}"
-        + ("; new words: those never seen in training." if every else ".")
+        f"\nLosses in {unit} (per character for text) of the shipped weights on the validation split of {datasets}"
+        + ("; unseen words: those not in the training split." if all_columns else ".")
     )
 
 
-def _cell(known: Figures | None, column: str, in_bits: bool) -> str:
-    if known is None:
+def _cell(metrics: ShippedMetrics | None, column: str, in_bits: bool) -> str:
+    if metrics is None:
         return "-"
     if column == "parameters":
-        return f"{known.parameters:,}"
+        return f"{metrics.parameters:,}"
     if column == "seconds":
-        return f"{known.seconds:,.1f}"
-    loss = known.losses["val"] if column == "val loss" else known.novel.get("val")
+        return f"{metrics.seconds:,.1f}"
+    loss = metrics.losses["val"] if column == "val loss" else metrics.novel.get("val")
     return "-" if loss is None else f"{bits(loss) if in_bits else loss:.4f}"
 
 
-def _as_json(name: str, shelf: Shelf[Any], row: Row) -> dict[str, Any]:
-    entry, known = row
+def _as_json(name: str, entries: KindRegistry[Any], row: Row) -> dict[str, Any]:
+    entry, metrics = row
     result = {
-        "name": shelf.called(entry),
+        "name": entries.display_name(entry),
         "full_name": entry.full_name,
         "summary": entry.spec.summary,
         "distribution": entry.plugin.distribution,
         "version": entry.plugin.version,
     }
-    return result | {"figures": known and known.as_json()} if name == "models" else result
+    return result | {"figures": metrics and metrics.as_json()} if name == "models" else result

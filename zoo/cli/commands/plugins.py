@@ -14,19 +14,19 @@ from zoo.plugin.manager import PluginStatus
 @debug_option
 @click.pass_obj
 def command(state: State, as_json: bool) -> None:
-    """Every plugin: loaded, failed (and why), or disabled."""
+    """List every plugin: loaded, failed (with the cause) or disabled."""
     if as_json:
         print_json({"plugins": [_as_json(status) for status in state.plugins]})
         return
-    rows = [(s.plugin.name, str(s.plugin), s.state, s.cause or _brings(s)) for s in state.plugins]
-    print_table(["plugin", "from", "state", "brings"], rows)
+    rows = [(s.plugin.name, str(s.plugin), s.state, s.cause or _provides(s)) for s in state.plugins]
+    print_table(["plugin", "from", "state", "provides"], rows)
 
 
-def _brings(status: PluginStatus) -> str:
+def _provides(status: PluginStatus) -> str:
     if status.state == "disabled":
         return ""
-    brings = [f"{kind}: {', '.join(names)}" for kind, names in status.brings.items() if names]
-    return "; ".join(brings) or "nothing (is each hook marked with @zoo.hookimpl?)"
+    provides = [f"{kind}: {', '.join(names)}" for kind, names in status.provides.items() if names]
+    return "; ".join(provides) or "nothing (is each hook marked with @zoo.hookimpl?)"
 
 
 def _as_json(status: PluginStatus) -> dict[str, object]:
@@ -36,6 +36,6 @@ def _as_json(status: PluginStatus) -> dict[str, object]:
         "version": status.plugin.version,
         "builtin": status.plugin.builtin,
         "state": status.state,
-        "brings": status.brings,
+        "brings": status.provides,
         "cause": status.cause or None,
     }

@@ -29,13 +29,13 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
     """
     options = said(ResumeOptions, parameters)
     check_options(options)
-    with state.painter(wanted=options.plots) as painter:
+    with state.plot_worker(wanted=options.plots) as plot_worker:
         from zoo.cli.progress import Progress
         from zoo.runs.runner import resume
 
         state.settle()
         with Progress(quiet=quiet) as observer:
-            done = resume(run, state.registry, options, observer, painter=painter)
+            done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
     if as_json:
         print_json(done.metrics)
     else:

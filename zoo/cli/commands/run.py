@@ -29,7 +29,7 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
     zoo run mlp-char --preset lecture --set model.hidden_size=300
     """
     options = said(RunOptions, parameters, model=model)
-    with state.painter(wanted=options.plots) as painter:
+    with state.plot_worker(wanted=options.plots) as plot_worker:
         plan = make_plan(state.registry, options)
 
         from zoo.cli.progress import Progress
@@ -37,7 +37,7 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
 
         state.settle()
         with Progress(quiet=quiet) as observer:
-            run = execute(plan, observer, painter=painter)
+            run = execute(plan, observer, plot_worker=plot_worker)
     if as_json:
         print_json(run.metrics)
     else:

@@ -22,20 +22,27 @@ from zoo.options.records import SAMPLING_SEED
 
 if TYPE_CHECKING:
     from zoo.storage.loading import Loaded
-    from zoo.training.sampling import Whereabouts
+    from zoo.training.sampling import FoundIn
 
-_WORDS = {"train": "in training", "val": "held out", "test": "held out", "new": "new"}
+_SHOWN = {"train": "training", "val": "held out", "test": "held out", "new": "unseen"}
 
 
 @click.command("sample")
 @run_argument
-@click.option("-n", "--number", type=int, default=20, show_default=True, metavar="N", help="How many words.")
+@click.option("-n", "--number", type=int, default=20, show_default=True, metavar="N", help="The number of words.")
 @click.option(
-    "--temperature", type=float, default=1.0, show_default=True, metavar="X", help="0: the likeliest; 1: as learned."
+    "--temperature",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="Divides the logits; 0 is greedy sampling.",
 )
-@click.option("--top-k", type=int, metavar="K", help="Draw each character from the K likeliest only.")
-@click.option("--prefix", default="", metavar="TEXT", help="What each word starts with.")
-@click.option("--seed", type=int, default=SAMPLING_SEED, show_default=True, metavar="N", help="Seed of the draw.")
+@click.option("--top-k", type=int, metavar="K", help="Sample from the K most probable characters only.")
+@click.option("--prefix", default="", metavar="TEXT", help="The beginning of each word.")
+@click.option(
+    "--seed", type=int, default=SAMPLING_SEED, show_default=True, metavar="N", help="Seed of the random numbers."
+)
 @dataset_option
 @offline_option
 @json_option
@@ -53,18 +60,19 @@ def command(
     offline: bool,
     as_json: bool,
 ) -> None:
-    """Draw words from RUN, and say which are new.
+    """Sample words from RUN.
 
-    A word may stand in the data that RUN was trained on, in the part that was held out, or in neither.
+    Each word is looked up in the data that RUN was trained on: it is found in the training split, in the held-out
+    splits (validation and test), or it is unseen.
 
-    RUN is a run folder, a .safetensors file, or the name of a model that comes with weights.
+    RUN is a run folder, a .safetensors file, or the name of a model with shipped weights.
     """
     from zoo.storage.loading import load
 
     loaded = load(run, state.registry)
     words = loaded.sample(number, seed=seed, temperature=temperature, top_k=top_k, prefix=prefix)
-    where = _whereabouts(state, loaded, words, dataset, offline)
-    counts = Counter(_WORDS[place] for place in where) if where else None
+    splits = _found_in(state, loaded, words, dataset, offline)
+    counts = Counter(_SHOWN[split] for split in splits) if splits else None
     if as_json:
         print_json(
             {
@@ -73,37 +81,37 @@ def command(
                 "temperature": temperature,
                 "top_k": top_k,
                 "prefix": prefix,
-                "samples": [{"text": word, "where": where[i] if where else None} for i, word in enumerate(words)],
+                "samples": [{"text": word, "where": splits[i] if splits else None} for i, word in enumerate(words)],
                 "counts": counts
-                and {"train": counts["in training"], "held_out": counts["held out"], "new": counts["new"]},
+                and {"train": counts["training"], "held_out": counts["held out"], "new": counts["unseen"]},
             }
         )
-    elif where and counts:
-        print_table(["sample", "where"], [(word, _WORDS[place]) for word, place in zip(words, where, strict=True)])
+    elif splits and counts:
+        print_table(["sample", "found in"], [(word, _SHOWN[split]) for word, split in zip(words, splits, strict=True)])
         click.echo(
-            f"\n{number} samples: {counts['in training']} in the training words, {counts['held out']} in the held-out "
-            f"words, {counts['new']} new"
+            f"\n{number} samples: {counts['training']} found in the training words, {counts['held out']} in the "
+            f"held-out words, {counts['unseen']} unseen"
         )
     else:
         click.echo("\n".join(words))
 
 
-def _whereabouts(
+def _found_in(
     state: State, loaded: Loaded, words: list[str], dataset: str | None, offline: bool
-) -> list[Whereabouts] | None:
-    """Where each word stands in the data, if the data can be had: sampling itself does not need it."""
+) -> list[FoundIn] | None:
+    """The split in which each word is found; None if the data is not available, which sampling does not need."""
     from zoo.data.datasets import TextDataset
     from zoo.data.download import fetcher
     from zoo.errors import DataError
-    from zoo.training.sampling import whereabouts
+    from zoo.training.sampling import found_in
 
     try:
         data = loaded.dataset(state.registry, fetcher(offline=offline), dataset)
     except DataError as error:
         if dataset is not None:
             raise
-        warn(f"which samples are new is not known: {error}")
+        warn(f"unknown which samples are unseen: {error}")
         return None
     if not isinstance(data, TextDataset):
         raise DataError(f"the dataset is not of the kind that model {loaded.entry.spec.name!r} was trained on")
-    return whereabouts(words, data)
+    return found_in(words, data)

@@ -17,18 +17,18 @@ from zoo.errors import CheckpointError
 @debug_option
 @click.pass_obj
 def command(state: State, path: Path, as_json: bool) -> None:
-    """What a file or run folder holds, and whether it is whole.
+    """Check that a file or run folder is intact, and show what is in it.
 
-    Exit code 1 if anything in it is damaged.
+    The exit code is 1 if a file is damaged.
     """
     from zoo.storage.verify import verify
 
     findings = verify(path, state.registry)
-    damaged = [finding.file for finding in findings if not finding.whole]
+    damaged = [finding.file for finding in findings if not finding.intact]
     if as_json:
-        rows = [{"file": f.file, "whole": f.whole, "text": f.text} for f in findings]
+        rows = [{"file": f.file, "whole": f.intact, "text": f.text} for f in findings]
         print_json({"path": str(path), "whole": not damaged, "files": rows})
     else:
-        print_table(["file", "", ""], [(f.file, "whole" if f.whole else "DAMAGED", f.text) for f in findings])
+        print_table(["file", "", ""], [(f.file, "intact" if f.intact else "DAMAGED", f.text) for f in findings])
     if damaged:
-        raise CheckpointError(f"{path} is not whole: {', '.join(damaged)}")
+        raise CheckpointError(f"{path} is damaged: {', '.join(damaged)}")

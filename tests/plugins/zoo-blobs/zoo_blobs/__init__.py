@@ -1,4 +1,4 @@
-"""A plugin for zoo: pictures of bars, two nets that tell them apart, and Adam."""
+"""A plugin for zoo: images of bars, two nets that classify them, and Adam."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
 
 @zoo.hookimpl
 def zoo_datasets() -> list[zoo.DatasetSpec]:
-    return [zoo.DatasetSpec("bars", "zoo_blobs.bars:bars", summary="Noisy 8×8 pictures of a bar in four directions")]
+    return [zoo.DatasetSpec("bars", "zoo_blobs.bars:bars", summary="Noisy 8×8 images of a bar in four directions")]
 
 
 @zoo.hookimpl

@@ -1,6 +1,6 @@
-"""Pictures of a bar, made from a seed: flat, upright, falling or rising.
+"""Synthetic images of a bar in four directions: flat, upright, falling or rising.
 
-Axes: N pictures, S pixels on each side, K directions.
+Axes: N images, S pixels on each side, K directions.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ DIRECTIONS = ("flat", "upright", "falling", "rising")
 
 
 def bars(examples: int = 1000, noise: float = 0.3, seed: int = 0) -> zoo.TensorDataset:
-    """As many pictures of each direction, in random order; four fifths to train, a tenth each to validate and test.
+    """Equally many images of each direction in random order, 80 % for training and 10 % each for validation and test.
 
     Args:
-        examples: how many pictures.
-        noise: standard deviation of what is added to the pixels, which are 0, or 1 on the bar.
-        seed: of everything random.
+        examples: the number of images.
+        noise: standard deviation of the noise added to the pixels, which are 0, or 1 on the bar.
+        seed: of all random numbers.
 
     Raises:
         ValueError: too few examples to fill three splits, or noise below 0.
@@ -36,9 +36,9 @@ def bars(examples: int = 1000, noise: float = 0.3, seed: int = 0) -> zoo.TensorD
     row = torch.arange(SIZE).expand(SIZE, SIZE).T  # (S, S)
     column = row.T
     along = torch.stack([row, column, (row - column) % SIZE, (row + column) % SIZE])  # (K, S, S)
-    pictures = (along[y] == place).float()  # (N, S, S)
-    pictures += noise * torch.randn(pictures.shape, generator=generator)
-    x = pictures.unsqueeze(1)  # (N, 1, S, S): one channel
+    images = (along[y] == place).float()  # (N, S, S)
+    images += noise * torch.randn(images.shape, generator=generator)
+    x = images.unsqueeze(1)  # (N, 1, S, S): one channel
     first, second = int(examples * 0.8), int(examples * 0.9)
     return zoo.TensorDataset(
         train=(x[:first], y[:first]), val=(x[first:second], y[first:second]), test=(x[second:], y[second:])

@@ -1,6 +1,6 @@
 """Two small classifiers.
 
-Axes: B examples, H hidden units, K classes; C channels and S pixels on each side of a picture.
+Axes: B examples, H hidden units, K classes; C channels and S pixels on each side of a image.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TinyMLP(nn.Module):
 
 
 class TinyConv(nn.Module):
-    """Two layers of convolutions, and the mean over the picture."""
+    """Two layers of convolutions, and the mean over the image."""
 
     def __init__(self, num_classes: int = 4, channels: int = 16, kernel_size: int = 3) -> None:
         """Make the layers.
@@ -52,7 +52,7 @@ class TinyConv(nn.Module):
         self.head = nn.Linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, shape (B, K), for pictures `x` of shape (B, 1, S, S)."""
+        """Logits, shape (B, K), for images `x` of shape (B, 1, S, S)."""
         features = self.second(self.first(x).relu()).relu()  # (B, C, S, S)
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
         return logits

@@ -33,7 +33,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
         zoo.ModelSpec(
             "tiny-gru",
             "zoo_trigram.tiny_gru:TinyGRU",
-            summary="Gated recurrent net over whole words",
+            summary="Gated recurrent net over padded words",
             dataset="planets",
             optimizer="signsgd",
             steps=300,

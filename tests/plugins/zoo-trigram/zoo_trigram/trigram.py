@@ -1,4 +1,4 @@
-"""The trigram model: how likely a character is, given the two before it, stands in a table.
+"""The trigram model: a table with the probability of a character given the two before it.
 
 Axes: B examples, V characters of the vocabulary.
 """
