@@ -1,12 +1,12 @@
-"""Train every model again, from several seeds, on the lecture's split, and write the table of plugins/zoo_makemore/README.md.
+"""Train every model again, from several seeds, on the lecture's split, and write the leaderboard of zoo_makemore.
 
     python scripts/leaderboard.py --words names.txt [MODEL:PRESET ...] [--seeds 3] [--jobs 2]
                                   [--results leaderboard.jsonl] [--write] [--steps N]
 
 names.txt is the lecture's, which stands in for the download. Each run that ends adds a line to the results, and is not
 done again while its preset stays as it is: stopped, the script goes on where it was. `--write` puts the table into
-that document; beside the models named it has all others of which there are results. To try the script out, `--steps` trains
-for fewer.
+plugins/zoo_makemore/README.md; beside the models named it has all others of which there are results. To try the script
+out, `--steps` trains for fewer.
 """
 
 from __future__ import annotations
