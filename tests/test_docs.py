@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 import re
@@ -11,30 +10,28 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import make_readme
 import pytest
 from conftest import run_python
 
 from zoo.cli import COMMANDS
 from zoo.plugin import hookspecs
+from zoo.plugin.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("README.md", "zoo/**/README.md", "plugins/**/README.md", "scripts/**/README.md", "tests/README.md")
+    for path in ROOT.glob(pattern)
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAP = (ROOT / "zoo" / "README.md").read_text(encoding="utf-8")
 PLUGINS_README = (ROOT / "plugins" / "README.md").read_text(encoding="utf-8")
+MAKEMORE_README = (ROOT / "plugins" / "zoo_makemore" / "README.md").read_text(encoding="utf-8")
 
 Zoo = Callable[..., Any]
-
-
-def load_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def shape(output: str) -> list[str]:
@@ -43,21 +40,57 @@ def shape(output: str) -> list[str]:
     return [re.sub(r"^\w+ (unseen|training|held out)$", "a word", line) for line in lines]
 
 
-def test_readme_commands_run_and_print_what_it_shows() -> None:
-    make_readme = load_script("make_readme")
+@pytest.mark.parametrize("document", make_readme.WITH_OUTPUT, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_commands_run_and_print_what_the_document_shows(document: Path) -> None:
     work = Path.cwd()
     (work / "scripts").symlink_to(ROOT / "scripts")
     (work / "home").mkdir()
-    for command in [command for block in make_readme.blocks(README) for command in block]:
-        output = make_readme.execute(command.line, work, {"ZOO_PLUGINS": ""})
+    commands = [command for block in make_readme.blocks(document.read_text(encoding="utf-8")) for command in block]
+    assert commands
+    for command in commands:
+        output = make_readme.execute(command.line, work, {})
         shown = command.output.replace("on names:", "on names-ssa-#:")  # there is no network here
-        assert shown, f"the README shows no output of {command.line!r}: run scripts/make_readme.py"
+        assert shown, f"{document} shows no output of {command.line!r}: run scripts/make_readme.py"
         if "next_letter" in command.line:
             assert len(output.splitlines()) == len(shown.splitlines())
         elif command.line.startswith(("zoo list", "zoo info", "zoo plugins", "zoo plot")):
             assert output == shown, command.line
         else:
             assert shape(output) == shape(shown), command.line
+
+
+def test_readme_has_one_line_for_each_model_with_the_loss_of_the_leaderboard(tmp_path: Path) -> None:
+    table = make_readme.models_table(MAKEMORE_README, tmp_path)
+    assert make_readme.with_section(README, "models", table) == README, "run scripts/make_readme.py"
+
+
+def test_the_table_of_models_has_every_built_in_one(registry: Registry) -> None:
+    table = re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)
+    assert sorted(table) == sorted(entry.spec.name for entry in registry.models)
+
+
+def test_the_table_of_presets_has_every_one(registry: Registry) -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| `(\w+\.py)` \| (.*) \|$", MAKEMORE_README, re.MULTILINE)
+    shown = {name: (file, re.findall(r"`(\w+)`", presets)) for name, file, presets in rows}
+    specs = [entry.spec for entry in registry.models if str(entry.spec.factory).startswith("zoo_makemore.")]
+    module = re.compile(r"zoo_makemore\.(\w+):")
+    assert shown == {spec.name: (f"{module.findall(str(spec.factory))[0]}.py", list(spec.presets)) for spec in specs}
+
+
+def test_readme_is_short() -> None:
+    assert README.count("\n") <= 200
+
+
+def test_the_map_names_files_and_functions_that_exist() -> None:
+    files = set(re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", MAP))
+    lost = [file for file in sorted(files - {"mlp_char.py", "sgd.py"}) if not (ROOT / "zoo" / file).is_file()]
+    named = re.findall(r"`([a-z_/]+\.py)`: `(\w+)`", MAP)
+    assert len(named) > 15
+    for file, name in named:
+        path = ROOT / "zoo" / file
+        if path.is_file() and not re.search(rf"^(def|class) {name}\b", path.read_text(encoding="utf-8"), re.MULTILINE):
+            lost.append(f"{name} of {file}")
+    assert not lost
 
 
 def test_readme_longer_commands_run_with_fewer_steps(zoo_here: Zoo) -> None:
@@ -81,11 +114,31 @@ def test_readme_pictures_exist() -> None:
     assert all((ROOT / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
-@pytest.mark.parametrize("document", ["README.md", "plugins/README.md", "scripts/README.md"])
+def anchors(document: Path) -> set[str]:
+    """What a link can name after `#`: the headings, in lower case, with hyphens."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_documents_that_are_checked_are_found() -> None:
+    assert {"README.md", "zoo/README.md", "zoo/cli/README.md", "plugins/README.md", "tests/README.md"} < set(DOCUMENTS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (path.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
+        file, _, anchor = target.partition("#")
+        if not target.startswith("https://"):
+            linked = path.parent / file if file else path
+            assert linked.exists(), target
+            assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_lines_outside_tables_and_blocks_fit(document: str) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / document).read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert [line for line in text.splitlines() if len(line) > 130 and not line.startswith("|")] == []
 
 
 def test_readme_names_every_command() -> None:

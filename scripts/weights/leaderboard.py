@@ -1,11 +1,12 @@
-"""Train every model again, from several seeds, on the lecture's split, and write the table that the README shows.
+"""Train every model again, from several seeds, on the lecture's split, and write the leaderboard of zoo_makemore.
 
     python scripts/weights/leaderboard.py --words names.txt [MODEL:PRESET ...] [--seeds 3] [--jobs 2]
                                           [--results leaderboard.jsonl] [--write] [--steps N]
 
 names.txt is the lecture's, used instead of the download. Each run that ends adds a line to the results, and is not
 repeated while its preset stays the same: a stopped script resumes where it was. `--write` puts the table into
-README.md; it has the models named and all others that have results. To try the script out, `--steps` trains for fewer.
+plugins/zoo_makemore/README.md; it has the models named and all others that have results. To try the script out,
+`--steps` trains for fewer.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from zoo.plugin.registry import Entry, Registry
 from zoo.runs.plan import make_plan
 from zoo.storage.shipped import bits
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = Path(__file__).resolve().parents[2] / "plugins" / "zoo_makemore" / "README.md"
 DATASET = "names"
 MORE = (  # beside every `tuned`
     ("mlp-char", "lecture"),
     ("mlp-char", "speedrun"),
     ("ngram", "lecture"),
-    ("lstm", "committee"),
+    ("lstm", "ensemble"),
 )
 PUBLISHED = {  # validation losses of others: of the lectures, and of makemore's own transformer
     ("mlp-char", "lecture"): "2.168",
@@ -56,7 +57,7 @@ COLUMNS = (
     "seconds",
     "validation loss",
     "test loss",
-    "validation, new words",
+    "validation, unseen words",
     "bits per character",
     "published",
 )
@@ -118,7 +119,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train each from the seeds 1 to N")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="how many are trained at a time")
     parser.add_argument("--results", type=Path, default=Path("leaderboard.jsonl"), metavar="FILE")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into plugins/zoo_makemore/README.md")
     parser.add_argument("--steps", type=int, metavar="N", help="train for fewer steps, to try this script out")
     args = parser.parse_args(argv)
     if not args.words.is_file():
@@ -298,7 +299,7 @@ def with_table(text: str, new: str) -> str:
     """
     changed, count = _MARKED.subn(lambda found: f"{found[1]}\n{new}\n\n{found[2]}", text)
     if count != 1:
-        raise UsageError("README.md needs the lines '<!-- leaderboard -->' and '<!-- /leaderboard -->' once")
+        raise UsageError("the document needs the lines '<!-- leaderboard -->' and '<!-- /leaderboard -->' once")
     return changed
 
 
