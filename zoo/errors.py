@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_AS_LIKELY = 0.2  # how much less alike a second suggestion may be than the first
+_MARGIN = 0.2  # a suggestion may be less similar than the first by this ratio
 
 
 class ZooError(Exception):
@@ -67,19 +67,22 @@ class InterruptedRunError(ZooError):
 
 
 def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """The end of a sentence about an unknown name: the nearest known ones, or all of them when nothing is near.
+    """The end of a message about an unknown name: the most similar known names, or a list of all if none is similar.
 
-    `prefix` goes before each name that is shown.
+    Args:
+        name: the unknown name.
+        known: the known names.
+        prefix: shown before each known name.
     """
-    import difflib  # which only a mistake should wait for
+    import difflib  # here, because only errors need it
 
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if near:
-        likeness = {one: difflib.SequenceMatcher(None, one, name).ratio() for one in near}
-        near = [one for one in near if likeness[one] > likeness[near[0]] - _AS_LIKELY]
-        return "did you mean " + " or ".join(repr(prefix + one) for one in near) + "?"
+    similar = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if similar:
+        ratio = {match: difflib.SequenceMatcher(None, match, name).ratio() for match in similar}
+        similar = [match for match in similar if ratio[match] > ratio[similar[0]] - _MARGIN]
+        return "did you mean " + " or ".join(repr(prefix + match) for match in similar) + "?"
     if not known:
         return "there are none"
-    shown = ", ".join(prefix + one for one in known[:12]) + (", …" if len(known) > 12 else "")
+    shown = ", ".join(prefix + other for other in known[:12]) + (", …" if len(known) > 12 else "")
     return f"there are: {shown}"

@@ -107,10 +107,14 @@ def shown(name: str | Path) -> str:
 
 
 def check_name(option: str, path: Path) -> None:
-    """Refuse a path that no file can have, or that cannot be written into a UTF-8 file, before work starts.
+    """Refuse an invalid path, or one that cannot be recorded in a UTF-8 file, before a run starts.
+
+    Args:
+        option: the option that gave the path, for the message.
+        path: the path.
 
     Raises:
-        UsageError: it is one; `option` names where it was given.
+        UsageError: the path is invalid.
     """
     try:
         str(path).encode()

@@ -90,7 +90,7 @@ class FusedCuda:
 
     @torch.no_grad()
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
-        """Train on K batches; see `zoo.engines.Engine`. The weights change in place, and nothing waits.
+        """Train on K batches; see `zoo.engines.Engine`. The weights change in place, without synchronization.
 
         Args:
             x: contexts, shape (K, B, T), int64; tokens from 0 to V - 1, which is not checked.

@@ -22,11 +22,11 @@ def arrangement(split: tuple[float, float] = LECTURE_SPLIT, shuffle_seed: int | 
     """The signature of this function declares the settings that every text dataset has."""
 
 
-ARRANGEMENT = tuple(Signature(arrangement).settings)  # the names of these
+ARRANGEMENT = tuple(Signature(arrangement).settings)  # the names of these settings
 
 
 def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[DatasetSpec] | Path:
-    """A registered dataset, or else a file of words. A file that is called like a dataset is reached as `./NAME`.
+    """The registered dataset of that name, or else a text file. For a file named like a dataset, give `./NAME`.
 
     Raises:
         UsageError: there is neither.
@@ -44,12 +44,12 @@ def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[Data
         raise UsageError(
             f"no file {shown(os.fspath(name))}: --dataset takes a text file with one word a line, or a name"
         )
-    registry.datasets.get(str(name))  # raises, with the nearest names
+    registry.datasets.get(str(name))  # raises an error that suggests the nearest names
     raise UsageError(f"no dataset {name!r}")
 
 
 def resolve_data_settings(dataset: Entry[DatasetSpec] | Path, given: Mapping[str, object]) -> dict[str, Any]:
-    """The settings of a dataset: its function's own, and those of the arrangement that were given.
+    """The settings of a dataset: all of its function's arguments, and `split` and `shuffle_seed` if given.
 
     Raises:
         UsageError: an unknown key, or a value of the wrong type.

@@ -306,7 +306,7 @@ def _characters(chunks: Iterable[str]) -> tuple[set[str], int]:
     import numpy as np
 
     size = 0
-    known = b"\n"  # ASCII characters; deleting them from a part soon leaves nothing to look at
+    known = b"\n"  # ASCII characters; deleting them from a part soon leaves nothing to search
     seen = np.zeros(sys.maxunicode + 1, np.bool_)
     for part in _parts(chunks):
         size += len(part)

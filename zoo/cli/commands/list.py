@@ -34,7 +34,7 @@ class _SortKey(click.Choice):  # type: ignore[type-arg]  # generic only in later
     show_default=True,
     help="Sort the models by name, validation loss, loss on unseen words, number of parameters or training time.",
 )
-@click.option("--bits", "in_bits", is_flag=True, help="Show losses in bits, not in nats.")
+@click.option("--bits", "in_bits", is_flag=True, help="Show losses in bits (per character for text), not in nats.")
 @json_option
 @debug_option
 @click.pass_obj

@@ -28,7 +28,14 @@ def _parse_dims(ctx: click.Context, parameter: click.Parameter, value: str | Non
 @click.argument("kinds", nargs=-1, type=click.Choice(_KINDS), metavar="[loss] [embeddings]")
 @click.option("--dims", callback=_parse_dims, metavar="I,J", help="The two embedding dimensions to plot; default 0,1.")
 @click.option("--pca", is_flag=True, help="Plot the first two principal components instead.")
-@click.option("--format", "suffix", type=click.Choice(("png", "svg", "pdf")), default="png", show_default=True)
+@click.option(
+    "--format",
+    "suffix",
+    type=click.Choice(("png", "svg", "pdf")),
+    default="png",
+    show_default=True,
+    help="The file format.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
