@@ -140,7 +140,8 @@ def test_killed_run_goes_on_from_its_last_checkpoint(words_file: Path, whole: Pa
     assert step % 3 == 0
     steps = max(step + 5, STEPS)
     resumed = zoo.resume("killed", steps=steps, plots=False)
-    undisturbed = zoo.run("mlp-char", dataset=words_file, device="cpu", steps=steps, out="undisturbed", plots=False)
+    options: dict[str, Any] = {"device": "cpu", "engine": "manual", "plots": False}
+    undisturbed = zoo.run("mlp-char", dataset=words_file, steps=steps, out="undisturbed", **options)
     assert_same_files(resumed.path, undisturbed.path)
 
 

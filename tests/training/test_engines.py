@@ -290,7 +290,8 @@ def test_another_engine_goes_on_with_a_warning(lecture: Callable[..., Run]) -> N
     with pytest.warns(UserWarning, match="the last digits may not be .*: training.engine: autograd then, manual now"):
         resumed = zoo.resume(path, steps=50, engine="manual", plots=False)
     assert recorded(path) == ("manual", "manual")
-    assert resumed.step_losses == lecture(steps=50, engine="autograd").step_losses  # manual has autograd's own bits
+    assert resumed.step_losses[:20] == lecture(steps=20, engine="autograd").step_losses
+    assert resumed.step_losses == pytest.approx(lecture(steps=50, engine="autograd").step_losses, rel=1e-2)
 
 
 def test_the_command_goes_on_with_another_engine_and_warns(zoo_here: Zoo, lecture: Callable[..., Run]) -> None:
