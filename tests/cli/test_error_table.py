@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import resource
 import shutil
 import signal
@@ -71,7 +72,7 @@ CASES = {
     "unknown character": Case(
         ("eval", str(RUN), "--dataset", "words.txt"), 1, ("'é'",), {"words.txt": "anna\nrenée\n".encode() * 5}
     ),
-    "loss becomes nan": Case((*TRAIN, "--lr", "3e36", "--steps", "50"), 1, ("--lr", "the checkpoint of step 1")),
+    "loss becomes nan": Case((*TRAIN, "--lr", "1e38", "--steps", "50"), 1, ("--lr", "the checkpoint of step 0")),
     "folder that cannot be made": Case((*TRAIN, "--out", "/proc/nowhere/run"), 1, ("/proc/nowhere",)),
     "offline and not in the cache": Case(
         ("run", "mlp-char", "--dataset", "names"),
@@ -252,6 +253,7 @@ def test_a_stopped_run_says_how_to_resume_and_does(zoo_command: ZooCommand, numb
     time.sleep(0.3)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
+    err = re.sub(r"^step [\d,]+ of .*\n", "", err, flags=re.MULTILINE)  # progress, where the machine is slow
     done = subprocess.CompletedProcess(args, process.returncode, out, err)
     assert_one_line(done, code, "stopped at step", "to resume: zoo resume stopped")
     step = zoo.load("stopped").step

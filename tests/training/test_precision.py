@@ -65,16 +65,19 @@ def test_bfloat16_resumes_to_the_same_bytes(run: Callable[..., Run]) -> None:
 
 @bfloat16
 def test_products_are_rounded_and_losses_are_not() -> None:
+    """The weights are 2 ** -10 above whole numbers, which bfloat16 rounds off; then every sum is exact in any order."""
     model = nn.Linear(64, 8, bias=False, device="meta").to_empty(device="cpu")
     generator = torch.Generator().manual_seed(1)
+    whole = torch.randint(-1, 2, (8, 64), generator=generator).float()
     with torch.no_grad():
-        model.weight.copy_(torch.randn(8, 64, generator=generator))
-    x, y = torch.randn(1, 5, 64, generator=generator), torch.zeros(1, 5, dtype=torch.int64)
+        model.weight.copy_(whole * (1 + 2**-10))
+    x, y = torch.randint(-1, 2, (1, 5, 64), generator=generator).float(), torch.zeros(1, 5, dtype=torch.int64)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     [loss] = Autograd(model, optimizer, StepOptions(precision="bfloat16")).run(x, y, [0.0], lambda: False)
-    rounded = (x[0].bfloat16() @ model.weight.detach().bfloat16().t()).float()
+    rounded, exact = (cross_entropy(x[0] @ weight.t(), y[0]) for weight in (whole, model.weight.detach()))
     assert loss.dtype == torch.float32
-    assert float(loss) == pytest.approx(float(cross_entropy(rounded, y[0])), rel=1e-5)
+    assert float(loss) == pytest.approx(float(rounded), rel=1e-5)
+    assert float(exact) != pytest.approx(float(rounded), rel=1e-4)
     assert model.weight.grad is not None
     assert model.weight.grad.dtype == torch.float32
 
@@ -126,8 +129,12 @@ def test_what_is_wanted_reads_as_a_sentence(options: StepOptions, said: str) -> 
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs a C++ compiler on the CPU")
-def test_compiled_steps_come_near_and_resume(words_file: Path) -> None:
-    """In a process of its own: what the compiler leaves behind is no other test's business."""
+def test_compiled_steps_come_near_and_resume(words_file: Path, tmp_path: Path) -> None:
+    """In a process of its own: what the compiler leaves behind is no other test's business.
+
+    Where torch takes the processor for one without vector instructions, some versions make C++ that no compiler takes.
+    Its cache is not shared: what was compiled for other vector instructions has been seen to give NaN.
+    """
     import json
 
     code = f"""
@@ -140,7 +147,9 @@ zoo.run("mlp-char", steps=9, out="parts", compile=True, **options)
 resumed = zoo.resume("parts", steps=20, plots=False)
 print(json.dumps([plain.step_losses, compiled.step_losses, resumed.step_losses, compiled.config["training"]]))
 """
-    done = run_python("-c", code, timeout=300)
+    done = run_python("-c", code, env={"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}, timeout=300)
+    if "ZooError: torch cannot compile" in done.stderr:
+        pytest.skip("torch's compiler does not work here")
     assert done.returncode == 0, done.stderr
     plain, compiled, resumed, training = json.loads(done.stdout)
     assert compiled == pytest.approx(plain, rel=1e-3)
