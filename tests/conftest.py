@@ -27,7 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECTS = ROOT / "tests" / "plugins"
 SHARED_NAMES = ROOT.parent / "shared" / "data" / "names.txt"
 
-torch.set_num_threads(1)  # tests run side by side, and one thread gives the same bits everywhere
+THREADS = int(os.environ.get("ZOO_TEST_THREADS", "1"))  # tests run side by side: one thread each
+
+torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +40,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("ZOO_") and name != "ZOO_CACHE"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ZOO_OFFLINE", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", str(THREADS))
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "matplotlib"))
     monkeypatch.setenv("COLUMNS", "100")
     work = tmp_path / "work"
