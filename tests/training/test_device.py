@@ -1,15 +1,23 @@
-"""Which device a run uses, with the presence and absence of CUDA made up."""
+"""Which device and how many CPU threads a run uses, with the presence and absence of CUDA made up."""
 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+import zoo
 from zoo import DeviceError
-from zoo.training.device import choose_device, describe_device, deterministic_sums, synchronize
+from zoo.data.datasets import Examples
+from zoo.options.records import RunOptions
+from zoo.runs.observer import Observer
+from zoo.training.device import choose_device, choose_threads, describe_device, deterministic_sums, synchronize
 
 Fake = Callable[..., None]
 
@@ -182,3 +190,71 @@ def test_torch_is_left_alone_where_its_user_has_set_it_or_the_device_is_another(
     with deterministic_sums(torch.device(device)):
         assert torchs_settings() == (mode, True)
     assert torchs_settings() == (mode, True)
+
+
+def threads_for(parameters: int, batch_size: int, positions: int = 1, **options: Any) -> int:
+    model = nn.Linear(parameters, 1, bias=False, device="meta")
+    y = torch.zeros((2, positions) if positions > 1 else 2, dtype=torch.uint8)
+    return choose_threads(RunOptions("x", batch_size=batch_size, **options), model, Examples(y, y, torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "batch_size", "positions", "expected"),
+    [
+        (11_897, 32, 1, 1),  # the lecture's net
+        (204_544, 64, 16, 1),  # the transformer
+        (1 << 19, 1 << 10, 1, 2),
+        (1 << 19, 1 << 6, 1 << 4, 2),
+        (1 << 19, 1 << 12, 1, 4),
+    ],
+)
+def test_threads_are_chosen_by_the_size_of_the_work(
+    monkeypatch: pytest.MonkeyPatch, parameters: int, batch_size: int, positions: int, expected: int
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert threads_for(parameters, batch_size, positions) == expected
+
+
+def test_no_more_threads_are_chosen_than_torch_would_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert threads_for(1 << 20, 1 << 12) == 2
+    assert threads_for(8, 1, threads=7) == 7  # somebody asked for them
+
+
+def test_a_recurrent_net_computes_one_position_at_a_time() -> None:
+    model = nn.LSTM(64, 1024, device="meta")
+    y = torch.zeros((2, 64), dtype=torch.uint8)
+    assert choose_threads(RunOptions("x", batch_size=64), model, Examples(y, y, torch.int64)) == 1
+
+
+@pytest.mark.parametrize("asked", [None, 1, 2])
+def test_a_run_records_its_threads_and_leaves_the_callers(words_file: Path, asked: int | None) -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+
+    class Look(Observer):
+        def progress(self, step: int, steps: int, loss: float) -> None:
+            seen.append(torch.get_num_threads())
+
+    options: dict[str, Any] = {"device": "cpu", "steps": 3, "plots": False, "observer": Look()}
+    run = zoo.run("mlp-char", dataset=words_file, threads=asked, **options)
+    assert torch.get_num_threads() == before
+    assert set(seen) == {asked or 1}
+    assert run.config["training"]["threads"] == run.metrics["threads"] == (asked or 1)
+
+
+def test_a_failed_run_leaves_the_callers_threads_too(words_file: Path) -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(zoo.DivergedError):
+        zoo.run("mlp-char", dataset=words_file, device="cpu", steps=50, lr=1e38, threads=before + 1, plots=False)
+    assert torch.get_num_threads() == before
+
+
+def test_a_resumed_run_uses_the_runs_own_threads_or_says_so(words_file: Path) -> None:
+    options: dict[str, Any] = {"device": "cpu", "plots": False}
+    path = zoo.run("mlp-char", dataset=words_file, steps=3, threads=2, **options).path
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert zoo.resume(path, steps=5, plots=False).metrics["threads"] == 2
+    with pytest.warns(UserWarning, match="training.threads: 2 then, 1 now"):
+        assert zoo.resume(path, steps=6, threads=1, plots=False).metrics["threads"] == 1

@@ -16,7 +16,7 @@ from zoo.errors import DeviceError
 from zoo.options.declaration import decided
 from zoo.options.records import BFLOAT16, RunOptions
 
-_PRODUCTS_PER_THREAD = 1 << 24  # multiplications of a forward pass that make another thread worth its while
+_PRODUCTS_PER_THREAD = 1 << 28  # multiplications of a forward pass: some 20 ms of a core
 _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
@@ -86,15 +86,17 @@ def threads(count: int) -> Iterator[None]:
 
 
 def choose_threads(options: RunOptions, model: nn.Module, examples: Examples) -> int:
-    """How many CPU threads a run uses: as many as asked for, or as the size of its steps is worth.
+    """How many CPU threads a run uses: as many as asked for, or as the size of its operations is worth.
 
-    Threads share one operation, and each operation of a small net is over before a second thread has woken up: a
-    second one then gains nothing, and where another program uses its core every operation waits for it.
+    Threads share one operation and wait for each other at its end. For a small net that gains little on an idle
+    machine; where another program uses a core, every operation waits until that core is free, and training takes tens
+    of times as long.
     """
     if options.threads is not None:
         return options.threads
-    targets = decided(options.batch_size) * examples.y[0].numel()
-    products = targets * sum(p.numel() for p in model.parameters())  # of one forward pass
+    recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())
+    positions = 1 if recurrent else examples.y[0].numel()  # a recurrent net computes one position after the other
+    products = decided(options.batch_size) * positions * sum(p.numel() for p in model.parameters())
     return max(1, min(torch.get_num_threads(), products // _PRODUCTS_PER_THREAD))
 
 
