@@ -293,7 +293,7 @@ def test_a_run_that_comes_too_late_leaves_the_folder_to_the_one_that_has_it(zoo_
     with RunFolder.create("mlp-char", Path("run")) as folder:  # made, and nothing written into it yet
         outcome = start(zoo_here, words_file, "run")
         assert_told(outcome)
-        assert "another process is at work" in outcome.err
+        assert "another process is using" in outcome.err
         assert folder.path.is_dir()
 
 

@@ -290,7 +290,7 @@ def test_a_model_is_trained_with_what_its_own_distribution_has(registry: Registr
 
 def test_a_name_that_a_person_gives_is_not_settled_by_the_models_distribution(registry: Registry) -> None:
     add(registry, OptimizerSpec("sgd", sgd), OTHER)
-    with pytest.raises(AmbiguousNameError, match="optimizer called 'sgd': say 'zoo-models/sgd' or 'zoo-oth"):
+    with pytest.raises(AmbiguousNameError, match="optimizer called 'sgd': use 'zoo-models/sgd' or 'zoo-oth"):
         make_plan(registry, RunOptions("mlp", optimizer="sgd"))
 
 
