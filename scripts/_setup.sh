@@ -81,7 +81,9 @@ install() {
 compile() {  # For use, only what a run imports: all that pip would compile takes several times the time and the space.
     say "Compiling"
     [ "$extra" = fast ] || .venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true  # not all compiles
-    PYTHONDONTWRITEBYTECODE='' .venv/bin/python -c 'import matplotlib.pyplot, numba, requests, rich, torch' ||
+    local -x PYTHONDONTWRITEBYTECODE=
+    .venv/bin/python -c 'import torch' &
+    .venv/bin/python -c 'import matplotlib.pyplot, numba, requests, rich' && wait $! ||
         fail "what was installed cannot be imported"
 }
 
