@@ -216,11 +216,11 @@ def test_an_engine_that_does_what_autograd_does_passes(
         (LeavesOneOut, r"at step \d+ changes 'model.table' otherwise than autograd"),
         (SmallInaccuracy, "at step 0 changes 'model.table' otherwise than autograd"),
         (NoNumbers, r"at step \d+ changes 'model.bias' otherwise than autograd"),
-        (KeepsWeights, "does not go on from what is put into the model"),
+        (KeepsWeights, "ignores the state that is loaded into the model"),
         (KeepsMomentum, r"at step 0 leaves no 'optimizer.state.0.momentum_buffer', as autograd does"),
         (BlocksDiffer, "does not do in a block what it does step by step"),
         (CountsSteps, "does not do in a block what it does step by step"),
-        (ForgetsAStep, "does not go on after a stop as if there had been none"),
+        (ForgetsAStep, "differs from an uninterrupted run after a stop"),
         (OneLossTooFew, "returns 0 losses of 1 step"),
     ],
 )

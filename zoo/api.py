@@ -132,10 +132,10 @@ def run(arguments: _RunArguments) -> Run:
         settings: as `--set` takes them: `{"model.hidden_size": 300, "data.shuffle_seed": 42}`.
         out: the run's folder; by default the next free `runs/MODEL-N`.
         checkpoint_every: `"1000"` steps, or a time such as `"30s"`.
-        observer: is told of progress and warnings; a `zoo.runs.observer.Observer`.
+        observer: receives progress and warnings; a `zoo.runs.observer.Observer`.
 
     Raises:
-        ZooError: anything that one sentence explains; see `zoo.errors`.
+        ZooError: see `zoo.errors`.
     """
     from zoo.runs.runner import execute
 

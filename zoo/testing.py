@@ -8,7 +8,7 @@ def test_my_plugin_keeps_its_side_of_the_contract() -> None:
     zoo.testing.check_plugin("my-distribution")
 ```
 
-Each check raises AssertionError with a sentence; a `zoo.ZooError` says what failed before anything could be compared.
+Each check raises AssertionError with a message; a `zoo.ZooError` says what failed before anything could be compared.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def check_plugin(distribution: str, *, dataset: str | Path | None = None) -> Non
 
 
 def check_dataset(name: str) -> None:
-    """A dataset can be made twice, the same both times; its settings have types that the command line can parse.
+    """A dataset is the same each time it is made, and the command line can parse the types of its settings.
 
     One that must be downloaded is checked only where it can be.
     """
@@ -80,7 +80,7 @@ def check_dataset(name: str) -> None:
         return
     settings = signature.resolve("data", {})
     first, second = (load_dataset(entry, settings, fetcher()) for _ in range(2))
-    assert first.sha256 == second.sha256, f"dataset {name!r} is another one each time it is made: pass it a seed"
+    assert first.sha256 == second.sha256, f"dataset {name!r} differs each time it is made: give it a seed"
     for split in SPLITS:
         size = len(first.splits[split]) if isinstance(first, TextDataset) else len(first.splits[split][1])
         assert size > 0, f"dataset {name!r} has an empty {split} split"
@@ -103,7 +103,7 @@ def check_model(name: str, *, dataset: str | Path | None = None, optimizer: str 
         )
         assert all(map(math.isfinite, first.step_losses)), f"model {name!r} has losses {first.step_losses}"
         same = first.step_losses == second.step_losses
-        assert same, f"model {name!r} is not the same from the same seed: draw its weights from 'generator'"
+        assert same, f"model {name!r} differs with the same seed: initialize its weights from 'generator'"
         loaded = load(first.path)
         for key, tensor in first.model.state_dict().items():
             back = loaded.model.state_dict()[key]
@@ -123,9 +123,9 @@ def check_engines(
     device: str = "cpu",
     steps: int = 200,
 ) -> list[str]:
-    """Each engine of a model does autograd's steps, and needs nothing but the model and the optimizer to go on.
+    """Each engine of a model does the same steps as autograd, with no state but the model's and the optimizer's.
 
-    Every step is compared for itself: it begins with the weights and the optimizer's state that autograd has come to.
+    Steps are compared one by one, each from the weights and the optimizer state that autograd has reached.
     Left alone, two implementations that are both right drift apart by their rounding alone. An engine's loss may be
     off by a 10,000th of autograd's, an update by a 1,000th of its length. The learning rate is another at every step.
 
@@ -169,7 +169,7 @@ def check_engines(
 
 
 def check_optimizer(name: str) -> None:
-    """An optimizer lowers a quadratic, and goes on from a saved state as if it had never stopped."""
+    """An optimizer lowers a quadratic, and from a saved state continues as in an uninterrupted run."""
     entry = _registry().optimizers.get(name)
     lr = entry.spec.lr or 1e-3
 
@@ -189,7 +189,7 @@ def check_optimizer(name: str) -> None:
     assert (whole**2).sum() < (start**2).sum(), f"optimizer {name!r} does not lower a quadratic at its own lr {lr:g}"
     half, state = descend(3, start)
     resumed, _ = descend(3, half, state)
-    assert torch.equal(whole, resumed), f"optimizer {name!r} does not go on from its own state_dict"
+    assert torch.equal(whole, resumed), f"optimizer {name!r} does not continue from its own state_dict"
 
 
 def _registry() -> Registry:
@@ -241,7 +241,7 @@ class _Trained:
         return values
 
     def take(self, other: _Trained) -> None:
-        """Go on from where `other` is."""
+        """Take over the state of another."""
         self.model.load_state_dict(other.model.state_dict())
         self.optimizer.load_state_dict(copy.deepcopy(other.optimizer.state_dict()))
 
@@ -252,7 +252,7 @@ class _Trained:
 
 
 def _load(plan: RunPlan) -> Dataset:
-    """The data, or what stands in for it where there is no network."""
+    """The data, or its fallback where there is no network."""
     try:
         return load_dataset(plan.dataset, plan.data_settings, fetcher())
     except UnavailableError:
@@ -350,13 +350,13 @@ def _check_blocks(bench: _Bench, engine: str) -> None:
         for _ in range(2 * count):
             if len(parts) < count:
                 parts += stopped.run(len(parts), count, lambda: next(asked) % 3 == 0)
-    _check_same(whole, losses, stopped, parts, f"{who} does not go on after a stop as if there had been none")
+    _check_same(whole, losses, stopped, parts, f"{who} differs from an uninterrupted run after a stop")
 
     with seeded(0, bench.device):
         stopped.take(bench.new(AUTOGRAD))
         parts = stopped.run(0, count)
     _check_same(
-        whole, losses, stopped, parts, f"{who} does not go on from what is put into the model and the optimizer"
+        whole, losses, stopped, parts, f"{who} ignores the state that is loaded into the model and the optimizer"
     )
 
 

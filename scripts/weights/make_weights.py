@@ -114,7 +114,7 @@ def figures(run: Finished) -> dict[str, Any]:
 
 
 def card(run: Finished) -> str:
-    """The card of the run, with the losses over new words and in bits, and how the weights are named when shipped."""
+    """The card of the run, with losses over unseen words, bits per character, and the weights' name when shipped."""
     name = run.metrics["model"]
     text = (run.folder / "README.md").read_text(encoding="utf-8")
     text = _TABLE.sub(lambda _: _losses(run), text, count=1)
@@ -135,8 +135,8 @@ def _losses(run: Finished) -> str:
     counts, losses = run.metrics["dataset"]["examples"], run.metrics["losses"]
     rows = [_row(split, counts[split], losses[split]) for split in ("train", "val", "test")]
     counts, losses = run.novel["examples"], run.novel["losses"]
-    rows += [_row(f"{split}, new words", counts[split], losses[split]) for split in ("val", "test")]
-    return "\n".join(["| split | examples | loss (nats) | in bits |", "|---|---|---|---|", *rows]) + "\n"
+    rows += [_row(f"{split}, unseen words", counts[split], losses[split]) for split in ("val", "test")]
+    return "\n".join(["| split | examples | loss (nats) | bits per character |", "|---|---|---|---|", *rows]) + "\n"
 
 
 def _row(split: str, examples: int, loss: float) -> str:

@@ -30,7 +30,7 @@ NEAR = 1e-4  # nats: the summation order depends on the processor
 ROUNDED = 0.5e-4  # a card has four digits
 MOST_BYTES = 5_000_000
 
-_ROW = re.compile(r"^\| (train|val|test)(, new words)? \| [\d,]+ \| ([\d.]+) \| ([\d.]+) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| (train|val|test)(, unseen words)? \| [\d,]+ \| ([\d.]+) \| ([\d.]+) \|$", re.MULTILINE)
 
 
 def card_losses(card: str) -> dict[str, tuple[float, float]]:
@@ -44,7 +44,7 @@ def check_stated(weights: Path, registry: Registry) -> None:
     data = loaded.dataset(registry, fetcher(offline=True))
     losses = evaluate_splits(loaded.model, loaded.examples(data))
     novel = evaluate_splits(loaded.model, loaded.novel_examples(data))
-    measured = losses | {f"{split}, new words": loss for split, loss in novel.items()}
+    measured = losses | {f"{split}, unseen words": loss for split, loss in novel.items()}
     stated = card_losses(weights.with_suffix(".md").read_text())
     assert {name: nats for name, (nats, _) in stated.items()} == pytest.approx(measured, abs=NEAR + ROUNDED)
     assert {name: in_bits for name, (_, in_bits) in stated.items()} == pytest.approx(
@@ -397,7 +397,7 @@ def test_list_sorts_models_by_any_metric_and_those_without_last(
 def test_list_shows_losses_in_bits(zoo_here: Zoo, three_models: Registry) -> None:
     out = zoo_here("list", "models", "--bits").out
     assert rows(out)[3][5:7] == [f"{bits(2.0):.4f}", f"{bits(2.3):.4f}"] == ["2.8854", "3.3182"]
-    assert "Losses in bits" in out
+    assert "Losses bits per character" in out
 
 
 def test_list_as_json_has_losses_in_nats_and_bits(zoo_here: Zoo, three_models: Registry) -> None:

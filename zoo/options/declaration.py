@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from zoo.errors import suggest
 from zoo.options.values import describe_type, fits
 
-NOT_SAID: None = None  # the value of an option that nobody gave: a preset, the model's spec or a default decides
+NOT_SAID: None = None  # the value of an option that was not given: a preset, the model's spec or a default decides
 
 _LARGEST_SEED = 2**64 - 1
 
@@ -120,7 +120,7 @@ def _read(record: type[Any]) -> dict[str, Declared]:
 
 
 def problems(record: Any) -> Iterator[tuple[Declared, str]]:
-    """Each option of a record whose value it may not have, and why not. One that nobody gave is in order."""
+    """Each option of a record with an invalid value, and what is wrong. One that was not given is valid."""
     for one in declared(type(record)).values():
         value = getattr(record, one.name)
         problem = None if value is NOT_SAID else one.problem(value)
@@ -129,7 +129,7 @@ def problems(record: Any) -> Iterator[tuple[Declared, str]]:
 
 
 def take_old_names(record: Any) -> None:
-    """To be called when a frozen record has been made: what was given under an option's old name has the new one."""
+    """Move what was given under an option's old name to its name now. For `__post_init__` of a frozen record."""
     for one in declared(type(record)).values():
         value = getattr(record, one.name)
         if one.option.renamed is not None and value is not NOT_SAID:
@@ -139,7 +139,7 @@ def take_old_names(record: Any) -> None:
 
 
 def filled(record: R, *others: object) -> R:
-    """The record, and what it does not say from the first of the others that does, or else from the default."""
+    """The record; an option that it does not give comes from the first of the others that does, or is the default."""
     found = {}
     for name, one in declared(type(record)).items():
         values = (getattr(other, name, NOT_SAID) for other in (record, *others))

@@ -1,4 +1,4 @@
-"""Calling what plugins bring: what their code raises becomes one message that names the plugin."""
+"""Calling the code of plugins: an exception that it raises becomes one message that names the plugin."""
 
 from __future__ import annotations
 

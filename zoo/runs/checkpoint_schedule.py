@@ -1,4 +1,4 @@
-"""How often a run is saved."""
+"""The checkpoint schedule: how often a run is saved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
-class Cadence:
+class CheckpointSchedule:
     """Every so many steps, or every so many seconds.
 
     Attributes:
@@ -25,11 +25,11 @@ class Cadence:
     seconds: float | None = None
 
     @classmethod
-    def parse(cls, text: str | None) -> Cadence:
+    def parse(cls, text: str | None) -> CheckpointSchedule:
         """`1000` steps, or `30s`, `5m`, `1h`; None is the default, every 10 seconds.
 
         Raises:
-            UsageError: neither of those, or 0.
+            UsageError: anything else, or 0.
         """
         if text is None:
             return DEFAULT
@@ -37,42 +37,42 @@ class Cadence:
         if not match:
             raise UsageError(f"--checkpoint-every takes steps, as in 1000, or a time, as in 30s or 5m, not {text!r}")
         steps, number, unit = match.groups()
-        cadence = cls(steps=int(steps)) if steps else cls(seconds=float(number) * _UNIT_SECONDS[unit])
-        if not (cadence.steps or cadence.seconds):
+        checkpoints = cls(steps=int(steps)) if steps else cls(seconds=float(number) * _UNIT_SECONDS[unit])
+        if not (checkpoints.steps or checkpoints.seconds):
             raise UsageError(f"--checkpoint-every must be above 0, got {text!r}")
-        return cadence
+        return checkpoints
 
 
-DEFAULT = Cadence(seconds=10.0)
-_LARGEST_SHARE = 0.01  # of the time of a run, for saving it at the default cadence
+DEFAULT = CheckpointSchedule(seconds=10.0)
+_LARGEST_SHARE = 0.01  # of the time of a run, spent on saving by the default schedule
 
 
-class Pacer:
+class CheckpointTimer:
     """Tells when the next checkpoint is due.
 
-    At the default cadence checkpoints are spaced out, where they are slow, until saving takes under 1 % of the time.
+    By the default schedule, slow checkpoints are spaced out until saving takes under 1 % of the time.
     """
 
-    def __init__(self, cadence: Cadence) -> None:
-        self._cadence = cadence
+    def __init__(self, checkpoints: CheckpointSchedule) -> None:
+        self._schedule = checkpoints
         self._saved_at = time.monotonic()
         self._cost_s = 0.0
 
     def steps_left(self, step: int) -> int | None:
         """Steps from `step` to the next checkpoint, where it is set by steps."""
-        every = self._cadence.steps
+        every = self._schedule.steps
         return None if every is None else every - step % every
 
     def due(self, step: int) -> bool:
-        if self._cadence.steps is not None:
-            return step % self._cadence.steps == 0
-        assert self._cadence.seconds is not None
-        wait = self._cadence.seconds
-        if self._cadence == DEFAULT:
+        if self._schedule.steps is not None:
+            return step % self._schedule.steps == 0
+        assert self._schedule.seconds is not None
+        wait = self._schedule.seconds
+        if self._schedule == DEFAULT:
             wait = max(wait, self._cost_s / _LARGEST_SHARE)
         return time.monotonic() - self._saved_at >= wait
 
     def saved(self, cost_s: float) -> None:
-        """A checkpoint was written, and took so many seconds."""
+        """A checkpoint was written, in `cost_s` seconds."""
         self._cost_s = cost_s
         self._saved_at = time.monotonic()

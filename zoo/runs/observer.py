@@ -1,4 +1,4 @@
-"""What is told of a run while it goes on."""
+"""How a run reports its progress."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import warnings
 
 
 class Observer:
-    """Told how a run is going. This one passes warnings on to Python's own, and ignores the rest."""
+    """Receives the progress of a run. This one turns warnings into Python's, and ignores the rest."""
 
     def stage(self, text: str) -> None:
-        """A part of the run begins."""
+        """A stage of the run begins."""
 
     def progress(self, step: int, steps: int, loss: float) -> None:
         """`step` of `steps` are done; `loss` was the last one's."""

@@ -19,7 +19,7 @@ from zoo.options.records import ResumeOptions, RunOptions
 from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
 from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.registry import Registry
-from zoo.runs.checkpoint_schedule import Cadence, Pacer
+from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
 from zoo.runs.observer import Observer
 from zoo.runs.plan import RunPlan
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def losses(self) -> dict[str, float]:
-        """The loss over the whole of each split: `train`, `val` and `test`."""
+        """The loss over each split: `train`, `val` and `test`."""
         return dict(self.metrics["losses"])
 
 
@@ -66,15 +66,15 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
 
     Args:
         plan: what to do.
-        observer: is told how it goes.
+        observer: receives progress and warnings.
         plot_worker: makes the plots, if there is one.
 
     Raises:
-        ZooError: anything that one sentence explains; see `zoo.errors`. What was trained until then is saved.
+        ZooError: see `zoo.errors`. What was trained until then is saved.
     """
     observer = observer or Observer()
     clock = Clock()
-    cadence = Cadence.parse(plan.options.checkpoint_every)
+    checkpoints = CheckpointSchedule.parse(plan.options.checkpoint_every)
     device = choose_device(plan.options.device)
     check_precision(plan.options, device)
     run = prepare(plan, device, observer, clock)
@@ -82,7 +82,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     out = None if plan.options.out is None else Path(plan.options.out)
     with RunFolder.create(plan.model.spec.name, out) as folder, seeded(plan.options.seed, device):
         folder.write_first_checkpoint(training, run.config)
-        return _Execution(run, training, folder, observer, clock, device, plot_worker).finish(cadence)
+        return _Execution(run, training, folder, observer, clock, device, plot_worker).finish(checkpoints)
 
 
 def resume(
@@ -100,7 +100,7 @@ def resume(
     """
     observer = observer or Observer()
     clock = Clock()
-    cadence = Cadence.parse(options.checkpoint_every)
+    checkpoints = CheckpointSchedule.parse(options.checkpoint_every)
     with RunFolder.open(path) as folder:
         state = states.load(path / STATE_FILE)
         plan, config = plan_resumption(registry, state, path, options)
@@ -114,7 +114,7 @@ def resume(
         state.restore(training)
         with seeded(plan.options.seed, device):
             state.restore_global_generators(device)
-            return _Execution(run, training, folder, observer, clock, device, plot_worker).finish(cadence)
+            return _Execution(run, training, folder, observer, clock, device, plot_worker).finish(checkpoints)
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,13 @@ class _Execution:
     device: torch.device
     plot_worker: PlotWorker | None
 
-    def finish(self, cadence: Cadence) -> Run:
+    def finish(self, checkpoints: CheckpointSchedule) -> Run:
         """Train, evaluate, plot, and write the result."""
         first_step, config = self.training.step, self.run.config
         with threads(decided(self.run.options.threads)):
             self.observer.stage("Training")
             with self.clock.measure("train", self.device):
-                self._train(cadence)
+                self._train(checkpoints)
             self.observer.stage("Evaluating")
             with self.clock.measure("eval", self.device):
                 self._take_best()
@@ -143,11 +143,11 @@ class _Execution:
         self._check_finite(losses)
         plots = self._plot(losses) if self.run.options.plots else []
         metrics = self._metrics(losses)
-        self.folder.write_card(model_card(config, metrics, pictures=plots))
+        self.folder.write_card(model_card(config, metrics, plots=plots))
         self.folder.write_metrics(metrics)
         return Run(self.folder.path, metrics, config, self.training.losses, self.run.model, first_step)
 
-    def _train(self, cadence: Cadence) -> None:
+    def _train(self, checkpoints: CheckpointSchedule) -> None:
         """Train, and save, whether it ends as planned, diverges or is stopped."""
         training, steps, path = self.training, self.run.plan.steps, self.folder.path
         with stop_signals() as signals:
@@ -157,7 +157,7 @@ class _Execution:
                     steps,
                     report=self._report,
                     stop=lambda: bool(signals),
-                    saver=_Saver(self.folder, training, self.run.config, Pacer(cadence)),
+                    saver=_Saver(self.folder, training, self.run.config, CheckpointTimer(checkpoints)),
                 )
             except DivergedError as error:
                 self.folder.write_checkpoint(training, self.run.config)
@@ -233,16 +233,18 @@ class _Execution:
 
 
 class _Saver:
-    """Writes a checkpoint when the pacer says so."""
+    """Writes a checkpoint when one is due."""
 
-    def __init__(self, folder: RunFolder, training: Training, config: Mapping[str, Any], pacer: Pacer) -> None:
-        self._folder, self._training, self._config, self._pacer = folder, training, config, pacer
+    def __init__(
+        self, folder: RunFolder, training: Training, config: Mapping[str, Any], timer: CheckpointTimer
+    ) -> None:
+        self._folder, self._training, self._config, self._timer = folder, training, config, timer
 
     def steps_left(self, step: int) -> int | None:
-        return self._pacer.steps_left(step)
+        return self._timer.steps_left(step)
 
     def save_if_due(self) -> None:
-        if self._pacer.due(self._training.step):
+        if self._timer.due(self._training.step):
             started = time.perf_counter()
             self._folder.write_checkpoint(self._training, self._config)
-            self._pacer.saved(time.perf_counter() - started)
+            self._timer.saved(time.perf_counter() - started)

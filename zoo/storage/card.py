@@ -12,13 +12,13 @@ from zoo.options.schedule import Schedule
 from zoo.options.values import convert_fields
 
 
-def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, pictures: list[str]) -> str:
+def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: list[str]) -> str:
     """Results, how to load the weights, and how to make them again, as Markdown.
 
     Args:
         config: as in `config.json`.
         metrics: as in `metrics.json`.
-        pictures: file names of the pictures that were drawn.
+        plots: file names of the plots.
     """
     name = config["model"]["name"]
     dataset, training = config["dataset"], config["training"]
@@ -26,7 +26,7 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, picture
     rows = "\n".join(
         f"| {split} | {examples[split]:,} | {metrics['losses'][split]:.4f} |" for split in ("train", "val", "test")
     )
-    images = "\n".join(f"![{picture.partition('.')[0]}]({picture})" for picture in pictures)
+    images = "\n".join(f"![{plot.partition('.')[0]}]({plot})" for plot in plots)
     text = f"""# {name}
 
 {config["model"]["parameters"]:,} parameters, trained for {_steps(metrics)}

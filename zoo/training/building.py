@@ -1,4 +1,4 @@
-"""Making models and optimizers by the factories that plugins bring."""
+"""Making models and optimizers by the factories of plugins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo.plugin.specs import ModelSpec, OptimizerSpec
 
 
 def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, int]:
-    """What the model's constructor asks for by name of what the data decides.
+    """What the data decides about a model, as far as its constructor has arguments of those names.
 
     Raises:
         UsageError: it needs something that data of this kind does not have.
@@ -39,8 +39,9 @@ def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, int]:
 
 
 def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed: int) -> nn.Module:
-    """Make a model on the CPU, its weights drawn from `init_seed`: by the generator it is given where it asks for one,
-    and by torch's global generator, which is put back afterwards, where it does not.
+    """Make a model on the CPU, with its weights initialized from `init_seed`.
+
+    A model that takes a `generator` gets one; for others torch's global generator is seeded, and restored afterwards.
 
     Raises:
         UsageError: the constructor refuses a value.
@@ -107,7 +108,7 @@ def build_optimizer(entry: Entry[OptimizerSpec], model: nn.Module, lr: float, se
 
 @torch.no_grad()
 def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> None:
-    """Try a model on two examples, so that a plugin's mistake is a sentence before training and not a stack during it.
+    """Try a model on two examples, so that a plugin's mistake is one message before training.
 
     Raises:
         PluginError: the model fails, or its logits do not fit the targets.

@@ -145,7 +145,7 @@ def _train_block(training: Training, count: int, stop: Stop) -> Tensor:
     losses = training.engine.run(x, y, lrs, stop)
     done = len(losses)
     if done < count:
-        generator.set_state(drawn_before)  # as if the batches not trained on had not been drawn
+        generator.set_state(drawn_before)  # batches that were not trained on are sampled again later
         _draw(training, done)
     for group in training.optimizer.param_groups if done else ():
         group["lr"] = lrs[done - 1]  # an engine need not set it

@@ -135,7 +135,7 @@ def _weights(entry: Entry[ModelSpec], typed: str) -> str:
         f"\nComes with weights trained on {known.dataset}{preset}: {known.parameters:,} parameters, "
         f"{known.steps:,} steps in {known.seconds:,.1f} s\n"
         f"Their validation loss is {loss:.4f} nats ({bits(loss):.4f} bits)"
-        + ("" if novel is None else f", and {novel:.4f} over words never seen in training")
+        + ("" if novel is None else f", and {novel:.4f} over unseen words")
         + f"\nUse them: {use}"
     )
 
