@@ -397,7 +397,7 @@ def test_list_sorts_models_by_any_metric_and_those_without_last(
 def test_list_shows_losses_in_bits(zoo_here: Zoo, three_models: Registry) -> None:
     out = zoo_here("list", "models", "--bits").out
     assert rows(out)[3][5:7] == [f"{bits(2.0):.4f}", f"{bits(2.3):.4f}"] == ["2.8854", "3.3182"]
-    assert "Losses bits per character" in out
+    assert "Losses in bits" in out
 
 
 def test_list_as_json_has_losses_in_nats_and_bits(zoo_here: Zoo, three_models: Registry) -> None:
@@ -466,7 +466,7 @@ def test_info_describes_the_weights_and_how_to_use_them(
     out = zoo_here("info", "good").out
     assert (
         "Comes with weights trained on names-ssa-2018, preset tuned: 1,234 parameters, 500 steps in 1.5 s\n"
-        "Their validation loss is 2.1000 nats (3.0297 bits), and 2.3000 over words never seen in training\n"
+        "Their validation loss is 2.1000 nats (3.0297 bits), and 2.3000 over unseen words\n"
         "Use them: zoo sample good, zoo eval good\n"
     ) in out
     assert "Comes with trained weights: zoo sample zoo-shop/bare" in zoo_here("info", "zoo-shop/bare").out
