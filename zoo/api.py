@@ -18,16 +18,14 @@ from zoo.options.records import SEED, ResumeOptions, RunOptions
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
 from zoo.plugin.settings import REQUIRED, resolve_settings, signature_of
+from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.runs.observer import Observer
     from zoo.runs.runner import Run
     from zoo.storage.loading import Loaded
-else:
-    Observer = Any  # the record's annotations are read, and torch is imported when a function needs it
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -102,6 +100,8 @@ def _taking(record: Callable[P, A]) -> Callable[[Callable[[A], R]], Callable[P, 
 
         del called.__wrapped__  # whose signature is not this one's
         called.__signature__ = _signature(record)  # type: ignore[attr-defined]
+        init: Any = vars(record)["__init__"]
+        init.__qualname__ = function.__name__  # which Python names where an argument is unknown or missing
         return called
 
     return decorate
@@ -124,7 +124,7 @@ def run(arguments: _RunArguments) -> Run:
     """Train a model, and write its run folder: `zoo run` in Python.
 
     The arguments are the options of `zoo run`, of the same names: `zoo.run("mlp-char", steps=5000, device="cpu")`.
-    `zoo/options/records.py` declares them; one that is left out, or None, has its default.
+    `zoo/options/records.py` declares them; one that is left out has its default.
 
     Args:
         model: its name.
@@ -146,7 +146,7 @@ def run(arguments: _RunArguments) -> Run:
 def resume(arguments: _ResumeArguments) -> Run:
     """Resume a run from its last checkpoint: `zoo resume` in Python.
 
-    On the CPU it ends, bit for bit, where an uninterrupted run would have ended.
+    On the CPU, with the same engine, threads and versions, it ends bit for bit where an uninterrupted run would have.
 
     Args:
         path: the run's folder.

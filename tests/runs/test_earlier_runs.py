@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from conftest import ROOT, Zoo
 from torch import Tensor, nn
 
 import zoo
+from zoo.errors import CheckpointError
 from zoo.options.records import RunOptions
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin
@@ -54,6 +56,29 @@ def test_an_earlier_run_is_resumed(name: str, steps: int) -> None:
     assert run.config["training"].items() >= {k: before[k] for k in ("seed", "lr", "clip_norm", "patience")}.items()
 
 
+def test_an_earlier_run_with_synthetic_words_is_resumed() -> None:
+    """On the processor that it was made on, and others that round the counts alike: the words are sampled anew."""
+    problem = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            zoo.resume("gru", steps=6, plots=False)
+        except CheckpointError as error:
+            problem = str(error)
+    assert not problem or ("training.synthetic." in problem and "edited" not in problem), problem
+
+
+def test_a_config_under_old_names_is_no_edited_one() -> None:
+    options = {"dataset": "words.txt", "device": "cpu", "plots": False, "synthetic": "ngram", "out": "new"}
+    zoo.run("gru", steps=3, settings={"model.n_embd": 2, "model.n_embd2": 3}, **options)  # type: ignore[arg-type]
+    path = Path("new", "config.json")
+    config = json.loads(path.read_text())
+    training = config["training"]
+    training["teacher"] = {**training.pop("synthetic"), "share": training.pop("synthetic_share")}
+    path.write_text(json.dumps(config))
+    assert len(zoo.resume("new", steps=5, plots=False).step_losses) == 5
+
+
 def test_a_setting_that_was_renamed_has_its_name_now() -> None:
     loaded = zoo.load("lstm")
     assert len(loaded.model.others) == 1  # type: ignore[arg-type]  # of an ensemble of two
@@ -74,6 +99,23 @@ def test_old_names_of_settings_and_presets_still_work(zoo_here: Zoo) -> None:
     assert done.code == 0, done.err
     config = json.loads(Path("b", "config.json").read_text())
     assert (config["training"]["preset"], config["model"]["hyperparameters"]["ensemble_size"]) == ("ensemble", 2)
+
+
+def test_the_users_setting_wins_over_a_presets_under_either_name(zoo_here: Zoo) -> None:
+    options = ["--dataset", "words.txt", "--device", "cpu", "--steps", 1, "--no-plots", "--quiet", "--json"]
+    small = ["--set", "model.n_embd=2", "--set", "model.n_embd2=3", "--preset", "ensemble"]
+    done = zoo_here("run", "lstm", *options, *small, "--set", "model.n_net=3", "--out", "a")
+    assert done.code == 0, done.err
+    assert json.loads(Path("a", "config.json").read_text())["model"]["hyperparameters"]["ensemble_size"] == 3
+    both = ["--set", "model.n_net=3", "--set", "model.ensemble_size=2"]
+    assert "'model.n_net' is the old name of 'model.ensemble_size'" in zoo_here("run", "lstm", *options, *both).err
+    both = ["--teacher", "ngram", "--synthetic", "ngram"]
+    assert "'teacher' is the old name of 'synthetic'" in zoo_here("run", "lstm", *options, *both).err
+
+
+def test_a_section_is_not_taken_off_twice(zoo_here: Zoo) -> None:
+    done = zoo_here("run", "mlp-char", "--dataset", "words.txt", "--set", "model.model.hidden_size=7")
+    assert (done.code, "has no setting 'model.model.hidden_size'" in done.err) == (2, True)
 
 
 class Counted(nn.Module):

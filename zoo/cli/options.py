@@ -30,10 +30,10 @@ def options_of(record: type[Any]) -> Callable[[F], F]:
     return decorate
 
 
-def said(record: type[R], parameters: Mapping[str, Any], **more: Any) -> R:
-    """Make a record of what was said on the command line, and of `more`; what was left out has its default."""
-    given = {name: parameters[name] for name in declared(record) if parameters[name] is not None}
-    return record(**given, **more)
+def given(record: type[R], parameters: Mapping[str, Any], **more: Any) -> R:
+    """Make a record of what was given on the command line, and of `more`; what was left out has its default."""
+    values = {name: parameters[name] for name in declared(record) if parameters[name] is not None}
+    return record(**values, **more)
 
 
 def _option(one: Declared) -> Callable[[F], F]:
@@ -44,7 +44,8 @@ def _option(one: Declared) -> Callable[[F], F]:
         return click.option(*names, is_flag=True, default=None, flag_value=one.default is not True, **shared)
     if any(typing.get_origin(kind) is abc.Mapping for kind in typing.get_args(one.type)):
         return click.option(*names, multiple=True, callback=_parse, metavar=option.metavar, **shared)
-    kind, metavar = next((found for known, found in _TYPES.items() if _has(one.type, known)), (click.STRING, "TEXT"))
+    numeric = (found for known, found in _TYPES.items() if _has(one.type, known) and not _has(one.type, str))
+    kind, metavar = next(numeric, (click.STRING, "|".join(option.choices) or "TEXT"))
     shared |= {"default": one.default, "show_default": one.default is not None}
     return click.option(*names, type=kind, metavar=option.metavar or metavar, **shared)
 

@@ -1,4 +1,4 @@
-"""What is declared of an option, and what is read off a record of options.
+"""How an option is declared, and how a record of options is read.
 
 A record is a frozen dataclass. An option is one of its fields, annotated with `Option`:
 
@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from zoo.errors import suggest
+from zoo.errors import UsageError, suggest
 from zoo.options.values import describe_type, fits
 
 NOT_SAID: None = None  # the value of an option that was not given: a preset, the model's spec or a default decides
 
 _LARGEST_SEED = 2**64 - 1
 
-_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    os.PathLike: "a path",
+    Mapping: "a mapping such as {'model.hidden_size': 300}",
+}
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -44,7 +52,7 @@ SEEDS = Range("from 0 to 2**64 - 1", lambda value: 0 <= value <= _LARGEST_SEED)
 
 @dataclass(frozen=True)
 class Option:
-    """What is declared of an option beside its name, type and default, which are the field's.
+    """What is declared of an option besides its name, type and default, which are the field's.
 
     Attributes:
         help: one sentence for `--help`.
@@ -52,11 +60,12 @@ class Option:
         choices: the texts that it may be; empty for any.
         metavar: how `--help` shows a value; by default read off the type.
         flag: the name on the command line, where it is not the field's own.
-        default: what holds where neither the user nor a preset nor the model's spec says anything.
+        default: used if neither the user, nor the preset, nor the model's spec gives a value.
         recorded: whether `config.json` has it, under its name in the section `training`.
         reported: whether the result (`metrics.json`, `zoo run --json`) has it, too.
         may_be_missing: a config that lacks it is not damaged: the option is off, or newer than the config.
         editable: whether `zoo resume --allow-changes` takes it from an edited `config.json`.
+        plugin: its value names what a plugin provides; a config then records the plugin, too.
         renamed: the option's name now, for an old name that still works, and that no help shows.
     """
 
@@ -70,6 +79,7 @@ class Option:
     reported: bool = False
     may_be_missing: bool = False
     editable: bool = False
+    plugin: bool = False
     renamed: str | None = None
 
 
@@ -83,18 +93,18 @@ class Declared(NamedTuple):
 
     @property
     def flag(self) -> str:
-        """The option on the command line, `--clip-norm`; one that is on by itself is switched off, `--no-plots`."""
+        """The option on the command line, `--clip-norm`; one that defaults to true has a `--no-` flag."""
         return self.option.flag or f"--{'no-' if self.default is True else ''}{self.name.replace('_', '-')}"
 
     @property
-    def unsaid(self) -> Any:
-        """The value where a decided run says nothing: the option's default, or the field's."""
+    def fallback(self) -> Any:
+        """The default: the option's, or the field's own."""
         return self.option.default if self.default is NOT_SAID else self.default
 
     def problem(self, value: object) -> str | None:
         """What is wrong with a value, to be put behind the option's name; None where nothing is."""
         if self.option.choices and isinstance(value, str) and value not in self.option.choices:
-            return f"has no {value!r}; {suggest(value, self.option.choices)}"
+            return f"must be {_listed(self.option.choices)}, got {value!r}; {suggest(value, self.option.choices)}"
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if self.option.range is not None and number and not self.option.range.holds(value):
             return f"must be {self.option.range.text}, got {value}"
@@ -129,26 +139,32 @@ def problems(record: Any) -> Iterator[tuple[Declared, str]]:
 
 
 def take_old_names(record: Any) -> None:
-    """Move what was given under an option's old name to its name now. For `__post_init__` of a frozen record."""
+    """Move what was given under an option's old name to its name now. For `__post_init__` of a frozen record.
+
+    Raises:
+        UsageError: both names were given.
+    """
     for one in declared(type(record)).values():
         value = getattr(record, one.name)
         if one.option.renamed is not None and value is not NOT_SAID:
+            if getattr(record, one.option.renamed) is not NOT_SAID:
+                raise UsageError(f"'{one.name}' is the old name of '{one.option.renamed}': give one of them")
             object.__setattr__(record, one.name, NOT_SAID)
-            if getattr(record, one.option.renamed) is NOT_SAID:
-                object.__setattr__(record, one.option.renamed, value)
+            object.__setattr__(record, one.option.renamed, value)
 
 
 def filled(record: R, *others: object) -> R:
     """The record; an option that it does not give comes from the first of the others that does, or is the default."""
     found = {}
     for name, one in declared(type(record)).items():
-        values = (getattr(other, name, NOT_SAID) for other in (record, *others))
-        found[name] = next((value for value in values if value is not NOT_SAID), one.unsaid)
+        values = (getattr(other, name) for other in (record, *others) if name in declared(type(other)))
+        value = next((value for value in values if value is not NOT_SAID), one.fallback)
+        found[name] = float(value) if type(value) is int and float in typing.get_args(one.type) else value
     return dataclasses.replace(record, **found)  # type: ignore[type-var]  # every record is a dataclass
 
 
 def decided(value: T | None) -> T:
-    """The value of an option that a plan has decided, and that is therefore there."""
+    """The value of an option in a plan, where it is never None."""
     assert value is not None
     return value
 
@@ -156,7 +172,11 @@ def decided(value: T | None) -> T:
 def _in_words(kind: Any) -> str:
     """The type of an option's value as a person says it; that it may be left out goes without saying."""
     kinds = [one for one in (typing.get_args(kind) or (kind,)) if one is not type(None)]
-    return " or ".join(_WORDS.get(one, describe_type(one)) for one in kinds)
+    return " or ".join(_WORDS.get(typing.get_origin(one) or one, describe_type(one)) for one in kinds)
+
+
+def _listed(choices: tuple[str, ...]) -> str:
+    return " or ".join([", ".join(choices[:-1]), choices[-1]]) if len(choices) > 1 else choices[0]
 
 
 def _is_annotated(hint: Any) -> bool:

@@ -22,13 +22,13 @@ ENGINES = "auto|autograd|manual|fused"  # how a person is told of them; a model 
 DEVICES = "auto|cpu|cuda[:N]|mps"
 PRECISIONS = FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
-# Of so small or large a share enough can be had: examples are repeated until it is right.
+# Outside this range, examples would be repeated too often.
 SHARES = Range("0 or from 0.05 to 0.95", lambda share: share == 0 or 0.05 <= share <= 0.95)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a model is trained: what its spec and its presets may say, and the user may say otherwise."""
+    """How a model is trained: set by its spec, a preset or the user, the last taking precedence."""
 
     dataset: Annotated[
         str | os.PathLike[str] | None,
@@ -41,7 +41,10 @@ class TrainingOptions:
     engine: Annotated[
         str | None,
         Option(
-            "Implementation of the training step; by default the preset's, or auto.", metavar=ENGINES, reported=True
+            "Implementation of the training step; by default the preset's, or auto.",
+            metavar=ENGINES,
+            default=AUTO,
+            reported=True,
         ),
     ] = NOT_SAID
     steps: Annotated[int | None, Option("Steps to train.", POSITIVE, default=1000, reported=True)] = NOT_SAID
@@ -55,7 +58,6 @@ class TrainingOptions:
         Option(
             "How the learning rate changes over the run.",
             choices=SCHEDULES,
-            metavar="|".join(SCHEDULES),
             default=CONSTANT,
             editable=True,
         ),
@@ -90,25 +92,27 @@ class TrainingOptions:
             "Also train on synthetic data: words sampled from MODEL, fitted to the training split; ngram for instance.",
             metavar="MODEL",
             may_be_missing=True,
+            plugin=True,
         ),
     ] = NOT_SAID
     synthetic_share: Annotated[
         float | None,
-        Option("The share of synthetic words in each batch; by default 1/3.", SHARES, may_be_missing=True),
+        Option("The mean share of synthetic examples in a batch; by default 1/3.", SHARES, may_be_missing=True),
     ] = NOT_SAID
     precision: Annotated[
         str | None,
         Option(
             "Compute precision; bfloat16 is mixed precision.",
             choices=PRECISIONS,
-            metavar="|".join(PRECISIONS),
             default=FLOAT32,
             may_be_missing=True,
         ),
     ] = NOT_SAID
     compile: Annotated[
         bool | None,
-        Option("Compile the model with torch.compile, which takes a minute.", default=False, may_be_missing=True),
+        Option(
+            "Compile the model with torch.compile, which takes about half a minute.", default=False, may_be_missing=True
+        ),
     ] = NOT_SAID
     teacher: Annotated[str | None, Option("", recorded=False, renamed="synthetic")] = NOT_SAID
     teacher_share: Annotated[float | None, Option("", recorded=False, renamed="synthetic_share")] = NOT_SAID
@@ -119,10 +123,10 @@ class TrainingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CallOptions:
-    """What concerns this one call of `zoo run` or `zoo resume`, and not what comes out of the run."""
+    """What concerns one call of `zoo run` or `zoo resume`, and does not affect the result."""
 
     checkpoint_every: Annotated[
-        str | None,
+        str | int | None,
         Option("Save every N steps, or every 30s, 5m, ...; default 10s.", metavar="N|TIME", recorded=False),
     ] = None
     plots: Annotated[bool, Option("Make no plots.", recorded=False)] = True
@@ -147,14 +151,14 @@ class RunOptions(CallOptions, TrainingOptions):
     threads: Annotated[
         int | None,
         Option(
-            "CPU threads; by default as many as the size of the work is worth.",
+            "CPU threads; by default chosen by the size of the model and the batch.",
             POSITIVE,
             reported=True,
             may_be_missing=True,
         ),
     ] = None
-    seed: Annotated[int, Option("Seed of the batches.", SEEDS, reported=True)] = SEED
-    init_seed: Annotated[int, Option("Seed of the initial weights.", SEEDS, reported=True)] = SEED
+    seed: Annotated[int, Option("Seed for sampling batches.", SEEDS, reported=True)] = SEED
+    init_seed: Annotated[int, Option("Seed for weight initialization.", SEEDS, reported=True)] = SEED
     settings: Annotated[
         Mapping[str, object] | None,
         Option(
@@ -171,7 +175,7 @@ class RunOptions(CallOptions, TrainingOptions):
 
 
 def recorded_under_todays_names(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a config records, where it is older than a name: `synthetic` was `teacher`, with its share."""
+    """The recorded options of an older config under their current names: `synthetic` was `teacher`, with its share."""
     kept = {name: value for name, value in training.items() if name != "teacher"}
     if isinstance(before := training.get("teacher"), dict):
         kept["synthetic_share"] = before.get("share")
@@ -181,9 +185,9 @@ def recorded_under_todays_names(training: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeOptions(CallOptions):
-    """How a run is to be resumed: what it says here holds in the place of what the run was begun with."""
+    """How a run is to be resumed: what is given here overrides the original run's options."""
 
-    steps: Annotated[int | None, Option("Steps in all; by default as many as were planned.", POSITIVE)] = NOT_SAID
+    steps: Annotated[int | None, Option("Total steps; by default as many as were planned.", POSITIVE)] = NOT_SAID
     device: Annotated[str | None, Option("Another device than the run's own.", metavar=DEVICES)] = NOT_SAID
     engine: Annotated[str | None, Option("Another engine than the run's own.", metavar=ENGINES)] = NOT_SAID
     threads: Annotated[int | None, Option("Another number of CPU threads than the run's own.", POSITIVE)] = NOT_SAID

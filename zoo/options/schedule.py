@@ -20,10 +20,10 @@ class Schedule:
     Attributes:
         milestones: steps, counted from 0, at each of which the rate is multiplied by `gamma`.
         gamma: the factor.
-        warmup: steps over which the rate rises in equal parts to what it would be without; the first has one part.
+        warmup: steps of a linear warm-up; the first step has 1 / warmup of the rate.
         cosine: fall along half a cosine, from the end of the warm-up to step `ends`.
-        final: where the cosine leads, as a part of the rate; it stays there.
-        ends: the step at which the cosine is through; a plan puts the run's own number of steps here.
+        final: the fraction of the peak rate at the end of the cosine, and after it.
+        ends: the step at which the cosine ends; a plan puts the run's own number of steps here.
 
     Raises:
         ValueError: milestones do not rise, or a number is out of range.
@@ -68,10 +68,10 @@ class Schedule:
     def as_options(self) -> dict[str, object]:
         """The options of `zoo run` that ask for such a schedule, by their names."""
         name = "cosine" if self.cosine else "step" if self.milestones else "constant"
-        return {"schedule": name, **({"warmup": self.warmup} if self.warmup else {})}
+        return {"schedule": name, "warmup": self.warmup}
 
     def lr(self, base_lr: float, step: int) -> float:
-        """The learning rate of `step` in a run that starts at `base_lr`."""
+        """The learning rate of `step` in a run with peak learning rate `base_lr`."""
         passed = sum(step >= milestone for milestone in self.milestones)
         rate = base_lr * self.gamma**passed
         if self.cosine and self.ends is not None and step >= self.warmup:

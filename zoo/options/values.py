@@ -46,7 +46,7 @@ def convert_fields(record: type[R], given: Mapping[str, object]) -> R:
     """A dataclass made of plain values, each of its field's type.
 
     Raises:
-        TypeError: a field is missing, or there is no such field.
+        TypeError: a field is missing.
         ValueError: a value is not of its field's type, or the dataclass refuses it.
     """
     hints = typing.get_type_hints(record)
@@ -59,7 +59,7 @@ def convert_fields(record: type[R], given: Mapping[str, object]) -> R:
 def fits(value: object, kind: Any) -> bool:
     """Whether a value is of a type as it is; text is not parsed."""
     if isinstance(value, str):
-        return kind is str or str in get_args(kind)
+        return kind is str or (get_origin(kind) in _UNION_TYPES and str in get_args(kind))
     try:
         convert(value, kind)
     except (ValueError, OverflowError):

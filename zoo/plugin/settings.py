@@ -115,10 +115,21 @@ def resolve_settings(entry: Entry[Any], given: Mapping[str, object]) -> dict[str
 
 
 def under_todays_names(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:
-    """Settings of a model, those that were renamed under their names now. The last one given of a name counts."""
-    renamed = getattr(entry.spec, "renamed", {})
+    """Settings of a model, those that were renamed under their names now.
+
+    Raises:
+        UsageError: a setting is given under both names.
+    """
     prefix = f"{entry.spec.section}."
-    return {renamed.get(prefix + name, name).removeprefix(prefix): value for name, value in given.items()}
+    renamed = {
+        old.removeprefix(prefix): new.removeprefix(prefix)
+        for old, new in getattr(entry.spec, "renamed", {}).items()
+        if old.startswith(prefix)
+    }
+    for old in given.keys() & renamed.keys():
+        if renamed[old] in given:
+            raise UsageError(f"'{prefix}{old}' is the old name of '{prefix}{renamed[old]}': give one of them")
+    return {renamed.get(name, name): value for name, value in given.items()}
 
 
 def parse_assignments(assignments: Sequence[str], sections: Sequence[str]) -> dict[str, str]:
@@ -148,7 +159,7 @@ def split_sections(settings: Mapping[str, object], sections: Sequence[str]) -> d
     """
     split: dict[str, dict[str, object]] = {section: {} for section in sections}
     for key, value in settings.items():
-        section, _, name = key.partition(".")
+        section, _, name = str(key).partition(".")
         if section not in split or not name:
             known = ", ".join(f"{section}.KEY" for section in sections)
             raise UsageError(f"no setting {key!r}: settings are {known}")

@@ -25,7 +25,7 @@ class CheckpointSchedule:
     seconds: float | None = None
 
     @classmethod
-    def parse(cls, text: str | None) -> CheckpointSchedule:
+    def parse(cls, text: str | int | None) -> CheckpointSchedule:
         """`1000` steps, or `30s`, `5m`, `1h`; None is the default, every 10 seconds.
 
         Raises:
@@ -33,7 +33,7 @@ class CheckpointSchedule:
         """
         if text is None:
             return DEFAULT
-        match = _FORM.fullmatch(text.strip().lower())
+        match = _FORM.fullmatch(str(text).strip().lower())
         if not match:
             raise UsageError(f"--checkpoint-every takes steps, as in 1000, or a time, as in 30s or 5m, not {text!r}")
         steps, number, unit = match.groups()

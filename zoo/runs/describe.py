@@ -19,7 +19,6 @@ from zoo.training.synthetic import SyntheticWords
 
 def make_config(
     plan: RunPlan,
-    options: RunOptions,
     source: Entry[DatasetSpec] | Path,
     dataset: Dataset,
     examples: Mapping[SplitName, Examples],
@@ -27,16 +26,15 @@ def make_config(
     inputs: Mapping[str, int],
     parameters: int,
 ) -> dict[str, Any]:
-    """Describe a run. Nothing in it depends on when or where it ran, so that the same run gives the same bytes.
+    """Describe a run. It has no time and no folder of the run, so that the same run gives the same bytes.
 
     Args:
-        plan: what was planned.
-        options: the plan's, with the device, the engine and the threads that were chosen.
+        plan: what was planned, with the device, the engine and the threads that were chosen.
         source: where the data came from, which is the plan's fallback where that was used.
         dataset, examples: the data.
         synthetic: the synthetic words trained on.
         inputs: what the data decided about the model.
-        parameters: how many numbers were trained.
+        parameters: how many parameters were trained.
     """
     vocabulary = list(dataset.vocabulary) if isinstance(dataset, TextDataset) else None
     return {
@@ -55,7 +53,7 @@ def make_config(
             "vocabulary": vocabulary,
         },
         "optimizer": {**_origin(plan.optimizer), "hyperparameters": plan.optimizer_settings},
-        "training": {**recorded(options), **_synthetic(plan, synthetic)},
+        "training": {**recorded(plan.options), **_synthetic(plan, synthetic)},
         "versions": versions(),
     }
 
@@ -70,7 +68,7 @@ def recorded(options: RunOptions) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What the result of a run may depend on beside its config."""
+    """The versions that the result of a run may depend on."""
     from importlib import metadata
 
     import torch
@@ -79,7 +77,7 @@ def versions() -> dict[str, str]:
 
 
 def _synthetic(plan: RunPlan, words: SyntheticWords | None) -> dict[str, Any]:
-    """In the place of the model's name: the plugin that supplied it, and what identifies the sampled words."""
+    """The model that the words come from, its plugin, and the number and digest of the words."""
     if plan.synthetic is None or words is None:
         return {}
     return {"synthetic": {**_origin(plan.synthetic), "words": len(words.words), "sha256": words.sha256}}

@@ -10,10 +10,11 @@ from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.files import check_name
 from zoo.options.declaration import NOT_SAID, decided, filled, problems
-from zoo.options.records import AUTO, ResumeOptions, RunOptions
+from zoo.options.records import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
+from zoo.options.values import fits
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
-from zoo.plugin.settings import is_fitted, resolve_settings, split_sections
+from zoo.plugin.settings import is_fitted, resolve_settings, split_sections, under_todays_names
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
 SECTIONS = ("model", "data", "optimizer")  # of `--set`
@@ -73,20 +74,23 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         PluginError: a factory that is needed cannot be imported.
     """
     check_options(given)
+    if not isinstance(given.model, str):
+        raise UsageError(f"model must be a name, got {given.model!r}")
+    if isinstance(given.schedule, Schedule):
+        raise UsageError("schedule must be a name; a Schedule is for a model's spec or a preset")
     if given.out is not None:
         check_name("out", Path(given.out))
     model = registry.models.get(given.model)
     preset_name, preset = _preset(model.spec, given.preset)
     dataset, fallback = _dataset(registry, model, preset, given)
     optimizer = _optimizer(registry, model, preset, given)
-    settings = _settings(preset, given)
+    settings = _settings(model, preset, given)
     options = filled(given, preset if given.optimizer is NOT_SAID else replace(preset, engine=NOT_SAID), model.spec)
     synthetic, options = _synthetic(registry, model, options, given)
     options = replace(
         options,
         preset=preset_name,
-        engine=AUTO if options.engine is NOT_SAID else options.engine,
-        lr=_lr(registry, model, preset, optimizer) if given.lr is NOT_SAID else given.lr,
+        lr=_lr(registry, model, preset, optimizer) if given.lr is NOT_SAID else options.lr,
         schedule=_schedule(given, preset, model.spec, decided(options.steps)),
     )
     if options.patience is not None and options.validate_every is None:
@@ -112,11 +116,15 @@ def check_options(given: RunOptions | ResumeOptions) -> None:
         UsageError: a value that its option cannot have.
     """
     for option, problem in problems(given):
-        raise UsageError(f"{option.flag} {problem}")
+        value = getattr(given, option.name)
+        if not fits(value, option.type):  # of a type that only Python can give
+            raise UsageError(f"{option.name} {problem}")
+        known = not option.option.choices or not isinstance(value, str) or value in option.option.choices
+        raise (UsageError if known else UnknownNameError)(f"{option.flag} {problem}")
 
 
 def check_synthetic(source: Entry[ModelSpec], options: RunOptions, model: Entry[ModelSpec]) -> None:
-    """Whether a model can be trained on such a share of synthetic words of another.
+    """Check that a model can be trained on such a share of synthetic words of another.
 
     Raises:
         UsageError: that other one is not fitted, the model itself is, or there is no share.
@@ -169,17 +177,18 @@ def _synthetic(
     registry: Registry, model: Entry[ModelSpec], options: RunOptions, given: RunOptions
 ) -> tuple[Entry[ModelSpec] | None, RunOptions]:
     """The model that synthetic words come from, and the options with their share; a share of 0 is none."""
-    if options.synthetic is None and given.synthetic_share is not None:
+    if options.synthetic is None and given.synthetic_share:
         raise UsageError("--synthetic-share is the share of synthetic words: give --synthetic, too")
     if options.synthetic is None or options.synthetic_share == 0:
-        return None, replace(options, synthetic=None, synthetic_share=None)
+        none = 0.0 if options.synthetic_share == 0 else None  # 0 is recorded, because the preset may have another share
+        return None, replace(options, synthetic=None, synthetic_share=none)
     source = registry.models.get(options.synthetic, prefer=() if given.synthetic is not None else _home(model))
     options = replace(options, synthetic=source.full_name, synthetic_share=options.synthetic_share or _SHARE)
     check_synthetic(source, options, model)
     return source, options
 
 
-def _settings(preset: Preset, given: RunOptions) -> dict[str, dict[str, object]]:
+def _settings(model: Entry[ModelSpec], preset: Preset, given: RunOptions) -> dict[str, dict[str, object]]:
     """What was set, over what the preset sets, by section.
 
     Settings of an optimizer or a dataset that the user has replaced are left out.
@@ -190,7 +199,12 @@ def _settings(preset: Preset, given: RunOptions) -> dict[str, dict[str, object]]
         if not (given.optimizer is not NOT_SAID and key.startswith("optimizer."))
         and not (given.dataset is not None and key.startswith("data.") and key not in _ARRANGEMENT_KEYS)
     }
-    settings = split_sections({**kept, **(given.settings or {})}, SECTIONS)
+    settings = split_sections(kept, SECTIONS)
+    for section, values in split_sections(given.settings or {}, SECTIONS).items():
+        if section == model.spec.section:  # renamed before they are merged, for the user's to win under either name
+            settings[section] = under_todays_names(model, settings[section])
+            values = under_todays_names(model, values)
+        settings[section].update(values)
     if "lr" in settings["optimizer"]:
         raise UsageError("the learning rate is set with --lr, not with optimizer.lr")
     return settings

@@ -14,7 +14,6 @@ from zoo.data.loading import encode, load_dataset
 from zoo.engines import Engine, Optimizer
 from zoo.errors import UnavailableError
 from zoo.options.declaration import decided
-from zoo.options.records import RunOptions
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import is_fitted
 from zoo.plugin.specs import DatasetSpec
@@ -43,16 +42,14 @@ class PreparedRun:
     """What a run consists of before its first step.
 
     Attributes:
-        plan: what was planned.
-        options: the plan's, with the device, the engine and the threads that were chosen.
+        plan: what was planned, with the device, the engine and the threads that were chosen.
         dataset, examples: the data; the examples of each split are on the device.
-        train_on: the training split, and the synthetic examples beside it.
+        train_on: the training split, and the synthetic examples.
         model: on the device.
         config: as `config.json` has it.
     """
 
     plan: RunPlan
-    options: RunOptions
     dataset: Dataset
     examples: dict[SplitName, Examples]
     train_on: Examples
@@ -63,7 +60,7 @@ class PreparedRun:
 
     def new_training(self) -> Training:
         """Training at step 0."""
-        options = self.options
+        options = self.plan.options
         return Training(
             model=self.model,
             optimizer=self.optimizer,
@@ -110,15 +107,12 @@ def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Cloc
         steps=plan.steps,
         options=StepOptions.of(plan.options),
     )
-    options = replace(
-        plan.options,
-        device=describe_device(device),
-        engine=engine_name,
-        threads=choose_threads(plan.options, model, train_on),
-    )
+    threads = choose_threads(plan.options, model, train_on)
+    chosen = replace(plan.options, device=describe_device(device), engine=engine_name, threads=threads)
+    plan = replace(plan, options=chosen)
     parameters = sum(p.numel() for p in model.parameters()) + sum(sizes.values())
-    config = make_config(plan, options, source, dataset, examples, words, inputs | sizes, parameters)
-    return PreparedRun(plan, options, dataset, examples, train_on, model, optimizer, engine, config)
+    config = make_config(plan, source, dataset, examples, words, inputs | sizes, parameters)
+    return PreparedRun(plan, dataset, examples, train_on, model, optimizer, engine, config)
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:

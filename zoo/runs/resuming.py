@@ -6,6 +6,7 @@ is compared with what its state records: the data, the plugins' versions, the se
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,25 @@ from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_SAID, decided, declared
 from zoo.options.records import ResumeOptions, RunOptions
 from zoo.plugin.registry import Entry, Registry
-from zoo.plugin.settings import resolve_settings, under_todays_names
+from zoo.plugin.settings import resolve_settings
+from zoo.plugin.settings import under_todays_names as settings_under_todays_names
 from zoo.runs.plan import RunPlan, check_options, check_synthetic
-from zoo.storage.config import RunConfig, differences
+from zoo.storage.config import RunConfig, differences, under_todays_names
 from zoo.storage.state import TrainingState
 from zoo.training.validation import stopped_early
 
-# What `--allow-changes` takes from an edited config.json or from other data: the trained weights still mean the same.
+# Paths of a config.
+
+# What `--allow-changes` takes from an edited config.json or from other data: the trained weights stay meaningful.
 CHANGEABLE = (
     *(f"training.{name}" for name, one in declared(RunOptions).items() if one.option.editable),
     "optimizer.hyperparameters",
     "dataset",
 )
 
-# What a resumption may choose anew, by an option of its own: it is told and not refused.
+# Options that `zoo resume` may override: a difference is a warning, and no error.
 _CHOSEN = tuple(f"training.{name}" for name in declared(ResumeOptions) if name in declared(RunOptions))
-_INEXACT = ("versions.", *(path for path in _CHOSEN if path != "training.steps"))
+_INEXACT = ("versions", *(path for path in _CHOSEN if path != "training.steps"))
 
 
 def plan_resumption(
@@ -51,7 +55,7 @@ def plan_resumption(
     """
     check_options(options)
     begun = RunConfig.read(state.config, state.path)
-    config = RunConfig.read(_edited(begun, folder, allow_changes=options.allow_changes), state.path)
+    config = _edited(begun, folder, allow_changes=options.allow_changes)
     steps = options.steps or decided(config.options.steps)
     if stopped_early(config.options, state.validation_losses) and _has_result(folder, state.step):
         raise UsageError(f"early stopping ended the run in {folder} at step {state.step}: it is finished")
@@ -64,6 +68,7 @@ def plan_resumption(
         raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
     except UsageError as error:
         raise CheckpointError(f"the run in {folder} cannot be resumed: its config does not fit: {error}") from error
+    _check_engine(plan, options, folder)
     then = _with_settings(begun, plan)
     if not options.allow_changes:
         _check_versions(then, plan, folder)
@@ -75,8 +80,7 @@ def _plan(registry: Registry, config: RunConfig, options: ResumeOptions) -> RunP
     model = registry.models.get(config.model)
     optimizer = registry.optimizers.get(config.optimizer)
     dataset = Path(config.dataset) if config.dataset_is_file else registry.datasets.get(config.dataset)
-    chosen = replace(config.options, **_said(options))
-    model.spec.check_engine(decided(chosen.engine))
+    chosen = replace(config.options, **_given(options))
     synthetic = None if chosen.synthetic is None else registry.models.get(chosen.synthetic)
     if synthetic is not None:
         check_synthetic(synthetic, chosen, model)
@@ -93,8 +97,17 @@ def _plan(registry: Registry, config: RunConfig, options: ResumeOptions) -> RunP
     )
 
 
-def _said(options: ResumeOptions) -> dict[str, Any]:
-    """What the user says of this resumption that is also an option of a run."""
+def _check_engine(plan: RunPlan, options: ResumeOptions, folder: Path) -> None:
+    try:
+        plan.model.spec.check_engine(decided(plan.options.engine))
+    except UnknownNameError as error:
+        if options.engine is not None:
+            raise
+        raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
+
+
+def _given(options: ResumeOptions) -> dict[str, Any]:
+    """What the user gives for this resumption that is also an option of a run."""
     shared = {name: getattr(options, name) for name in declared(ResumeOptions) if name in declared(RunOptions)}
     return {name: value for name, value in shared.items() if value is not NOT_SAID}
 
@@ -110,45 +123,56 @@ def check_unchanged(then: dict[str, Any], now: dict[str, Any], folder: Path, *, 
     found = [
         line
         for line in differences(then, now)
-        if not line.startswith(("versions.", *_CHOSEN)) and not (allow_changes and _may_change(line))
+        if not _is_in(line, ("versions", *_CHOSEN)) and not (allow_changes and _may_change(line))
     ]
-    if any(line.startswith(("dataset.vocabulary", "model.")) and ".plugin." not in line for line in found):
+    if any(_is_in(line, ("dataset.vocabulary", "model")) and ".plugin." not in line for line in found):
         raise CheckpointError(f"the run in {folder} cannot be resumed: {'; '.join(found)}")
     _refuse(found, folder)
 
 
 def _may_change(line: str) -> bool:
-    if line.startswith("dataset.vocabulary"):
+    if _is_in(line, ("dataset.vocabulary",)):
         return False  # the weights are made for these characters
-    return line.startswith(CHANGEABLE) or ".plugin.version:" in line
+    return _is_in(line, CHANGEABLE) or ".plugin.version:" in line
 
 
 def inexact(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs of device, engine, threads and versions: numbers may differ too, in their last digits."""
-    return [line for line in differences(then, now) if line.startswith(_INEXACT)]
+    return [line for line in differences(then, now) if _is_in(line, _INEXACT)]
 
 
-def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> dict[str, Any]:
-    """The config to resume with: the state's own, or `config.json` as the user edited it, if that is allowed."""
-    original = begun.raw
+def _is_in(line: str, paths: Collection[str]) -> bool:
+    """Whether a difference is one of the values at these paths of a config, or within them."""
+    path = line.partition(":")[0]
+    return any(f"{path}.".startswith(f"{other}.") for other in paths)
+
+
+def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> RunConfig:
+    """The config to resume with: the state's own, or `config.json` as the user edited it, if that is allowed.
+
+    The number of steps is left as it was, because `--steps` changes it.
+    """
     path = folder / "config.json"
     try:
-        edited = parse_json(read_text(path))
+        edited = under_todays_names(parse_json(read_text(path)))
     except FileNotFoundError:
-        return original
+        return begun
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: it is not JSON; delete it to use the state's own") from error
-    changed = [line for line in differences(original, edited) if not line.startswith("training.steps:")]
+    if not isinstance(edited, dict):
+        raise CheckpointError(f"{path} is damaged: it is not a JSON object; delete it to use the state's own")
+    changed = [line for line in differences(begun.raw, edited) if not _is_in(line, ("training.steps",))]
     if not changed:
-        return original
+        return begun
     if not allow_changes:
         _refuse([f"config.json was edited: {line}" for line in changed], folder)
-    wrong = [line for line in changed if not line.startswith(CHANGEABLE)]
+    wrong = [line for line in changed if not _is_in(line, CHANGEABLE)]
     if wrong:
         raise CheckpointError(f"{path} was edited where a run cannot change: {'; '.join(wrong)}")
-    return dict(edited)
+    config = RunConfig.read(edited, path)
+    return replace(config, options=replace(config.options, steps=begun.options.steps))
 
 
 def _has_result(folder: Path, steps: int) -> bool:
@@ -162,7 +186,7 @@ def _has_result(folder: Path, steps: int) -> bool:
 
 def _with_settings(config: RunConfig, plan: RunPlan) -> dict[str, Any]:
     """A config with the model's settings under today's names."""
-    settings = under_todays_names(plan.model, config.hyperparameters)
+    settings = settings_under_todays_names(plan.model, config.hyperparameters)
     return {**config.raw, "model": {**config.raw["model"], "hyperparameters": settings}}
 
 

@@ -22,7 +22,7 @@ from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
 from zoo.runs.observer import Observer
-from zoo.runs.plan import RunPlan
+from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
 from zoo.runs.resuming import check_unchanged, inexact, plan_resumption
 from zoo.storage import state as states
@@ -45,7 +45,7 @@ class Run:
         config: as in `config.json`.
         step_losses: the loss of every step, in nats.
         model: the trained module, on the device it was trained on.
-        resumed_at: the step from which it was resumed, and from which `metrics["seconds"]` counts; 0 for a new run.
+        resumed_at: the step from which it was resumed; 0 for a new run. `metrics["seconds"]` covers the steps after it.
     """
 
     path: Path
@@ -100,6 +100,7 @@ def resume(
     """
     observer = observer or Observer()
     clock = Clock()
+    check_options(options)
     checkpoints = CheckpointSchedule.parse(options.checkpoint_every)
     with RunFolder.open(path) as folder:
         state = states.load(path / STATE_FILE)
@@ -132,7 +133,7 @@ class _Execution:
     def finish(self, checkpoints: CheckpointSchedule) -> Run:
         """Train, evaluate, plot, and write the result."""
         first_step, config = self.training.step, self.run.config
-        with threads(decided(self.run.options.threads)):
+        with threads(decided(self.run.plan.options.threads)):
             self.observer.stage("Training")
             with self.clock.measure("train", self.device):
                 self._train(checkpoints)
@@ -141,7 +142,7 @@ class _Execution:
                 self._take_best()
                 losses = evaluate_splits(self.run.model, self.run.examples)
         self._check_finite(losses)
-        plots = self._plot(losses) if self.run.options.plots else []
+        plots = self._plot(losses) if self.run.plan.options.plots else []
         metrics = self._metrics(losses)
         self.folder.write_card(model_card(config, metrics, plots=plots))
         self.folder.write_metrics(metrics)

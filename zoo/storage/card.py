@@ -105,7 +105,7 @@ def _recorded_options(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]
     for name, value in config["training"].items():
         if name == "schedule":
             yield from convert_fields(Schedule, value).as_options().items()
-        elif isinstance(value, Mapping):  # what a plugin brings
+        elif isinstance(value, Mapping):  # provided by a plugin
             yield name, _full_name(value)
         elif value is not None and value is not False:
             yield name, value

@@ -50,7 +50,7 @@ class RunConfig:
         Raises:
             CheckpointError: something is missing from it, or of another type.
         """
-        read = _Reader(_under_todays_names(raw), source)
+        read = _Reader(under_todays_names(raw), source)
         if "\0" in read.get(str, "dataset", "name"):
             raise read.damaged("dataset.name", "is not a name")
         is_file = read.get(dict, "dataset", "plugin", optional=True) is None
@@ -95,7 +95,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
-def _under_todays_names(raw: object) -> object:
+def under_todays_names(raw: object) -> object:
     """A config from before an option was renamed, as it would be written today."""
     if not isinstance(raw, dict) or not isinstance(raw.get("training"), dict):
         return raw
@@ -117,7 +117,7 @@ class _Reader:
         for option in declared(RunOptions).values():
             if option.option.recorded:
                 value = self._option(option, training)
-                found[option.name] = option.unsaid if value is None else value
+                found[option.name] = option.fallback if value is None else value
         return RunOptions(model, **found)
 
     def _option(self, option: Declared, training: Mapping[str, Any]) -> object:
@@ -127,7 +127,7 @@ class _Reader:
             raise self.damaged(where, "is missing")
         if option.name == "schedule":
             return self.schedule()
-        if isinstance(value, dict):  # what a plugin brings
+        if option.option.plugin and value is not None:
             return self.full_name("training", option.name)
         problem = None if value is None else option.problem(value)
         if problem is not None:
@@ -145,15 +145,14 @@ class _Reader:
         except (TypeError, ValueError, OverflowError) as error:
             raise self.damaged("training.schedule", "is not a schedule") from error
 
-    def get(self, kind: type[T] | tuple[type[T], ...], *path: str, optional: bool = False) -> T:
+    def get(self, kind: type[T], *path: str, optional: bool = False) -> T:
         value: Any = self._raw
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         if optional and value is None:
             return value  # type: ignore[return-value]  # the caller said that None will do
         if not isinstance(value, kind) or isinstance(value, bool):
-            name = kind.__name__ if isinstance(kind, type) else "number"
-            raise self.damaged(".".join(path) or "config", f"is not a {name}")
+            raise self.damaged(".".join(path) or "config", f"is not a {kind.__name__}")
         return value
 
 

@@ -70,6 +70,12 @@ class TrainingState:
         losses: list[float] = self.tensors.get("validation_losses", torch.empty(0)).flatten().tolist()
         return losses
 
+    @property
+    def evaluations(self) -> list[tuple[int, float]]:
+        """Step and loss of the evaluations so far."""
+        steps: list[int] = self.tensors.get("validation_steps", torch.empty(0)).flatten().tolist()
+        return list(zip(steps, self.validation_losses, strict=False))
+
     def _restore_validation(self, validation: Validation, weights: Mapping[str, Tensor]) -> None:
         """Restore the evaluations and the best weights. States of older versions have none."""
         if self.validation is None:

@@ -12,7 +12,7 @@ from zoo.files import kind_of, parse_json, read_text, shown
 from zoo.plugin.registry import Registry
 from zoo.storage import state as states
 from zoo.storage.config import differences
-from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, read_losses
+from zoo.storage.folder import STATE_FILE, VALIDATION_FILE, WEIGHTS_FILE, read_evaluations, read_losses
 from zoo.storage.loading import load
 
 
@@ -59,6 +59,8 @@ def _folder(path: Path, registry: Registry) -> list[Finding]:
         "config.json": lambda: _config(path),
         "metrics.json": lambda: _metrics(path),
     }
+    if kind_of(path / VALIDATION_FILE) != "nothing":  # only a run with evaluations during training has one
+        checks[VALIDATION_FILE] = lambda: _evaluations(path)
     return [_find(name, check) for name, check in checks.items()]
 
 
@@ -88,6 +90,13 @@ def _losses(path: Path) -> str:
         raise CheckpointError("are not the losses of the training state")
     behind = state.step - len(losses)  # above 0 after a crash between writing the two files; resuming repairs it
     return f"{len(losses):,} steps" + (f", {behind:,} behind the training state" if behind else "")
+
+
+def _evaluations(path: Path) -> str:
+    found, recorded = read_evaluations(path / VALIDATION_FILE), states.load(path / STATE_FILE).evaluations
+    if repr(found) != repr(recorded[: len(found)]):  # whose texts are equal where the losses are NaN, too
+        raise CheckpointError("are not the evaluations of the training state")
+    return f"{len(found):,} evaluations"
 
 
 def _config(path: Path) -> str:

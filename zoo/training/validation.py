@@ -29,9 +29,7 @@ class Kept:
 
 @dataclass
 class Validation:
-    """The evaluations so far. They are made every so many steps, counted from the first.
-
-    So they do not depend on where and when a run is stopped and resumed.
+    """The evaluations so far. They are made every `every` steps, by step number, so resuming does not change when.
 
     Attributes:
         examples: the validation split, on the model's device.
@@ -67,7 +65,7 @@ class Validation:
     @property
     def exhausted(self) -> bool:
         """Whether there were `patience` evaluations without improvement."""
-        return self.patience is not None and evaluations_since_best(self.losses) >= self.patience
+        return _ended_early(self.patience, self.losses)
 
     def steps_left(self, step: int) -> int:
         """After how many more steps the next evaluation is due."""
@@ -97,7 +95,11 @@ class Validation:
 
 def stopped_early(options: TrainingOptions, losses: Sequence[float]) -> bool:
     """Whether early stopping ends a run whose evaluations had these losses."""
-    return options.patience is not None and evaluations_since_best(losses) >= options.patience
+    return _ended_early(options.patience, losses)
+
+
+def _ended_early(patience: int | None, losses: Sequence[float]) -> bool:
+    return patience is not None and evaluations_since_best(losses) >= patience
 
 
 def evaluations_since_best(losses: Sequence[float]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from zoo.cli.commands.run import print_result
-from zoo.cli.options import options_of, said
+from zoo.cli.options import given, options_of
 from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option
 from zoo.options.records import ResumeOptions
 from zoo.runs.plan import check_options
@@ -27,7 +27,7 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
     A run that was killed continues from its last checkpoint; one that has all its steps continues with a larger
     --steps. On the CPU the result is, bit for bit, that of an uninterrupted run.
     """
-    options = said(ResumeOptions, parameters)
+    options = given(ResumeOptions, parameters)
     check_options(options)
     with state.plot_worker(wanted=options.plots) as plot_worker:
         from zoo.cli.progress import Progress

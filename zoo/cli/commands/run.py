@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.options import options_of, said
+from zoo.cli.options import given, options_of
 from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option
 from zoo.cli.table import print_table
 from zoo.options.records import RunOptions
@@ -28,7 +28,7 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
     zoo run mlp-char --dataset words.txt --steps 20000
     zoo run mlp-char --preset lecture --set model.hidden_size=300
     """
-    options = said(RunOptions, parameters, model=model)
+    options = given(RunOptions, parameters, model=model)
     with state.plot_worker(wanted=options.plots) as plot_worker:
         plan = make_plan(state.registry, options)
 
