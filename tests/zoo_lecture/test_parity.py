@@ -90,6 +90,12 @@ def bundled_words() -> list[str]:
     return (Path(zoo_lecture.__file__).parent / "data" / "names-ssa-2018.txt").read_text().split()
 
 
+def zoo_run(words: str | Path = "names-ssa-2018", **options: Any) -> Run:
+    """A run with the notebook's engine and number of threads: more threads sum a product in another order."""
+    common: dict[str, Any] = {"device": "cpu", "engine": "autograd", "threads": torch.get_num_threads(), "plots": False}
+    return zoo.run("mlp-char", dataset=words, **common, **options)
+
+
 def assert_same(run: Run, expected: Notebook) -> None:
     assert run.step_losses == expected.losses  # to the last bit
     weights = load_file(run.path / "model.safetensors")
@@ -100,31 +106,26 @@ def assert_same(run: Run, expected: Notebook) -> None:
 
 def test_notebook_preset_equals_the_lectures_loop_on_the_lectures_names(names_txt: Path) -> None:
     expected = notebook(names_txt.read_text().splitlines(), steps=5000)
-    run = zoo.run("mlp-char", dataset=names_txt, engine="autograd", device="cpu", plots=False)
+    run = zoo_run(names_txt)
     assert len(run.step_losses) == 5000
     assert_same(run, expected)
 
 
 def test_loop_equals_the_lectures_loop_on_the_bundled_names() -> None:
     expected = notebook(bundled_words(), steps=1000)
-    run = zoo.run("mlp-char", dataset="names-ssa-2018", engine="autograd", device="cpu", steps=1000, plots=False)
-    assert_same(run, expected)
+    assert_same(zoo_run(steps=1000), expected)
 
 
 def test_another_seed_and_batch_size_equal_the_lectures_loop_too() -> None:
     expected = notebook(bundled_words(), steps=200, batch_size=7, seed=42)
-    options: dict[str, Any] = {"batch_size": 7, "seed": 42, "plots": False}
-    run = zoo.run("mlp-char", dataset="names-ssa-2018", engine="autograd", device="cpu", steps=200, **options)
-    assert_same(run, expected)
+    assert_same(zoo_run(steps=200, batch_size=7, seed=42), expected)
 
 
 def test_lecture_preset_shuffles_the_words_as_the_lecture_does() -> None:
     words = bundled_words()
     random.Random(42).shuffle(words)
     expected = notebook(words, steps=200)
-    options: dict[str, Any] = {"preset": "lecture", "plots": False}
-    run = zoo.run("mlp-char", dataset="names-ssa-2018", engine="autograd", device="cpu", steps=200, **options)
-    assert_same(run, expected)
+    assert_same(zoo_run(steps=200, preset="lecture"), expected)
 
 
 def test_learning_rate_falls_to_a_hundredth_at_step_100_000() -> None:
