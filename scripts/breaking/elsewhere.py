@@ -58,9 +58,23 @@ def environment(parts: list[str], folder: Path) -> dict[str, str]:
     return env
 
 
+HIDING = """import sys
+from importlib.machinery import PathFinder
+
+
+class WithoutNumba(PathFinder):
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        return None if fullname == "numba" else super().find_spec(fullname, path, target)
+
+
+sys.meta_path[:] = [WithoutNumba if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+
+
 def hide_numba(folder: Path) -> str:
-    """Let every Python that has `folder` on its path believe that numba is not installed."""
-    (folder / "sitecustomize.py").write_text('import sys\n\nsys.modules["numba"] = None\n')
+    """Let every Python that has `folder` on its path find no numba."""
+    (folder / "sitecustomize.py").write_text(HIDING)
     return str(folder)
 
 
