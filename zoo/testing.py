@@ -1,4 +1,4 @@
-"""Checks that a plugin author can run over everything they register; zoo's own tests run them over the built-in plugin.
+"""Checks that plugin authors can run over all that they register; zoo's own tests run them over the built-in plugins.
 
 ```python
 import zoo.testing
@@ -169,7 +169,7 @@ def check_engines(
 
 
 def check_optimizer(name: str) -> None:
-    """An optimizer lowers a quadratic, and from a saved state continues as in an uninterrupted run."""
+    """An optimizer reduces a quadratic, and from a saved state continues as in an uninterrupted run."""
     entry = _registry().optimizers.get(name)
     lr = entry.spec.lr or 1e-3
 

@@ -1,4 +1,4 @@
-"""What the commands share: the plugins, loaded once and with their failures told, and how results are printed."""
+"""What the commands share: the plugins, loaded once and with their failures reported, and how results are printed."""
 
 from __future__ import annotations
 

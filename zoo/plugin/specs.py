@@ -52,7 +52,7 @@ class ModelSpec(TrainingOptions):
         summary: one line for `zoo list`.
         dataset, optimizer: the names trained with by default. A name of the same distribution is preferred.
         steps, batch_size, lr and so on: the defaults of its runs; see `zoo.options.records.TrainingOptions`.
-        reads: how a text model is served: `"windows"` of its own `context_length`, or whole padded `"sequences"`.
+        reads: how a text model is served: `"windows"` of its own `context_length`, or full padded `"sequences"`.
         embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` shows.
         presets: named ways to train it; the first one is the default.
         engines: faster implementations of its training step than autograd, by name, the fastest first: factories
@@ -100,7 +100,7 @@ class ModelSpec(TrainingOptions):
                 object.__setattr__(self, option.name, option.option.default)
 
     def check_engine(self, name: str) -> None:
-        """Whether the model has an engine of that name; whether it can train what is planned shows when it is made.
+        """Check that the model has an engine of that name; whether it can train what is planned shows when it is made.
 
         Raises:
             UnknownNameError: it has none.

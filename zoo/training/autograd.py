@@ -20,7 +20,7 @@ from zoo.training.loss import cross_entropy
 
 @dataclass(frozen=True)
 class StepOptions:
-    """What each step does beside the model's own arithmetic; only autograd can do it.
+    """What each step does besides the model's own arithmetic; only autograd can do it.
 
     Attributes:
         clip_norm: gradient clipping: the global norm is clipped to this; None for no clipping.
@@ -99,9 +99,9 @@ class Autograd:
 
 
 def _without_hooks(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """What a call of the model comes to: `model.forward`, unless hooks hang on it or the user has it compiled.
+    """What a call of the model comes to: `model.forward`, unless it has hooks or the user has compiled it.
 
-    torch looks for them in every call, a fortieth of a small step.
+    torch looks for them in every call: 2.5 % of a small step.
     """
     places = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks", "_compiled_call_impl")
     here = any(getattr(model, place, True) for place in places)  # where torch has renamed one, the model is called

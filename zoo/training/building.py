@@ -58,7 +58,7 @@ def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed
 
 @torch.no_grad()
 def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> dict[str, int]:
-    """Fit a model that is made of its data, by counting for instance, to all of it at once.
+    """Fit a model by counting, for instance, to all of it at once.
 
     Such a model has a method `fit(x, y)`, called with all inputs (N, ...) and targets (N) or (N, T) of the training
     split before the first step. It returns the sizes of its tables: a number, or a mapping where its spec's `fitted`
@@ -129,7 +129,7 @@ def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples)
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Seed torch's global generators for a block (dropout and default initialisations use them), and put them back."""
+    """Seed torch's global generators for a block (dropout and default initializations use them), and put them back."""
     devices = [device] if device is not None and device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which seeds every CUDA device too

@@ -86,7 +86,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def choose_threads(options: RunOptions, model: nn.Module, examples: Examples) -> int:
-    """How many CPU threads a run uses: as many as asked for, or as the size of its operations is worth.
+    """How many CPU threads a run uses: the number given, or one chosen by the size of its operations.
 
     Threads share one operation and wait for each other at its end. For a small net that gains little on an idle
     machine; where another program uses a core, every operation waits until that core is free, and training takes tens
@@ -101,7 +101,7 @@ def choose_threads(options: RunOptions, model: nn.Module, examples: Examples) ->
 
 
 def check_precision(options: RunOptions, device: torch.device) -> None:
-    """Whether a device computes in the precision asked for natively, and does not emulate it.
+    """Check that a device computes in the precision asked for natively, and does not emulate it.
 
     Raises:
         DeviceError: it does not.

@@ -35,11 +35,11 @@ class Training:
     Attributes:
         model: on the device of `examples`.
         examples: the training split, on the device.
-        generator: a CPU generator, so that one seed draws the same batches for every device.
+        generator: a CPU generator, so that one seed samples the same batches for every device.
         step: the next step; equal to the number of steps done.
         losses: the loss of every step done.
-        engine: does the steps; autograd unless one is given.
-        validation: evaluates the validation split during training; None for only at the end.
+        engine: implementation of the training step; by default autograd.
+        validation: evaluates the validation split during training; None: evaluated only after training.
     """
 
     model: nn.Module
@@ -79,7 +79,7 @@ class Saver(Protocol):
         """After how many steps a checkpoint must be possible; None for any."""
 
     def save_if_due(self) -> None:
-        """Called between blocks, when `Training` is whole."""
+        """Called between blocks, when `Training` is consistent."""
 
 
 def never() -> bool:
@@ -91,7 +91,7 @@ def train(
 ) -> None:
     """Train until `steps` are done in all, until `stop()` is true, or until early stopping ends it.
 
-    Nothing in a block waits for the device: batches are drawn and gathered for the whole block ahead, and the losses
+    Nothing in a block waits for the device: batches are sampled and gathered for the whole block ahead, and the losses
     stay on the device until its end. `stop` is asked before every block, and within one by an engine that can, as
     autograd does before every step.
 
@@ -139,22 +139,22 @@ def _steps_left(training: Training, saver: Saver | None) -> list[int]:
 def _train_block(training: Training, count: int, stop: Stop) -> Tensor:
     """At most `count` steps, done by the engine; their losses, shape (K,)."""
     generator = training.generator
-    drawn_before = generator.get_state()
-    x, y = training.examples.gather(_draw(training, count))  # (K, B, ...), (K, B) or (K, B, T)
+    sampled_before = generator.get_state()
+    x, y = training.examples.gather(_sample(training, count))  # (K, B, ...), (K, B) or (K, B, T)
     lrs = [training.schedule.lr(training.lr, training.step + k) for k in range(count)]
     losses = training.engine.run(x, y, lrs, stop)
     done = len(losses)
     if done < count:
-        generator.set_state(drawn_before)  # batches that were not trained on are sampled again later
-        _draw(training, done)
+        generator.set_state(sampled_before)  # batches that were not trained on are sampled again later
+        _sample(training, done)
     for group in training.optimizer.param_groups if done else ():
         group["lr"] = lrs[done - 1]  # an engine need not set it
     training.step += done
     return losses
 
 
-def _draw(training: Training, count: int) -> Tensor:
-    """Indices of the next `count` batches, shape (K, B): uniform, with replacement, drawn on the CPU."""
+def _sample(training: Training, count: int) -> Tensor:
+    """Indices of the next `count` batches, shape (K, B): uniform, with replacement, sampled on the CPU."""
     shape = (count, training.batch_size)
     indices = torch.randint(0, len(training.examples), shape, generator=training.generator)
     device = training.examples.y.device

@@ -1,6 +1,6 @@
 """Synthetic data: words sampled from a fitted model, trained on beside those of the data.
 
-A net soon memorizes a few thousand words. A model of counts is too simple for that: fitted to the same words, it
+A net soon memorizes 25,000 words. A model of counts is too simple for that: fitted to the same words, it
 supplies as many others as one likes, and a net trained on both overfits less. Huang, Stein, Rubin, Kou, "Catalytic
 prior distributions with application to generalized linear models", PNAS 117 (2020), do so for other models; Kim, Rush,
 "Sequence-Level Knowledge Distillation" (2016), https://arxiv.org/abs/1606.07947, train nets on sequences that another
