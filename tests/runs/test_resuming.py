@@ -75,8 +75,9 @@ def test_learning_rate_schedule_goes_on_where_it_was(words_file: Path) -> None:
 
     def run(steps: int, out: str) -> Path:
         options = RunOptions("mlp-char", dataset=words_file, device="cpu", steps=steps, out=Path(out), plots=False)
-        options = replace(options, schedule=zoo.Schedule((15, 30), 0.5))
-        return execute(make_plan(registry, options)).path
+        plan = make_plan(registry, options)
+        schedule = zoo.Schedule((15, 30), 0.5)
+        return execute(replace(plan, options=replace(plan.options, schedule=schedule))).path
 
     whole, parts = run(STEPS, "whole"), run(20, "parts")
     zoo.resume(parts, steps=STEPS, plots=False)

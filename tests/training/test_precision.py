@@ -100,7 +100,7 @@ def test_a_device_without_bfloat16_is_one_line(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--precision", "bf16"], "--precision has no 'bf16'; did you mean 'bfloat16'?"),
+        (["--precision", "bf16"], "--precision must be float32 or bfloat16, got 'bf16'; did you mean 'bfloat16'?"),
         (["--engine", "manual", "--compile"], "engine 'manual' does not use torch.compile; --engine auto"),
         (["--engine", "manual", "--clip-norm", 1], "engine 'manual' does not clip gradients; --engine auto"),
     ],

@@ -12,7 +12,6 @@ from zoo.files import check_name
 from zoo.options.declaration import NOT_SAID, decided, filled, problems
 from zoo.options.records import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
-from zoo.options.values import fits
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
 from zoo.plugin.settings import is_fitted, resolve_settings, split_sections, under_todays_names
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
@@ -117,10 +116,10 @@ def check_options(given: RunOptions | ResumeOptions) -> None:
     """
     for option, problem in problems(given):
         value = getattr(given, option.name)
-        if not fits(value, option.type):  # of a type that only Python can give
-            raise UsageError(f"{option.name} {problem}")
-        known = not option.option.choices or not isinstance(value, str) or value in option.option.choices
-        raise (UsageError if known else UnknownNameError)(f"{option.flag} {problem}")
+        if isinstance(value, str) and option.option.choices:
+            raise UnknownNameError(f"{option.flag} {problem}")
+        number = option.option.range is not None and isinstance(value, int | float) and not isinstance(value, bool)
+        raise UsageError(f"{option.flag if number else option.name} {problem}")  # the rest only Python can give
 
 
 def check_synthetic(source: Entry[ModelSpec], options: RunOptions, model: Entry[ModelSpec]) -> None:
