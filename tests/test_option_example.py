@@ -24,7 +24,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "zoo", folder / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
     [diff] = re.findall(r"```diff\n(.*?)```", (ROOT / "zoo" / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     changed = re.findall(r"^\+\+\+ b/(.*)$", diff, re.MULTILINE)
-    assert changed == ["zoo/options/records.py", "zoo/training/autograd.py"]
+    assert changed == ["zoo/options/training.py", "zoo/training/autograd.py"]
     done = subprocess.run(
         ["git", "apply", "-"], input=diff, cwd=folder, capture_output=True, text=True,
         env={"GIT_CEILING_DIRECTORIES": str(folder.parent), "PATH": "/usr/bin:/bin:/usr/local/bin"},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from zoo.errors import UsageError
 from zoo.options.declaration import declared
-from zoo.options.records import SEED, ResumeOptions, RunOptions
+from zoo.options.run import SEED, ResumeOptions, RunOptions
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
 from zoo.plugin.settings import REQUIRED, resolve_settings, signature_of
@@ -124,7 +124,7 @@ def run(arguments: _RunArguments) -> Run:
     """Train a model, and write its run folder: `zoo run` in Python.
 
     The arguments are the options of `zoo run`, of the same names: `zoo.run("mlp-char", steps=5000, device="cpu")`.
-    `zoo/options/records.py` declares them; one that is left out has its default.
+    `zoo/options/training.py` declares them; one that is left out has its default.
 
     Args:
         model: its name.

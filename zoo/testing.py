@@ -29,7 +29,8 @@ from zoo.data.download import fetcher
 from zoo.data.loading import encode, load_dataset
 from zoo.engines import Stop
 from zoo.errors import UnavailableError, UsageError
-from zoo.options.records import AUTOGRAD, RunOptions
+from zoo.options.run import RunOptions
+from zoo.options.training import AUTOGRAD
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
 from zoo.plugin.settings import signature_of

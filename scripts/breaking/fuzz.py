@@ -36,7 +36,7 @@ from torch import Tensor
 import zoo
 from zoo.data.loading import encode
 from zoo.errors import CheckpointError, ZooError
-from zoo.options.records import ResumeOptions
+from zoo.options.run import ResumeOptions
 from zoo.plugin.manager import load_plugins
 from zoo.runs.plan import RunPlan
 from zoo.runs.resuming import plan_resumption

@@ -30,7 +30,7 @@ from parallel_runs import SHUFFLED, RunFailedError, built_in, in_parallel, proce
 
 from zoo.errors import UsageError
 from zoo.files import canonical_json, write_text
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.plugin.registry import Entry, Registry
 from zoo.runs.plan import make_plan
 from zoo.storage.shipped import bits

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.errors import CheckpointError
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin
 from zoo.runs.plan import make_plan

@@ -23,7 +23,7 @@ from zoo import (
 )
 from zoo.data.loading import resolve_data_settings
 from zoo.errors import ZooError
-from zoo.options.records import SEED, RunOptions
+from zoo.options.run import SEED, RunOptions
 from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.plan import RunPlan, make_plan
 

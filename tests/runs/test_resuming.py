@@ -66,7 +66,7 @@ def test_stop_and_resume_gives_the_bytes_of_one_go(words_file: Path, preset: str
 
 
 def test_learning_rate_schedule_goes_on_where_it_was(words_file: Path) -> None:
-    from zoo.options.records import RunOptions
+    from zoo.options.run import RunOptions
     from zoo.plugin.manager import load_plugins
     from zoo.runs.plan import make_plan
     from zoo.runs.runner import execute

@@ -15,7 +15,7 @@ from torch import nn
 import zoo
 from zoo import DeviceError
 from zoo.data.datasets import Examples
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.runs.observer import Observer
 from zoo.training.device import choose_device, choose_threads, describe_device, deterministic_sums, synchronize
 

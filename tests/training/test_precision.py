@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.errors import DeviceError, ZooError
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.runs.runner import Run
 from zoo.training.autograd import Autograd, StepOptions
 from zoo.training.device import check_precision

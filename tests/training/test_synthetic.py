@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.data.datasets import Examples
 from zoo.errors import CheckpointError, UsageError
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.plugin.specs import ModelSpec

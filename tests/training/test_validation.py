@@ -366,7 +366,7 @@ def test_the_command_says_whose_weights_they_are(
 
 
 def test_a_models_own_preset_may_ask_for_it(words_file: Path) -> None:
-    from zoo.options.records import RunOptions
+    from zoo.options.run import RunOptions
     from zoo.runs.plan import make_plan
 
     registry, _ = load_plugins()

@@ -18,7 +18,7 @@ import zoo.testing
 import zoo_makemore
 from zoo.data.datasets import TextDataset
 from zoo.data.encoding import encode_windows
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.plan import make_plan
 from zoo.runs.runner import Run

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import zoo
 import zoo.testing
 import zoo_torch
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.plugin.registry import Registry
 from zoo.runs.plan import make_plan
 from zoo.storage.checkpoint import flatten_state, unflatten_state

@@ -5,9 +5,8 @@ A record is a frozen dataclass. An option is one of its fields, annotated with `
     clip_norm: Annotated[float | None, Option("Clip the global gradient norm to X.", POSITIVE)] = NOT_SAID
 """
 
-from __future__ import annotations
-
 import dataclasses
+import inspect
 import math
 import os
 import typing
@@ -34,11 +33,8 @@ _WORDS: dict[Any, str] = {
 R = TypeVar("R")
 T = TypeVar("T")
 
-_DECLARED: dict[type[Any], dict[str, Declared]] = {}  # reading a record's annotations takes a while
 
-
-@dataclass(frozen=True)
-class Range:
+class Range(NamedTuple):
     """The values that an option may have: in words, and as a test."""
 
     text: str
@@ -50,7 +46,7 @@ NOT_NEGATIVE = Range("0 or above", lambda value: 0 <= value < math.inf)
 SEEDS = Range("from 0 to 2**64 - 1", lambda value: 0 <= value <= _LARGEST_SEED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Option:
     """What is declared of an option besides its name, type and default, which are the field's.
 
@@ -111,6 +107,9 @@ class Declared(NamedTuple):
         return None if fits(value, self.type) else f"must be {_in_words(self.type)}, got {value!r}"
 
 
+_DECLARED: dict[type[Any], dict[str, Declared]] = {}  # reading a record's annotations takes a while
+
+
 def declared(record: type[Any]) -> dict[str, Declared]:
     """The options of a record by name, in the order of its fields."""
     if record not in _DECLARED:
@@ -119,13 +118,13 @@ def declared(record: type[Any]) -> dict[str, Declared]:
 
 
 def _read(record: type[Any]) -> dict[str, Declared]:
-    hints = typing.get_type_hints(record, include_extras=True)
+    defaults = {field.name: field.default for field in dataclasses.fields(record)}
     found = {}
-    for field in dataclasses.fields(record):
-        kind, *extras = typing.get_args(hints[field.name]) if _is_annotated(hints[field.name]) else (None,)
-        for option in extras:
-            if isinstance(option, Option):
-                found[field.name] = Declared(field.name, kind, field.default, option)
+    for part in reversed(record.__mro__):
+        for name, hint in inspect.get_annotations(part).items():
+            option = next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Option)), None)
+            if option is not None:  # the hint is `Annotated`
+                found[name] = Declared(name, hint.__origin__, defaults[name], option)
     return found
 
 
@@ -177,7 +176,3 @@ def _in_words(kind: Any) -> str:
 
 def _listed(choices: tuple[str, ...]) -> str:
     return " or ".join([", ".join(choices[:-1]), choices[-1]]) if len(choices) > 1 else choices[0]
-
-
-def _is_annotated(hint: Any) -> bool:
-    return typing.get_origin(hint) is typing.Annotated

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from zoo.errors import UnknownNameError, suggest
 from zoo.options.declaration import NOT_SAID, declared, problems
-from zoo.options.records import AUTO, AUTOGRAD, TrainingOptions
+from zoo.options.training import AUTO, AUTOGRAD, TrainingOptions
 
 Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
@@ -23,9 +23,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _FACTORY_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Preset(TrainingOptions):
-    """A named way to train a model: what it says of `zoo.options.records.TrainingOptions` replaces the model's own.
+    """A named way to train a model: what it says of `zoo.options.training.TrainingOptions` replaces the model's own.
 
     `settings` are keyed as on the command line: `{"data.shuffle_seed": 42, "model.hidden_size": 300}`. `engine` holds
     for the preset's own optimizer.
@@ -39,7 +39,7 @@ class Preset(TrainingOptions):
         _check_options(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ModelSpec(TrainingOptions):
     """A model: an `nn.Module` class, or a function that returns one, and how it is trained by default.
 
@@ -51,7 +51,7 @@ class ModelSpec(TrainingOptions):
         factory: `"package.module:attribute"` or a callable.
         summary: one line for `zoo list`.
         dataset, optimizer: the names trained with by default. A name of the same distribution is preferred.
-        steps, batch_size, lr and so on: the defaults of its runs; see `zoo.options.records.TrainingOptions`.
+        steps, batch_size, lr and so on: the defaults of its runs; see `zoo.options.training.TrainingOptions`.
         reads: how a text model is served: `"windows"` of its own `context_length`, or full padded `"sequences"`.
         embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` shows.
         presets: named ways to train it; the first one is the default.

@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset, counts
 from zoo.options.declaration import declared
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.plugin.registry import DISTRIBUTION, Entry
 from zoo.plugin.specs import DatasetSpec, Spec
 from zoo.runs.plan import RunPlan

@@ -10,7 +10,7 @@ from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.files import check_name
 from zoo.options.declaration import NOT_SAID, decided, filled, problems
-from zoo.options.records import ResumeOptions, RunOptions
+from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
 from zoo.plugin.settings import is_fitted, resolve_settings, split_sections, under_todays_names

@@ -15,7 +15,7 @@ from zoo.data.loading import resolve_data_settings
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_SAID, decided, declared
-from zoo.options.records import ResumeOptions, RunOptions
+from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings
 from zoo.plugin.settings import under_todays_names as settings_under_todays_names

@@ -15,7 +15,7 @@ import torch
 from zoo.data.datasets import TextDataset
 from zoo.errors import DivergedError, InterruptedRunError
 from zoo.options.declaration import decided, declared
-from zoo.options.records import ResumeOptions, RunOptions
+from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
 from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.registry import Registry

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zoo.options.declaration import declared
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.options.schedule import Schedule
 from zoo.options.values import convert_fields
 

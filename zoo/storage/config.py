@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.errors import CheckpointError
 from zoo.options.declaration import Declared, declared
-from zoo.options.records import RunOptions, recorded_under_todays_names
+from zoo.options.run import RunOptions, recorded_under_todays_names
 from zoo.options.schedule import Schedule
 from zoo.options.values import convert_fields
 

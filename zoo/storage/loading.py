@@ -15,7 +15,7 @@ from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, lo
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
 from zoo.files import kind_of, shown
-from zoo.options.records import SAMPLING_SEED
+from zoo.options.run import SAMPLING_SEED
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, signature_of
 from zoo.plugin.specs import ModelSpec

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo.engines import Optimizer, Stop
 from zoo.errors import ZooError
-from zoo.options.records import BFLOAT16, FLOAT32, TrainingOptions
+from zoo.options.training import BFLOAT16, FLOAT32, TrainingOptions
 from zoo.training.loss import cross_entropy
 
 
@@ -25,7 +25,7 @@ class StepOptions:
     Attributes:
         clip_norm: gradient clipping: the global norm is clipped to this; None for no clipping.
         precision: compute precision of the forward pass and of gradients within it: one of
-            `zoo.options.records.PRECISIONS`. The weights and their updates are float32 in any case: Micikevicius and
+            `zoo.options.training.PRECISIONS`. The weights and their updates are float32 in any case: Micikevicius and
             others, "Mixed Precision Training" (2018), https://arxiv.org/abs/1710.03740
         compiled: compile the model with `torch.compile`; the first step takes a minute for it.
     """

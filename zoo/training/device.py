@@ -14,7 +14,8 @@ from torch import nn
 from zoo.data.datasets import Examples
 from zoo.errors import DeviceError
 from zoo.options.declaration import decided
-from zoo.options.records import BFLOAT16, RunOptions
+from zoo.options.run import RunOptions
+from zoo.options.training import BFLOAT16
 
 _PRODUCTS_PER_THREAD = 1 << 28  # multiplications of a forward pass: some 20 ms of a core
 _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")

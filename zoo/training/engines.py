@@ -8,7 +8,7 @@ from torch import nn
 
 from zoo.engines import Engine, Optimizer
 from zoo.errors import EngineUnavailableError, PluginError, UsageError
-from zoo.options.records import AUTO, AUTOGRAD
+from zoo.options.training import AUTO, AUTOGRAD
 from zoo.plugin.calling import plugin_errors
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec

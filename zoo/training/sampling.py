@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zoo.data.datasets import TextDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError, ZooError
-from zoo.options.records import SAMPLING_SEED
+from zoo.options.run import SAMPLING_SEED
 from zoo.plugin.specs import Reads
 from zoo.training.building import context_length
 

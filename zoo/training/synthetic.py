@@ -18,7 +18,7 @@ from zoo.data.loading import encode, encode_words
 from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import sha256_of
 from zoo.errors import UsageError
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import resolve_settings
 from zoo.plugin.specs import ModelSpec, Reads

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from zoo.data.datasets import Examples
-from zoo.options.records import TrainingOptions
+from zoo.options.training import TrainingOptions
 from zoo.training.evaluation import evaluate
 
 Weights = dict[str, Tensor]

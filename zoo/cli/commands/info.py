@@ -14,7 +14,7 @@ from zoo.data.datasets import TensorDataset
 from zoo.data.loading import arrangement
 from zoo.errors import UnknownNameError, suggest
 from zoo.options.declaration import filled
-from zoo.options.records import AUTOGRAD
+from zoo.options.training import AUTOGRAD
 from zoo.plugin.registry import Entry, KindRegistry, Registry
 from zoo.plugin.settings import REQUIRED, Setting, Signature, signature_of
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset

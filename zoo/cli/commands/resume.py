@@ -10,7 +10,7 @@ import click
 from zoo.cli.commands.run import print_result
 from zoo.cli.options import given, options_of
 from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option
-from zoo.options.records import ResumeOptions
+from zoo.options.run import ResumeOptions
 from zoo.runs.plan import check_options
 
 

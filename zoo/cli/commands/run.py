@@ -9,7 +9,7 @@ import click
 from zoo.cli.options import given, options_of
 from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option
 from zoo.cli.table import print_table
-from zoo.options.records import RunOptions
+from zoo.options.run import RunOptions
 from zoo.runs.plan import make_plan
 
 

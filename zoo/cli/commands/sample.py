@@ -18,7 +18,7 @@ from zoo.cli.state import (
     warn,
 )
 from zoo.cli.table import print_table
-from zoo.options.records import SAMPLING_SEED
+from zoo.options.run import SAMPLING_SEED
 
 if TYPE_CHECKING:
     from zoo.storage.loading import Loaded

@@ -19,8 +19,9 @@ from zoo.cli.commands.run import command as run_command
 from zoo.cli.options import given
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.options.declaration import declared, filled, problems
-from zoo.options.records import ResumeOptions, RunOptions, TrainingOptions
+from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
+from zoo.options.training import TrainingOptions
 from zoo.options.values import convert_fields, fits
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry

@@ -1,0 +1,92 @@
+"""The options of a run that only the user gives, and those of a resumption.
+
+No `from __future__ import annotations` here: the annotations are read.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from zoo.options.declaration import NOT_SAID, POSITIVE, SEEDS, Option
+from zoo.options.training import ENGINES, TrainingOptions
+
+SEED = 2147483647  # the lecture's
+SAMPLING_SEED = SEED + 10  # the lecture's, too
+DEVICES = "auto|cpu|cuda[:N]|mps"
+
+
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
+class CallOptions:
+    """What concerns one call of `zoo run` or `zoo resume`, and does not affect the result."""
+
+    checkpoint_every: Annotated[
+        str | int | None,
+        Option("Save every N steps, or every 30s, 5m, ...; default 10s.", metavar="N|TIME", recorded=False),
+    ] = None
+    plots: Annotated[bool, Option("Make no plots.", recorded=False)] = True
+    offline: Annotated[bool, Option("Make no network request.", recorded=False)] = False
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class RunOptions(CallOptions, TrainingOptions):
+    """What the user says of a run.
+
+    Attributes:
+        model: its name.
+        settings: as `--set` takes them: `{"model.hidden_size": 300, "data.shuffle_seed": 42}`.
+    """
+
+    model: str = field(kw_only=False)
+    preset: Annotated[
+        str | None,
+        Option("One of the model's presets; 'zoo info MODEL' lists them.", metavar="NAME", may_be_missing=True),
+    ] = None
+    device: Annotated[str, Option("Where to train.", metavar=DEVICES, reported=True)] = "auto"
+    threads: Annotated[
+        int | None,
+        Option(
+            "CPU threads; by default chosen by the size of the model and the batch.",
+            POSITIVE,
+            reported=True,
+            may_be_missing=True,
+        ),
+    ] = None
+    seed: Annotated[int, Option("Seed for sampling batches.", SEEDS, reported=True)] = SEED
+    init_seed: Annotated[int, Option("Seed for weight initialization.", SEEDS, reported=True)] = SEED
+    settings: Annotated[
+        Mapping[str, object] | None,
+        Option(
+            "Set model.KEY, data.KEY or optimizer.KEY; can be repeated.",
+            flag="--set",
+            metavar="SECTION.KEY=VALUE",
+            recorded=False,
+        ),
+    ] = None
+    out: Annotated[
+        str | os.PathLike[str] | None,
+        Option("The run's folder; default runs/MODEL-N.", metavar="DIR", recorded=False),
+    ] = None
+
+
+def recorded_under_todays_names(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded options of an older config under their current names: `synthetic` was `teacher`, with its share."""
+    kept = {name: value for name, value in training.items() if name != "teacher"}
+    if isinstance(before := training.get("teacher"), dict):
+        kept["synthetic_share"] = before.get("share")
+        before = {name: value for name, value in before.items() if name != "share"}
+    return {**kept, "synthetic": before} if "teacher" in training else kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeOptions(CallOptions):
+    """How a run is to be resumed: what is given here overrides the original run's options."""
+
+    steps: Annotated[int | None, Option("Total steps; by default as many as were planned.", POSITIVE)] = NOT_SAID
+    device: Annotated[str | None, Option("Another device than the run's own.", metavar=DEVICES)] = NOT_SAID
+    engine: Annotated[str | None, Option("Another engine than the run's own.", metavar=ENGINES)] = NOT_SAID
+    threads: Annotated[int | None, Option("Another number of CPU threads than the run's own.", POSITIVE)] = NOT_SAID
+    allow_changes: Annotated[
+        bool,
+        Option("Resume although the data, a plugin or config.json has changed.", recorded=False),
+    ] = False
