@@ -127,11 +127,11 @@ def check_engines(
     """Each engine of a model does the same steps as autograd, with no state but the model's and the optimizer's.
 
     Steps are compared one by one, each from the weights and the optimizer state that autograd has reached.
-    Left alone, two implementations that are both right drift apart by their rounding alone. An engine's loss may be
-    off by a 10,000th of autograd's, an update by a 1,000th of its length. The learning rate is another at every step.
+    Run side by side, two correct implementations drift apart by rounding. An engine's loss may be
+    off by 0.01 % of autograd's, an update by 0.1 % of its norm. The learning rate differs at every step.
 
-    What an engine does in one block it must also do, to the last bit, one step at a time, made anew in the middle and
-    given what it had come to, and stopped on the way.
+    What an engine does in one block it must also do, to the last bit, one step at a time, recreated midway from the
+    saved state, and stopped between steps.
 
     Args:
         name: the model's name.

@@ -201,11 +201,12 @@ def threads_for(parameters: int, batch_size: int, positions: int = 1, **options:
 @pytest.mark.parametrize(
     ("parameters", "batch_size", "positions", "expected"),
     [
-        (11_897, 32, 1, 1),  # the lecture's net
-        (204_544, 64, 16, 1),  # the transformer
-        (1 << 19, 1 << 10, 1, 2),
-        (1 << 19, 1 << 6, 1 << 4, 2),
-        (1 << 19, 1 << 12, 1, 4),
+        (6_000, 32, 1, 1),  # the lecture's net
+        (16_384, 64, 16, 1),  # the transformer
+        (60_000, 1_024, 1, 2),  # a hidden layer of 2,000 units
+        (60_000, 64, 16, 2),
+        (120_000, 1_024, 1, 4),
+        (1_000_000, 1_024, 1, 4),
     ],
 )
 def test_threads_are_chosen_by_the_size_of_the_work(
@@ -221,10 +222,11 @@ def test_no_more_threads_are_chosen_than_torch_would_use(monkeypatch: pytest.Mon
     assert threads_for(8, 1, threads=7) == 7  # somebody asked for them
 
 
-def test_a_recurrent_net_computes_one_position_at_a_time() -> None:
+def test_a_recurrent_net_uses_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     model = nn.LSTM(64, 1024, device="meta")
     y = torch.zeros((2, 64), dtype=torch.uint8)
-    assert choose_threads(RunOptions("x", batch_size=64), model, Examples(y, y, torch.int64)) == 1
+    assert choose_threads(RunOptions("x", batch_size=4096), model, Examples(y, y, torch.int64)) == 1
 
 
 @pytest.mark.parametrize("asked", [None, 1, 2])

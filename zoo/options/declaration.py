@@ -2,7 +2,7 @@
 
 A record is a frozen dataclass. An option is one of its fields, annotated with `Option`:
 
-    clip_norm: Annotated[float | None, Option("Clip the global gradient norm to X.", POSITIVE)] = NOT_SAID
+    clip_norm: Annotated[float | None, Option("Clip the global gradient norm to X.", POSITIVE)] = NOT_GIVEN
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from zoo.errors import UsageError, suggest
 from zoo.options.values import describe_type, fits
 
-NOT_SAID: None = None  # the value of an option that was not given: a preset, the model's spec or a default decides
+NOT_GIVEN: None = None  # the value of an option that was not given: a preset, the model's spec or a default decides
 
 _LARGEST_SEED = 2**64 - 1
 
@@ -95,7 +95,7 @@ class Declared(NamedTuple):
     @property
     def fallback(self) -> Any:
         """The default: the option's, or the field's own."""
-        return self.option.default if self.default is NOT_SAID else self.default
+        return self.option.default if self.default is NOT_GIVEN else self.default
 
     def problem(self, value: object) -> str | None:
         """What is wrong with a value, to be put behind the option's name; None where nothing is."""
@@ -132,7 +132,7 @@ def problems(record: Any) -> Iterator[tuple[Declared, str]]:
     """Each option of a record with an invalid value, and what is wrong. One that was not given is valid."""
     for one in declared(type(record)).values():
         value = getattr(record, one.name)
-        problem = None if value is NOT_SAID else one.problem(value)
+        problem = None if value is NOT_GIVEN else one.problem(value)
         if problem is not None:
             yield one, problem
 
@@ -145,10 +145,10 @@ def take_old_names(record: Any) -> None:
     """
     for one in declared(type(record)).values():
         value = getattr(record, one.name)
-        if one.option.renamed is not None and value is not NOT_SAID:
-            if getattr(record, one.option.renamed) is not NOT_SAID:
+        if one.option.renamed is not None and value is not NOT_GIVEN:
+            if getattr(record, one.option.renamed) is not NOT_GIVEN:
                 raise UsageError(f"'{one.name}' is the old name of '{one.option.renamed}': give one of them")
-            object.__setattr__(record, one.name, NOT_SAID)
+            object.__setattr__(record, one.name, NOT_GIVEN)
             object.__setattr__(record, one.option.renamed, value)
 
 
@@ -157,7 +157,7 @@ def filled(record: R, *others: object) -> R:
     found = {}
     for name, one in declared(type(record)).items():
         values = (getattr(other, name) for other in (record, *others) if name in declared(type(other)))
-        value = next((value for value in values if value is not NOT_SAID), one.fallback)
+        value = next((value for value in values if value is not NOT_GIVEN), one.fallback)
         found[name] = float(value) if type(value) is int and float in typing.get_args(one.type) else value
     return dataclasses.replace(record, **found)  # type: ignore[type-var]  # every record is a dataclass
 

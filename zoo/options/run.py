@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from zoo.options.declaration import NOT_SAID, POSITIVE, SEEDS, Option
+from zoo.options.declaration import NOT_GIVEN, POSITIVE, SEEDS, Option
 from zoo.options.training import ENGINES, TrainingOptions
 
 SEED = 2147483647  # the lecture's
@@ -82,10 +82,10 @@ def recorded_under_todays_names(training: Mapping[str, Any]) -> dict[str, Any]:
 class ResumeOptions(CallOptions):
     """How a run is to be resumed: what is given here overrides the original run's options."""
 
-    steps: Annotated[int | None, Option("Total steps; by default as many as were planned.", POSITIVE)] = NOT_SAID
-    device: Annotated[str | None, Option("Another device than the run's own.", metavar=DEVICES)] = NOT_SAID
-    engine: Annotated[str | None, Option("Another engine than the run's own.", metavar=ENGINES)] = NOT_SAID
-    threads: Annotated[int | None, Option("Another number of CPU threads than the run's own.", POSITIVE)] = NOT_SAID
+    steps: Annotated[int | None, Option("Total steps; by default as many as were planned.", POSITIVE)] = NOT_GIVEN
+    device: Annotated[str | None, Option("Another device than the run's own.", metavar=DEVICES)] = NOT_GIVEN
+    engine: Annotated[str | None, Option("Another engine than the run's own.", metavar=ENGINES)] = NOT_GIVEN
+    threads: Annotated[int | None, Option("Another number of CPU threads than the run's own.", POSITIVE)] = NOT_GIVEN
     allow_changes: Annotated[
         bool,
         Option("Resume although the data, a plugin or config.json has changed.", recorded=False),

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Annotated
 
-from zoo.options.declaration import NOT_NEGATIVE, NOT_SAID, POSITIVE, Option, Range, take_old_names
+from zoo.options.declaration import NOT_NEGATIVE, NOT_GIVEN, POSITIVE, Option, Range, take_old_names
 from zoo.options.schedule import CONSTANT, SCHEDULES, Schedule
 
 AUTO, AUTOGRAD = "auto", "autograd"  # the names of engines that every model has
@@ -29,11 +29,11 @@ class TrainingOptions:
     dataset: Annotated[
         str | os.PathLike[str] | None,
         Option("A dataset's name, or a text file with one word a line.", metavar="NAME|FILE", recorded=False),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     optimizer: Annotated[
         str | None,
         Option("The optimizer; by default the model's own.", metavar="NAME", default="sgd", recorded=False),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     engine: Annotated[
         str | None,
         Option(
@@ -42,13 +42,13 @@ class TrainingOptions:
             default=AUTO,
             reported=True,
         ),
-    ] = NOT_SAID
-    steps: Annotated[int | None, Option("Steps to train.", POSITIVE, default=1000, reported=True)] = NOT_SAID
+    ] = NOT_GIVEN
+    steps: Annotated[int | None, Option("Steps to train.", POSITIVE, default=1000, reported=True)] = NOT_GIVEN
     batch_size: Annotated[
         int | None,
         Option("Examples in a step.", POSITIVE, default=32, reported=True, editable=True),
-    ] = NOT_SAID
-    lr: Annotated[float | None, Option("Peak (base) learning rate.", POSITIVE, reported=True, editable=True)] = NOT_SAID
+    ] = NOT_GIVEN
+    lr: Annotated[float | None, Option("Peak (base) learning rate.", POSITIVE, reported=True, editable=True)] = NOT_GIVEN
     schedule: Annotated[
         str | Schedule | None,
         Option(
@@ -57,21 +57,21 @@ class TrainingOptions:
             default=CONSTANT,
             editable=True,
         ),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     warmup: Annotated[
         int | None,
         Option("Warm-up: steps over which the learning rate rises at the start.", NOT_NEGATIVE, recorded=False),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     clip_norm: Annotated[
         float | None,
         Option("Gradient clipping: the global norm is clipped to X.", POSITIVE, may_be_missing=True, editable=True),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     validate_every: Annotated[
         int | None,
         Option(
             "Evaluate the validation split every N steps, and keep the best weights.", POSITIVE, may_be_missing=True
         ),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     patience: Annotated[
         int | None,
         Option(
@@ -81,7 +81,7 @@ class TrainingOptions:
             may_be_missing=True,
             editable=True,
         ),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     synthetic: Annotated[
         str | None,
         Option(
@@ -90,11 +90,11 @@ class TrainingOptions:
             may_be_missing=True,
             plugin=True,
         ),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     synthetic_share: Annotated[
         float | None,
         Option("The mean share of synthetic examples in a batch; by default 1/3.", SHARES, may_be_missing=True),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     precision: Annotated[
         str | None,
         Option(
@@ -103,15 +103,15 @@ class TrainingOptions:
             default=FLOAT32,
             may_be_missing=True,
         ),
-    ] = NOT_SAID
+    ] = NOT_GIVEN
     compile: Annotated[
         bool | None,
         Option(
             "Compile the model with torch.compile, which takes about half a minute.", default=False, may_be_missing=True
         ),
-    ] = NOT_SAID
-    teacher: Annotated[str | None, Option("", recorded=False, renamed="synthetic")] = NOT_SAID
-    teacher_share: Annotated[float | None, Option("", recorded=False, renamed="synthetic_share")] = NOT_SAID
+    ] = NOT_GIVEN
+    teacher: Annotated[str | None, Option("", recorded=False, renamed="synthetic")] = NOT_GIVEN
+    teacher_share: Annotated[float | None, Option("", recorded=False, renamed="synthetic_share")] = NOT_GIVEN
 
     def __post_init__(self) -> None:
         take_old_names(self)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from zoo.errors import UnknownNameError, suggest
-from zoo.options.declaration import NOT_SAID, declared, problems
+from zoo.options.declaration import NOT_GIVEN, declared, problems
 from zoo.options.training import AUTO, AUTOGRAD, TrainingOptions
 
 Factory: TypeAlias = str | Callable[..., Any]
@@ -96,7 +96,7 @@ class ModelSpec(TrainingOptions):
         if self.weights is not None and ":" not in self.weights:
             raise ValueError(f"weights must be 'package:path', got {self.weights!r}")
         for option in declared(type(self)).values():
-            if getattr(self, option.name) is NOT_SAID:
+            if getattr(self, option.name) is NOT_GIVEN:
                 object.__setattr__(self, option.name, option.option.default)
 
     def check_engine(self, name: str) -> None:

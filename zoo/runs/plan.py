@@ -9,7 +9,7 @@ from typing import Any
 from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.files import check_name
-from zoo.options.declaration import NOT_SAID, decided, filled, problems
+from zoo.options.declaration import NOT_GIVEN, decided, filled, problems
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
@@ -84,12 +84,12 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
     dataset, fallback = _dataset(registry, model, preset, given)
     optimizer = _optimizer(registry, model, preset, given)
     settings = _settings(model, preset, given)
-    options = filled(given, preset if given.optimizer is NOT_SAID else replace(preset, engine=NOT_SAID), model.spec)
+    options = filled(given, preset if given.optimizer is NOT_GIVEN else replace(preset, engine=NOT_GIVEN), model.spec)
     synthetic, options = _synthetic(registry, model, options, given)
     options = replace(
         options,
         preset=preset_name,
-        lr=_lr(registry, model, preset, optimizer) if given.lr is NOT_SAID else options.lr,
+        lr=_lr(registry, model, preset, optimizer) if given.lr is NOT_GIVEN else options.lr,
         schedule=_schedule(given, preset, model.spec, decided(options.steps)),
     )
     if options.patience is not None and options.validate_every is None:
@@ -167,7 +167,7 @@ def _home(model: Entry[ModelSpec]) -> tuple[str, str]:
 
 
 def _optimizer(registry: Registry, model: Entry[ModelSpec], preset: Preset, given: RunOptions) -> Entry[OptimizerSpec]:
-    if given.optimizer is not NOT_SAID:
+    if given.optimizer is not NOT_GIVEN:
         return registry.optimizers.get(given.optimizer)
     return registry.optimizers.get(decided(preset.optimizer or model.spec.optimizer), prefer=_home(model))
 
@@ -195,7 +195,7 @@ def _settings(model: Entry[ModelSpec], preset: Preset, given: RunOptions) -> dic
     kept = {
         key: value
         for key, value in preset.settings.items()
-        if not (given.optimizer is not NOT_SAID and key.startswith("optimizer."))
+        if not (given.optimizer is not NOT_GIVEN and key.startswith("optimizer."))
         and not (given.dataset is not None and key.startswith("data.") and key not in _ARRANGEMENT_KEYS)
     }
     settings = split_sections(kept, SECTIONS)
@@ -233,8 +233,8 @@ def _schedule(given: RunOptions, preset: Preset, spec: ModelSpec, steps: int) ->
     for record in (spec, preset, given):
         if isinstance(record.schedule, Schedule):
             schedule = record.schedule
-        elif record.schedule is not NOT_SAID:
+        elif record.schedule is not NOT_GIVEN:
             schedule = schedule.named(record.schedule, steps)
-        if record.warmup is not NOT_SAID:
+        if record.warmup is not NOT_GIVEN:
             schedule = replace(schedule, warmup=record.warmup)
     return schedule.over(steps)

@@ -14,7 +14,7 @@ from typing import Any
 from zoo.data.loading import resolve_data_settings
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
-from zoo.options.declaration import NOT_SAID, decided, declared
+from zoo.options.declaration import NOT_GIVEN, decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings
@@ -109,7 +109,7 @@ def _check_engine(plan: RunPlan, options: ResumeOptions, folder: Path) -> None:
 def _given(options: ResumeOptions) -> dict[str, Any]:
     """What the user gives for this resumption that is also an option of a run."""
     shared = {name: getattr(options, name) for name in declared(ResumeOptions) if name in declared(RunOptions)}
-    return {name: value for name, value in shared.items() if value is not NOT_SAID}
+    return {name: value for name, value in shared.items() if value is not NOT_GIVEN}
 
 
 def check_unchanged(then: dict[str, Any], now: dict[str, Any], folder: Path, *, allow_changes: bool) -> None:

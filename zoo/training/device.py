@@ -17,7 +17,7 @@ from zoo.options.declaration import decided
 from zoo.options.run import RunOptions
 from zoo.options.training import BFLOAT16
 
-_PRODUCTS_PER_THREAD = 1 << 28  # multiplications of a forward pass: some 20 ms of a core
+_PRODUCTS_PER_THREAD = 30_000_000  # of the largest operation in a forward pass: some 2 ms of a core
 _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
@@ -95,10 +95,11 @@ def choose_threads(options: RunOptions, model: nn.Module, examples: Examples) ->
     """
     if options.threads is not None:
         return options.threads
-    recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())
-    positions = 1 if recurrent else examples.y[0].numel()  # a recurrent net computes one position after the other
-    products = decided(options.batch_size) * positions * sum(p.numel() for p in model.parameters())
-    return max(1, min(torch.get_num_threads(), products // _PRODUCTS_PER_THREAD))
+    if any(isinstance(part, nn.RNNBase) for part in model.modules()):
+        return 1  # it computes one position after the other, in many small operations
+    positions = decided(options.batch_size) * examples.y[0].numel()
+    largest = positions * max((p.numel() for p in model.parameters() if p.ndim > 1), default=0)  # multiplications
+    return max(1, min(torch.get_num_threads(), largest // _PRODUCTS_PER_THREAD))
 
 
 def check_precision(options: RunOptions, device: torch.device) -> None:
