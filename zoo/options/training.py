@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Annotated
 
-from zoo.options.declaration import NOT_NEGATIVE, NOT_GIVEN, POSITIVE, Option, Range, take_old_names
+from zoo.options.declaration import NOT_GIVEN, NOT_NEGATIVE, POSITIVE, Option, Range, take_old_names
 from zoo.options.schedule import CONSTANT, SCHEDULES, Schedule
 
 AUTO, AUTOGRAD = "auto", "autograd"  # the names of engines that every model has
@@ -48,7 +48,10 @@ class TrainingOptions:
         int | None,
         Option("Examples in a step.", POSITIVE, default=32, reported=True, editable=True),
     ] = NOT_GIVEN
-    lr: Annotated[float | None, Option("Peak (base) learning rate.", POSITIVE, reported=True, editable=True)] = NOT_GIVEN
+    lr: Annotated[
+        float | None,
+        Option("Peak (base) learning rate.", POSITIVE, reported=True, editable=True),
+    ] = NOT_GIVEN
     schedule: Annotated[
         str | Schedule | None,
         Option(
