@@ -6,7 +6,7 @@ No `from __future__ import annotations` here: the annotations are read.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from zoo.options.declaration import NOT_GIVEN, POSITIVE, SEEDS, Option
 from zoo.options.training import ENGINES, TrainingOptions
@@ -67,15 +67,6 @@ class RunOptions(CallOptions, TrainingOptions):
         str | os.PathLike[str] | None,
         Option("The run's folder; default runs/MODEL-N.", metavar="DIR", recorded=False),
     ] = None
-
-
-def recorded_under_todays_names(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The recorded options of an older config under their current names: `synthetic` was `teacher`, with its share."""
-    kept = {name: value for name, value in training.items() if name != "teacher"}
-    if isinstance(before := training.get("teacher"), dict):
-        kept["synthetic_share"] = before.get("share")
-        before = {name: value for name, value in before.items() if name != "share"}
-    return {**kept, "synthetic": before} if "teacher" in training else kept
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,9 @@ No `from __future__ import annotations` here: the annotations are read.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import Annotated, Any
 
 from zoo.options.declaration import NOT_GIVEN, NOT_NEGATIVE, POSITIVE, Option, Range, take_old_names
 from zoo.options.schedule import CONSTANT, SCHEDULES, Schedule
@@ -134,3 +135,12 @@ class TrainingOptions:
             if (value := getattr(self, field.name)) != field.default and value not in ({}, ())
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def recorded_under_todays_names(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded options of an older config under their current names: `synthetic` was `teacher`, with its share."""
+    kept = {name: value for name, value in training.items() if name != "teacher"}
+    if isinstance(before := training.get("teacher"), dict):
+        kept["synthetic_share"] = before.get("share")
+        before = {name: value for name, value in before.items() if name != "share"}
+    return {**kept, "synthetic": before} if "teacher" in training else kept

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from zoo.errors import UsageError
+from zoo.options.run import CallOptions
 
 _FORM = re.compile(r"(\d+)|(\d+(?:\.\d+)?)\s*(s|m|h)")
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -23,6 +24,11 @@ class CheckpointSchedule:
 
     steps: int | None = None
     seconds: float | None = None
+
+    @classmethod
+    def of(cls, options: CallOptions) -> CheckpointSchedule:
+        """That of a run or a resumption; see `parse`."""
+        return cls.parse(options.checkpoint_every)
 
     @classmethod
     def parse(cls, text: str | int | None) -> CheckpointSchedule:

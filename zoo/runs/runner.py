@@ -74,7 +74,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     """
     observer = observer or Observer()
     clock = Clock()
-    checkpoints = CheckpointSchedule.parse(plan.options.checkpoint_every)
+    checkpoints = CheckpointSchedule.of(plan.options)
     device = choose_device(plan.options.device)
     check_precision(plan.options, device)
     run = prepare(plan, device, observer, clock)
@@ -101,7 +101,7 @@ def resume(
     observer = observer or Observer()
     clock = Clock()
     check_options(options)
-    checkpoints = CheckpointSchedule.parse(options.checkpoint_every)
+    checkpoints = CheckpointSchedule.of(options)
     with RunFolder.open(path) as folder:
         state = states.load(path / STATE_FILE)
         plan, config = plan_resumption(registry, state, path, options)

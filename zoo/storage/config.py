@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.errors import CheckpointError
 from zoo.options.declaration import Declared, declared
-from zoo.options.run import RunOptions, recorded_under_todays_names
+from zoo.options.run import RunOptions
 from zoo.options.schedule import Schedule
+from zoo.options.training import recorded_under_todays_names
 from zoo.options.values import convert_fields
 
 T = TypeVar("T")
