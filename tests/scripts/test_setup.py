@@ -188,7 +188,10 @@ def test_a_killed_installation_is_done_anew(call: Call, calls: Calls) -> None:
 
 def test_an_installation_stopped_with_ctrl_c_is_done_anew(call: Call, calls: Calls, project: Path) -> None:
     env = environment(project, FAKE_PIP="is-interrupted")
-    process = subprocess.Popen([project / "scripts" / "run"], env=env, start_new_session=True, stderr=subprocess.PIPE)
+    # tests may run in the background of a script, where Ctrl-C is ignored from the start
+    code = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(project / "scripts" / "run")]
+    process = subprocess.Popen(command, env=env, start_new_session=True, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 30
     while FAST not in calls():
         assert time.monotonic() < deadline
