@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from zoo.errors import UsageError, suggest
-from zoo.options.values import describe_type, fits
+from zoo.options.values import describe_type, fits, is_number
 
 NOT_GIVEN: None = None  # the value of an option that was not given: a preset, the model's spec or a default decides
 
@@ -101,8 +101,7 @@ class Declared(NamedTuple):
         """What is wrong with a value, to be put behind the option's name; None where nothing is."""
         if self.option.choices and isinstance(value, str) and value not in self.option.choices:
             return f"must be {_listed(self.option.choices)}, got {value!r}; {suggest(value, self.option.choices)}"
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if self.option.range is not None and number and not self.option.range.holds(value):
+        if self.option.range is not None and is_number(value) and not self.option.range.holds(value):
             return f"must be {self.option.range.text}, got {value}"
         return None if fits(value, self.type) else f"must be {_in_words(self.type)}, got {value!r}"
 

@@ -157,6 +157,11 @@ def _convert_sequence(value: object, kind: Any, args: tuple[Any, ...]) -> Any:
     return tuple(converted) if kind is tuple else converted
 
 
+def is_number(value: object) -> bool:
+    """Whether a value is a number; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def is_scalar(kind: type[Any]) -> bool:
     """Whether values of this type can be given as text."""
     return kind in _SCALARS

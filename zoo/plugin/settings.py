@@ -111,10 +111,10 @@ def is_fitted(entry: Entry[ModelSpec]) -> bool:
 
 def resolve_settings(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:
     """`Signature.resolve` for what a plugin registered."""
-    return signature_of(entry).resolve(entry.spec.section, under_todays_names(entry, given), entry.title)
+    return signature_of(entry).resolve(entry.spec.section, settings_under_todays_names(entry, given), entry.title)
 
 
-def under_todays_names(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:
+def settings_under_todays_names(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:
     """Settings of a model, those that were renamed under their names now.
 
     Raises:

@@ -12,8 +12,9 @@ from zoo.files import check_name
 from zoo.options.declaration import NOT_GIVEN, decided, filled, problems
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
+from zoo.options.values import is_number
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
-from zoo.plugin.settings import is_fitted, resolve_settings, split_sections, under_todays_names
+from zoo.plugin.settings import is_fitted, resolve_settings, settings_under_todays_names, split_sections
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
 SECTIONS = ("model", "data", "optimizer")  # of `--set`
@@ -118,7 +119,7 @@ def check_options(given: RunOptions | ResumeOptions) -> None:
         value = getattr(given, option.name)
         if isinstance(value, str) and option.option.choices:
             raise UnknownNameError(f"{option.flag} {problem}")
-        number = option.option.range is not None and isinstance(value, int | float) and not isinstance(value, bool)
+        number = option.option.range is not None and is_number(value)
         raise UsageError(f"{option.flag if number else option.name} {problem}")  # the rest only Python can give
 
 
@@ -201,8 +202,8 @@ def _settings(model: Entry[ModelSpec], preset: Preset, given: RunOptions) -> dic
     settings = split_sections(kept, SECTIONS)
     for section, values in split_sections(given.settings or {}, SECTIONS).items():
         if section == model.spec.section:  # renamed before they are merged, for the user's to win under either name
-            settings[section] = under_todays_names(model, settings[section])
-            values = under_todays_names(model, values)
+            settings[section] = settings_under_todays_names(model, settings[section])
+            values = settings_under_todays_names(model, values)
         settings[section].update(values)
     if "lr" in settings["optimizer"]:
         raise UsageError("the learning rate is set with --lr, not with optimizer.lr")

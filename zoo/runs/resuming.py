@@ -17,10 +17,9 @@ from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_GIVEN, decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plugin.registry import Entry, Registry
-from zoo.plugin.settings import resolve_settings
-from zoo.plugin.settings import under_todays_names as settings_under_todays_names
-from zoo.runs.plan import RunPlan, check_options, check_synthetic
-from zoo.storage.config import RunConfig, differences, under_todays_names
+from zoo.plugin.settings import resolve_settings, settings_under_todays_names
+from zoo.runs.plan import RunPlan, check_synthetic
+from zoo.storage.config import RunConfig, config_under_todays_names, differences
 from zoo.storage.state import TrainingState
 from zoo.training.validation import stopped_early
 
@@ -47,13 +46,12 @@ def plan_resumption(
         registry: the plugins that are installed now.
         state: where the run stopped.
         folder: the run's folder, whose `config.json` is read too.
-        options: the user's.
+        options: the user's, checked.
 
     Raises:
-        UsageError: an option is out of range, or the run has all its steps.
+        UsageError: the run has all its steps, or no engine of the name that the user gives.
         CheckpointError: its config is damaged, or needs a plugin that is missing, or something differs.
     """
-    check_options(options)
     begun = RunConfig.read(state.config, state.path)
     config = _edited(begun, folder, allow_changes=options.allow_changes)
     steps = options.steps or decided(config.options.steps)
@@ -154,7 +152,7 @@ def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> RunConfig
     """
     path = folder / "config.json"
     try:
-        edited = under_todays_names(parse_json(read_text(path)))
+        edited = config_under_todays_names(parse_json(read_text(path)))
     except FileNotFoundError:
         return begun
     except OSError as error:

@@ -51,7 +51,7 @@ class RunConfig:
         Raises:
             CheckpointError: something is missing from it, or of another type.
         """
-        read = _Reader(under_todays_names(raw), source)
+        read = _Reader(config_under_todays_names(raw), source)
         if "\0" in read.get(str, "dataset", "name"):
             raise read.damaged("dataset.name", "is not a name")
         is_file = read.get(dict, "dataset", "plugin", optional=True) is None
@@ -96,7 +96,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
-def under_todays_names(raw: object) -> object:
+def config_under_todays_names(raw: object) -> object:
     """A config from before an option was renamed, as it would be written today."""
     if not isinstance(raw, dict) or not isinstance(raw.get("training"), dict):
         return raw
