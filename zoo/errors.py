@@ -1,6 +1,7 @@
 """The errors that zoo raises for its users, each with a message of one line and an exit code.
 
-All of them derive from `ZooError`. Any other exception is a bug in zoo or in a plugin.
+All of them derive from `ZooError`, except `InterruptedRunError`, which is a KeyboardInterrupt. Any other exception is
+a bug in zoo or in a plugin.
 """
 
 from __future__ import annotations
@@ -58,8 +59,11 @@ class DivergedError(ZooError):
     """The loss became NaN or infinite."""
 
 
-class InterruptedRunError(ZooError):
-    """A run was stopped by a signal and has saved a checkpoint."""
+class InterruptedRunError(KeyboardInterrupt):
+    """A run was stopped by a signal and has saved a checkpoint.
+
+    Like Ctrl-C anywhere else it is no `Exception`, so that a loop over runs that catches those ends, too.
+    """
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

@@ -11,9 +11,10 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
@@ -24,6 +25,8 @@ Kind: TypeAlias = Literal["file", "folder", "other", "nothing"]
 _MAX_DEPTH = 64  # levels of nested JSON
 _MAX_NAME_BYTES = 255  # on every common file system
 _MAX_SHOWN = 300  # characters of a name in a message
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
+_DISK_FAILS = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF, errno.ENAMETOOLONG, errno.EINVAL}
 
 
@@ -157,37 +160,69 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file's content, atomically. Raises OSError as `write_text` does."""
-    with replacing(path) as file:
+def write_bytes(path: Path, data: bytes, *, folder: int | None = None) -> None:
+    """Replace a file's content, atomically. Raises OSError as `write_text` does.
+
+    Args:
+        path: the file.
+        data: its content.
+        folder: the descriptor of an open folder that `path` is relative to, by default the current one.
+    """
+    with replacing(path, folder=folder) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that replaces `path` when the block ends, and is deleted if the block raises."""
+def replacing(path: Path, *, folder: int | None = None) -> Iterator[BinaryIO]:
+    """A binary file that replaces `path` when the block ends, and is deleted if the block raises.
+
+    `folder` is that of `write_bytes`.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as file:  # not mkstemp, whose files ignore the umask
+        with _create(temporary, folder) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
+        sync_folder(path.parent, folder=folder)
     except BaseException as error:
         with contextlib.suppress(OSError):  # the first error is the one to report
-            temporary.unlink(missing_ok=True)
+            os.unlink(temporary, dir_fd=folder)
         if isinstance(error, OSError):  # with the real name, not the temporary one
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; without this, a power failure can undo it."""
+def is_temporary(name: str, of: Collection[str]) -> bool:
+    """Whether `replacing` names its temporary files like that, for one of these files."""
+    match = _TEMPORARY.fullmatch(name)
+    return match is not None and match[1] in of
+
+
+def _create(path: Path, folder: int | None) -> BinaryIO:
+    """A new file; not by mkstemp, whose files ignore the umask."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    return os.fdopen(os.open(path, flags, 0o666, dir_fd=folder), "wb")
+
+
+def sync_folder(path: Path, *, folder: int | None = None) -> None:
+    """Make a rename durable, where the file system can; without this, a power failure can undo it.
+
+    Raises:
+        OSError: the disk fails.
+    """
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        if folder is not None and path == Path():
+            os.fsync(folder)
+            return
+        descriptor = os.open(path, os.O_RDONLY, dir_fd=folder)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in _DISK_FAILS:  # others say that this cannot be done with a folder of this file system
+            raise

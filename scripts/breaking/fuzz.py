@@ -41,7 +41,8 @@ from zoo.plugin.manager import load_plugins
 from zoo.runs.plan import RunPlan
 from zoo.runs.resuming import plan_resumption
 from zoo.storage import checkpoint, loading, state, verify
-from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, read_losses
+from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
+from zoo.storage.losses import read_losses
 from zoo.training.building import build_model, build_optimizer, seeded
 from zoo.training.loop import Training, train
 

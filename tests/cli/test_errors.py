@@ -18,7 +18,7 @@ import torch
 
 import zoo
 from zoo.storage import checkpoint
-from zoo.storage.folder import read_losses
+from zoo.storage.losses import read_losses
 
 Zoo = Callable[..., Any]
 

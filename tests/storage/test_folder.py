@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,28 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo import CheckpointError, Schedule, UsageError, ZooError
+from zoo import Schedule, UsageError, ZooError
 from zoo.data.datasets import Examples
 from zoo.storage import checkpoint
-from zoo.storage.folder import LossesCsv, RunFolder, read_losses
+from zoo.storage.folder import RunFolder
+from zoo.storage.losses import read_losses
 from zoo.training.loop import Training, train
-
-AWKWARD = [
-    3.2958369255065918,
-    0.1,
-    1 / 3,
-    0.0,
-    -0.0,
-    5e-324,
-    2.2250738585072014e-308,
-    1.7976931348623157e308,
-    1e22,
-    123456789.123456789,
-    1e-7,
-    100000.0,
-    struct.unpack("f", struct.pack("f", 2.1))[0],
-]
-
 
 Create = Callable[..., RunFolder]
 
@@ -212,53 +195,6 @@ def test_a_first_checkpoint_that_fails_leaves_an_empty_folder(create: Create, tr
     assert list(folder.path.iterdir()) == []
 
 
-# losses.csv
-
-
-def test_losses_have_a_heading_and_a_line_per_step_with_the_fewest_digits() -> None:
-    assert LossesCsv().encode([1.5, 0.1]) == b"step,loss\n0,1.5\n1,0.1\n"
-
-
-@pytest.mark.parametrize("losses", [[], [1.0], AWKWARD], ids=["none", "one", "awkward"])
-def test_losses_are_read_back_exactly(tmp_path: Path, losses: list[float]) -> None:
-    path = tmp_path / "losses.csv"
-    path.write_bytes(LossesCsv().encode(losses))
-    assert list(map(repr, read_losses(path))) == list(map(repr, losses))
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\n",
-        b"loss,step\n1.0,0\n",
-        b"0,1.0\n",
-        b"step,loss\n1,1.0\n",
-        b"step,loss\n0,1.0\n2,1.0\n",
-        b"step,loss\n0,1.0\n0,1.0\n",
-        b"step,loss\n0,1.0\n1\n",
-        b"step,loss\n0,1.0\n1,\n",
-        b"step,loss\n0,1.0,2.0\n",
-        b"step,loss\n0,one\n",
-        b"step,loss\n0,1.0\n\n1,1.0\n",
-        b"step,loss\n0,1.0\n1,\xff\n",
-        b"step,loss\n0,1.\x000\n",
-        b"<html></html>",
-    ],
-    ids=repr,
-)
-def test_damaged_losses_are_refused_with_their_path(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "losses.csv"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"losses\.csv is damaged: "):
-        read_losses(path)
-
-
-def test_missing_losses_are_an_error_with_their_path(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"cannot read .*losses\.csv: No such file"):
-        read_losses(tmp_path / "losses.csv")
-
-
 # Checkpoints
 
 
@@ -308,16 +244,3 @@ def test_metrics_are_indented_json() -> None:
     with RunFolder.create("table") as folder:
         folder.write_metrics({"losses": {"train": 2.5}})
     assert (folder.path / "metrics.json").read_text() == '{\n  "losses": {\n    "train": 2.5\n  }\n}\n'
-
-
-def test_losses_grow_from_checkpoint_to_checkpoint() -> None:
-    losses_csv = LossesCsv()
-    losses = [1.5, 0.1, 2.25, 3.0]
-    for count in (1, 2, 4):
-        assert losses_csv.encode(losses[:count]) == LossesCsv().encode(losses[:count])
-
-
-def test_losses_of_discarded_steps_are_removed() -> None:
-    losses_csv = LossesCsv()
-    losses_csv.encode([1.5, 0.1, 2.25])
-    assert losses_csv.encode([1.5, 7.0]) == b"step,loss\n0,1.5\n1,7.0\n"

@@ -25,7 +25,8 @@ from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin
 from zoo.runs.runner import Run
 from zoo.storage import checkpoint, state
-from zoo.storage.folder import RunFolder, read_evaluations
+from zoo.storage.folder import RunFolder
+from zoo.storage.losses import read_evaluations
 from zoo.training.evaluation import evaluate
 from zoo.training.loop import Training, train
 from zoo.training.validation import Validation, evaluations_since_best

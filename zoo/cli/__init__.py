@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from zoo.cli.state import State, debug_option
-from zoo.errors import ZooError, suggest
+from zoo.errors import InterruptedRunError, ZooError, suggest
 
 COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
     "run": "Train MODEL, and keep everything about it in a new run folder.",
@@ -88,6 +88,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.Abort):
+        interrupted = error.__cause__
+        if isinstance(interrupted, InterruptedRunError):
+            return _fail(str(interrupted), interrupted.exit_code)
         return _fail("interrupted", 130)
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "zoo"

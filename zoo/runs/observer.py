@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 
 
 class Observer:
@@ -20,3 +22,44 @@ class Observer:
     def warning(self, text: str) -> None:
         """Something that the user should know, and that does not stop the run."""
         warnings.warn(text, stacklevel=3)
+
+
+class Guarded(Observer):
+    """Passes everything on to an observer. If that fails, it is told nothing more, and the run goes on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer: Observer | None = observer
+
+    def stage(self, text: str) -> None:
+        with self._guard() as observer:
+            observer.stage(text)
+
+    def progress(self, step: int, steps: int, loss: float) -> None:
+        with self._guard() as observer:
+            observer.progress(step, steps, loss)
+
+    def validated(self, step: int, loss: float) -> None:
+        with self._guard() as observer:
+            observer.validated(step, loss)
+
+    def warning(self, text: str) -> None:
+        with self._guard() as observer:
+            observer.warning(text)
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[Observer]:
+        try:
+            yield self._observer or _SILENT
+        except Exception as error:
+            self._observer = None
+            with contextlib.suppress(Exception):  # warnings can be errors, too
+                cause = f"{type(error).__name__}: {error}"
+                warnings.warn(f"the observer failed and is told nothing more: {cause}", stacklevel=4)
+
+
+class _Silent(Observer):
+    def warning(self, text: str) -> None:
+        """Nobody is there to be told."""
+
+
+_SILENT = _Silent()

@@ -21,7 +21,7 @@ from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
-from zoo.runs.observer import Observer
+from zoo.runs.observer import Guarded, Observer
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
 from zoo.runs.resuming import check_unchanged, inexact, plan_resumption
@@ -32,7 +32,7 @@ from zoo.training.building import seeded
 from zoo.training.device import check_precision, choose_device, threads
 from zoo.training.evaluation import evaluate_splits
 from zoo.training.loop import Training, train
-from zoo.training.signals import stop_signals
+from zoo.training.signals import StopRequests, stop_signals
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     Raises:
         ZooError: see `zoo.errors`. What was trained until then is saved.
     """
-    observer = observer or Observer()
+    observer = Guarded(observer or Observer())
     clock = Clock()
     checkpoints = CheckpointSchedule.of(plan.options)
     device = choose_device(plan.options.device)
@@ -80,9 +80,13 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     run = prepare(plan, device, observer, clock)
     training = run.new_training()
     out = None if plan.options.out is None else Path(plan.options.out)
-    with RunFolder.create(plan.model.spec.name, out) as folder, seeded(plan.options.seed, device):
+    with (
+        stop_signals() as signals,
+        RunFolder.create(plan.model.spec.name, out, warn=observer.warning) as folder,
+        seeded(plan.options.seed, device),
+    ):
         folder.write_first_checkpoint(training, run.config)
-        return _Execution(run, training, folder, observer, clock, device, plot_worker).finish(checkpoints)
+        return _Execution(run, training, folder, observer, clock, device, signals, plot_worker).finish(checkpoints)
 
 
 def resume(
@@ -98,11 +102,11 @@ def resume(
     Raises:
         ZooError: as `execute`, and where the run cannot be resumed as it began.
     """
-    observer = observer or Observer()
+    observer = Guarded(observer or Observer())
     clock = Clock()
     check_options(options)
     checkpoints = CheckpointSchedule.of(options)
-    with RunFolder.open(path) as folder:
+    with RunFolder.open(path, warn=observer.warning) as folder:
         state = states.load(path / STATE_FILE)
         plan, config = plan_resumption(registry, state, path, options)
         device = choose_device(plan.options.device)
@@ -113,9 +117,9 @@ def resume(
             observer.warning(f"the last digits may not be those of an uninterrupted run: {line}")
         training = run.new_training()
         state.restore(training)
-        with seeded(plan.options.seed, device):
+        with stop_signals() as signals, seeded(plan.options.seed, device):
             state.restore_global_generators(device)
-            return _Execution(run, training, folder, observer, clock, device, plot_worker).finish(checkpoints)
+            return _Execution(run, training, folder, observer, clock, device, signals, plot_worker).finish(checkpoints)
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,7 @@ class _Execution:
     observer: Observer
     clock: Clock
     device: torch.device
+    signals: StopRequests
     plot_worker: PlotWorker | None
 
     def finish(self, checkpoints: CheckpointSchedule) -> Run:
@@ -145,31 +150,36 @@ class _Execution:
         plots = self._plot(losses) if self.run.plan.options.plots else []
         metrics = self._metrics(losses)
         self.folder.write_card(model_card(config, metrics, plots=plots))
+        self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
         return Run(self.folder.path, metrics, config, self.training.losses, self.run.model, first_step)
 
     def _train(self, checkpoints: CheckpointSchedule) -> None:
         """Train, and save, whether it ends as planned, diverges or is stopped."""
-        training, steps, path = self.training, self.run.plan.steps, self.folder.path
-        with stop_signals() as signals:
-            try:
-                train(
-                    training,
-                    steps,
-                    report=self._report,
-                    stop=lambda: bool(signals),
-                    saver=_Saver(self.folder, training, self.run.config, CheckpointTimer(checkpoints)),
-                )
-            except DivergedError as error:
-                self.folder.write_checkpoint(training, self.run.config)
-                raise DivergedError(
-                    f"{error}, at learning rate {training.lr:g}; the checkpoint of step {training.step} is in {path}; "
-                    "try a smaller --lr"
-                ) from error
+        training = self.training
+        try:
+            train(
+                training,
+                self.run.plan.steps,
+                report=self._report,
+                stop=lambda: bool(self.signals),
+                saver=_Saver(self.folder, training, self.run.config, CheckpointTimer(checkpoints)),
+            )
+        except DivergedError as error:
             self.folder.write_checkpoint(training, self.run.config)
-        if training.step < steps and not training.stopped_early:
-            remedy = f"zoo resume {shlex.quote(str(path))}"
-            raise InterruptedRunError(f"stopped at step {training.step} of {steps}; to resume: {remedy}", signals[0])
+            raise DivergedError(
+                f"{error}, at learning rate {training.lr:g}; the checkpoint of step {training.step} is in "
+                f"{self.folder.path}; try a smaller --lr"
+            ) from error
+        self.folder.write_checkpoint(training, self.run.config)
+        self.signals.raise_at_once(self._interrupted)  # what follows, a resumption does again
+
+    def _interrupted(self, signal_number: int) -> InterruptedRunError:
+        step, steps = self.training.step, self.run.plan.steps
+        done = step >= steps or self.training.stopped_early
+        where = f"after step {step}, before its evaluation" if done else f"at step {step} of {steps}"
+        remedy = f"zoo resume {shlex.quote(str(self.folder.path))}"
+        return InterruptedRunError(f"stopped {where}; to resume: {remedy}", signal_number)
 
     def _report(self, step: int, loss: float) -> None:
         validation = self.training.validation

@@ -42,8 +42,22 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
     """Write tensors and a JSON object, atomically; the same values give the same bytes.
 
     Raises:
-        CheckpointError: a tensor has a name that safetensors reserves, or the object could not be read back.
+        CheckpointError: see `pack`.
         OSError: the file cannot be written; the old file is kept.
+    """
+    write_bytes(path, pack(path.name, tensors, meta))
+
+
+def pack(name: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """The content of a file with tensors and a JSON object; the same values give the same bytes.
+
+    Args:
+        name: of the file, for messages.
+        tensors: on any device.
+        meta: what `load` gives back.
+
+    Raises:
+        CheckpointError: a tensor has a name that safetensors reserves, or the object could not be read back.
     """
     if "__metadata__" in tensors:
         raise CheckpointError("a tensor cannot be called '__metadata__': safetensors reserves that name")
@@ -54,8 +68,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
     try:
         parse_json(text)
     except ValueError as error:
-        raise CheckpointError(f"{path} cannot hold this state: {error}") from error
-    write_bytes(path, safetensors.torch.save(plain, {METADATA_KEY: text}))
+        raise CheckpointError(f"{name} cannot hold this state: {error}") from error
+    return safetensors.torch.save(plain, {METADATA_KEY: text})
 
 
 def load(path: Path) -> Checkpoint:

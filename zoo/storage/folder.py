@@ -15,73 +15,111 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import CheckpointError, UsageError, ZooError
-from zoo.files import kind_of, read_text, readable_json, shown, write_bytes, write_text
+from zoo.errors import UsageError, ZooError
+from zoo.files import is_temporary, kind_of, readable_json, shown
 from zoo.storage import checkpoint, state
+from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, LossesFile, validation_csv
+from zoo.storage.open_folder import LOCK_FILE, InUseError, OpenFolder
 from zoo.training.loop import Training
-from zoo.training.validation import Validation
 
 RUNS = Path("runs")
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "training_state.safetensors"
-VALIDATION_FILE = "validation.csv"
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.json"
+CARD_FILE = "README.md"
+PLOT_FILES = ("loss.png", "embeddings.png")
+FILES = (
+    WEIGHTS_FILE,
+    STATE_FILE,
+    CONFIG_FILE,
+    LOSSES_FILE,
+    VALIDATION_FILE,
+    METRICS_FILE,
+    CARD_FILE,
+    *PLOT_FILES,
+)
+
+
+Warn = Callable[[str], None]
+
+
+def ignore(_: str) -> None:
+    """Tell nobody."""
 
 
 class RunFolder:
     """The files of one run, locked against other processes.
 
     A context manager, which releases the lock. If the process dies, the operating system releases it.
+
+    The folder may be moved meanwhile: the run goes on in it. If it is deleted, the run goes on in a new one.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = _lock(path)
-        self._losses = LossesCsv()
+    def __init__(self, folder: OpenFolder, warn: Warn, *, made: bool) -> None:
+        self._folder = folder
+        self._made = made
+        self._warn = warn
+        self._named = folder.path
+        self._losses = LossesFile()
+        self._checkpoint: tuple[Training, Mapping[str, Any]] | None = None
 
     @classmethod
-    def create(cls, model_name: str, out: Path | None = None) -> RunFolder:
-        """Make a new folder: `out`, or the next free `runs/MODEL-N`.
+    def create(cls, model_name: str, out: Path | None = None, *, warn: Warn = ignore) -> RunFolder:
+        """Make a new folder: `out`, or the next free `runs/MODEL-N`. `warn` is told where it was moved to.
 
         Raises:
             UsageError: `out` exists and is not an empty folder.
             ZooError: the folder cannot be made, or another process has locked it.
         """
-        existed = out is not None and kind_of(out) != "nothing"
         try:
-            path = _make_empty(out) if out is not None else _make_next(RUNS, model_name)
-            try:
-                return cls(path)
-            except BaseException:
-                if not existed:
-                    with contextlib.suppress(OSError):
-                        path.rmdir()
-                raise
+            if out is None:
+                return cls(_make_next(RUNS, model_name), warn, made=True)
+            with contextlib.suppress(FileExistsError):
+                out.parent.mkdir(parents=True, exist_ok=True)
+                return cls(_make(out), warn, made=True)
+            return cls(_open_empty(out), warn, made=False)
         except OSError as error:
             raise ZooError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
+    def open(cls, path: Path, *, warn: Warn = ignore) -> RunFolder:
         """Open the folder of an existing run and delete temporary files that a killed process left in it.
 
         Raises:
             UsageError: it has no run that can be resumed.
-            ZooError: another process has locked it.
+            ZooError: another process has locked it, or files in it are links.
         """
         if kind_of(path) != "folder":
             raise UsageError(f"no run folder {shown(path)}")
         if kind_of(path / STATE_FILE) != "file":
             raise UsageError(f"the run in {path} cannot be resumed: there is no {STATE_FILE} in it")
-        folder = cls(path)
-        for leftover in path.glob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
-        return folder
+        folder = OpenFolder(path)
+        try:
+            for name in FILES:
+                if folder.is_link(name):
+                    raise ZooError(
+                        f"{path / name} is a symbolic link, which resuming would replace with a file: "
+                        "put the file itself in its place, or delete the link if it is not needed"
+                    )
+            for name in folder.names():
+                if is_temporary(name, FILES):
+                    with contextlib.suppress(OSError):
+                        folder.remove(name)
+        except BaseException:
+            folder.close()
+            raise
+        return cls(folder, warn, made=False)
+
+    @property
+    def path(self) -> Path:
+        """Where the folder is."""
+        return self._folder.path
 
     def __enter__(self) -> RunFolder:
         return self
@@ -90,153 +128,134 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Release the lock, and delete the folder if it is empty."""
-        if self._lock is None:
-            return
-        if self.path.is_dir() and not any(self.path.iterdir()):
-            self.path.rmdir()
-        os.close(self._lock)
-        self._lock = None
+        """Release the lock, and delete the folder if it was made for this run and is empty."""
+        self._folder.close(delete_if_empty=self._made)
 
     def write_first_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
         """`write_checkpoint` in a new folder. If it fails, the folder is emptied, so that closing deletes it."""
         try:
             self.write_checkpoint(training, config)
         except BaseException:
-            for path in self.path.iterdir():
-                path.unlink()
+            for name in self._folder.names():
+                with contextlib.suppress(OSError):  # the first error is the one to report
+                    self._folder.remove(name)
             raise
 
     def write_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
         """Write the training state, the losses, the config and the weights.
 
-        The training state is written first and contains all the rest. After a crash, the other files can be restored
-        from it, and its step, weights and losses always agree.
+        The training state is written first and contains all the rest, but for the older losses of a long run, which
+        are in `losses.csv` before it. After a crash, the other files can be restored from it, and its step, weights
+        and losses always agree.
 
         Raises:
             OSError: a file cannot be written.
         """
-        state.save(self.path / STATE_FILE, training, config)
-        write_bytes(self.path / "losses.csv", self._losses.encode(training.losses))
-        write_text(self.path / "config.json", readable_json(config))
+        self._checkpoint = training, config
+        if LossesFile.is_long(len(training.losses)):
+            self._write_losses(training)
+        self.write(STATE_FILE, state.pack(STATE_FILE, training, config, self._losses.sealed))
+        self._write_losses(training)
+        self.write(CONFIG_FILE, readable_json(config).encode())
         if training.validation is not None:
-            write_bytes(self.path / VALIDATION_FILE, _validation_csv(training.validation))
+            self.write(VALIDATION_FILE, validation_csv(training.validation))
         self.write_weights(training, config)
 
     def write_weights(self, training: Training, config: Mapping[str, Any]) -> None:
         """Write the weights to use: the best ones if the run evaluates on the validation split."""
         step, weights = training.to_keep()
-        checkpoint.save(self.path / WEIGHTS_FILE, weights, {"config": config, "step": step})
+        self.write(WEIGHTS_FILE, checkpoint.pack(WEIGHTS_FILE, weights, {"config": config, "step": step}))
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        write_text(self.path / "metrics.json", readable_json(metrics))
+        self.write(METRICS_FILE, readable_json(metrics).encode())
 
     def write_card(self, text: str) -> None:
-        write_text(self.path / "README.md", text)
+        self.write(CARD_FILE, text.encode())
+
+    def write(self, name: str, data: bytes | bytearray) -> None:
+        """Replace a file's content, atomically; where the folder was moved, or deleted, in the folder that is there.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._find()
+        self._folder.write(name, data)
+
+    def _write_losses(self, training: Training) -> None:
+        self._find()
+        self._losses.write(self._folder, training.losses)
+
+    def _find(self) -> None:
+        """Say where the folder was moved to; make a new one where it was deleted, and write the checkpoint into it."""
+        if self._folder.gone:
+            old, self._folder = self._folder, _make_anew(self._named)
+            old.close()
+            self._losses = LossesFile()
+            self._warn(f"the run folder {self._named} was deleted; the run goes on in {self._folder.path}")
+            self._named = self._folder.path
+            if self._checkpoint is not None:
+                self.write_checkpoint(*self._checkpoint)
+        elif self._folder.path != self._named:
+            self._warn(f"the run folder {self._named} was moved; the run goes on in {self._folder.path}")
+            self._named = self._folder.path
 
 
-class LossesCsv:
-    """The content of `losses.csv`: `step,loss` for every step, with the fewest digits that give back the same float.
-
-    The text is kept from checkpoint to checkpoint, so that only new losses are formatted.
-    """
-
-    def __init__(self) -> None:
-        self._content = bytearray(b"step,loss\n")
-        self._steps = 0
-
-    def encode(self, losses: list[float]) -> bytes:
-        """The file's content for the losses of all steps so far."""
-        if len(losses) < self._steps:  # training has returned to an earlier step after a loss that was NaN or infinite
-            self._content, self._steps = bytearray(b"step,loss\n"), 0
-        new = enumerate(losses[self._steps :], start=self._steps)
-        self._content += "".join([f"{step},{loss!r}\n" for step, loss in new]).encode()
-        self._steps = len(losses)
-        return bytes(self._content)
-
-
-def _validation_csv(validation: Validation) -> bytes:
-    """The content of `validation.csv`: the number of steps and the validation loss of each evaluation."""
-    evaluations = zip(validation.steps, validation.losses, strict=True)
-    return "".join(["step,loss\n", *(f"{step},{loss!r}\n" for step, loss in evaluations)]).encode()
-
-
-def read_losses(path: Path) -> list[float]:
-    """The losses in a `losses.csv`.
-
-    Raises:
-        CheckpointError: the file is missing or damaged.
-    """
-    steps, losses = _read_csv(path)
-    if steps != list(range(len(losses))):
-        raise CheckpointError(f"{path} is damaged: its steps do not count up from 0")
-    return losses
-
-
-def read_evaluations(path: Path) -> list[tuple[int, float]]:
-    """Pairs of step and loss in a `validation.csv`; an empty list if there is no such file.
+def _make(path: Path) -> OpenFolder:
+    """Make and open a folder. If it cannot be opened, it is deleted.
 
     Raises:
-        CheckpointError: the file is damaged.
+        FileExistsError: there is something at that path.
+        InUseError: another run found the folder and was faster; it is left to that one.
+        OSError: it cannot be made or opened.
     """
-    return list(zip(*_read_csv(path), strict=True)) if kind_of(path) != "nothing" else []
-
-
-def _read_csv(path: Path) -> tuple[list[int], list[float]]:
-    """The columns `step` and `loss`."""
+    path.mkdir()
     try:
-        rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
-        if rows[:1] != [["step", "loss"]]:
-            raise ValueError("its first line is not step,loss")
-        return [int(step) for step, _ in rows[1:]], [float(loss) for _, loss in rows[1:]]
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, csv.Error) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+        return OpenFolder(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        raise
 
 
-def _lock(path: Path) -> int | None:
-    """Lock a folder against other processes. Returns its file descriptor, or None if it cannot be locked."""
-    if os.name != "posix":
-        return None
-    import fcntl
-
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise ZooError(f"another process is using {path}: wait for it, or stop it") from error
-    except OSError:  # the file system has no locks
-        os.close(descriptor)
-        return None
-    return descriptor
+def _open_empty(path: Path) -> OpenFolder:
+    """Open an existing folder that must be empty. Raises UsageError if it is not."""
+    if kind_of(path) != "folder" or not all(entry.name == LOCK_FILE for entry in path.iterdir()):
+        raise _exists(path)
+    folder = OpenFolder(path)
+    if folder.names():  # another run had it until a moment ago
+        folder.close()
+        raise _exists(path)
+    return folder
 
 
-def _make_empty(out: Path) -> Path:
-    """Make the folder `out`; it may exist if it is empty."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        out.mkdir()
-    except FileExistsError as error:
-        if not out.is_dir() or any(out.iterdir()):
-            raise UsageError(
-                f"{out} already exists, and a run never overwrites anything: choose another --out"
-            ) from error
-    return out
+def _exists(out: Path) -> UsageError:
+    return UsageError(f"{out} already exists, and a run never overwrites anything: choose another --out")
 
 
-def _make_next(base: Path, model_name: str) -> Path:
-    """Make the folder `base/MODEL-N` with the next free N."""
+def _make_next(base: Path, model_name: str) -> OpenFolder:
+    """Make and open the folder `base/MODEL-N` with the next free N."""
     base.mkdir(parents=True, exist_ok=True)
     prefix = f"{model_name}-"
     endings = (entry.name.removeprefix(prefix) for entry in base.iterdir() if entry.name.startswith(prefix))
     number = max((int(ending) for ending in endings if ending.isdecimal()), default=0)
     while True:  # another process may take the same number
         number += 1
+        with contextlib.suppress(FileExistsError, InUseError):
+            return _make(base / f"{prefix}{number}")
+
+
+def _make_anew(path: Path) -> OpenFolder:
+    """A new folder in place of a deleted one: of its name, or a similar one; or among the system's temporary files.
+
+    Raises:
+        OSError: there is no place for it.
+    """
+    for parent in (path.parent, Path(tempfile.gettempdir())):
         try:
-            path = base / f"{prefix}{number}"
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return path
+            parent.mkdir(parents=True, exist_ok=True)
+            for ending in ("", *(f"-again-{number}" for number in range(1, 100))):
+                with contextlib.suppress(FileExistsError, InUseError):
+                    return _make(parent / f"{path.name}{ending}")
+        except OSError as error:
+            failure = error
+    raise failure

@@ -1,6 +1,7 @@
 """`training_state.safetensors`: all that a resumed run needs to give the same result as an uninterrupted one.
 
-Weights and losses are in it too, because one file can be replaced atomically, and several cannot.
+Weights and losses are in it too, because one file can be replaced atomically, and several cannot. Of a run of more than
+a million steps, the first whole millions of losses are only in `losses.csv`, which grows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor
 
 from zoo.errors import CheckpointError
+from zoo.files import write_bytes
 from zoo.storage import checkpoint
+from zoo.storage.losses import LOSSES_FILE, Sealed
 from zoo.training.building import seeded
 from zoo.training.loop import Training
 from zoo.training.validation import Kept, Validation
@@ -160,19 +163,33 @@ def save(path: Path, training: Training, config: Mapping[str, Any]) -> None:
     Raises:
         OSError: the file cannot be written; the old file is kept.
     """
+    write_bytes(path, pack(path.name, training, config))
+
+
+def pack(name: str, training: Training, config: Mapping[str, Any], sealed: Sealed | None = None) -> bytes:
+    """The content of a training state; the same state gives the same bytes.
+
+    Args:
+        name: of the file, for messages.
+        training: between two steps.
+        config: of the run.
+        sealed: the losses that `losses.csv` has, and the training state need not have.
+    """
     tensors, tree = checkpoint.flatten_state(training.optimizer.state_dict(), _OPTIMIZER.rstrip("."))
     tensors |= {_MODEL + name: tensor for name, tensor in training.model.state_dict().items()}
-    tensors["losses"] = torch.tensor(training.losses, dtype=torch.float64)
+    tensors["losses"] = torch.tensor(training.losses[sealed.steps if sealed else 0 :], dtype=torch.float64)
     tensors["generator"] = training.generator.get_state()
     tensors["global_generator"] = torch.get_rng_state()
     device = training.examples.y.device
     if device.type == "cuda":
         tensors["cuda_generator"] = torch.cuda.get_rng_state(device)
     meta = {"step": training.step, "optimizer": tree, "config": config}
+    if sealed is not None:
+        meta["sealed"] = sealed.record()
     if training.validation is not None:
         tensors |= _validation_tensors(training.validation)
         meta["validation"] = {"best_step": training.validation.best.step if training.validation.best else None}
-    checkpoint.save(path, tensors, meta)
+    return checkpoint.pack(name, tensors, meta)
 
 
 def _validation_tensors(validation: Validation) -> dict[str, Tensor]:
@@ -194,14 +211,16 @@ def load(path: Path) -> TrainingState:
     step, losses = stored.meta.get("step"), stored.tensors.get("losses")
     if not isinstance(step, int) or isinstance(step, bool) or losses is None or "generator" not in stored.tensors:
         raise CheckpointError(f"{path} is not a training state: it has no step, losses or RNG state")
-    if losses.dtype != torch.float64 or losses.shape != (step,) or not losses.isfinite().all():
+    sealed = Sealed.read(stored.meta.get("sealed"))
+    kept = step - (sealed.steps if sealed is not None else 0)
+    if losses.dtype != torch.float64 or losses.shape != (kept,) or not losses.isfinite().all():
         raise CheckpointError(f"{path} is damaged: its losses are not those of {step} steps")
     return TrainingState(
         path=path,
         config=stored.meta.get("config"),
         step=step,
         weights={k.removeprefix(_MODEL): t for k, t in stored.tensors.items() if k.startswith(_MODEL)},
-        losses=losses.tolist(),
+        losses=(sealed.losses(path.parent / LOSSES_FILE) if sealed is not None else []) + losses.tolist(),
         tensors=stored.tensors,
         optimizer=stored.meta.get("optimizer"),
         validation=stored.meta.get("validation"),

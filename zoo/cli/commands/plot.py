@@ -62,8 +62,8 @@ def command(
     if pca and dims:
         raise UsageError("--dims and --pca exclude each other")
     from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
-    from zoo.storage.folder import VALIDATION_FILE, read_evaluations
     from zoo.storage.loading import load
+    from zoo.storage.losses import VALIDATION_FILE, read_evaluations
 
     loaded = load(run, state.registry)
     folder = out or (loaded.path.parent if Path(run).exists() else Path())
@@ -99,7 +99,7 @@ def _available(weights: Path, embeddings: bool) -> tuple[str, ...]:
 def _losses(weights: Path) -> tuple[list[float], dict[str, float] | None]:
     """The losses of the run of these weights: of every step, and of each split if the run is finished."""
     from zoo.files import parse_json, read_text
-    from zoo.storage.folder import read_losses
+    from zoo.storage.losses import read_losses
 
     losses = read_losses(weights.parent / "losses.csv")
     try:
