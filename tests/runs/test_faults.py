@@ -147,9 +147,8 @@ def fail_everywhere(monkeypatch: pytest.MonkeyPatch) -> FailEverywhere:
             if not disk.reached:
                 break
             try:
-                if disk.done[number - 1] == "sync folder" and fault == "forbidden":
-                    assert outcome.code == 0  # this cannot be done with the folders of every file system
-                else:
+                # the folders of some file systems cannot be synced, which is no failure
+                if outcome.code or fault != "forbidden" or disk.done[number - 1] not in ("open folder", "sync folder"):
                     assert_told(outcome)
                 check()
             except (AssertionError, zoo.ZooError) as error:

@@ -25,6 +25,10 @@ COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands
 }
 
 
+class _InterruptedError(Exception):
+    """Carries a KeyboardInterrupt through click, which would write to stderr, and fail where that is closed."""
+
+
 class LazyGroup(click.Group):
     """Commands by name, imported when one is used, and listed in the order of `COMMANDS` without being imported."""
 
@@ -37,6 +41,12 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"zoo.cli.commands.{name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _InterruptedError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -87,11 +97,9 @@ def _report(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
-    if isinstance(error, click.Abort):
-        interrupted = error.__cause__
-        if isinstance(interrupted, InterruptedRunError):
-            return _fail(str(interrupted), interrupted.exit_code)
-        return _fail("interrupted", 130)
+    if isinstance(error, _InterruptedError | click.Abort):
+        cause = error.__cause__
+        return _fail(*(str(cause), cause.exit_code) if isinstance(cause, InterruptedRunError) else ("interrupted", 130))
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "zoo"
         return _fail(f"{error.format_message().rstrip('.')} (see '{path} --help')", error.exit_code)

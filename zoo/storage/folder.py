@@ -80,8 +80,8 @@ class RunFolder:
         try:
             if out is None:
                 return cls(_make_next(RUNS, model_name), warn, made=True)
+            out.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
-                out.parent.mkdir(parents=True, exist_ok=True)
                 return cls(_make(out), warn, made=True)
             return cls(_open_empty(out), warn, made=False)
         except OSError as error:
