@@ -68,6 +68,7 @@ class RunFolder:
         self._named = folder.path
         self._losses = LossesFile()
         self._checkpoint: tuple[Training, Mapping[str, Any]] | None = None
+        self._results: dict[str, bytes] = {}
 
     @classmethod
     def create(cls, model_name: str, out: Path | None = None, *, warn: Warn = ignore) -> RunFolder:
@@ -167,10 +168,13 @@ class RunFolder:
         self.write(WEIGHTS_FILE, checkpoint.pack(WEIGHTS_FILE, weights, {"config": config, "step": step}))
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        self.write(METRICS_FILE, readable_json(metrics).encode())
+        self._write_result(METRICS_FILE, readable_json(metrics).encode())
 
     def write_card(self, text: str) -> None:
-        self.write(CARD_FILE, text.encode())
+        self._write_result(CARD_FILE, text.encode())
+
+    def write_plot(self, name: str, image: bytes) -> None:
+        self._write_result(name, image)
 
     def write(self, name: str, data: bytes | bytearray) -> None:
         """Replace a file's content, atomically; where the folder was moved, or deleted, in the folder that is there.
@@ -178,26 +182,43 @@ class RunFolder:
         Raises:
             OSError: it cannot be written.
         """
-        self._find()
-        self._folder.write(name, data)
+        self._in_folder(lambda folder: folder.write(name, data))
+
+    def _write_result(self, name: str, data: bytes) -> None:
+        """`write`, and keep the content: what comes from a checkpoint can be made again, and this cannot."""
+        self._results[name] = data
+        self.write(name, data)
 
     def _write_losses(self, training: Training) -> None:
-        self._find()
-        self._losses.write(self._folder, training.losses)
+        self._in_folder(lambda folder: self._losses.write(folder, training.losses))
 
-    def _find(self) -> None:
-        """Say where the folder was moved to; make a new one where it was deleted, and write the checkpoint into it."""
-        if self._folder.gone:
-            old, self._folder = self._folder, _make_anew(self._named)
-            old.close()
-            self._losses = LossesFile()
-            self._warn(f"the run folder {self._named} was deleted; the run goes on in {self._folder.path}")
-            self._named = self._folder.path
-            if self._checkpoint is not None:
-                self.write_checkpoint(*self._checkpoint)
-        elif self._folder.path != self._named:
-            self._warn(f"the run folder {self._named} was moved; the run goes on in {self._folder.path}")
-            self._named = self._folder.path
+    def _in_folder(self, write: Callable[[OpenFolder], None]) -> None:
+        """Write to the folder; to another if it was deleted, be that before or meanwhile."""
+        self._follow()
+        try:
+            write(self._folder)
+        except OSError:
+            if not self._folder.gone:
+                raise
+            self._follow()
+            write(self._folder)
+
+    def _follow(self) -> None:
+        """Say where the folder was moved to; make a new one where it was deleted, with all that was in it."""
+        if not self._folder.gone:
+            if self._folder.path != self._named:
+                self._warn(f"the run folder {self._named} was moved; the run goes on in {self._folder.path}")
+                self._named = self._folder.path
+            return
+        old, self._folder = self._folder, _make_anew(self._named)
+        old.close()
+        self._losses = LossesFile()
+        self._warn(f"the run folder {self._named} was deleted; the run goes on in {self._folder.path}")
+        self._named = self._folder.path
+        if self._checkpoint is not None:
+            self.write_checkpoint(*self._checkpoint)
+        for name, data in self._results.items():
+            self.write(name, data)
 
 
 def _make(path: Path) -> OpenFolder:

@@ -181,6 +181,8 @@ def _lock_file(folder: Path) -> BaseFileLock | None:
     except filelock.Timeout as error:
         raise _in_use(folder) from error
     except (OSError, NotImplementedError):
+        with contextlib.suppress(OSError):
+            (folder / LOCK_FILE).unlink()
         return None
     return lock
 
