@@ -170,6 +170,23 @@ def test_a_file_that_somebody_harmed_is_written_anew(folder: OpenFolder, tmp_pat
         assert (tmp_path / "elsewhere").read_bytes() == text(losses[:9])
 
 
+@pytest.mark.usefixtures("short_parts")
+@pytest.mark.parametrize("count", [8, 9, 11, 12, 17])
+def test_a_resumed_run_goes_on_with_its_file(folder: OpenFolder, tmp_path: Path, count: int) -> None:
+    """Also if lines of steps that have to be done again were in it."""
+    first, losses = LossesFile(), [0.1 * step for step in range(20)]
+    first.write(folder, losses[:9])
+    assert first.sealed is not None
+    sealed = first.sealed
+    first.write(folder, [*losses[:9], 7.0, 8.0])
+    again = LossesFile()
+    again.go_on_after(sealed, tmp_path / "losses.csv")
+    again.write(folder, losses[:count])
+    assert (tmp_path / "losses.csv").read_bytes() == text(losses[:count])
+    assert again.sealed is not None
+    assert again.sealed.losses(tmp_path / "losses.csv") == losses[: count // PART * PART]
+
+
 @pytest.mark.parametrize(
     "raw",
     [None, 3, {}, {"steps": 1}, {"steps": True, "size": 9, "sha256": ""}, {"steps": -4, "size": 9, "sha256": ""}],

@@ -117,6 +117,7 @@ def resume(
             observer.warning(f"the last digits may not be those of an uninterrupted run: {line}")
         training = run.new_training()
         state.restore(training)
+        folder.go_on_after(state)
         with stop_signals() as signals, seeded(plan.options.seed, device):
             state.restore_global_generators(device)
             return _Execution(run, training, folder, observer, clock, device, signals, plot_worker).finish(checkpoints)

@@ -25,6 +25,7 @@ from zoo.files import is_temporary, kind_of, readable_json, shown
 from zoo.storage import checkpoint, state
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, LossesFile, validation_csv
 from zoo.storage.open_folder import LOCK_FILE, InUseError, OpenFolder
+from zoo.storage.state import TrainingState
 from zoo.training.loop import Training
 
 RUNS = Path("runs")
@@ -132,6 +133,11 @@ class RunFolder:
         """Release the lock, and delete the folder if it was made for this run and is empty."""
         self._folder.close(delete_if_empty=self._made)
 
+    def go_on_after(self, state: TrainingState) -> None:
+        """The state from which a run is resumed, whose losses are in the folder."""
+        if state.sealed is not None:
+            self._losses.go_on_after(state.sealed, self.path / LOSSES_FILE)
+
     def write_first_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
         """`write_checkpoint` in a new folder. If it fails, the folder is emptied, so that closing deletes it."""
         try:
@@ -153,10 +159,12 @@ class RunFolder:
             OSError: a file cannot be written.
         """
         self._checkpoint = training, config
-        if LossesFile.is_long(len(training.losses)):
+        is_long = LossesFile.is_long(len(training.losses))
+        if is_long:
             self._write_losses(training)
         self.write(STATE_FILE, state.pack(STATE_FILE, training, config, self._losses.sealed))
-        self._write_losses(training)
+        if not is_long:
+            self._write_losses(training)
         self.write(CONFIG_FILE, readable_json(config).encode())
         if training.validation is not None:
             self.write(VALIDATION_FILE, validation_csv(training.validation))

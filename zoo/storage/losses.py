@@ -89,6 +89,15 @@ class LossesFile:
         self._text = bytearray(_HEADER)  # of a short run, all of it
         self.sealed: Sealed | None = None
 
+    def go_on_after(self, sealed: Sealed, path: Path) -> None:
+        """Go on with a file whose beginning was checked: it need not be written anew.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        self._digest = hashlib.sha256(read_bytes(path)[: sealed.size])
+        self._steps, self._size, self.sealed, self._text = sealed.steps, sealed.size, sealed, bytearray()
+
     @staticmethod
     def is_long(steps: int) -> bool:
         """Whether the file of a run of that many steps grows, and has to be written before the training state."""
@@ -108,7 +117,7 @@ class LossesFile:
                 folder.write(LOSSES_FILE, self._text)
                 if self.sealed is not None:
                     self._text = bytearray()
-            elif self._steps < len(losses):
+            else:
                 folder.append(LOSSES_FILE, self._size, self._encode(losses))
         except FileNotFoundError:  # somebody has deleted or shortened it
             was_long = self.sealed is not None

@@ -37,6 +37,7 @@ class TrainingState:
     step: int
     weights: dict[str, Tensor]
     losses: list[float]
+    sealed: Sealed | None
     tensors: dict[str, Tensor]
     optimizer: Any
     validation: Any
@@ -221,6 +222,7 @@ def load(path: Path) -> TrainingState:
         step=step,
         weights={k.removeprefix(_MODEL): t for k, t in stored.tensors.items() if k.startswith(_MODEL)},
         losses=(sealed.losses(path.parent / LOSSES_FILE) if sealed is not None else []) + losses.tolist(),
+        sealed=sealed,
         tensors=stored.tensors,
         optimizer=stored.meta.get("optimizer"),
         validation=stored.meta.get("validation"),
