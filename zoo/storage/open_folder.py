@@ -59,12 +59,12 @@ class OpenFolder:
     @property
     def gone(self) -> bool:
         """Whether the folder was deleted."""
-        if self._handle is None:
-            return not self._is_at(self._path)
-        try:
-            return os.stat(self._handle).st_nlink == 0
-        except OSError:  # of a network's folder
+        if self._is_at(self._path):
+            return False
+        if self._handle is None or _has_no_links(self._handle):
             return True
+        found = _paths(self._handle)
+        return bool(found) and not any(map(self._is_at, found))
 
     def names(self) -> list[str]:
         """The names of what is in it, but for the lock."""
@@ -189,6 +189,14 @@ def _lock_file(folder: Path) -> BaseFileLock | None:
 
 def _in_use(path: Path) -> InUseError:
     return InUseError(f"another process is using {path}: wait for it, or stop it")
+
+
+def _has_no_links(handle: int) -> bool:
+    """Whether a folder was deleted. A file system in layers, or of the network, may not tell."""
+    try:
+        return os.stat(handle).st_nlink == 0
+    except OSError:
+        return True
 
 
 def _paths(handle: int | None) -> list[Path]:
