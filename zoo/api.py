@@ -150,6 +150,7 @@ def resume(arguments: _ResumeArguments) -> Run:
 
     Args:
         path: the run's folder.
+        dataset: its data, where it is not found any more: a name, or a file. It must have the digest of the run's.
         steps: how many steps it is to have in all; by default as many as it was planned with.
         device, engine, threads: others than the run's own; numbers may then differ in their last digits.
         allow_changes: resume although data, a plugin's version or an edited `config.json` differ.

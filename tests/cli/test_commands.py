@@ -148,7 +148,10 @@ def test_model_card_tells_results_and_how_to_reproduce(finished_run: Path) -> No
     assert metrics["dataset"]["sha256"] in card
 
 
-def test_the_cards_command_makes_the_same_weights_again(zoo_here: Zoo, words_file: Path) -> None:
+def test_the_cards_command_makes_the_same_weights_again_where_the_data_is(
+    zoo_here: Zoo, words_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(words_file.parent)
     first = zoo.run(
         "mlp-char", dataset=words_file, steps=9, lr=0.05, seed=3, settings={"data.shuffle_seed": 1}, plots=False
     )

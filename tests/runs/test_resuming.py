@@ -201,7 +201,7 @@ def test_damaged_state_is_refused_and_left_alone(zoo_here: Zoo, half: Path) -> N
 
 def test_other_data_is_refused_with_what_differs(zoo_here: Zoo, half: Path, words_file: Path) -> None:
     words_file.write_text(words_file.read_text() + "anna\n")
-    assert_refused(zoo_here("resume", half, "--steps", STEPS), 1, "dataset.sha256", "then", "--allow-changes")
+    assert_refused(zoo_here("resume", half, "--steps", STEPS), 1, "'words.txt'", "has other content", "--allow-changes")
 
 
 def test_other_data_is_allowed_by_the_flag(zoo_here: Zoo, half: Path, words_file: Path) -> None:
@@ -225,7 +225,7 @@ def edit_state(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     path = run / "training_state.safetensors"
     stored = checkpoint.load(path)
     change(stored.meta["config"])
-    checkpoint.save(path, stored.tensors, {key: stored.meta[key] for key in ("step", "optimizer", "config")})
+    checkpoint.save(path, stored.tensors, {key: stored.meta[key] for key in ("step", "optimizer", "config", "data")})
     (run / "config.json").write_text(json.dumps(stored.meta["config"]))
 
 

@@ -73,6 +73,10 @@ class RunOptions(CallOptions, TrainingOptions):
 class ResumeOptions(CallOptions):
     """How a run is to be resumed: what is given here overrides the original run's options."""
 
+    dataset: Annotated[
+        str | os.PathLike[str] | None,
+        Option("The run's data, where it is now: a dataset's name, or a file.", metavar="NAME|FILE", recorded=False),
+    ] = NOT_GIVEN
     steps: Annotated[int | None, Option("Total steps; by default as many as were planned.", POSITIVE)] = NOT_GIVEN
     device: Annotated[str | None, Option("Another device than the run's own.", metavar=DEVICES)] = NOT_GIVEN
     engine: Annotated[str | None, Option("Another engine than the run's own.", metavar=ENGINES)] = NOT_GIVEN

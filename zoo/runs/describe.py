@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset, counts
+from zoo.data.finding import file_name
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.plugin.registry import DISTRIBUTION, Entry
@@ -26,7 +27,7 @@ def make_config(
     inputs: Mapping[str, int],
     parameters: int,
 ) -> dict[str, Any]:
-    """Describe a run. It has no time and no folder of the run, so that the same run gives the same bytes.
+    """Describe a run. It has no time, so that the same run gives the same bytes, and no path of this machine.
 
     Args:
         plan: what was planned, with the device, the engine and the threads that were chosen.
@@ -45,7 +46,7 @@ def make_config(
             "parameters": parameters,
         },
         "dataset": {
-            **(_origin(source) if isinstance(source, Entry) else {"name": str(source), "plugin": None}),
+            **(_origin(source) if isinstance(source, Entry) else {"name": file_name(source), "plugin": None}),
             "kind": "tensors" if vocabulary is None else "text",
             "sha256": dataset.sha256,
             "settings": plan.data_settings,

@@ -11,13 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo.data.loading import resolve_data_settings
-from zoo.errors import CheckpointError, UnknownNameError, UsageError
+from zoo.data.finding import RecordedFile, check_content
+from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
+from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_GIVEN, decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, settings_under_todays_names
+from zoo.plugin.specs import DatasetSpec
 from zoo.runs.plan import RunPlan, check_synthetic
 from zoo.storage.config import RunConfig, config_under_todays_names, differences
 from zoo.storage.state import TrainingState
@@ -35,6 +37,8 @@ CHANGEABLE = (
 # Options that `zoo resume` may override: a difference is a warning, and no error.
 _CHOSEN = tuple(f"training.{name}" for name in declared(ResumeOptions) if name in declared(RunOptions))
 _INEXACT = ("versions", *(path for path in _CHOSEN if path != "training.steps"))
+
+_ALLOW = "--allow-changes resumes with other data of the same characters"
 
 
 def plan_resumption(
@@ -54,14 +58,16 @@ def plan_resumption(
     """
     begun = RunConfig.read(state.config, state.path)
     config = _edited(begun, folder, allow_changes=options.allow_changes)
+    recorded = config.data_file(folder, state.place if config.dataset == begun.dataset else None)
     steps = options.steps or decided(config.options.steps)
     if stopped_early(config.options, state.validation_losses) and _has_result(folder, state.step):
         raise UsageError(f"early stopping ended the run in {folder} at step {state.step}: it is finished")
     if steps < state.step or (steps == state.step and _has_result(folder, steps)):
         more = "give a larger --steps to continue" if options.steps is None else f"--steps {steps} is not more"
         raise UsageError(f"the run in {folder} has done all its {state.step} steps: {more}")
+    given = None if options.dataset is None else _given_data(registry, config, recorded, options)
     try:
-        plan = _plan(registry, config, options)
+        plan = _plan(registry, config, options, given or _own_data(registry, config, recorded, options))
     except UnknownNameError as error:
         raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
     except UsageError as error:
@@ -74,10 +80,50 @@ def plan_resumption(
     return plan, then
 
 
-def _plan(registry: Registry, config: RunConfig, options: ResumeOptions) -> RunPlan:
+def _own_data(
+    registry: Registry, config: RunConfig, recorded: RecordedFile, options: ResumeOptions
+) -> Entry[DatasetSpec] | Path:
+    """The data of a run, wherever it is now; a file with other content only where changes are allowed."""
+    if not config.dataset_is_file:
+        try:
+            return registry.datasets.get(config.dataset)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error} (the data of this run; give it with --dataset)") from error
+    try:
+        return recorded.find()
+    except DataError as error:
+        changed = recorded.changed()
+        if changed is None:
+            raise
+        if not options.allow_changes:
+            raise DataError(f"{error} ({_ALLOW})") from error
+        return changed
+
+
+def _given_data(
+    registry: Registry, config: RunConfig, recorded: RecordedFile, options: ResumeOptions
+) -> Entry[DatasetSpec] | Path:
+    """The data that the user gives. A dataset's digest is compared when it is made: see `check_unchanged`."""
+    assert options.dataset is not None
+    source = find_dataset(registry, options.dataset)
+    if isinstance(source, Path) and not options.allow_changes:
+        try:
+            check_content(source, recorded)
+        except DataError as error:
+            raise DataError(f"{error} ({_ALLOW})") from error
+    return source
+
+
+def _data_settings(source: Entry[DatasetSpec] | Path, config: RunConfig) -> dict[str, Any]:
+    """The settings of a run's data. Those of a dataset's own function are only for that dataset."""
+    own = isinstance(source, Entry) and not config.dataset_is_file and source.full_name == config.dataset
+    kept = {key: value for key, value in config.data_settings.items() if own or key in ARRANGEMENT}
+    return resolve_data_settings(source, kept)
+
+
+def _plan(registry: Registry, config: RunConfig, options: ResumeOptions, dataset: Entry[DatasetSpec] | Path) -> RunPlan:
     model = registry.models.get(config.model)
     optimizer = registry.optimizers.get(config.optimizer)
-    dataset = Path(config.dataset) if config.dataset_is_file else registry.datasets.get(config.dataset)
     chosen = replace(config.options, **_given(options))
     synthetic = None if chosen.synthetic is None else registry.models.get(chosen.synthetic)
     if synthetic is not None:
@@ -90,7 +136,7 @@ def _plan(registry: Registry, config: RunConfig, options: ResumeOptions) -> RunP
         optimizer=optimizer,
         synthetic=synthetic,
         model_settings=resolve_settings(model, config.hyperparameters),
-        data_settings=resolve_data_settings(dataset, config.data_settings),
+        data_settings=_data_settings(dataset, config),
         optimizer_settings=resolve_settings(optimizer, config.optimizer_settings),
     )
 
@@ -108,6 +154,28 @@ def _given(options: ResumeOptions) -> dict[str, Any]:
     """What the user gives for this resumption that is also an option of a run."""
     shared = {name: getattr(options, name) for name in declared(ResumeOptions) if name in declared(RunOptions)}
     return {name: value for name, value in shared.items() if value is not NOT_GIVEN}
+
+
+def same_data(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The config of a resumed run, with its data under the name that the run began with.
+
+    Data of the same digest is the same data, from whatever place and under whatever name it comes.
+    """
+    before, after = then["dataset"], now["dataset"]
+    if before["sha256"] != after["sha256"] or _source(before) == _source(after):
+        return now
+    return {**now, "dataset": {**after, **{key: before.get(key) for key in ("name", "plugin", "settings")}}}
+
+
+def _source(dataset: dict[str, Any]) -> tuple[str, str | None]:
+    """The name of a dataset, and the distribution that it is from; None for a file."""
+    plugin = dataset.get("plugin")
+    return dataset["name"], None if plugin is None else plugin["distribution"]
+
+
+def _is_other(dataset: dict[str, Any], entry: Entry[Any]) -> bool:
+    """Whether a dataset is another than the run's own: one that was given with --dataset is compared by its digest."""
+    return _source(dataset) != (entry.spec.name, entry.plugin.distribution)
 
 
 def check_unchanged(then: dict[str, Any], now: dict[str, Any], folder: Path, *, allow_changes: bool) -> None:
@@ -152,13 +220,14 @@ def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> RunConfig
     """
     path = folder / "config.json"
     try:
-        edited = config_under_todays_names(parse_json(read_text(path)))
+        written = parse_json(read_text(path))
     except FileNotFoundError:
         return begun
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: it is not JSON; delete it to use the state's own") from error
+    edited = config_under_todays_names(written)
     if not isinstance(edited, dict):
         raise CheckpointError(f"{path} is damaged: it is not a JSON object; delete it to use the state's own")
     changed = [line for line in differences(begun.raw, edited) if not _is_in(line, ("training.steps",))]
@@ -169,7 +238,7 @@ def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> RunConfig
     wrong = [line for line in changed if not _is_in(line, CHANGEABLE)]
     if wrong:
         raise CheckpointError(f"{path} was edited where a run cannot change: {'; '.join(wrong)}")
-    config = RunConfig.read(edited, path)
+    config = RunConfig.read(written, path)
     return replace(config, options=replace(config.options, steps=begun.options.steps))
 
 
@@ -191,7 +260,7 @@ def _with_settings(config: RunConfig, plan: RunPlan) -> dict[str, Any]:
 def _check_versions(raw: dict[str, Any], plan: RunPlan, folder: Path) -> None:
     found = []
     for part, entry in (("model", plan.model), ("optimizer", plan.optimizer), ("dataset", plan.dataset)):
-        if isinstance(entry, Entry):
+        if isinstance(entry, Entry) and not (part == "dataset" and _is_other(raw[part], entry)):
             now = {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
             found += differences(raw[part]["plugin"], now, f"{part}.plugin")
     _refuse(found, folder)

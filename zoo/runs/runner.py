@@ -6,13 +6,14 @@ import math
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from zoo.data.datasets import TextDataset
+from zoo.data.finding import Place
 from zoo.errors import DivergedError, InterruptedRunError
 from zoo.options.declaration import decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
@@ -24,7 +25,7 @@ from zoo.runs.clock import Clock
 from zoo.runs.observer import Guarded, Observer
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
-from zoo.runs.resuming import check_unchanged, inexact, plan_resumption
+from zoo.runs.resuming import check_unchanged, inexact, plan_resumption, same_data
 from zoo.storage import state as states
 from zoo.storage.card import model_card
 from zoo.storage.folder import STATE_FILE, RunFolder
@@ -85,6 +86,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
         RunFolder.create(plan.model.spec.name, out, warn=observer.warning) as folder,
         seeded(plan.options.seed, device),
     ):
+        folder.place = _place(run, folder)
         folder.write_first_checkpoint(training, run.config)
         return _Execution(run, training, folder, observer, clock, device, signals, plot_worker).finish(checkpoints)
 
@@ -112,6 +114,8 @@ def resume(
         device = choose_device(plan.options.device)
         check_precision(plan.options, device)
         run = prepare(plan, device, observer, clock)
+        run = replace(run, config=same_data(config, run.config))
+        folder.place = _place(run, folder)
         check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
         for line in inexact(config, run.config):
             observer.warning(f"the last digits may not be those of an uninterrupted run: {line}")
@@ -121,6 +125,11 @@ def resume(
         with stop_signals() as signals, seeded(plan.options.seed, device):
             state.restore_global_generators(device)
             return _Execution(run, training, folder, observer, clock, device, signals, plot_worker).finish(checkpoints)
+
+
+def _place(run: PreparedRun, folder: RunFolder) -> Place | None:
+    """Where the data is, if it is a file."""
+    return Place.of(run.plan.dataset, folder.path) if isinstance(run.plan.dataset, Path) else None
 
 
 @dataclass(frozen=True)

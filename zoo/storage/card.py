@@ -120,7 +120,8 @@ def _full_name(part: Mapping[str, Any]) -> str:
     name = str(part["name"])
     if part["plugin"]:
         return f"{part['plugin']['distribution']}/{name}"
-    return name if "/" in name or "." in name else f"./{name}"
+    plain = "/" in name or ("." in name and name[0] not in "-~")
+    return name if plain else f"./{name}"
 
 
 def _plugin(part: Mapping[str, Any]) -> str:

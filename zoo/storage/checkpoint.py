@@ -24,10 +24,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import CheckpointError
-from zoo.files import canonical_json, parse_json, read_bytes, write_bytes
+from zoo.files import canonical_json, kind_of, parse_json, read_bytes, write_bytes
 
 METADATA_KEY = "zoo"
 FORMAT = 1
+
+_LARGEST_HEADER = 100_000_000  # bytes; safetensors reads no larger one
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,26 @@ def load(path: Path) -> Checkpoint:
     if meta.get("meta_sha256") != _meta_digest(meta):
         raise CheckpointError(f"{path} is damaged: its config does not have the digest it states")
     return Checkpoint(tensors, meta)
+
+
+def load_meta(path: Path) -> dict[str, Any]:
+    """The JSON object in the metadata of a file that `save` wrote, without reading its tensors.
+
+    Raises:
+        CheckpointError: as `load`, as far as the header tells.
+    """
+    try:
+        if kind_of(path) != "file":
+            raise CheckpointError(f"{path} is not a regular file")
+        with path.open("rb") as file:
+            length = file.read(8)
+            header = file.read(min(int.from_bytes(length, "little"), _LARGEST_HEADER))
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    meta = _meta(path, length + header)
+    if meta.get("meta_sha256") != _meta_digest(meta):
+        raise CheckpointError(f"{path} is damaged: its config does not have the digest it states")
+    return meta
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from zoo.data.finding import Place, RecordedFile
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.errors import CheckpointError
 from zoo.options.declaration import Declared, declared
@@ -27,7 +28,8 @@ class RunConfig:
     """The parts of a config that zoo uses, with their types checked. `raw` is all of it, under today's names.
 
     `model`, `dataset` and `optimizer` are full names (`distribution/name`), except for a dataset that was a file: that
-    is its path. `options` are those of the run, as far as a config records them.
+    is its name, or in an earlier config its path as it was typed. `options` are those of the run, as far as a config
+    records them.
     """
 
     raw: dict[str, Any]
@@ -38,6 +40,7 @@ class RunConfig:
     dataset: str
     dataset_is_file: bool
     dataset_sha256: str
+    examples: int | None
     data_settings: dict[str, Any]
     vocabulary: Vocabulary | None
     optimizer: str
@@ -52,7 +55,8 @@ class RunConfig:
             CheckpointError: something is missing from it, or of another type.
         """
         read = _Reader(config_under_todays_names(raw), source)
-        if "\0" in read.get(str, "dataset", "name"):
+        name = _Reader(raw, source).get(str, "dataset", "name")
+        if "\0" in name:
             raise read.damaged("dataset.name", "is not a name")
         is_file = read.get(dict, "dataset", "plugin", optional=True) is None
         model = read.full_name("model")
@@ -62,15 +66,20 @@ class RunConfig:
             model_plugin=" ".join(read.get(str, "model", "plugin", key) for key in ("distribution", "version")),
             hyperparameters=read.get(dict, "model", "hyperparameters"),
             inputs=read.get(dict, "model", "inputs"),
-            dataset=read.get(str, "dataset", "name") if is_file else read.full_name("dataset"),
+            dataset=name if is_file else read.full_name("dataset"),
             dataset_is_file=is_file,
             dataset_sha256=read.get(str, "dataset", "sha256"),
+            examples=_total(read.get(dict, "dataset", "examples", optional=True)),
             data_settings=read.get(dict, "dataset", "settings"),
             vocabulary=_vocabulary(read.get(list, "dataset", "vocabulary", optional=True), source),
             optimizer=read.full_name("optimizer"),
             optimizer_settings=read.get(dict, "optimizer", "hyperparameters"),
             options=read.options(model),
         )
+
+    def data_file(self, folder: Path, place: Place | None) -> RecordedFile:
+        """The data, where it was a file, of the run in that folder; `place` is what its training state remembers."""
+        return RecordedFile(self.dataset, self.dataset_sha256, self.examples, folder, place)
 
 
 def differences(then: object, now: object, path: str = "") -> list[str]:
@@ -97,10 +106,22 @@ def _short(value: object) -> str:
 
 
 def config_under_todays_names(raw: object) -> object:
-    """A config from before an option was renamed, as it would be written today."""
+    """A config from before an option was renamed, or with the path of a data file, as it would be written today."""
     if not isinstance(raw, dict) or not isinstance(raw.get("training"), dict):
         return raw
-    return {**raw, "training": recorded_under_todays_names(raw["training"])}
+    return {**raw, "training": recorded_under_todays_names(raw["training"]), **_without_path(raw.get("dataset"))}
+
+
+def _without_path(dataset: object) -> dict[str, Any]:
+    if not isinstance(dataset, dict) or dataset.get("plugin") is not None or not isinstance(dataset.get("name"), str):
+        return {}
+    return {"dataset": {**dataset, "name": Path(dataset["name"]).name or dataset["name"]}}
+
+
+def _total(examples: dict[str, Any] | None) -> int | None:
+    """The number of examples of all splits; None if they are not recorded."""
+    counts = list((examples or {}).values())
+    return sum(counts) if counts and all(type(count) is int for count in counts) else None
 
 
 class _Reader:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from zoo.data.finding import Place
 from zoo.errors import UsageError, ZooError
 from zoo.files import is_temporary, kind_of, readable_json, shown
 from zoo.storage import checkpoint, state
@@ -70,6 +71,7 @@ class RunFolder:
         self._losses = LossesFile()
         self._checkpoint: tuple[Training, Mapping[str, Any]] | None = None
         self._results: dict[str, bytes] = {}
+        self.place: Place | None = None  # of the run's data, if that is a file
 
     @classmethod
     def create(cls, model_name: str, out: Path | None = None, *, warn: Warn = ignore) -> RunFolder:
@@ -162,7 +164,7 @@ class RunFolder:
         is_long = LossesFile.is_long(len(training.losses))
         if is_long:
             self._write_losses(training)
-        self.write(STATE_FILE, state.pack(STATE_FILE, training, config, self._losses.sealed))
+        self.write(STATE_FILE, state.pack(STATE_FILE, training, config, self.place, self._losses.sealed))
         if not is_long:
             self._write_losses(training)
         self.write(CONFIG_FILE, readable_json(config).encode())

@@ -11,6 +11,7 @@ from torch import nn
 
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import Fetcher
+from zoo.data.finding import RecordedFile
 from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, load_dataset, resolve_data_settings
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
@@ -22,8 +23,9 @@ from zoo.plugin.specs import ModelSpec
 from zoo.storage import checkpoint
 from zoo.storage.allocation import AllocationLimit
 from zoo.storage.config import RunConfig
-from zoo.storage.folder import WEIGHTS_FILE
+from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.storage.shipped import shipped_weights
+from zoo.storage.state import remembered_place
 from zoo.training.building import build_model, context_length
 from zoo.training.sampling import SamplingOptions, sample
 
@@ -90,16 +92,21 @@ class Loaded:
             source = find_dataset(registry, other)
             keep = {k: v for k, v in self.checked.data_settings.items() if k in ARRANGEMENT}
             return load_dataset(source, resolve_data_settings(source, keep), fetch)
-        name = self.checked.dataset
+        found = self._data_file().find() if self.checked.dataset_is_file else None
         try:
-            source = Path(name) if self.checked.dataset_is_file else registry.datasets.get(name)
+            source = found or registry.datasets.get(self.checked.dataset)
             settings = resolve_data_settings(source, self.checked.data_settings)
             dataset = load_dataset(source, settings, fetch)
         except (DataError, UsageError) as error:
             raise DataError(f"{error} (the data of this run; give it with --dataset)") from error
         if dataset.sha256 != self.checked.dataset_sha256:
+            name = found or self.checked.dataset
             raise DataError(f"{name} has changed since this run was trained on it; give the same data with --dataset")
         return dataset
+
+    def _data_file(self) -> RecordedFile:
+        folder = self.path.parent
+        return self.checked.data_file(folder, remembered_place(folder / STATE_FILE))
 
     def novel_examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
         """The examples of the unseen words of validation and test; splits without any are left out."""

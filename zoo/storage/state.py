@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.errors import CheckpointError
+from zoo.data.finding import Place
+from zoo.errors import CheckpointError, ZooError
 from zoo.files import write_bytes
 from zoo.storage import checkpoint
 from zoo.storage.losses import LOSSES_FILE, Sealed
@@ -30,7 +31,10 @@ _BEST = "best."
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The content of the file, checked as far as is possible without the model."""
+    """The content of the file, checked as far as is possible without the model.
+
+    `place` is where the data was on the machine of the run, if it was a file. No other file of a run has a path.
+    """
 
     path: Path
     config: Any
@@ -41,6 +45,7 @@ class TrainingState:
     tensors: dict[str, Tensor]
     optimizer: Any
     validation: Any
+    place: Place | None
 
     def restore(self, training: Training) -> None:
         """Bring a new `training` to this state.
@@ -167,13 +172,16 @@ def save(path: Path, training: Training, config: Mapping[str, Any]) -> None:
     write_bytes(path, pack(path.name, training, config))
 
 
-def pack(name: str, training: Training, config: Mapping[str, Any], sealed: Sealed | None = None) -> bytes:
+def pack(
+    name: str, training: Training, config: Mapping[str, Any], place: Place | None = None, sealed: Sealed | None = None
+) -> bytes:
     """The content of a training state; the same state gives the same bytes.
 
     Args:
         name: of the file, for messages.
         training: between two steps.
         config: of the run.
+        place: of the run's data, if that is a file.
         sealed: the losses that `losses.csv` has, and the training state need not have.
     """
     tensors, tree = checkpoint.flatten_state(training.optimizer.state_dict(), _OPTIMIZER.rstrip("."))
@@ -185,6 +193,8 @@ def pack(name: str, training: Training, config: Mapping[str, Any], sealed: Seale
     if device.type == "cuda":
         tensors["cuda_generator"] = torch.cuda.get_rng_state(device)
     meta = {"step": training.step, "optimizer": tree, "config": config}
+    if place is not None:
+        meta["data"] = place.as_json()
     if sealed is not None:
         meta["sealed"] = sealed.record()
     if training.validation is not None:
@@ -226,4 +236,13 @@ def load(path: Path) -> TrainingState:
         tensors=stored.tensors,
         optimizer=stored.meta.get("optimizer"),
         validation=stored.meta.get("validation"),
+        place=Place.read(stored.meta.get("data")),
     )
+
+
+def remembered_place(path: Path) -> Place | None:
+    """Where the data of a run was, by its training state; None if there is no such file, or it does not tell."""
+    try:
+        return Place.read(checkpoint.load_meta(path).get("data"))
+    except ZooError:
+        return None
