@@ -126,12 +126,12 @@ class RecordedFile:
         in the current folder."""
         found: dict[str, Path] = {}
         for path in self._places():
-            found.setdefault(os.path.realpath(path), path)
+            found.setdefault(str(_real(path)), path)
         return list(found.values())
 
     def _places(self) -> Iterator[Path]:
         # A folder that is reached through a link is looked at in both places. Relative paths need the real one.
-        folders = dict.fromkeys([Path(os.path.realpath(self.folder)), _absolute(self.folder)])
+        folders = dict.fromkeys([_real(self.folder), _absolute(self.folder)])
         yield Path(self.place.path) if self.place is not None else _absolute(Path(self.name))
         if self.place is not None and self.place.relative is not None:
             yield Path(os.path.normpath(next(iter(folders)) / self.place.relative))
@@ -183,8 +183,16 @@ def _digest(path: Path) -> str:
         os.close(descriptor)
 
 
+def _real(path: Path) -> Path:
+    """A path without links; as it is, if it is invalid or the current folder was deleted."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return path
+
+
 def _absolute(path: Path) -> Path:
     try:
         return path.absolute()
-    except OSError:  # the current folder was deleted
+    except OSError:
         return path
