@@ -52,6 +52,7 @@ def test_the_option_is_there_in_every_place(zoo_with_it: Run, words_file: Path) 
     assert json.loads(Path("a/config.json").read_text())["training"]["clamp_weights"] == 0.5
     [line] = re.findall(r"^\$ zoo (run .*)$", Path("a/README.md").read_text(), re.MULTILINE)
     assert "--clamp-weights 0.5" in line
+    shutil.copy(words_file, ".")  # the command names the file, and no path
     assert zoo_with_it(*shlex.split(line), "--no-plots", "--quiet", "--out", "b").returncode == 0
     assert Path("a/model.safetensors").read_bytes() == Path("b/model.safetensors").read_bytes()
 

@@ -128,4 +128,15 @@ def test_the_file_with_the_digest_is_taken_and_no_other(words: Path) -> None:
     Path("run", "words.txt").write_bytes(b"")
     recorded = RecordedFile("words.txt", SHA256, None, Path("run"), Place.of(words, Path("run")))
     assert recorded.find() == Path("run", "words.txt").absolute()
-    assert recorded.changed() == words.absolute()
+
+
+def test_a_home_in_a_checkpoint_is_not_this_users() -> None:
+    home = Path.home()
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "w.txt").write_bytes(b"")
+    for recorded in (
+        RecordedFile("~/w.txt", SHA256, None, Path("run"), None),
+        RecordedFile("other.txt", SHA256, None, Path("run"), Place("~/w.txt", "~/w.txt")),
+    ):
+        with pytest.raises(DataError):
+            recorded.find()

@@ -204,15 +204,18 @@ def test_other_data_is_refused_with_what_differs(zoo_here: Zoo, half: Path, word
     assert_refused(zoo_here("resume", half, "--steps", STEPS), 1, "'words.txt'", "has other content", "--allow-changes")
 
 
-def test_other_data_is_allowed_by_the_flag(zoo_here: Zoo, half: Path, words_file: Path) -> None:
+def test_other_data_that_is_given_is_allowed_by_the_flag(zoo_here: Zoo, half: Path, words_file: Path) -> None:
     words_file.write_text(words_file.read_text() + "nana\n")
-    assert zoo_here("resume", half, "--steps", STEPS, "--allow-changes", "--no-plots").code == 0
+    command = ("resume", half, "--steps", STEPS, "--allow-changes", "--no-plots")
+    assert_refused(zoo_here(*command), 1, "has other content", "--dataset FILE", "--allow-changes")
+    assert zoo_here(*command, "--dataset", words_file).code == 0
     assert zoo_here("eval", half).code == 0
 
 
 def test_data_with_other_letters_is_refused_even_with_the_flag(zoo_here: Zoo, half: Path, words_file: Path) -> None:
     words_file.write_text(words_file.read_text() + "zoo\n")
-    assert_refused(zoo_here("resume", half, "--steps", STEPS, "--allow-changes"), 1, "dataset.vocabulary")
+    command = ("resume", half, "--steps", STEPS, "--allow-changes", "--dataset", words_file)
+    assert_refused(zoo_here(*command), 1, "dataset.vocabulary")
 
 
 def edit_config(run: Path, section: str, key: str, value: object) -> None:

@@ -117,10 +117,6 @@ class RecordedFile:
         looked = [*wrong, *([f"nothing is at {' or '.join(absent)}"] if absent else [])]
         raise DataError(f"cannot find the data of this run, {self}: {', '.join(looked)}; give it with --dataset FILE")
 
-    def changed(self) -> Path | None:
-        """The first of `places` with any file, for a run that may be resumed with other data."""
-        return next((path for path in self.places() if _problem(path, "") == _OTHER), None)
-
     def places(self) -> list[Path]:
         """Where the file may be: where it was; at the same place from the run folder; in the run folder, beside it, or
         in the current folder."""
@@ -153,15 +149,12 @@ def check_content(path: Path, recorded: RecordedFile) -> None:
         raise DataError(f"{shown(path)} is not the data of this run, {recorded}: it{problem}")
 
 
-_OTHER = " has other content"
-
-
 def _problem(path: Path, sha256: str) -> str | None:
     """Why a path does not lead to the file of that digest: empty if nothing is there, None if it does."""
     try:
         kind = kind_of(path)
         if kind == "file":
-            return None if _digest(path) == sha256 else _OTHER
+            return None if _digest(path) == sha256 else " has other content"
     except (OSError, ValueError, ZooError) as error:
         return f" cannot be read ({error.strerror})" if isinstance(error, OSError) else " cannot be read"
     return {"nothing": "", "folder": " is a folder"}.get(kind, " is not a regular file")

@@ -38,7 +38,7 @@ CHANGEABLE = (
 _CHOSEN = tuple(f"training.{name}" for name in declared(ResumeOptions) if name in declared(RunOptions))
 _INEXACT = ("versions", *(path for path in _CHOSEN if path != "training.steps"))
 
-_ALLOW = "--allow-changes resumes with other data of the same characters"
+_ALLOW = "--allow-changes takes other data of the same characters"
 
 
 def plan_resumption(
@@ -65,9 +65,9 @@ def plan_resumption(
     if steps < state.step or (steps == state.step and _has_result(folder, steps)):
         more = "give a larger --steps to continue" if options.steps is None else f"--steps {steps} is not more"
         raise UsageError(f"the run in {folder} has done all its {state.step} steps: {more}")
-    given = None if options.dataset is None else _given_data(registry, config, recorded, options)
+    given = None if options.dataset is None else _given_data(registry, recorded, options)
     try:
-        plan = _plan(registry, config, options, given or _own_data(registry, config, recorded, options))
+        plan = _plan(registry, config, options, given or _own_data(registry, config, recorded))
     except UnknownNameError as error:
         raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
     except UsageError as error:
@@ -80,10 +80,8 @@ def plan_resumption(
     return plan, then
 
 
-def _own_data(
-    registry: Registry, config: RunConfig, recorded: RecordedFile, options: ResumeOptions
-) -> Entry[DatasetSpec] | Path:
-    """The data of a run, wherever it is now; a file with other content only where changes are allowed."""
+def _own_data(registry: Registry, config: RunConfig, recorded: RecordedFile) -> Entry[DatasetSpec] | Path:
+    """The data of a run, wherever it is now. Other data must be given: a state may lead to any file of this machine."""
     if not config.dataset_is_file:
         try:
             return registry.datasets.get(config.dataset)
@@ -92,17 +90,10 @@ def _own_data(
     try:
         return recorded.find()
     except DataError as error:
-        changed = recorded.changed()
-        if changed is None:
-            raise
-        if not options.allow_changes:
-            raise DataError(f"{error} ({_ALLOW})") from error
-        return changed
+        raise DataError(f"{error} ({_ALLOW})") from error
 
 
-def _given_data(
-    registry: Registry, config: RunConfig, recorded: RecordedFile, options: ResumeOptions
-) -> Entry[DatasetSpec] | Path:
+def _given_data(registry: Registry, recorded: RecordedFile, options: ResumeOptions) -> Entry[DatasetSpec] | Path:
     """The data that the user gives. A dataset's digest is compared when it is made: see `check_unchanged`."""
     assert options.dataset is not None
     source = find_dataset(registry, options.dataset)
