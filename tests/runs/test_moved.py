@@ -372,6 +372,35 @@ def test_a_file_stands_for_a_dataset_with_its_digest_and_the_other_way(
     assert [name for name in SAME if Path("parts", name).read_bytes() != Path("all", name).read_bytes()] == []
 
 
+def test_renamed_data_keeps_its_settings_or_has_those_that_were_edited(lab: Lab) -> None:
+    options: dict[str, Any] = {**OPTIONS, "settings": {**NET, "data.shuffle_seed": 3, "data.split": "0.5,0.7"}}
+    for steps, out in ((STEPS, "parts"), (MORE, "all")):
+        zoo.run("mlp-char", dataset=lab.words, steps=steps, out=out, **options)
+    renamed = lab.words.rename(lab.far / "other.txt")
+    zoo.resume("parts", steps=MORE, dataset=renamed, plots=False)
+    assert [name for name in SAME if Path("parts", name).read_bytes() != Path("all", name).read_bytes()] == []
+    path = Path("parts", "config.json")
+    path.write_text(path.read_text().replace('"shuffle_seed": 3', '"shuffle_seed": 4'))
+    run = zoo.resume("parts", steps=9, dataset=shutil.copy(renamed, "again.txt"), allow_changes=True, plots=False)
+    dataset = run.config["dataset"]
+    assert (dataset["settings"]["shuffle_seed"], dataset["name"]) == (4, "words.txt")
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "/proc/self/environ", "secret.txt"])
+def test_other_files_that_a_state_leads_to_are_never_read_as_words(zoo_here: Zoo, lab: Lab, place: str) -> None:
+    """Not even where other data is allowed: that must be given."""
+    Path("secret.txt").write_text(f"{SECRET}\n" * 20)
+    lab.words.unlink()
+    stored = checkpoint.load(lab.run / STATE)
+    meta = {key: value for key, value in stored.meta.items() if key not in ("sha256", "meta_sha256")}
+    meta["data"] = {"path": str(Path(place).absolute()), "relative": os.path.relpath(Path(place).absolute(), lab.run)}
+    checkpoint.save(lab.run / STATE, stored.tensors, meta)
+    for command in (["eval"], ["sample"], ["resume", "--steps", MORE], ["resume", "--steps", MORE, "--allow-changes"]):
+        outcome = zoo_here(command[0], lab.run, *command[1:])
+        assert_told(outcome, "cannot find the data of this run", "has other content", "--dataset FILE")
+        assert SECRET not in outcome.err + outcome.out
+
+
 def test_a_dataset_whose_plugin_is_gone_is_given_as_a_file(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         _register(patch, lambda: zoo.TextDataset.from_file(lab.words))

@@ -155,7 +155,9 @@ def same_data(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     before, after = then["dataset"], now["dataset"]
     if before["sha256"] != after["sha256"] or _source(before) == _source(after):
         return now
-    return {**now, "dataset": {**after, **{key: before.get(key) for key in ("name", "plugin", "settings")}}}
+    settings = {key: value for key, value in after["settings"].items() if key in ARRANGEMENT}
+    settings |= {key: value for key, value in before["settings"].items() if key not in ARRANGEMENT}
+    return {**now, "dataset": {**after, "name": before["name"], "plugin": before.get("plugin"), "settings": settings}}
 
 
 def _source(dataset: dict[str, Any]) -> tuple[str, str | None]:

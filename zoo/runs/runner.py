@@ -115,7 +115,7 @@ def resume(
         check_precision(plan.options, device)
         run = prepare(plan, device, observer, clock)
         run = replace(run, config=same_data(config, run.config))
-        folder.place = _place(run, folder)
+        folder.place = _place(run, folder) or state.place
         check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
         for line in inexact(config, run.config):
             observer.warning(f"the last digits may not be those of an uninterrupted run: {line}")

@@ -7,7 +7,7 @@
 | `losses.csv` | the loss of every step |
 | `validation.csv` | the loss of each evaluation on the validation split, if there are any |
 | `metrics.json` | the result, as `zoo run --json` prints it |
-| `training_state.safetensors` | all that resuming needs: weights, optimizer, RNG states, losses, step, path of the data |
+| `training_state.safetensors` | all that resuming needs: weights, optimizer, RNG states, losses, step, data path |
 | `loss.png`, `embeddings.png` | the plots |
 | `README.md` | a model card |
 """
