@@ -40,9 +40,8 @@ from zoo.options.run import ResumeOptions
 from zoo.plugin.manager import load_plugins
 from zoo.runs.plan import RunPlan
 from zoo.runs.resuming import plan_resumption
-from zoo.storage import checkpoint, loading, state, verify
+from zoo.storage import checkpoint, loading, losses, state, verify
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
-from zoo.storage.losses import read_losses
 from zoo.training.building import build_model, build_optimizer, seeded
 from zoo.training.loop import Training, train
 
@@ -215,7 +214,7 @@ class Fuzzer:
         if rng.random() < 0.15:
             self._verify(path.parent, rng)
         if path.name == "losses.csv":
-            if len(read_losses(path)) > len(self.content.split()):
+            if len(losses.read_losses(path)) > len(self.content.split()):
                 raise WrongError("losses were made up")
         elif path.name == "metrics.json":
             plan_resumption(self.registry, self.state, path.parent, ResumeOptions())

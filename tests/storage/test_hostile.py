@@ -254,12 +254,13 @@ def test_resume_reports_a_config_that_is_not_a_file(zoo_here: Zoo, run: Path, ki
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
-def test_metrics_that_are_not_a_file_are_ignored(zoo_here: Zoo, run: Path, kind: str) -> None:
+def test_metrics_that_are_not_a_file_are_replaced_or_refused(zoo_here: Zoo, run: Path, kind: str) -> None:
     (run / "metrics.json").unlink()
     NO_FILES[kind](run / "metrics.json")
+    stays = kind == "a folder" or (run / "metrics.json").is_symlink()
     outcome = zoo_here("resume", run, "--quiet", "--no-plots")
-    assert outcome.code == (1 if kind == "a folder" else 0), outcome.err  # what can be replaced, is
-    assert (run / "metrics.json").is_dir() == (kind == "a folder")
+    assert outcome.code == (1 if stays else 0), outcome.err
+    assert (run / "metrics.json").is_file() == (not stays)
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "an endless device", "a folder"])
