@@ -34,7 +34,7 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve",
 LAYERS = (
     ("zoo.errors", "zoo.engines"),
     ("zoo.files",),
-    ("zoo.options",),
+    ("zoo.options", "zoo.ambient"),
     ("zoo.plugin",),
     ("zoo.data",),
     ("zoo.training",),
