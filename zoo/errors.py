@@ -70,6 +70,12 @@ class InterruptedRunError(KeyboardInterrupt):
         self.exit_code = 128 + signal_number  # the shell's convention: 130 for Ctrl-C, 143 for SIGTERM
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch says so with a plain RuntimeError on the CPU."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+
+
 def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     """The end of a message about an unknown name: the most similar known names, or a list of all if none is similar.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from zoo.cli.state import State, debug_option
-from zoo.errors import InterruptedRunError, ZooError, suggest
+from zoo.errors import InterruptedRunError, ZooError, out_of_memory, suggest
 
 COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
     "run": "Train MODEL, and keep everything about it in a new run folder.",
@@ -110,7 +110,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror}{where}", 1)
-    if _out_of_memory(error):
+    if out_of_memory(error):
         return _fail("there is not enough memory for this: try a smaller --batch-size or a smaller model", 1)
     return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
 
@@ -118,11 +118,3 @@ def _report(error: Exception) -> int:
 def _fail(message: str, exit_code: int) -> int:
     click.secho(f"zoo: error: {' '.join(message.split())}", err=True)
     return exit_code
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; torch says so with a plain RuntimeError on the CPU."""
-    known: tuple[Any, ...] = (MemoryError,)
-    return (
-        isinstance(error, known) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    )

@@ -51,8 +51,8 @@ class State:
 
         registry, statuses = load_plugins()
         for status in statuses:
-            if status.error is not None:
-                warn(status.warning)
+            for warning in status.warnings:
+                warn(warning)
         return registry, statuses
 
     @property

@@ -1,11 +1,25 @@
-"""Calling the code of plugins: an exception that it raises becomes one message that names the plugin."""
+"""Calling the code of plugins: whatever it raises becomes one message that names the plugin.
+
+It may raise anything, also what is no `Exception`: a `SystemExit`, an `asyncio.CancelledError`, the panic of a native
+module. Only what asks the process itself to stop passes: a KeyboardInterrupt, and whatever a signal's handler raises.
+So does memory that runs out, which is nobody's fault.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import signal
+import traceback
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
-from zoo.errors import PluginError, UsageError, ZooError
+from zoo.ambient import unchanged
+from zoo.errors import PluginError, UsageError, ZooError, out_of_memory
+
+T = TypeVar("T")
+
+_MADE_BY: dict[int, tuple[weakref.ref[Any], str]] = {}
 
 
 @contextlib.contextmanager
@@ -24,9 +38,96 @@ def plugin_errors(who: str, what: str, *, refused: str | None = None) -> Iterato
     """
     try:
         yield
-    except ZooError:
-        raise
-    except Exception as error:  # a plugin may raise anything
+    except BaseException as error:
+        if not is_of_plugin(error) or out_of_memory(error):
+            raise
         if refused is not None and isinstance(error, ValueError):
             raise UsageError(f"{refused}: {error}") from error
-        raise PluginError(f"{who} {what}: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{who} {what}: {described(error)}") from error
+
+
+@contextlib.contextmanager
+def step_errors(*parts: object) -> Iterator[None]:
+    """As `plugin_errors`, for the steps of a training: the part whose code failed is found in the traceback.
+
+    Args:
+        parts: what does the steps: the engine, the optimizer and the model, each registered with `made_by`. The last
+            one is named where none of them is in the traceback.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not is_of_plugin(error) or out_of_memory(error):
+            raise
+        raise PluginError(f"{maker(_failed(error, parts))} fails in a step: {described(error)}") from error
+
+
+def is_of_plugin(error: BaseException) -> bool:
+    """Whether an exception in a plugin's code is the plugin's, and is not meant for zoo or for the process."""
+    return not isinstance(error, ZooError | KeyboardInterrupt) and not _is_of_signal(error)
+
+
+def described(error: BaseException) -> str:
+    """The class and the message of any exception, even of one that cannot be shown."""
+    try:
+        text = str(error)
+    except BaseException as failure:
+        if not is_of_plugin(failure):
+            raise
+        text = "it has no message that can be shown"
+    return f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+@contextlib.contextmanager
+def plugin_import(changes: list[str]) -> Iterator[None]:
+    """Import code of a plugin, or call its hooks, without an effect on what torch computes for others.
+
+    Args:
+        changes: the parts of torch's state that the code has changed are added to it; they are put back.
+    """
+    changed: list[str] = []
+    try:
+        with unchanged() as changed:
+            yield
+    finally:
+        changes += changed
+
+
+def changes_text(changed: Sequence[str]) -> str:
+    """For a warning: what the import of a plugin changed."""
+    return f"changes settings of torch for all, which was undone: {', '.join(changed)}"
+
+
+def made_by(who: str, made: T) -> T:
+    """Remember who made an object, a model for instance, for the message about a later failure; the object."""
+    key = id(made)
+    with contextlib.suppress(TypeError):  # it cannot be referred to weakly
+        _MADE_BY[key] = weakref.ref(made, lambda _: _MADE_BY.pop(key, None)), who
+    return made
+
+
+def maker(made: object) -> str:
+    """Who made an object: `model 'trigram' of plugin zoo-trigram 1.0`; where that is not known, its class."""
+    known = _MADE_BY.get(id(made))
+    if known is not None and known[0]() is made:
+        return known[1]
+    return f"{type(made).__module__}.{type(made).__qualname__}"
+
+
+def _is_of_signal(error: BaseException) -> bool:
+    """Whether the handler of a signal raised it, which came by chance while the plugin's code ran."""
+    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
+    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _failed(error: BaseException, parts: tuple[object, ...]) -> object:
+    """The part of whose modules the last function in the traceback is."""
+    modules = [{base.__module__ for base in type(part).__mro__} - _COMMON for part in parts]
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for part, names in zip(parts, modules, strict=True):
+            if frame.f_globals.get("__name__") in names:
+                return part
+    return parts[-1]
+
+
+_COMMON = {"builtins", "typing", "abc", "torch.nn.modules.module", "zoo.training.autograd"}

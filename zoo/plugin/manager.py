@@ -16,8 +16,9 @@ from typing import Literal
 
 import pluggy
 
-from zoo.errors import PluginError, UsageError, suggest
+from zoo.errors import PluginError, UsageError, ZooError, suggest
 from zoo.plugin import hookspecs
+from zoo.plugin.calling import changes_text, described, is_of_plugin, plugin_import
 from zoo.plugin.entry_points import EntryPoint
 from zoo.plugin.entry_points import entry_points as find_entry_points
 from zoo.plugin.registry import Entry, KindRegistry, Plugin, Registry, S
@@ -35,20 +36,27 @@ class PluginStatus:
     state: Literal["loaded", "failed", "disabled"]
     provides: dict[str, list[str]] = field(default_factory=dict)  # {"models": [...], ...}
     error: BaseException | None = None
+    changed: list[str] = field(default_factory=list)  # what its import changed of torch's state, and was put back
 
     @property
     def cause(self) -> str:
         """Why the plugin failed, in one line; empty if it did not."""
         if self.error is None:
             return ""
-        text = " ".join(str(self.error).split())
-        return text if isinstance(self.error, PluginError) else f"{type(self.error).__name__}: {text}".rstrip(": ")
+        text = str(self.error) if isinstance(self.error, PluginError) else described(self.error)
+        return " ".join(text.split())
 
     @property
     def warning(self) -> str:
         """One line: which plugin and version was skipped, why, and how to remove it."""
         dist = self.plugin.distribution
         return f"plugin {dist} {self.plugin.version} was skipped: {self.cause} (remove it with 'pip uninstall {dist}')"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know of it, each in one line."""
+        changed = [f"plugin {self.plugin} {changes_text(self.changed)}"] if self.changed else []
+        return [*changed, *([self.warning] if self.error is not None else [])]
 
 
 def load_plugins(
@@ -111,8 +119,10 @@ def _allowed(zoo_plugins: str | None, plugins: list[Plugin]) -> list[Plugin]:
 def _load(pm: pluggy.PluginManager, registry: Registry, plugin: Plugin, entry_point: EntryPoint) -> PluginStatus:
     """Import and register one plugin and collect its specs; on failure, remove all of it from `pm` and `registry`."""
     key = f"{plugin.distribution}/{plugin.name}"  # entry-point names alone need not be unique
+    changed: list[str] = []
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # a plugin's prints must not end up in a command's JSON output
+        # a plugin's prints must not end up in a command's JSON output
+        with plugin_import(changed), contextlib.redirect_stdout(sys.stderr):
             module = entry_point.load()
             _check_hook_names(module)
             pm.register(module, name=key)
@@ -122,13 +132,15 @@ def _load(pm: pluggy.PluginManager, registry: Registry, plugin: Plugin, entry_po
                 "datasets": _collect(pm, key, "zoo_datasets", DatasetSpec, registry.datasets, plugin),
                 "optimizers": _collect(pm, key, "zoo_optimizers", OptimizerSpec, registry.optimizers, plugin),
             }
-    except (Exception, SystemExit) as error:  # a plugin may raise anything, and some call sys.exit when imported
+    except BaseException as error:  # a plugin may raise anything, and some call sys.exit when imported
+        if not is_of_plugin(error) and not isinstance(error, ZooError):
+            raise
         if pm.has_plugin(key):
             pm.unregister(name=key)
         for kind in registry.kinds():
             kind.remove_plugin(plugin)
-        return PluginStatus(plugin, "failed", error=error)
-    return PluginStatus(plugin, "loaded", provides=provides)
+        return PluginStatus(plugin, "failed", error=error, changed=changed)
+    return PluginStatus(plugin, "loaded", provides=provides, changed=changed)
 
 
 def _check_hook_names(module: object) -> None:

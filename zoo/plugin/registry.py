@@ -5,10 +5,12 @@ A short name works while one distribution uses it; `distribution/name` always wo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError, suggest
+from zoo.plugin.calling import changes_text, plugin_errors, plugin_import
 from zoo.plugin.entry_points import import_object
 from zoo.plugin.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
 
@@ -64,13 +66,11 @@ class Entry(NamedTuple, Generic[S]):
         """
         found: Any = target
         if isinstance(target, str):
-            try:
+            who, changed = f"{self.spec.name!r} of plugin {self.plugin}", list[str]()
+            with plugin_errors(who, f"cannot be imported from {target!r}"), plugin_import(changed):
                 found = import_object(target)
-            except Exception as error:  # a plugin's module may raise anything while it is imported
-                raise PluginError(
-                    f"{self.spec.name!r} of plugin {self.plugin} cannot be imported from {target!r}: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
+            if changed:
+                warnings.warn(f"{who}, imported from {target!r}, {changes_text(changed)}", stacklevel=2)
         if not callable(found):
             raise PluginError(f"{target!r} of plugin {self.plugin} is not a class or a function")
         factory: Callable[..., Any] = found

@@ -16,6 +16,7 @@ from typing import Any
 
 from zoo.errors import PluginError, UnknownNameError, UsageError, suggest
 from zoo.options.values import convert, describe_type, is_scalar
+from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
 
@@ -212,5 +213,7 @@ def _resolve_hint(name: str, hint: Any, namespace: Mapping[str, Any]) -> Any:
     holder = types.SimpleNamespace(__annotations__={name: hint})
     try:
         return typing.get_type_hints(holder, globalns=dict(namespace))[name]
-    except Exception:  # an annotation may hold any expression
+    except BaseException as error:  # an annotation may hold any expression
+        if not is_of_plugin(error):
+            raise
         return Any

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.errors import CheckpointError, UsageError
+from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
 
@@ -134,7 +135,9 @@ def _package_folders(package: str) -> list[str]:
     """The folders of a package, without importing it: `importlib.resources` would take longer than `zoo list` may."""
     try:
         found = importlib.util.find_spec(package)
-    except Exception:  # for `a.b`, find_spec imports `a`, which may raise anything
+    except BaseException as error:  # for `a.b`, find_spec imports `a`, which may raise anything
+        if not is_of_plugin(error):
+            raise
         return []
     return list((found and found.submodule_search_locations) or ())
 

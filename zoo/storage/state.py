@@ -18,6 +18,7 @@ from torch import Tensor
 from zoo.data.finding import Place
 from zoo.errors import CheckpointError, ZooError
 from zoo.files import write_bytes
+from zoo.plugin.calling import is_of_plugin
 from zoo.storage import checkpoint
 from zoo.storage.losses import LOSSES_FILE, Sealed
 from zoo.training.building import seeded
@@ -68,7 +69,9 @@ class TrainingState:
                 self._restore_validation(training.validation, training.model.state_dict())
         except CheckpointError:
             raise
-        except Exception as error:  # an optimizer may raise anything for a state that does not fit
+        except BaseException as error:  # an optimizer may raise anything for a state that does not fit
+            if not is_of_plugin(error):
+                raise
             raise CheckpointError(f"{self.path} does not fit its config: {type(error).__name__}: {error}") from error
         training.step = self.step
         training.losses[:] = self.losses

@@ -13,7 +13,7 @@ from zoo.data.datasets import Dataset, Examples
 from zoo.data.loading import model_inputs
 from zoo.engines import Optimizer
 from zoo.errors import PluginError, UsageError
-from zoo.plugin.calling import plugin_errors
+from zoo.plugin.calling import made_by, plugin_errors
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import REQUIRED, fitted_arguments, signature_of
 from zoo.plugin.specs import ModelSpec, OptimizerSpec
@@ -53,7 +53,7 @@ def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed
         model = entry.factory()(**arguments, **generator)
     if not isinstance(model, nn.Module):
         raise PluginError(f"{entry.who} is a {type(model).__name__}, not an nn.Module")
-    return model
+    return made_by(entry.who, model)
 
 
 @torch.no_grad()
@@ -103,7 +103,7 @@ def build_optimizer(entry: Entry[OptimizerSpec], model: nn.Module, lr: float, se
     for name in ("step", "zero_grad", "param_groups", "state_dict", "load_state_dict"):
         if not hasattr(optimizer, name):
             raise PluginError(f"{entry.who} has no {name!r}: an optimizer has the interface of torch.optim.Optimizer")
-    return cast(Optimizer, optimizer)
+    return made_by(entry.who, cast(Optimizer, optimizer))
 
 
 @torch.no_grad()

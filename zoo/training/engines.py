@@ -9,7 +9,7 @@ from torch import nn
 from zoo.engines import Engine, Optimizer
 from zoo.errors import EngineUnavailableError, PluginError, UsageError
 from zoo.options.training import AUTO, AUTOGRAD
-from zoo.plugin.calling import plugin_errors
+from zoo.plugin.calling import made_by, plugin_errors
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
 from zoo.training.autograd import PLAIN, Autograd, StepOptions
@@ -56,7 +56,7 @@ def _make(name: str, entry: Entry[ModelSpec], model: nn.Module, optimizer: Optim
         engine: Engine = entry.load(entry.spec.engines[name])(model, optimizer, batch_size)
     if not (callable(getattr(engine, "run", None)) and isinstance(getattr(engine, "worth_from", None), int)):
         raise PluginError(f"{who} is no engine: it needs a method 'run' and a number 'worth_from'")
-    return engine
+    return made_by(who, engine)
 
 
 def _start(name: str, entry: Entry[ModelSpec], engine: Engine) -> Engine:

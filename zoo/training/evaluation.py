@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.datasets import Examples, SplitName
+from zoo.plugin.calling import maker, plugin_errors
 from zoo.training.loss import IGNORED, cross_entropy
 
 _MAX_INPUTS = 1 << 20  # elements of the inputs of one batch
@@ -33,7 +34,8 @@ def evaluate(model: nn.Module, examples: Examples) -> float:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     counted = count_contexts(examples)
-    loss = _evaluate_all(model, examples) if counted is None else _evaluate_counted(model, counted)
+    with plugin_errors(maker(model), "cannot be evaluated"):
+        loss = _evaluate_all(model, examples) if counted is None else _evaluate_counted(model, counted)
     for module, training in modes:  # not model.train(): some modules may have been in evaluation mode before
         module.training = training
     return loss

@@ -17,6 +17,7 @@ from zoo.data.datasets import TextDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError, ZooError
 from zoo.options.run import SAMPLING_SEED
+from zoo.plugin.calling import maker, plugin_errors
 from zoo.plugin.specs import Reads
 from zoo.training.building import context_length
 
@@ -83,7 +84,8 @@ def sample(
     model.eval()
     for _ in range(limit - len(prefix)):
         x, row_of = _unique_rows(tokens[unfinished, -window:], len(vocabulary))  # window 0 means all of T
-        logits = model(x)  # (N, V), or (N, T, V)
+        with plugin_errors(maker(model), "fails while it samples"):
+            logits = model(x)  # (N, V), or (N, T, V)
         last = logits if logits.ndim == 2 else logits[:, -1]
         probs = _probabilities(last[:, : len(vocabulary)], options)  # a model may have spare logits
         if not probs.isfinite().all():

@@ -43,16 +43,13 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
     from zoo.data.download import fetcher
     from zoo.storage.loading import load
     from zoo.training.device import choose_device, describe_device
-    from zoo.training.evaluation import evaluate_splits
 
     state.settle()
     chosen = choose_device(device)
     loaded = load(run, state.registry)
     data = loaded.dataset(state.registry, fetcher(offline=offline), dataset)
-    examples = {name: split.to(chosen) for name, split in loaded.examples(data).items()}
-    losses = evaluate_splits(loaded.model.to(chosen), examples)
-    novel = {name: split.to(chosen) for name, split in loaded.novel_examples(data).items()}
-    novel_losses = evaluate_splits(loaded.model, novel)
+    examples, novel = loaded.examples(data), loaded.novel_examples(data)
+    losses, novel_losses = loaded.evaluate(examples, chosen), loaded.evaluate(novel, chosen)
     result: dict[str, Any] = {
         "run": run,
         "model": loaded.entry.spec.name,

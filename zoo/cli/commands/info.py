@@ -15,6 +15,7 @@ from zoo.data.loading import arrangement
 from zoo.errors import UnknownNameError, suggest
 from zoo.options.declaration import filled
 from zoo.options.training import AUTOGRAD
+from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry, KindRegistry, Registry
 from zoo.plugin.settings import REQUIRED, Setting, Signature, signature_of
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
@@ -70,7 +71,9 @@ def _makes_tensors(factory: Callable[..., Any]) -> bool:
     """
     try:
         made = factory if isinstance(factory, type) else inspect.signature(factory, eval_str=True).return_annotation
-    except Exception:  # an annotation may hold any expression
+    except BaseException as error:  # an annotation may hold any expression
+        if not is_of_plugin(error):
+            raise
         return False
     return isinstance(made, type) and issubclass(made, TensorDataset)
 
