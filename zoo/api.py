@@ -12,6 +12,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from zoo.ambient import in_neutral_state
 from zoo.errors import UsageError
 from zoo.options.declaration import declared
 from zoo.options.run import SEED, ResumeOptions, RunOptions
@@ -47,6 +48,7 @@ def list_optimizers() -> list[str]:
     return _registry().optimizers.names()
 
 
+@in_neutral_state
 def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, **hyperparameters: object) -> nn.Module:
     """Make a model, on the CPU.
 
@@ -120,6 +122,7 @@ def _signature(record: Callable[..., Any]) -> inspect.Signature:
 
 
 @_taking(_RunArguments)
+@in_neutral_state
 def run(arguments: _RunArguments) -> Run:
     """Train a model, and write its run folder: `zoo run` in Python.
 
@@ -143,6 +146,7 @@ def run(arguments: _RunArguments) -> Run:
 
 
 @_taking(_ResumeArguments)
+@in_neutral_state
 def resume(arguments: _ResumeArguments) -> Run:
     """Resume a run from its last checkpoint: `zoo resume` in Python.
 
@@ -165,6 +169,7 @@ def resume(arguments: _ResumeArguments) -> Run:
     return resume_run(Path(arguments.path), _registry(), arguments, arguments.observer)
 
 
+@in_neutral_state
 def load(target: str | Path) -> Loaded:
     """Bring back a run, a lone `.safetensors` file, or the weights that a model's plugin ships.
 
@@ -181,6 +186,6 @@ def _registry() -> Registry:
     """Load the plugins anew: what is installed may have changed, and no state is kept between calls."""
     registry, statuses = load_plugins()
     for status in statuses:
-        if status.error is not None:
-            warnings.warn(status.warning, stacklevel=3)
+        for warning in status.warnings:
+            warnings.warn(warning, stacklevel=3)
     return registry

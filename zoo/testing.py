@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from zoo.ambient import in_neutral_state
 from zoo.api import load, run
 from zoo.data.datasets import SPLITS, Dataset, TextDataset
 from zoo.data.download import fetcher
@@ -48,6 +49,7 @@ _ROUNDING = 1e-6  # of a weight; in an update that is small beside the weight it
 _NOISE = 1e-5  # of the largest update: what rounding makes of a gradient that is 0 on paper
 
 
+@in_neutral_state
 def check_plugin(distribution: str, *, dataset: str | Path | None = None) -> None:
     """Check everything that a distribution brings.
 
@@ -69,6 +71,7 @@ def check_plugin(distribution: str, *, dataset: str | Path | None = None) -> Non
         check_optimizer(entry.full_name)
 
 
+@in_neutral_state
 def check_dataset(name: str) -> None:
     """A dataset is the same each time it is made, and the command line can parse the types of its settings.
 
@@ -87,6 +90,7 @@ def check_dataset(name: str) -> None:
         assert size > 0, f"dataset {name!r} has an empty {split} split"
 
 
+@in_neutral_state
 def check_model(name: str, *, dataset: str | Path | None = None, optimizer: str | None = None) -> None:
     """A model trains, gives the same weights from the same seed, is saved, reloaded, and samples if it reads text."""
     with tempfile.TemporaryDirectory() as folder:
@@ -114,6 +118,7 @@ def check_model(name: str, *, dataset: str | Path | None = None, optimizer: str 
             assert words == load(first.path).sample(3, seed=1), f"model {name!r} samples other words from the same seed"
 
 
+@in_neutral_state
 def check_engines(
     name: str,
     *,
@@ -169,6 +174,7 @@ def check_engines(
     return checked
 
 
+@in_neutral_state
 def check_optimizer(name: str) -> None:
     """An optimizer reduces a quadratic, and from a saved state continues as in an uninterrupted run."""
     entry = _registry().optimizers.get(name)

@@ -17,6 +17,7 @@ from zoo import DeviceError
 from zoo.data.datasets import Examples
 from zoo.options.run import RunOptions
 from zoo.runs.observer import Observer
+from zoo.training import loop
 from zoo.training.device import choose_device, choose_threads, describe_device, deterministic_sums, synchronize
 
 Fake = Callable[..., None]
@@ -230,18 +231,28 @@ def test_a_recurrent_net_uses_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("asked", [None, 1, 2])
-def test_a_run_records_its_threads_and_leaves_the_callers(words_file: Path, asked: int | None) -> None:
+def test_a_run_records_its_threads_and_leaves_the_callers(
+    words_file: Path, asked: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = torch.get_num_threads()
     seen: list[int] = []
+    of_observer: list[int] = []
+    sample = loop._sample
+
+    def look(training: loop.Training, count: int) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return sample(training, count)
 
     class Look(Observer):
         def progress(self, step: int, steps: int, loss: float) -> None:
-            seen.append(torch.get_num_threads())
+            of_observer.append(torch.get_num_threads())
 
+    monkeypatch.setattr(loop, "_sample", look)
     options: dict[str, Any] = {"device": "cpu", "steps": 3, "plots": False, "observer": Look()}
     run = zoo.run("mlp-char", dataset=words_file, threads=asked, **options)
     assert torch.get_num_threads() == before
     assert set(seen) == {asked or 1}
+    assert set(of_observer) == {before}
     assert run.config["training"]["threads"] == run.metrics["threads"] == (asked or 1)
 
 

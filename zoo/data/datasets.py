@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from zoo.ambient import in_neutral_state
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.data.words import Lines, Text, Words, chunks_of_list, refuse_boundaries, sha256_of
 from zoo.errors import DataError, UsageError
@@ -155,6 +156,7 @@ class TensorDataset:
         DataError: a split is empty, or its shapes or types do not fit together.
     """
 
+    @in_neutral_state
     def __init__(self, train: tuple[Any, Any], val: tuple[Any, Any], test: tuple[Any, Any]) -> None:
         pairs: tuple[tuple[SplitName, tuple[Any, Any]], ...] = (("train", train), ("val", val), ("test", test))
         self.splits: dict[SplitName, tuple[Tensor, Tensor]] = {name: _tensor_pair(name, pair) for name, pair in pairs}
@@ -168,10 +170,12 @@ class TensorDataset:
         return self.splits["train"][0][0].numel()
 
     @cached_property
+    @in_neutral_state
     def num_classes(self) -> int:
         return 1 + max(int(y.max()) for _, y in self.splits.values())
 
     @cached_property
+    @in_neutral_state
     def sha256(self) -> str:
         """Hex digest of the shapes, types and values of all splits."""
         import torch
@@ -266,4 +270,9 @@ def _tensor_pair(name: SplitName, pair: tuple[Any, Any]) -> tuple[Tensor, Tensor
         raise DataError(f"the targets of the {name} split must be integers from 0 (or -1: ignored)")
     if int(y.max()) < 0:
         raise DataError(f"all targets of the {name} split are ignored (-1)")
-    return x.detach().cpu(), y.detach().cpu()
+    return _plain(x), _plain(y)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """On the CPU, without a gradient, and ordinary even if it was made in inference mode."""
+    return (tensor.clone() if tensor.is_inference() else tensor).detach().cpu()

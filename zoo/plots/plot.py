@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from zoo.ambient import in_neutral_state
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError
 from zoo.plugin.specs import ModelSpec
@@ -61,6 +62,7 @@ def loss_plot(
     return Plot(path, "loss", {"losses": losses, "title": title, "final": final, "evaluations": evaluations})
 
 
+@in_neutral_state
 def embeddings_plot(
     path: Path,
     config: Mapping[str, Any],

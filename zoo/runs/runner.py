@@ -12,13 +12,15 @@ from typing import Any
 
 import torch
 
+from zoo.ambient import in_neutral_state
 from zoo.data.datasets import TextDataset
 from zoo.data.finding import Place
-from zoo.errors import DivergedError, InterruptedRunError
+from zoo.errors import DivergedError, InterruptedRunError, ZooError
 from zoo.options.declaration import decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
 from zoo.plots.worker import PlotWorker, save_plots
+from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
@@ -62,6 +64,7 @@ class Run:
         return dict(self.metrics["losses"])
 
 
+@in_neutral_state
 def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: PlotWorker | None = None) -> Run:
     """Do a run.
 
@@ -91,6 +94,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
         return _Execution(run, training, folder, observer, clock, device, signals, plot_worker).finish(checkpoints)
 
 
+@in_neutral_state
 def resume(
     path: Path,
     registry: Registry,
@@ -224,7 +228,9 @@ class _Execution:
             path = folder / "embeddings.png"
             try:
                 plots.append(embeddings_plot(path, run.config, spec, run.model, vocabulary))
-            except Exception as error:  # a plugin's model may raise anything
+            except BaseException as error:  # a plugin's model may raise anything
+                if not is_of_plugin(error) and not isinstance(error, ZooError):
+                    raise
                 self.observer.warning(f"{path.name} was not made: {error}")
         return save_plots(plots, self.plot_worker, self.observer.warning)
 

@@ -25,6 +25,8 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
     running it on torch's meta device, where tensors have no memory. Tensors count as long as they live.
     """
 
+    stays_in_neutral_state = True  # see `zoo.ambient`
+
     def __init__(self, limit_bytes: int, message: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch
         self._limit = limit_bytes

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from zoo.ambient import in_neutral_state
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.finding import RecordedFile
@@ -27,6 +29,8 @@ from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.storage.shipped import shipped_weights
 from zoo.storage.state import remembered_place
 from zoo.training.building import build_model, context_length
+from zoo.training.device import threads
+from zoo.training.evaluation import evaluate_splits
 from zoo.training.sampling import SamplingOptions, sample
 
 _SLACK_BYTES = 32 << 20  # for buffers that are not saved, such as masks
@@ -53,6 +57,11 @@ class Loaded:
     step: int | None
 
     @property
+    def _threads(self) -> int:
+        """Those of the run: another number may give other last digits. Files of old versions do not record it."""
+        return self.checked.options.threads or 1
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The `zoo.Vocabulary` of a text model.
 
@@ -63,6 +72,7 @@ class Loaded:
             raise UsageError(f"{self.path}: model {self.entry.spec.name!r} was not trained on text")
         return self.checked.vocabulary
 
+    @in_neutral_state
     def sample(
         self,
         n: int = 20,
@@ -80,8 +90,23 @@ class Loaded:
         options = SamplingOptions(temperature, top_k, prefix, seed)
         spec = self.entry.spec
         length = {"max_length": self.checked.inputs["max_length"]} if "max_length" in self.checked.inputs else {}
-        return sample(self.model, self.vocabulary, n, options, reads=spec.reads, **length)
+        with threads(self._threads):
+            return sample(self.model, self.vocabulary, n, options, reads=spec.reads, **length)
 
+    @in_neutral_state
+    def evaluate(self, splits: Mapping[SplitName, Examples], device: torch.device) -> dict[str, float]:
+        """The mean loss over each split, with the threads that the run itself was evaluated with.
+
+        Moves the model to `device`, where it stays.
+
+        Raises:
+            PluginError: the model fails.
+        """
+        with threads(self._threads):
+            model = self.model.to(device)
+            return evaluate_splits(model, {name: split.to(device) for name, split in splits.items()})
+
+    @in_neutral_state
     def dataset(self, registry: Registry, fetch: Fetcher, other: str | Path | None = None) -> Dataset:
         """The data that the model was trained on, or another dataset, split and shuffled the same way.
 
@@ -108,6 +133,7 @@ class Loaded:
         folder = self.path.parent
         return self.checked.data_file(folder, remembered_place(folder / STATE_FILE))
 
+    @in_neutral_state
     def novel_examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
         """The examples of the unseen words of validation and test; splits without any are left out."""
         if self.checked.vocabulary is None or not isinstance(dataset, TextDataset):
@@ -118,6 +144,7 @@ class Loaded:
         novel = {name: words for name, words in dataset.novel().items() if words}
         return encode_words(novel, reads, length, self.checked.vocabulary)
 
+    @in_neutral_state
     def examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
         """The examples of a dataset for this model, in the model's vocabulary.
 
@@ -135,6 +162,7 @@ class Loaded:
         )
 
 
+@in_neutral_state
 def load(target: str | Path, registry: Registry) -> Loaded:
     """Rebuild a model and load its weights, after checking that the file is intact and fits the model.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.ambient import in_neutral_state
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import kind_of, parse_json, read_text, shown
 from zoo.plugin.registry import Registry
@@ -26,6 +27,7 @@ class Finding:
     text: str
 
 
+@in_neutral_state
 def verify(path: Path, registry: Registry) -> list[Finding]:
     """Check a `.safetensors` file, or every file of a run folder that zoo reads.
 

@@ -11,6 +11,7 @@ import torch
 import torch.utils.deterministic
 from torch import nn
 
+from zoo.ambient.neutral import available_threads
 from zoo.data.datasets import Examples
 from zoo.errors import DeviceError
 from zoo.options.declaration import decided
@@ -99,7 +100,7 @@ def choose_threads(options: RunOptions, model: nn.Module, examples: Examples) ->
         return 1  # it computes one position after the other, in many small operations
     positions = decided(options.batch_size) * examples.y[0].numel()
     largest = positions * max((p.numel() for p in model.parameters() if p.ndim > 1), default=0)  # multiplications
-    return max(1, min(torch.get_num_threads(), largest // _PRODUCTS_PER_THREAD))
+    return max(1, min(available_threads(), largest // _PRODUCTS_PER_THREAD))
 
 
 def check_precision(options: RunOptions, device: torch.device) -> None:

@@ -15,10 +15,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from zoo.ambient.neutral import others_turn
 from zoo.data.datasets import Examples
 from zoo.engines import Engine, Optimizer, Stop
 from zoo.errors import DivergedError
 from zoo.options.schedule import Schedule
+from zoo.plugin.calling import step_errors
 from zoo.training.autograd import Autograd
 from zoo.training.device import deterministic_sums
 from zoo.training.validation import Validation
@@ -121,8 +123,9 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
         training.losses += values
         if training.validation is not None:
             training.validation.evaluate_if_due(training.model, training.step)
-        if report is not None and values:
-            report(training.step, values[-1])
+        with others_turn():
+            if report is not None and values:
+                report(training.step, values[-1])
         if saver is not None:
             saver.save_if_due()
         if time.perf_counter() - started < _BLOCK_SECONDS / 2:
@@ -142,7 +145,8 @@ def _train_block(training: Training, count: int, stop: Stop) -> Tensor:
     sampled_before = generator.get_state()
     x, y = training.examples.gather(_sample(training, count))  # (K, B, ...), (K, B) or (K, B, T)
     lrs = [training.schedule.lr(training.lr, training.step + k) for k in range(count)]
-    losses = training.engine.run(x, y, lrs, stop)
+    with step_errors(training.engine, training.optimizer, training.model):
+        losses = training.engine.run(x, y, lrs, stop)
     done = len(losses)
     if done < count:
         generator.set_state(sampled_before)  # batches that were not trained on are sampled again later
