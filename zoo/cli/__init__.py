@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from zoo.ambient import unchanged
 from zoo.cli.state import State, debug_option
 from zoo.errors import InterruptedRunError, ZooError, out_of_memory, suggest
 
@@ -80,7 +81,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """
     state = State(own_process=args is None)
     try:
-        cli.main(args=None if args is None else list(args), prog_name="zoo", obj=state, standalone_mode=False)
+        with unchanged():  # what a caller in Python has set of torch
+            cli.main(args=None if args is None else list(args), prog_name="zoo", obj=state, standalone_mode=False)
     except Exception as error:  # the boundary: everything ends here as one line, or with --debug as a traceback
         if state.debug and not isinstance(error, click.exceptions.NoArgsIsHelpError):
             import traceback

@@ -11,6 +11,7 @@ import torch
 import torch.utils.deterministic
 from torch import nn
 
+from zoo.ambient import in_neutral_state
 from zoo.ambient.neutral import available_threads
 from zoo.data.datasets import Examples
 from zoo.errors import DeviceError
@@ -22,6 +23,7 @@ _PRODUCTS_PER_THREAD = 30_000_000  # of the largest operation in a forward pass:
 _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
+@in_neutral_state
 def choose_device(name: str = "auto") -> torch.device:
     """The device of that name: `auto` (CUDA where there is any, else the CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
 

@@ -1,0 +1,164 @@
+"""Whatever state of torch a call is made in, it gives the same bytes, and the state is the same after it.
+
+Tried by enumeration: every state of `ambient_states.STATES` with every call of `CALLS`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ambient_states import STATES, fingerprint
+from dropping import WORDS, Plugin, install
+from torch import Tensor, nn
+
+import zoo
+from zoo.cli import main
+from zoo.data.download import fetcher
+from zoo.plots.plot import embeddings_plot
+from zoo.plugin.manager import load_plugins
+from zoo.storage.verify import verify
+
+PRECISION = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
+OPTIONS: dict[str, Any] = {"device": "cpu", "plots": False, "batch_size": 8}
+
+
+@pytest.fixture(autouse=True)
+def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, Plugin())
+
+
+CPU = torch.device("cpu")  # made here, because a mode would see how it is made
+
+
+def plain(result: Any) -> Any:
+    """What a call returned, as data to compare; models and tensors must be ordinary ones."""
+    if isinstance(result, nn.Module):
+        return [plain(part) for part in itertools.chain(result.named_parameters(), result.named_buffers())]
+    if isinstance(result, Tensor):
+        assert (result.device, result.is_inference()) == (CPU, False)
+        return result.requires_grad, str(result.dtype), result.detach().numpy().tobytes()
+    if isinstance(result, list | tuple):
+        return [plain(part) for part in result]
+    if isinstance(result, zoo.TensorDataset):
+        return plain([*result.splits.values(), result.sha256, result.num_classes])
+    return result
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    names = ("model.safetensors", "config.json", "training_state.safetensors")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def run(model: str, **options: Any) -> Callable[[Path], Any]:
+    def call(work: Path) -> Any:
+        done = zoo.run(model, dataset=work / "words.txt", steps=6, out=work / "out", **OPTIONS, **options)
+        return files(done.path), done.losses, done.model
+
+    return call
+
+
+def resume(work: Path) -> Any:
+    return files(zoo.resume(shutil.copytree(work / "dropping", work / "copy"), steps=9, plots=False).path)
+
+
+def read(use: Callable[[zoo.storage.loading.Loaded, Any], Any]) -> Callable[[Path], Any]:  # type: ignore[name-defined]
+    """A call of a method of what `zoo.load` returns."""
+    return lambda work: use(zoo.load(work / "mlp"), zoo.TextDataset.from_file(work / "words.txt"))
+
+
+def tensors(_: Path) -> Any:
+    dataset = zoo.TensorDataset(*3 * [([[0.1, 1e-3], [7.0, 1 / 3]], [0, 1])])
+    return dataset, dataset.sha256, dataset.num_classes
+
+
+def evaluated(loaded: Any, data: Any) -> Any:
+    return loaded.evaluate(loaded.examples(data), CPU), len(loaded.novel_examples(data))
+
+
+def embeddings(loaded: Any, _data: Any) -> Any:
+    made = embeddings_plot(Path("x.png"), loaded.config, loaded.entry.spec, loaded.model, loaded.vocabulary)
+    return made.arguments["table"]
+
+
+def command(*args: str) -> Callable[[Path], Any]:
+    def call(work: Path) -> Any:
+        with pytest.raises(SystemExit) as ended:
+            main([*args, "--json", "--debug"])
+        return ended.value.code
+
+    return call
+
+
+CALLS: dict[str, Callable[[Path], Any]] = {
+    "create_model": lambda _: zoo.create_model("gru", vocab_size=27),
+    "create_model, global generator": lambda _: zoo.create_model("dropping", vocab_size=6),
+    "load": read(lambda loaded, _: loaded.model),
+    "sample": read(lambda loaded, _: loaded.sample(30)),
+    "evaluate": read(evaluated),
+    "dataset": read(lambda loaded, _: loaded.dataset(load_plugins()[0], fetcher()).sha256),
+    "embeddings": read(embeddings),
+    "verify": lambda work: verify(work / "mlp", load_plugins()[0]),
+    "tensors": tensors,
+    "run, manual engine": run("mlp-char", engine="manual"),
+    "run, gru": run("gru"),
+    "run, dropout": run("dropping", validate_every=2, precision=PRECISION),
+    "run, data of a plugin": lambda _: files(zoo.run("linear", dataset="numbers", steps=2, out="out", **OPTIONS).path),
+    "resume": resume,
+    "zoo eval": command("eval", "mlp"),
+    "zoo sample": command("sample", "mlp", "-n", "5"),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs that calls read."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "words.txt").write_text(WORDS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        install(patch, Plugin())
+        zoo.run("mlp-char", dataset="words.txt", steps=6, out="mlp", **OPTIONS)
+        zoo.run("dropping", dataset="words.txt", steps=5, out="dropping", **OPTIONS)
+    return folder
+
+
+@pytest.fixture
+def work(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with those runs in it."""
+    for path in runs.iterdir():
+        Path(path.name).symlink_to(path)
+    return Path()
+
+
+def outcome(call: str, work: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """What a call returns and prints; and no folder of a run is left."""
+    capsys.readouterr()
+    result = CALLS[call](work)
+    for folder in ("out", "copy"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return result, capsys.readouterr().out
+
+
+EXPECTED: dict[str, Any] = {}  # by call: what it gives in the neutral state
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_each_call_gives_the_same_in_every_state_and_leaves_it(
+    state: str, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for call in CALLS.keys() - EXPECTED.keys():
+        EXPECTED[call] = plain(outcome(call, work, capsys))
+    found = {}
+    with STATES[state]():
+        before = fingerprint()
+        for call in CALLS:
+            found[call] = outcome(call, work, capsys)
+            assert fingerprint() == before, call
+    for call, result in found.items():
+        assert plain(result) == EXPECTED[call], call
