@@ -25,7 +25,7 @@ class Spoiling(TorchFunctionMode):
         raise AssertionError(f"{func} was called in the caller's TorchFunctionMode")
 
 
-class Refusing(TorchDispatchMode):
+class Refusing(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         raise AssertionError(f"{func} was called in the caller's TorchDispatchMode")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -68,5 +70,5 @@ class Point:
 
 def install(patch: pytest.MonkeyPatch, plugin: object, distribution: str = "zoo-dropping") -> None:
     """Let zoo find a plugin beside those that are installed."""
-    find = manager.find_entry_points
+    find: Any = vars(manager)["find_entry_points"]
     patch.setattr(manager, "find_entry_points", lambda group: [*find(group), Point(plugin, distribution)])

@@ -67,7 +67,7 @@ def resume(work: Path) -> Any:
     return files(zoo.resume(shutil.copytree(work / "dropping", work / "copy"), steps=9, plots=False).path)
 
 
-def read(use: Callable[[zoo.storage.loading.Loaded, Any], Any]) -> Callable[[Path], Any]:  # type: ignore[name-defined]
+def read(use: Callable[[zoo.storage.loading.Loaded, Any], Any]) -> Callable[[Path], Any]:
     """A call of a method of what `zoo.load` returns."""
     return lambda work: use(zoo.load(work / "mlp"), zoo.TextDataset.from_file(work / "words.txt"))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import Zoo
 from torch import nn
 
 import zoo
@@ -17,8 +18,16 @@ from zoo import DeviceError
 from zoo.data.datasets import Examples
 from zoo.options.run import RunOptions
 from zoo.runs.observer import Observer
-from zoo.training import loop
-from zoo.training.device import choose_device, choose_threads, describe_device, deterministic_sums, synchronize
+from zoo.storage import loading
+from zoo.training import evaluation, loop
+from zoo.training.device import (
+    choose_device,
+    choose_threads,
+    describe_device,
+    deterministic_sums,
+    fewer_threads,
+    synchronize,
+)
 
 Fake = Callable[..., None]
 
@@ -271,3 +280,69 @@ def test_a_resumed_run_uses_the_runs_own_threads_or_says_so(words_file: Path) ->
         assert zoo.resume(path, steps=5, plots=False).metrics["threads"] == 2
     with pytest.warns(UserWarning, match="training.threads: 2 then, 1 now"):
         assert zoo.resume(path, steps=6, threads=1, plots=False).metrics["threads"] == 1
+
+
+@pytest.mark.parametrize("callers", [1, 2, 3])
+def test_every_way_to_compute_with_a_run_uses_its_own_threads(
+    callers: int, words_file: Path, monkeypatch: pytest.MonkeyPatch, zoo_here: Zoo
+) -> None:
+    """Whatever torch is set to around the call: 1, 2 or 3 threads of the caller, and 2 of the run."""
+    seen: dict[str, set[int]] = {}
+
+    def watch(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            seen.setdefault(name, set()).add(torch.get_num_threads())
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch(loop, "_train_block")
+    watch(evaluation, "evaluate")
+    watch(loading, "sample")
+    before = torch.get_num_threads()
+    torch.set_num_threads(callers)
+    try:
+        path = zoo.run(
+            "mlp-char", dataset=words_file, device="cpu", steps=3, threads=2, validate_every=2, plots=False
+        ).path
+        zoo.resume(path, steps=5, plots=False)
+        assert zoo_here("resume", path, "--steps", 7, "--no-plots").code == 0
+        assert zoo_here("eval", path).code == 0
+        assert zoo_here("sample", path).code == 0
+        zoo.load(path).sample(3)
+        assert torch.get_num_threads() == callers
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {"_train_block": {2}, "evaluate": {2}, "sample": {2}}
+
+
+def test_eval_gives_the_losses_that_the_run_has_recorded_to_the_last_digit(words_file: Path, zoo_here: Zoo) -> None:
+    for count in (1, 2, 3):
+        run = zoo.run("gru", dataset=words_file, device="cpu", steps=2, batch_size=300, threads=count, plots=False)
+        assert zoo_here("eval", run.path, "--json").result["losses"] == run.losses
+
+
+@pytest.mark.parametrize(
+    ("environ", "count", "told"),
+    [
+        ({}, 8, None),
+        ({"OMP_THREAD_LIMIT": "8"}, 8, None),
+        ({"OMP_THREAD_LIMIT": "4"}, 8, "OMP_THREAD_LIMIT=4"),
+        ({"OMP_THREAD_LIMIT": "x"}, 8, None),
+        ({"OMP_DYNAMIC": "TRUE"}, 2, "OMP_DYNAMIC=true"),
+        ({"OMP_DYNAMIC": "TRUE"}, 1, None),
+        ({"OMP_DYNAMIC": "false"}, 2, None),
+    ],
+)
+def test_what_lets_openmp_use_fewer_threads_is_told(environ: dict[str, str], count: int, told: str | None) -> None:
+    assert (fewer_threads(count, environ) or "").partition(" ")[0] == (told or "")
+
+
+def test_a_run_tells_that_it_has_fewer_threads(
+    words_file: Path, monkeypatch: pytest.MonkeyPatch, zoo_here: Zoo
+) -> None:
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    outcome = zoo_here("run", "mlp-char", "--dataset", words_file, "--threads", 2, "--steps", 2, "--no-plots")
+    assert "zoo: warning: OMP_THREAD_LIMIT=1 allows fewer threads than the 2 of this run" in outcome.err

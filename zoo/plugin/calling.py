@@ -108,10 +108,12 @@ def made_by(who: str, made: T) -> T:
 
 def maker(made: object) -> str:
     """Who made an object: `model 'trigram' of plugin zoo-trigram 1.0`; where that is not known, its class."""
+    return _known(made) or f"{type(made).__module__}.{type(made).__qualname__}"
+
+
+def _known(made: object) -> str | None:
     known = _MADE_BY.get(id(made))
-    if known is not None and known[0]() is made:
-        return known[1]
-    return f"{type(made).__module__}.{type(made).__qualname__}"
+    return known[1] if known is not None and known[0]() is made else None
 
 
 def _is_of_signal(error: BaseException) -> bool:
@@ -120,14 +122,29 @@ def _is_of_signal(error: BaseException) -> bool:
     return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
-def _failed(error: BaseException, parts: tuple[object, ...]) -> object:
-    """The part of whose modules the last function in the traceback is."""
+def _failed(error: BaseException, parts: Sequence[object]) -> object:
+    """The part whose method is the last one in the traceback, or else in whose modules its last function is."""
+    parts = [part for part in parts if _known(part) is not None] or parts
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
+    owners = {id(own): part for part in parts for own in _with_submodules(part)}
+    for frame in frames:
+        if id(frame.f_locals.get("self")) in owners:
+            return owners[id(frame.f_locals["self"])]
     modules = [{base.__module__ for base in type(part).__mro__} - _COMMON for part in parts]
-    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+    for frame in frames:
         for part, names in zip(parts, modules, strict=True):
             if frame.f_globals.get("__name__") in names:
                 return part
     return parts[-1]
 
 
-_COMMON = {"builtins", "typing", "abc", "torch.nn.modules.module", "zoo.training.autograd"}
+def _with_submodules(part: object) -> list[object]:
+    try:
+        return [part, *part.modules()]  # type: ignore[attr-defined]  # of an nn.Module
+    except BaseException as error:
+        if not is_of_plugin(error):
+            raise
+        return [part]
+
+
+_COMMON = {"builtins", "typing", "abc", "torch.nn.modules.module"}

@@ -32,7 +32,7 @@ from zoo.storage import state as states
 from zoo.storage.card import model_card
 from zoo.storage.folder import STATE_FILE, RunFolder
 from zoo.training.building import seeded
-from zoo.training.device import check_precision, choose_device, threads
+from zoo.training.device import check_precision, choose_device, fewer_threads, threads
 from zoo.training.evaluation import evaluate_splits
 from zoo.training.loop import Training, train
 from zoo.training.signals import StopRequests, stop_signals
@@ -152,7 +152,10 @@ class _Execution:
     def finish(self, checkpoints: CheckpointSchedule) -> Run:
         """Train, evaluate, plot, and write the result."""
         first_step, config = self.training.step, self.run.config
-        with threads(decided(self.run.plan.options.threads)):
+        count = decided(self.run.plan.options.threads)
+        if (reason := fewer_threads(count)) is not None:
+            self.observer.warning(reason)
+        with threads(count):
             self.observer.stage("Training")
             with self.clock.measure("train", self.device):
                 self._train(checkpoints)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -87,6 +88,19 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def fewer_threads(count: int, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Why OpenMP may use fewer threads than `count`, if it may. torch does not know; the last digits may differ then.
+
+    Fewer cores are no reason: `count` threads share them, and give the same.
+    """
+    limit = environ.get("OMP_THREAD_LIMIT", "")
+    if limit.isdecimal() and 0 < int(limit) < count:
+        return f"OMP_THREAD_LIMIT={limit} allows fewer threads than the {count} of this run: its last digits may differ"
+    if count > 1 and environ.get("OMP_DYNAMIC", "").strip().lower() == "true":
+        return f"OMP_DYNAMIC=true may use fewer threads than the {count} of this run: its last digits may differ"
+    return None
 
 
 def choose_threads(options: RunOptions, model: nn.Module, examples: Examples) -> int:
