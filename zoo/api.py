@@ -129,6 +129,10 @@ def run(arguments: _RunArguments) -> Run:
     The arguments are the options of `zoo run`, of the same names: `zoo.run("mlp-char", steps=5000, device="cpu")`.
     `zoo/options/training.py` declares them; one that is left out has its default.
 
+    Whatever state of torch it is called in, it computes the same, and leaves that state as it was. Runs in several
+    threads of one process take turns, a block of steps each, because torch's random numbers and number of threads are
+    those of the process; start processes to train at the same time.
+
     Args:
         model: its name.
         dataset: a name, or a text file with one word a line.

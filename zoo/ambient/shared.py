@@ -152,25 +152,25 @@ def _float32_precision() -> Undo | None:
         name = torch.get_float32_matmul_precision()
     except RuntimeError:  # the two ways of setting it contradict each other; only the second counts
         name = "highest"
+    named = name != "highest"
     changed = []
     if hasattr(c, "_get_fp32_precision_getter"):
         for key, neutral in _PRECISIONS.items():
             value = c._get_fp32_precision_getter(*key)
-            if value != neutral and not (value == "ieee" and key[1] == "matmul"):
+            if value != neutral or (named and key[1] == "matmul"):  # which the name changes too
                 changed.append((key, value))
                 c._set_fp32_precision_setter(*key, neutral)
-    if name == "highest" and not changed:
+    if not named and not changed:
         return None
-    if name != "highest":
-        torch.set_float32_matmul_precision("highest")
 
-    def undo() -> None:
-        if name != "highest":
-            torch.set_float32_matmul_precision(name)
-        for key, value in reversed(changed):
+    def write(to: str, precisions: list[tuple[tuple[str, str], str]]) -> None:
+        if named:
+            torch.set_float32_matmul_precision(to)
+        for key, value in precisions:
             c._set_fp32_precision_setter(*key, value)
 
-    return undo
+    write("highest", [(key, _PRECISIONS[key]) for key, _ in changed])
+    return partial(write, name, changed[::-1])
 
 
 def _global_hooks() -> Undo | None:

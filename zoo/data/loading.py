@@ -12,7 +12,7 @@ from zoo.data.download import Fetcher
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError
 from zoo.files import check_name, kind_of, shown
-from zoo.plugin.calling import plugin_errors
+from zoo.plugin.calling import plugin_call
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import Signature, signature_of
 from zoo.plugin.specs import DatasetSpec, Reads
@@ -152,7 +152,7 @@ def encode_words(
 
 
 def _call(entry: Entry[DatasetSpec], arguments: Mapping[str, Any]) -> Dataset:
-    with plugin_errors(entry.who, "failed", refused=entry.title):
+    with plugin_call(entry.who, "failed", refused=entry.title):
         dataset = entry.factory()(**arguments)
     if not isinstance(dataset, TextDataset | TensorDataset):
         raise PluginError(

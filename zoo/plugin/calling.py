@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import traceback
+import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -44,6 +45,24 @@ def plugin_errors(who: str, what: str, *, refused: str | None = None) -> Iterato
         if refused is not None and isinstance(error, ValueError):
             raise UsageError(f"{refused}: {error}") from error
         raise PluginError(f"{who} {what}: {described(error)}") from error
+
+
+@contextlib.contextmanager
+def plugin_call(who: str, what: str, *, refused: str | None = None) -> Iterator[None]:
+    """`plugin_errors` for code that is called once, such as a constructor: what it sets of torch's state is undone.
+
+    Each such call begins in the neutral state, and a warning says what was undone.
+    """
+    with _undone(who), plugin_errors(who, what, refused=refused):
+        yield
+
+
+@contextlib.contextmanager
+def _undone(who: str) -> Iterator[None]:
+    with unchanged() as changed:
+        yield
+    if changed:
+        warnings.warn(f"{who} {changes_text(changed)}", stacklevel=4)
 
 
 @contextlib.contextmanager

@@ -5,12 +5,11 @@ A short name works while one distribution uses it; `distribution/name` always wo
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError, suggest
-from zoo.plugin.calling import changes_text, plugin_errors, plugin_import
+from zoo.plugin.calling import plugin_call
 from zoo.plugin.entry_points import import_object
 from zoo.plugin.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
 
@@ -66,11 +65,8 @@ class Entry(NamedTuple, Generic[S]):
         """
         found: Any = target
         if isinstance(target, str):
-            who, changed = f"{self.spec.name!r} of plugin {self.plugin}", list[str]()
-            with plugin_errors(who, f"cannot be imported from {target!r}"), plugin_import(changed):
+            with plugin_call(f"{self.spec.name!r} of plugin {self.plugin}", f"cannot be imported from {target!r}"):
                 found = import_object(target)
-            if changed:
-                warnings.warn(f"{who}, imported from {target!r}, {changes_text(changed)}", stacklevel=2)
         if not callable(found):
             raise PluginError(f"{target!r} of plugin {self.plugin} is not a class or a function")
         factory: Callable[..., Any] = found

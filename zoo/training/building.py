@@ -13,7 +13,7 @@ from zoo.data.datasets import Dataset, Examples
 from zoo.data.loading import model_inputs
 from zoo.engines import Optimizer
 from zoo.errors import PluginError, UsageError
-from zoo.plugin.calling import made_by, plugin_errors
+from zoo.plugin.calling import made_by, plugin_call, plugin_errors
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import REQUIRED, fitted_arguments, signature_of
 from zoo.plugin.specs import ModelSpec, OptimizerSpec
@@ -49,14 +49,14 @@ def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed
     """
     wants_generator = "generator" in signature_of(entry).inputs
     generator = {"generator": torch.Generator().manual_seed(init_seed)} if wants_generator else {}
-    with seeded(init_seed), plugin_errors(entry.who, "cannot be made", refused=entry.title):
-        model = entry.factory()(**arguments, **generator)
+    factory = entry.factory()
+    with plugin_call(entry.who, "cannot be made", refused=entry.title), seeded(init_seed):
+        model = factory(**arguments, **generator)
     if not isinstance(model, nn.Module):
         raise PluginError(f"{entry.who} is a {type(model).__name__}, not an nn.Module")
     return made_by(entry.who, model)
 
 
-@torch.no_grad()
 def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> dict[str, int]:
     """Fit a model by counting, for instance, to all of it at once.
 
@@ -69,7 +69,7 @@ def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> 
         PluginError: it fails, or returns something else.
     """
     names = fitted_arguments(entry)
-    with plugin_errors(entry.who, "cannot be fitted"):
+    with plugin_call(entry.who, "cannot be fitted"), torch.no_grad():
         fitted = model.fit(examples.x.to(examples.x_dtype), examples.y.long())  # type: ignore[operator]
     sizes = dict(fitted) if isinstance(fitted, Mapping) else {names[0]: fitted}
     if sizes.keys() != set(names) or not all(type(size) is int and size >= 0 for size in sizes.values()):
@@ -94,7 +94,7 @@ def build_optimizer(entry: Entry[OptimizerSpec], model: nn.Module, lr: float, se
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     try:
-        with plugin_errors(entry.who, "cannot be made", refused=entry.title):
+        with plugin_call(entry.who, "cannot be made", refused=entry.title):
             optimizer = entry.factory()(parameters, lr=lr, **settings)
     except UsageError as error:
         if parameters:

@@ -9,7 +9,7 @@ from torch import nn
 from zoo.engines import Engine, Optimizer
 from zoo.errors import EngineUnavailableError, PluginError, UsageError
 from zoo.options.training import AUTO, AUTOGRAD
-from zoo.plugin.calling import made_by, plugin_errors
+from zoo.plugin.calling import made_by, plugin_call
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
 from zoo.training.autograd import PLAIN, Autograd, StepOptions
@@ -52,7 +52,7 @@ def choose_engine(
 
 def _make(name: str, entry: Entry[ModelSpec], model: nn.Module, optimizer: Optimizer, batch_size: int) -> Engine:
     who = f"engine {name!r} of {entry.who}"
-    with plugin_errors(who, "cannot be made"):
+    with plugin_call(who, "cannot be made"):
         engine: Engine = entry.load(entry.spec.engines[name])(model, optimizer, batch_size)
     if not (callable(getattr(engine, "run", None)) and isinstance(getattr(engine, "worth_from", None), int)):
         raise PluginError(f"{who} is no engine: it needs a method 'run' and a number 'worth_from'")
@@ -60,6 +60,6 @@ def _make(name: str, entry: Entry[ModelSpec], model: nn.Module, optimizer: Optim
 
 
 def _start(name: str, entry: Entry[ModelSpec], engine: Engine) -> Engine:
-    with plugin_errors(f"engine {name!r} of {entry.who}", "cannot be started"):
+    with plugin_call(f"engine {name!r} of {entry.who}", "cannot be started"):
         getattr(engine, "start", lambda: None)()
     return engine
