@@ -5,11 +5,12 @@ A short name works while one distribution uses it; `distribution/name` always wo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError, suggest
-from zoo.plugin.calling import plugin_call
+from zoo.plugin.calling import plugin_call, plugin_errors
 from zoo.plugin.entry_points import import_object
 from zoo.plugin.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
 
@@ -65,7 +66,9 @@ class Entry(NamedTuple, Generic[S]):
         """
         found: Any = target
         if isinstance(target, str):
-            with plugin_call(f"{self.spec.name!r} of plugin {self.plugin}", f"cannot be imported from {target!r}"):
+            imported = target.partition(":")[0] in sys.modules  # then none of its code runs
+            guarded = plugin_errors if imported else plugin_call
+            with guarded(f"{self.spec.name!r} of plugin {self.plugin}", f"cannot be imported from {target!r}"):
                 found = import_object(target)
         if not callable(found):
             raise PluginError(f"{target!r} of plugin {self.plugin} is not a class or a function")
