@@ -32,6 +32,7 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve",
 # From the ground up: a room imports those before it, and none after it. `zoo` at its top has what everything rests on
 # (errors, files, what an engine is), and the face.
 LAYERS = (
+    ("zoo.text",),
     ("zoo.errors", "zoo.engines"),
     ("zoo.files",),
     ("zoo.options",),

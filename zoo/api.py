@@ -20,6 +20,7 @@ from zoo.plugin.registry import Registry
 from zoo.plugin.settings import REQUIRED, resolve_settings, signature_of
 from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
+from zoo.text import message
 
 if TYPE_CHECKING:
     from torch import nn
@@ -182,5 +183,5 @@ def _registry() -> Registry:
     registry, statuses = load_plugins()
     for status in statuses:
         if status.error is not None:
-            warnings.warn(status.warning, stacklevel=3)
+            warnings.warn(message(status.warning), stacklevel=3)
     return registry
