@@ -25,7 +25,7 @@ _CREDENTIALS = (  # lengths are bounded because untrusted text could make an unb
 )
 _DISTRIBUTION = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"  # as PyPI and pip have it
 _NAME_AND_VERSION = r"[A-Za-z0-9._-]{1,100} [A-Za-z0-9.+!_-]{1,100}"
-_MARKDOWN = r"[\\`*\[\]<>|~$!&]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|^\d+(?=[.)])"
+_MARKDOWN = r"[\\`*\[\]<>|~$!&]|(?<![^\W_])_|_(?![^\W_])"
 _AUTOLINK = r"(?i::(?=//)|@|(?<=www)\.)"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the last four are full-width
 _SHELL_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -75,8 +75,8 @@ def without_credentials(text: str) -> str:
 
 
 def markdown(text: object) -> str:
-    """A text as plain text within a line of Markdown, a cell of a table included: no HTML, links or emphasis."""
-    escaped = re.sub(_MARKDOWN, lambda match: _backslashed(match.group()), message(text))
+    """A text as plain text within a line of Markdown, after its first word: no HTML, links, emphasis or cells."""
+    escaped = re.sub(_MARKDOWN, r"\\\g<0>", message(text))
     return re.sub(_AUTOLINK, lambda match: f"&#{ord(match.group())};", escaped)
 
 
@@ -126,7 +126,7 @@ def pip_command(action: str, distribution: str) -> str | None:
 
 
 def _shortened(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[-(limit // 4) :]}"
+    return text if len(text) <= limit else f"{text[: limit // 2].rstrip()} … {text[-(limit // 4) :].lstrip()}"
 
 
 def _escape(character: str) -> str:
@@ -141,10 +141,6 @@ def _shell_escape(character: str) -> str:
     is_byte = "\udc80" <= character <= "\udcff"  # of a file name that is not UTF-8
     encoded = character.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in encoded)
-
-
-def _backslashed(found: str) -> str:
-    return f"{found}\\" if found.isdigit() else "\\" + found
 
 
 def _longest_run(text: str) -> int:
