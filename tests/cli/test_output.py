@@ -178,6 +178,32 @@ def test_every_command_survives_every_stream(fault: str, which: str, monkeypatch
             assert json.loads(Path(f"out-{number}/metrics.json").read_text())["steps"] == 2
 
 
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("code", [None, *FAULTS.values()])
+def test_a_progress_bar_never_costs_a_run(code: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = Raw(code)
+    terminal = Terminal(io.BufferedWriter(raw), encoding="cp437")
+    assert run_with(monkeypatch, Stream().text, terminal, *COMMANDS["run"]) == 0
+    assert bool(raw.written) == (code is None)
+    assert b"Traceback" not in raw.written
+
+
+def test_a_warning_above_the_bar_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoo.cli.progress import Progress
+
+    raw = Raw()
+    monkeypatch.setattr(sys, "stderr", Terminal(io.BufferedWriter(raw), encoding="utf-8"))
+    with Progress(quiet=False) as progress:
+        progress.warning("\x1b]0;x\a\u202e[red]")
+    assert b"\\x1b]0;x\\x07\\u202e[red]" in raw.written
+    assert b"\x1b]0" not in raw.written
+
+
 def test_a_result_that_cannot_be_written_does_not_hide_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     err = Stream()
     assert run_with(monkeypatch, Stream(code=errno.ENOSPC).text, err.text, "eval", "nowhere") == 2

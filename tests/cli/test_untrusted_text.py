@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from forging import changer, forge, put
 import zoo
 from zoo.plugin import manager
 from zoo.plugin.entry_points import entry_points
+from zoo.runs.observer import Observer
 from zoo.storage import checkpoint
 from zoo.storage.folder import STATE_FILE
 from zoo.text import visible
@@ -307,3 +310,60 @@ def test_no_text_steers_the_terminal(name: str, zoo_here: Zoo, made: Path, monke
     assert not found, "\n".join(found[:20])
     assert len(controls) >= len(CONTROLS) - 2
     assert name in NOT_QUOTED or len(marked) >= len(controls) - 2, f"the text is shown with {sorted(marked)} only"
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_neither_errors_nor_warnings_of_python_steer_the_terminal(control: str, made: Path) -> None:
+    text = f"{MARK}{CONTROLS[control]}b"
+    shutil.copytree(made, "run")
+    if control != "surrogate":
+        changer(Path("run"))("model.name", text)
+        with pytest.raises(zoo.ZooError) as caught:
+            zoo.load("run")
+        told = "".join(traceback.format_exception(caught.value))
+        assert all(map(str.isprintable, told.split("\n")))
+        assert MARK in told
+    for raised in (zoo.UsageError(text), zoo.InterruptedRunError(text, 2)):
+        assert f"{raised}".isprintable()
+    with pytest.warns(UserWarning, match=MARK) as warned:
+        Observer().warning(text)
+    assert str(warned[0].message).isprintable()
+
+
+URLS = {  # with a user and a password
+    "host that refuses": "http://user:secret@127.0.0.1:9/",
+    "no such scheme": "gopher://user:secret@127.0.0.1/",
+    "path in the password": "http://user:se/secret@127.0.0.1:9/",
+    "number sign in the password": "http://user:se#secret@127.0.0.1:9/",
+    "port that is no number": "http://user:secret@127.0.0.1:port/",
+    "no host": "http://user:secret@",
+    "bracket": "http://user:secret@[::1/",
+    "token": "http://secret@127.0.0.1:9/",
+    "no scheme": "user:secret@127.0.0.1:9",
+}
+VARIABLES = ("ZOO_MIRROR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+@pytest.mark.parametrize("kind", URLS)
+def test_no_password_is_shown(
+    kind: str, variable: str, zoo_here: Zoo, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*VARIABLES, "NO_PROXY", "no_proxy", "ZOO_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    if variable != "ZOO_MIRROR":
+        scheme = "https" if "https" in variable.lower() else "http"
+        monkeypatch.setenv("ZOO_MIRROR", f"{scheme}://mirror.invalid/")
+    monkeypatch.setenv(variable, URLS[kind])
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_here)
+    for command in (["run", "mlp-char", "--dataset", "names"], ["run", "mlp-char", "--dataset", "names", "--debug"]):
+        outcome = zoo_here(*command)
+        assert outcome.code != 0
+        assert "secret" not in outcome.out + outcome.err, outcome.err
+
+
+def resolve_here(host: str, *args: Any, **kwargs: Any) -> Any:
+    """No test asks a name server."""
+    if host in ("127.0.0.1", "::1"):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Literal, NoReturn, TextIO
 
-from zoo.text import message, visible
+from zoo.text import message, visible, without_credentials
 
 Name = Literal["stdout", "stderr"]
 
@@ -207,7 +207,8 @@ def error(text: str) -> None:
 
 def note(text: str) -> None:
     """Several lines on stderr, such as a traceback."""
-    _current().write("stderr", "\n".join(map(visible, text.rstrip("\n").split("\n"))) + "\n")
+    shown = without_credentials(text.rstrip("\n"))
+    _current().write("stderr", "\n".join(map(visible, shown.split("\n"))) + "\n")
 
 
 def keep_in_mind(run_folder: str) -> None:
