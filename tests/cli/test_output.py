@@ -246,7 +246,7 @@ SHELL = {  # what the shell does with `zoo list`, and the exit code
 def test_a_process_ends_as_it_should(case: str) -> None:
     command, code, told = SHELL[case]
     slow = 'zoo() { (sleep 0.1; exec "$PY" -P -m zoo "$@"); }; '  # the reader is gone by then
-    env = {**os.environ, "PY": sys.executable}
+    env = {**os.environ, "PY": sys.executable, "PYTHONUNBUFFERED": ""}  # what a stream keeps is what Python tries again
     done = subprocess.run(["bash", "-c", slow + command], capture_output=True, text=True, env=env, timeout=60)
     assert done.returncode == code, done.stderr
     assert done.stderr.count("\n") == told, done.stderr

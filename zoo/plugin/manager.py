@@ -43,14 +43,8 @@ class PluginStatus:
         if self.error is None:
             return ""
         text = message(self.error)
-        return (
-            text
-            if isinstance(self.error, PluginError)
-            else message(f"{type(self.error).__name__}: {text}").rstrip(": ")
-        )
-
-    def _named(self, text: str) -> str:
-        return message(f"{type(self.error).__name__}: {text}").rstrip(": ")
+        kind = "" if isinstance(self.error, PluginError) else f"{type(self.error).__name__}: "
+        return message(kind + text).rstrip(": ")
 
     @property
     def warning(self) -> str:
