@@ -32,6 +32,7 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve",
 # From the ground up: a room imports those before it, and none after it. `zoo` at its top has what everything rests on
 # (errors, files, what an engine is), and the face.
 LAYERS = (
+    ("zoo.text",),
     ("zoo.errors", "zoo.engines"),
     ("zoo.files",),
     ("zoo.options", "zoo.ambient"),
@@ -126,6 +127,42 @@ def test_nothing_unpickles_or_runs_text_as_code(path: Path) -> None:
             assert not (isinstance(function, ast.Name) and function.id in FORBIDDEN_CALLS), ast.unparse(node)
             if isinstance(function, ast.Attribute) and function.attr in ("load", "save"):
                 assert ast.unparse(function.value) != "torch", ast.unparse(node)
+
+
+WRITES = {"print", "echo", "secho", "echo_via_pager", "print_exc", "print_exception", "print_stack", "progressbar"}
+STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
+OWN_STREAMS = {
+    "zoo/cli/output.py": "the one place",
+    "zoo/plots/worker.py": "another process, whose stdout is a pipe to the run",
+    "zoo/plugin/manager.py": "hands stderr to plugins that print while they are loaded",
+}
+
+
+@pytest.mark.parametrize("path", [path for path in CORE if name(path) not in OWN_STREAMS], ids=name)
+def test_only_one_module_writes_to_the_streams(path: Path) -> None:
+    """So that no untrusted text reaches a terminal as it is, and no stream that fails costs a run."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sys":
+            assert node.attr not in STREAMS, ast.unparse(node)
+        if isinstance(node, ast.ImportFrom) and node.module in ("sys", "click", "traceback", "warnings"):
+            assert not {alias.name for alias in node.names} & (STREAMS | WRITES | {"warn"}), ast.unparse(node)
+        if isinstance(node, ast.Call):
+            check_call(node, name(path))
+
+
+def check_call(call: ast.Call, path: str) -> None:
+    function = call.func
+    if isinstance(function, ast.Name):
+        assert function.id != "print", ast.unparse(call)
+        if function.id == "Console":  # of rich: for a table it only formats
+            written = [keyword for keyword in call.keywords if keyword.arg == "file"]
+            assert path == "zoo/cli/table.py" or ast.unparse(written[0].value) == "output.bar_stream()"
+    elif isinstance(function, ast.Attribute):
+        of = ast.unparse(function.value)
+        assert function.attr not in WRITES or of.endswith("console"), ast.unparse(call)
+        assert (of, function.attr) not in (("os", "write"), ("faulthandler", "enable")), ast.unparse(call)
+        if (of, function.attr) == ("warnings", "warn"):
+            assert ast.unparse(call.args[0]).startswith("message("), ast.unparse(call)
 
 
 def test_modules_are_imported_by_name_in_few_places_only() -> None:

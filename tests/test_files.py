@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import ZooError
-from zoo.files import canonical_json, kind_of, readable_json, replacing, shown, write_bytes, write_text
+from zoo.files import canonical_json, kind_of, readable_json, replacing, write_bytes, write_text
+from zoo.text import shown
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from zoo.plugin.registry import Registry
 from zoo.plugin.settings import REQUIRED, resolve_settings, signature_of
 from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
+from zoo.text import message
 
 if TYPE_CHECKING:
     from torch import nn
@@ -191,5 +192,5 @@ def _registry() -> Registry:
     registry, statuses = load_plugins()
     for status in statuses:
         for warning in status.warnings:
-            warnings.warn(warning, stacklevel=3)
+            warnings.warn(message(warning), stacklevel=3)
     return registry

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from zoo.text import message
+
 _MARGIN = 0.2  # a suggestion may be less similar than the first by this ratio
 
 
 class ZooError(Exception):
-    """The base class. `str(error)` is a message for the user."""
+    """The base class. `str(error)` is a message for the user: one line that is safe to show, whatever it quotes."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return message(super().__str__())
 
 
 class UsageError(ZooError):
@@ -69,6 +74,9 @@ class InterruptedRunError(KeyboardInterrupt):
         super().__init__(message)
         self.exit_code = 128 + signal_number  # the shell's convention: 130 for Ctrl-C, 143 for SIGTERM
 
+    def __str__(self) -> str:
+        return message(super().__str__())
+
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out; torch says so with a plain RuntimeError on the CPU."""
@@ -94,5 +102,5 @@ def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
         return "did you mean " + " or ".join(repr(prefix + match) for match in similar) + "?"
     if not known:
         return "there are none"
-    shown = ", ".join(prefix + other for other in known[:12]) + (", …" if len(known) > 12 else "")
-    return f"there are: {shown}"
+    names = ", ".join(prefix + other for other in known[:12]) + (", …" if len(known) > 12 else "")
+    return f"there are: {names}"

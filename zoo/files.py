@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 from zoo.errors import UsageError, ZooError
+from zoo.text import shown
 
 Kind: TypeAlias = Literal["file", "folder", "other", "nothing"]
 
 _MAX_DEPTH = 64  # levels of nested JSON
 _MAX_NAME_BYTES = 255  # on every common file system
-_MAX_SHOWN = 300  # characters of a name in a message
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 _DISK_FAILS = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF, errno.ENAMETOOLONG, errno.EINVAL}
@@ -101,12 +101,6 @@ def kind_of(path: Path) -> Kind:
             return "nothing"
         raise ZooError(f"cannot access {path}: {error.strerror}") from error
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
-
-
-def shown(name: str | Path) -> str:
-    """A name for a message: in quotes, on one line, and without its middle if it is very long."""
-    text = str(name)
-    return repr(text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN // 2]}…{text[-_MAX_SHOWN // 4 :]}")
 
 
 def check_name(option: str, path: Path) -> None:

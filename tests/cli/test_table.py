@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from conftest import run_python
 
-from zoo.cli import table
+from zoo.cli import output, table
 from zoo.cli.table import print_table
+from zoo.text import visible
 
 Table = list[tuple[str, ...]]
 
@@ -30,7 +31,7 @@ TABLES: dict[str, tuple[Table, list[str]]] = {
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """`terminal(40)`: a terminal of forty columns."""
-    return lambda columns: monkeypatch.setattr(table, "_max_width", lambda: columns)
+    return lambda columns: monkeypatch.setattr(output, "columns", lambda: columns)
 
 
 def printed(rows: Table, right: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -41,7 +42,8 @@ def printed(rows: Table, right: list[str], capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_that_fits_is_formatted_as_by_rich(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows, right = TABLES[name]
-    assert printed(rows, right, capsys).splitlines() == table._wrapped(rows, right)
+    widths = [max(map(table._width, cells)) for cells in zip(*rows, strict=True)]
+    assert printed(rows, right, capsys).splitlines() == table._wrapped(rows, right, widths)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -64,12 +66,100 @@ def test_a_wrapped_table_fits_the_terminal(capsys: pytest.CaptureFixture[str], t
     assert "".join(out.split()) == "namemlp-charasummarythatislongerthanthisbshort"
 
 
-@pytest.mark.parametrize("cell", ["two\nlines", "bell\a", "tab\tbed", "back\rwards"])
-def test_control_characters_are_left_to_rich(cell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    rows: Table = [("name", "from"), (cell, "x")]
-    out = printed(rows, [], capsys)
-    assert out.splitlines() == table._wrapped(rows, [])
-    assert not set("\a\t\r") & set(out)
+def test_on_a_very_narrow_terminal_each_row_is_a_block(
+    capsys: pytest.CaptureFixture[str], terminal: Callable[[int], None]
+) -> None:
+    terminal(20)
+    rows: Table = [("split", "", "loss (nats)"), ("train, unseen words", "the whole of it", "2.1"), ("val", "", "3")]
+    assert printed(rows, ["loss (nats)"], capsys).splitlines() == [
+        "split: train, unseen words",
+        "the whole of it",
+        "loss (nats): 2.1",
+        "",
+        "split: val",
+        "loss (nats): 3",
+    ]
+
+
+AWKWARD = {
+    "tab": "a\tb",
+    "line feed": "a\nb",
+    "carriage return": "a\rb",
+    "vertical tab": "a\vb",
+    "next line": "a\x85b",
+    "line separator": "a\u2028b",
+    "paragraph separator": "a\u2029b",
+    "wide": "さくら日本語",
+    "full width": "ＡＢＣ",
+    "combining": "e\u0301a\u0308",
+    "Devanagari": "क्षि",
+    "Hebrew": "שלום",
+    "emoji": "🦁🐯",
+    "emoji sequence": "👩\u200d👩\u200d👧",
+    "flag": "🇫🇷",
+    "escape": "\x1b[31ma\x1b[0m",
+    "override": "\u202eabc",
+    "zero width": "a\u200bb",
+    "NUL": "a\0b",
+    "surrogate": "a\udcff",
+    "markup": "[red]a[/red]",
+    "trailing space": "a ",
+    "empty": "",
+    "very long": "a-name-that-is-longer-than-any-terminal-is-wide-" * 5,
+}
+WIDTHS = (1, 5, 10, 20, 40, 80, 200)
+LAYOUTS: dict[str, tuple[Callable[[str], Table], list[str]]] = {  # as in the commands
+    "list": (
+        lambda x: [("models", "", "val loss", "from"), (x, "A text of words", "2.1", "zoo 1"), ("b", x, "-", x)],
+        ["val loss"],
+    ),
+    "info": (lambda x: [("--set", "type", "default"), (f"model.{x}", "int or none", x), ("b", x, "3")], []),
+    "plugins": (lambda x: [("plugin", "from", "state", "provides"), (x, f"{x} 1.0", "failed", f"Error: {x}")], []),
+    "eval": (
+        lambda x: [("split", "examples", "loss (nats)"), (x, "1,000", "2.1"), ("val", "2", x)],
+        ["examples", "loss (nats)"],
+    ),
+    "verify": (
+        lambda x: [("file", "", ""), (x, "DAMAGED", f"it is {x} and more words than fit"), ("b", "intact", "")],
+        [],
+    ),
+    "sample": (lambda x: [("sample", "found in"), (x, "training"), ("emma", "unseen")], []),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_cell_breaks_a_row_and_no_name_is_cut(
+    layout: str, width: int, capsys: pytest.CaptureFixture[str], terminal: Callable[[int], None]
+) -> None:
+    terminal(width)
+    make, right = LAYOUTS[layout]
+    for name, cell in AWKWARD.items():
+        rows = make(cell)
+        out = printed(rows, right, capsys)
+        lines = out.split("\n")
+        assert all(map(str.isprintable, lines)), name
+        for row in rows[1:]:
+            assert any(
+                line.startswith(visible(row[0]).rstrip()) or line.split(": ", 1)[-1] == visible(row[0])
+                for line in lines
+            ), name
+        if "".join(lines[0].split()) == "".join("".join(rows[0]).split()):  # a table, and no blocks
+            assert all(table._width(line) <= width for line in lines), name
+            assert_aligned(lines, rows)
+
+
+def assert_aligned(lines: list[str], rows: Table) -> None:
+    """The second column begins at the same place in each row."""
+    first = max(table._width(visible(row[0])) for row in rows) + table._GAP
+    for line in lines[1:]:
+        taken = 0
+        for character in line:
+            if taken >= first - table._GAP and table._width(character):
+                assert character == " " or taken >= first, line
+            taken += table._width(character)
+            if taken >= first:
+                break
 
 
 def test_rich_is_not_imported_for_a_table_that_fits() -> None:

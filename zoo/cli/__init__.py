@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from zoo.ambient import unchanged
+from zoo.cli import output
 from zoo.cli.state import State, debug_option
 from zoo.errors import InterruptedRunError, ZooError, out_of_memory, suggest
 
@@ -80,6 +82,15 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     Without `args` it is the command line, and the process is its own.
     """
     state = State(own_process=args is None)
+    with output.guarded(own_process=state.own_process):
+        exit_code = _run(args, state)
+        undelivered = output.undelivered()
+        if exit_code == 0 and undelivered is not None:
+            exit_code = _fail(undelivered, 1)
+    sys.exit(exit_code)
+
+
+def _run(args: Sequence[str] | None, state: State) -> int:
     try:
         with unchanged():  # what a caller in Python has set of torch
             cli.main(args=None if args is None else list(args), prog_name="zoo", obj=state, standalone_mode=False)
@@ -87,18 +98,20 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         if state.debug and not isinstance(error, click.exceptions.NoArgsIsHelpError):
             import traceback
 
-            traceback.print_exc()
-        sys.exit(_report(error))
-    sys.exit(0)
+            output.note(traceback.format_exc())
+        return _report(error)
+    return 0
 
 
 def _report(error: Exception) -> int:
     """Say what happened on stderr, in one line; the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
+        output.note(error.format_message())
         return error.exit_code
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
+        error = error.__cause__  # which click takes for Ctrl-D at a prompt, and zoo has none
     if isinstance(error, _InterruptedError | click.Abort):
         cause = error.__cause__
         return _fail(*(str(cause), cause.exit_code) if isinstance(cause, InterruptedRunError) else ("interrupted", 130))
@@ -110,7 +123,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, ZooError):
         return _fail(str(error), error.exit_code)
     if isinstance(error, OSError) and error.strerror:
-        where = f": {error.filename}" if error.filename else ""
+        where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes | os.PathLike) else ""
         return _fail(f"{error.strerror}{where}", 1)
     if out_of_memory(error):
         return _fail("there is not enough memory for this: try a smaller --batch-size or a smaller model", 1)
@@ -118,5 +131,5 @@ def _report(error: Exception) -> int:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    click.secho(f"zoo: error: {' '.join(message.split())}", err=True)
+    output.error(message)
     return exit_code

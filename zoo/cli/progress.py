@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import click
-
-from zoo.cli.state import warn
+from zoo.cli import output
 from zoo.runs.observer import Observer
+from zoo.text import message
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -26,7 +24,7 @@ class Progress(Observer):
         self._last_line = time.monotonic()
         self._validation = ""
         self._bar: Bar | None = None
-        if not quiet and sys.stderr is not None and sys.stderr.isatty():
+        if not quiet and output.on_terminal("stderr"):
             self._bar = _make_bar()
             self._task = self._bar.add_task("Starting", total=None, loss="")
 
@@ -50,16 +48,18 @@ class Progress(Observer):
             self._bar.update(self._task, completed=step, total=steps, loss=f"loss {loss:.3f}{self._validation}")
         elif not self._quiet and time.monotonic() - self._last_line > _LINE_EVERY_S:
             self._last_line = time.monotonic()
-            click.echo(f"step {step:,} of {steps:,}, loss {loss:.3f}{self._validation}", err=True)
+            output.note(f"step {step:,} of {steps:,}, loss {loss:.3f}{self._validation}")
 
     def validated(self, step: int, loss: float) -> None:
         self._validation = f", validation {loss:.4f}"
 
     def warning(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(f"zoo: warning: {text}", markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(
+                f"zoo: warning: {message(text)}", markup=False, highlight=False, emoji=False, soft_wrap=True
+            )
         else:
-            warn(text)
+            output.warning(text)
 
 
 def _make_bar() -> Bar:
@@ -72,6 +72,6 @@ def _make_bar() -> Bar:
         MofNCompleteColumn(),
         TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=output.bar_stream()),
         transient=True,
     )

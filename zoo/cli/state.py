@@ -1,14 +1,15 @@
-"""What the commands share: the plugins, loaded once and with their failures reported, and how results are printed."""
+"""What the commands share: the plugins, loaded once and with their failures reported, and common options."""
 
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from zoo.cli import output
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -23,11 +24,11 @@ _OBJECTS_BEFORE_GC = 50_000  # Python itself looks after every 700
 
 
 class State:
-    """One invocation of `zoo`."""
+    """One invocation of `zoo`. `own_process`: the process is the command's own, and not a caller's."""
 
     def __init__(self, *, own_process: bool = False) -> None:
         self.debug = False
-        self._own_process = own_process
+        self.own_process = own_process
         if own_process:
             gc.set_threshold(_OBJECTS_BEFORE_GC)
 
@@ -36,23 +37,24 @@ class State:
 
         Looking through them for garbage, while they are made and again at the end, would take half a second.
         """
-        if self._own_process:
+        if self.own_process:
             gc.freeze()
 
     def plot_worker(self, *, wanted: bool) -> AbstractContextManager[PlotWorker | None]:
         """What imports matplotlib while torch is imported here, where the process is the command's own."""
         from zoo.plots.worker import plot_worker
 
-        return plot_worker(enabled=wanted and self._own_process)
+        return plot_worker(enabled=wanted and self.own_process)
 
     @cached_property
     def _plugins(self) -> tuple[Registry, list[PluginStatus]]:
         from zoo.plugin.manager import load_plugins
 
+        output.keep_plugins_out()
         registry, statuses = load_plugins()
         for status in statuses:
             for warning in status.warnings:
-                warn(warning)
+                output.warning(warning)
         return registry, statuses
 
     @property
@@ -77,13 +79,3 @@ run_argument = click.argument("run")
 dataset_option = click.option("--dataset", metavar="NAME|FILE", help="Use this data, split the way the run's was.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 offline_option = click.option("--offline", is_flag=True, help="Make no network request.")
-
-
-def warn(message: str) -> None:
-    """One line on stderr."""
-    click.echo(f"zoo: warning: {' '.join(message.split())}", err=True)
-
-
-def print_json(value: Any) -> None:
-    """One JSON object on stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False))

@@ -1,42 +1,39 @@
-"""Tables on stdout.
+"""Tables on stdout: aligned; or with wrapped text on a narrow terminal; or, on a very narrow one, a block for each row.
 
-rich formats a table that is too wide for the terminal. Other tables are padded with spaces, because without importing
-rich `zoo list` takes two thirds of the time.
+rich wraps the text. Other tables are padded with spaces, because without importing rich `zoo list` takes two thirds of
+the time. No name is ever cut.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Iterable, Sequence
 
-import click
+from zoo.cli import output
+from zoo.text import visible
 
 _GAP = 3  # spaces between columns
-_UNLIMITED = 10_000  # columns; if stdout is not a terminal, tables are not wrapped
+_MAX_WORD = 40  # columns; a longer word of a text, such as a path, may be folded
+
+Row = tuple[str, ...]
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """Print a table; the columns named in `right` are right-aligned."""
-    table = [tuple(columns), *map(tuple, rows)]
+    table = [tuple(map(visible, row)) for row in (columns, *rows)]
     lines = _aligned(table, [column in right for column in columns])
-    if lines is None or max(map(_width, lines)) > _max_width():
-        click.echo("\n".join(_wrapped(table, right)))
+    limit = output.columns()
+    if limit is None or max(map(_width, lines)) <= limit:
+        output.lines(*lines, bold_first=True)
         return
-    header = lines[0] if os.environ.get("TERM") == "dumb" else click.style(lines[0], bold=True)
-    click.echo("\n".join([header, *lines[1:]]))
+    widths = _widths(table, right, limit)
+    if widths is None:
+        output.lines(*_blocks(table))
+    else:
+        output.lines(*_wrapped(table, right, widths), bold_first=True)
 
 
-def _max_width() -> int:
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None if the parent process closed it
-    return shutil.get_terminal_size().columns if on_terminal else _UNLIMITED
-
-
-def _aligned(table: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str] | None:
-    """One line for each row; None if a cell has line breaks or control characters."""
-    if not all(cell.isprintable() for row in table for cell in row):
-        return None
+def _aligned(table: Sequence[Row], right: Sequence[bool]) -> list[str]:
+    """One line for each row."""
     widths = [max(map(_width, cells)) for cells in zip(*table, strict=True)]
     lines = []
     for row in table:
@@ -55,17 +52,50 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
-def _wrapped(table: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
-    """The lines of a table with the text of its cells wrapped to fit the terminal."""
+def _widths(table: Sequence[Row], right: Sequence[str], limit: int) -> list[int] | None:
+    """A width for each column, so that the table fits: names, in the first column, and numbers are not wrapped.
+
+    None if the terminal is too narrow for that.
+    """
+    columns = list(zip(*table, strict=True))
+    widths = [max(map(_width, cells)) for cells in columns]
+    least = list(widths)
+    for i, cells in enumerate(columns[1:], 1):
+        if cells[0] not in right:
+            least[i] = min(_MAX_WORD, max(_width(word) for cell in cells for word in [*cell.split(" "), ""]))
+    room = limit - _GAP * (len(widths) - 1)
+    if sum(least) > room:
+        return None
+    while sum(widths) > room:
+        widest = max((width, i) for i, width in enumerate(widths) if width > least[i])[1]
+        widths[widest] -= 1
+    return widths
+
+
+def _wrapped(table: Sequence[Row], right: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """The lines of a table with the text of its cells wrapped to the widths of the columns."""
     from rich.console import Console
     from rich.table import Table
 
-    wrapped = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
-    for column in table[0]:
-        wrapped.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    wrapped = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    for column, width in zip(table[0], widths, strict=True):
+        justify = "right" if column in right else "left"
+        wrapped.add_column(column, justify=justify, width=width, overflow="fold")  # type: ignore[arg-type]
     for row in table[1:]:
         wrapped.add_row(*row)
-    console = Console(width=_max_width(), markup=False, highlight=False, emoji=False)
+    total = sum(widths) + _GAP * (len(widths) - 1)
+    console = Console(width=total, color_system=None, markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
         console.print(wrapped)
     return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def _blocks(table: Sequence[Row]) -> list[str]:
+    """A block of `column: value` lines for each row, in which the terminal may break a line, and nothing is folded."""
+    header, *rows = table
+    lines: list[str] = []
+    for row in rows:
+        if lines:
+            lines.append("")
+        lines += [f"{name}: {cell}" if name else cell for name, cell in zip(header, row, strict=True) if cell]
+    return lines or [name for name in header if name]

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import DataError, ZooError
-from zoo.files import kind_of, shown
+from zoo.files import kind_of
+from zoo.text import shown
 
 _OPEN_FILE = re.compile(r"/dev/stdin|(?:/dev|/proc/[^/]+)/fd/\d+")
 _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -11,11 +11,12 @@ from zoo.data.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, Tenso
 from zoo.data.download import Fetcher
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError
-from zoo.files import check_name, kind_of, shown
+from zoo.files import check_name, kind_of
 from zoo.plugin.calling import plugin_call
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import Signature, signature_of
 from zoo.plugin.specs import DatasetSpec, Reads
+from zoo.text import shown
 
 
 def arrangement(split: tuple[float, float] = LECTURE_SPLIT, shuffle_seed: int | None = None) -> None:

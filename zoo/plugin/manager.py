@@ -23,6 +23,7 @@ from zoo.plugin.entry_points import EntryPoint
 from zoo.plugin.entry_points import entry_points as find_entry_points
 from zoo.plugin.registry import Entry, KindRegistry, Plugin, Registry, S
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec
+from zoo.text import message, pip_command, shown_version
 
 GROUP = "zoo"
 HOOKS = ("zoo_models", "zoo_datasets", "zoo_optimizers")
@@ -43,14 +44,16 @@ class PluginStatus:
         """Why the plugin failed, in one line; empty if it did not."""
         if self.error is None:
             return ""
-        text = str(self.error) if isinstance(self.error, PluginError) else described(self.error)
-        return " ".join(text.split())
+        return message(self.error) if isinstance(self.error, PluginError) else message(described(self.error))
 
     @property
     def warning(self) -> str:
         """One line: which plugin and version was skipped, why, and how to remove it."""
-        dist = self.plugin.distribution
-        return f"plugin {dist} {self.plugin.version} was skipped: {self.cause} (remove it with 'pip uninstall {dist}')"
+        remove = pip_command("uninstall", self.plugin.distribution)
+        return message(
+            f"plugin {shown_version(str(self.plugin))} was skipped: {self.cause}"
+            + (f" (remove it with '{remove}')" if remove else "")
+        )
 
     @property
     def warnings(self) -> list[str]:

@@ -6,6 +6,8 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 
+from zoo.text import message
+
 
 class Observer:
     """Receives the progress of a run. This one turns warnings into Python's, and ignores the rest."""
@@ -21,7 +23,7 @@ class Observer:
 
     def warning(self, text: str) -> None:
         """Something that the user should know, and that does not stop the run."""
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(message(text), stacklevel=3)
 
 
 class Guarded(Observer):
@@ -54,7 +56,7 @@ class Guarded(Observer):
             self._observer = None
             with contextlib.suppress(Exception):  # warnings can be errors, too
                 cause = f"{type(error).__name__}: {error}"
-                warnings.warn(f"the observer failed and is told nothing more: {cause}", stacklevel=4)
+                warnings.warn(message(f"the observer failed and is told nothing more: {cause}"), stacklevel=4)
 
 
 class _Silent(Observer):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from zoo.runs.resuming import check_unchanged, inexact, plan_resumption, same_da
 from zoo.storage import state as states
 from zoo.storage.card import model_card
 from zoo.storage.folder import STATE_FILE, RunFolder
+from zoo.text import quoted_path
 from zoo.training.building import seeded
 from zoo.training.device import check_precision, choose_device, fewer_threads, threads
 from zoo.training.evaluation import evaluate_splits
@@ -195,7 +195,7 @@ class _Execution:
         step, steps = self.training.step, self.run.plan.steps
         done = step >= steps or self.training.stopped_early
         where = f"after step {step}, before its evaluation" if done else f"at step {step} of {steps}"
-        remedy = f"zoo resume {shlex.quote(str(self.folder.path))}"
+        remedy = f"zoo resume {quoted_path(self.folder.path)}"
         return InterruptedRunError(f"stopped {where}; to resume: {remedy}", signal_number)
 
     def _report(self, step: int, loss: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.options.schedule import Schedule
 from zoo.options.values import convert_fields
+from zoo.text import code_block, code_span, markdown, quoted
 
 
 def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: list[str]) -> str:
@@ -20,18 +20,19 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: 
         metrics: as in `metrics.json`.
         plots: file names of the plots.
     """
-    name = config["model"]["name"]
+    name = markdown(config["model"]["name"])
     dataset, training = config["dataset"], config["training"]
     examples = dataset["examples"]
     rows = "\n".join(
         f"| {split} | {examples[split]:,} | {metrics['losses'][split]:.4f} |" for split in ("train", "val", "test")
     )
     images = "\n".join(f"![{plot.partition('.')[0]}]({plot})" for plot in plots)
+    versions = ", ".join(f"{markdown(package)} {markdown(version)}" for package, version in config["versions"].items())
     text = f"""# {name}
 
 {config["model"]["parameters"]:,} parameters, trained for {_steps(metrics)}
-of {training["batch_size"]} examples with {config["optimizer"]["name"]} (learning rate {training["lr"]:g})
-on {dataset["name"]}{_synthetic(training)}.
+of {training["batch_size"]} examples with {markdown(config["optimizer"]["name"])} (learning rate {training["lr"]:g})
+on {markdown(dataset["name"])}{_synthetic(training)}.
 
 | split | examples | loss (nats) |
 |---|---|---|
@@ -60,15 +61,13 @@ weights = load_file("model.safetensors")  # a dict of tensors
 
 ## Reproduce
 
-```console
-$ {command(config)}
-```
+{code_block(f"$ {command(config)}", "console")}
 
-- model: `{name}` of {_plugin(config["model"])}
-- dataset: `{dataset["name"]}`{" of " + _plugin(dataset) if dataset["plugin"] else ""}, sha256 `{dataset["sha256"]}`
-- optimizer: `{config["optimizer"]["name"]}` of {_plugin(config["optimizer"])}
-- device: {training["device"]}, engine: {training["engine"]}
-- versions: {", ".join(f"{package} {version}" for package, version in config["versions"].items())}
+- model: {_part(config["model"])}
+- dataset: {_part(dataset)}, sha256 {code_span(dataset["sha256"])}
+- optimizer: {_part(config["optimizer"])}
+- device: {markdown(training["device"])}, engine: {markdown(training["engine"])}
+- versions: {versions}
 """
     return text.replace("\n\n\n\n", "\n\n")
 
@@ -80,7 +79,7 @@ def _steps(metrics: Mapping[str, Any]) -> str:
 
 def _synthetic(training: Mapping[str, Any]) -> str:
     source = training["synthetic"]
-    return f", and on synthetic words sampled from {source['name']}" if source else ""
+    return f", and on synthetic words sampled from {markdown(source['name'])}" if source else ""
 
 
 def command(config: Mapping[str, Any]) -> str:
@@ -97,7 +96,7 @@ def command(config: Mapping[str, Any]) -> str:
     for section, values in settings.items():
         for key, value in values.items():
             words += ["--set", f"{section}.{key}={_as_text(value)}"]
-    return shlex.join(words)
+    return " ".join(map(quoted, words))
 
 
 def _recorded_options(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
@@ -124,5 +123,8 @@ def _full_name(part: Mapping[str, Any]) -> str:
     return name if plain else f"./{name}"
 
 
-def _plugin(part: Mapping[str, Any]) -> str:
-    return f"{part['plugin']['distribution']} {part['plugin']['version']}"
+def _part(part: Mapping[str, Any]) -> str:
+    """A model, dataset or optimizer, with the plugin that it is of; a dataset may be a file."""
+    plugin = part["plugin"]
+    of = f" of {markdown(plugin['distribution'])} {markdown(plugin['version'])}" if plugin else ""
+    return code_span(part["name"]) + of

@@ -22,11 +22,12 @@ from typing import Any
 
 from zoo.data.finding import Place
 from zoo.errors import UsageError, ZooError
-from zoo.files import is_temporary, kind_of, readable_json, shown
+from zoo.files import is_temporary, kind_of, readable_json
 from zoo.storage import checkpoint, state
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, LossesFile, validation_csv
 from zoo.storage.open_folder import LOCK_FILE, InUseError, OpenFolder
 from zoo.storage.state import TrainingState
+from zoo.text import shown
 from zoo.training.loop import Training
 
 RUNS = Path("runs")

@@ -17,7 +17,7 @@ from zoo.data.finding import RecordedFile
 from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, load_dataset, resolve_data_settings
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
-from zoo.files import kind_of, shown
+from zoo.files import kind_of
 from zoo.options.run import SAMPLING_SEED
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, signature_of
@@ -28,6 +28,7 @@ from zoo.storage.config import RunConfig
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.storage.shipped import shipped_weights
 from zoo.storage.state import remembered_place
+from zoo.text import pip_command, shown, shown_version
 from zoo.training.building import build_model, context_length
 from zoo.training.device import threads
 from zoo.training.evaluation import evaluate_splits
@@ -211,9 +212,10 @@ def _entry(registry: Registry, config: RunConfig, path: Path) -> Entry[ModelSpec
     try:
         return registry.models.get(config.model)
     except UnknownNameError as error:
+        install = pip_command("install", config.model.partition("/")[0])
         raise CheckpointError(
-            f"{path} needs the model {config.model!r} of plugin {config.model_plugin}, which is not installed, "
-            f"disabled or broken: see 'zoo plugins'; 'pip install {config.model.partition('/')[0]}' installs it"
+            f"{path} needs the model {config.model!r} of plugin {shown_version(config.model_plugin)}, which is not "
+            "installed, disabled or broken: see 'zoo plugins'" + (f"; '{install}' installs it" if install else "")
         ) from error
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from zoo.ambient import in_neutral_state
 from zoo.errors import CheckpointError, UsageError, ZooError
-from zoo.files import kind_of, parse_json, read_text, shown
+from zoo.files import kind_of, parse_json, read_text
 from zoo.plugin.registry import Registry
 from zoo.storage import state as states
 from zoo.storage.config import differences
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.storage.loading import load
 from zoo.storage.losses import VALIDATION_FILE, read_evaluations, read_losses
+from zoo.text import shown
 
 
 @dataclass(frozen=True)

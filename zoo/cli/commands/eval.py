@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
+from zoo.cli import output
 from zoo.cli.state import (
     State,
     dataset_option,
     debug_option,
     json_option,
     offline_option,
-    print_json,
     run_argument,
 )
 from zoo.cli.table import print_table
@@ -63,7 +63,7 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
         "novel": {"examples": counts(novel), "losses": _finite(novel_losses)},
     }
     if as_json:
-        print_json(result)
+        output.json_object(result)
         return
     rows = [_row(name, len(split), losses[name]) for name, split in examples.items()]
     rows += [_row(f"{name}, unseen words", len(split), novel_losses[name]) for name, split in novel.items()]

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, print_json
+from zoo.cli import output
+from zoo.cli.state import State, debug_option, json_option
 from zoo.cli.table import print_table
 from zoo.data.datasets import TensorDataset
 from zoo.data.loading import arrangement
@@ -20,6 +21,7 @@ from zoo.plugin.registry import Entry, KindRegistry, Registry
 from zoo.plugin.settings import REQUIRED, Setting, Signature, signature_of
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
 from zoo.storage.shipped import bits, has_weights, shipped_metrics
+from zoo.text import quoted
 
 
 @click.command("info")
@@ -34,11 +36,11 @@ def command(state: State, name: str, as_json: bool) -> None:
     """
     found = _find(state.registry, name)
     if as_json:
-        print_json({"name": name, "found": [_as_json(kind, entry) for kind, entry in found]})
+        output.json_object({"name": name, "found": [_as_json(kind, entry) for kind, entry in found]})
         return
     for number, (kind, entry) in enumerate(found):
         if number:
-            click.echo()
+            output.lines("")
         _print(kind, entry, name)
 
 
@@ -90,30 +92,30 @@ def _engines(spec: Any) -> list[str]:
 def _print(kind: str, entry: Entry[Any], typed: str) -> None:
     """All about an entry, in the words that a person `typed` to name it."""
     spec = entry.spec
-    click.echo(f"{spec.name}: {spec.summary}" if spec.summary else spec.name)
-    click.echo(f"{kind} of {entry.plugin}, full name {entry.full_name}")
+    output.lines(f"{spec.name}: {spec.summary}" if spec.summary else spec.name)
+    output.lines(f"{kind} of {entry.plugin}, full name {entry.full_name}")
     if spec.description:
-        click.echo("\n" + click.wrap_text(spec.description, 88))
+        output.lines("", *click.wrap_text(spec.description, 88).split("\n"))
     if isinstance(spec, ModelSpec):
-        click.echo(f"\n{_training(spec)}")
+        output.lines("", _training(spec))
         if spec.engines:
-            click.echo(f"Engines, the fastest first: {', '.join(_engines(spec))}")
+            output.lines(f"Engines, the fastest first: {', '.join(_engines(spec))}")
         if has_weights(entry):
-            click.echo(_weights(entry, typed))
+            output.lines("", *_weights(entry, typed))
     if isinstance(spec, OptimizerSpec) and spec.lr is not None:
-        click.echo(f"\nIts own learning rate is {spec.lr:g}")
+        output.lines("", f"Its own learning rate is {spec.lr:g}")
     rows = [
         (f"{spec.section}.{s.name}", s.type_name, "required" if s.default is REQUIRED else str(s.default))
         for s in _settings(entry)
     ]
     if rows:
-        click.echo()
+        output.lines("")
         print_table(["--set", "type", "default"], rows)
     if presets := _presets(spec):
-        click.echo()
+        output.lines("")
         print_table(["--preset", ""], [(name, preset.summary) for name, preset in presets.items()])
     if spec.references:
-        click.echo("\n" + "\n".join(spec.references))
+        output.lines("", *spec.references)
 
 
 def _training(spec: ModelSpec) -> str:
@@ -126,21 +128,21 @@ def _training(spec: ModelSpec) -> str:
     )
 
 
-def _weights(entry: Entry[ModelSpec], typed: str) -> str:
-    """What is known of the weights that a model comes with, and how to use them."""
-    use = f"zoo sample {typed}, zoo eval {typed}"
+def _weights(entry: Entry[ModelSpec], typed: str) -> list[str]:
+    """Lines on what is known of the weights that a model comes with, and how to use them."""
+    use = f"zoo sample {quoted(typed)}, zoo eval {quoted(typed)}"
     known = shipped_metrics(entry)
     if known is None:
-        return f"\nComes with trained weights: {use}"
+        return [f"Comes with trained weights: {use}"]
     preset = f", preset {known.preset}" if known.preset else ""
     loss, novel = known.losses["val"], known.novel.get("val")
-    return (
-        f"\nComes with weights trained on {known.dataset}{preset}: {known.parameters:,} parameters, "
-        f"{known.steps:,} steps in {known.seconds:,.1f} s\n"
+    return [
+        f"Comes with weights trained on {known.dataset}{preset}: {known.parameters:,} parameters, "
+        f"{known.steps:,} steps in {known.seconds:,.1f} s",
         f"Their validation loss is {loss:.4f} nats ({bits(loss):.4f} bits)"
-        + ("" if novel is None else f", and {novel:.4f} over unseen words")
-        + f"\nUse them: {use}"
-    )
+        + ("" if novel is None else f", and {novel:.4f} over unseen words"),
+        f"Use them: {use}",
+    ]
 
 
 def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:

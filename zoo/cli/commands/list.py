@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, print_json
+from zoo.cli import output
+from zoo.cli.state import State, debug_option, json_option
 from zoo.cli.table import print_table
 from zoo.errors import UsageError
 from zoo.plugin.registry import Entry, KindRegistry
@@ -50,11 +51,11 @@ def command(state: State, kind: str | None, sort: str, in_bits: bool, as_json: b
     registries: dict[str, KindRegistry[Any]] = {name: getattr(state.registry, name) for name in names}
     rows = {name: _sorted(_rows(name, entries), sort) for name, entries in registries.items()}
     if as_json:
-        print_json({name: [_as_json(name, registries[name], row) for row in rows[name]] for name in names})
+        output.json_object({name: [_as_json(name, registries[name], row) for row in rows[name]] for name in names})
         return
     for number, (name, entries) in enumerate(registries.items()):
         if number:
-            click.echo()
+            output.lines("")
         if any(metrics for _, metrics in rows[name]):
             _print_metrics(entries, rows[name], in_bits=in_bits, all_columns=kind is not None)
         else:
@@ -99,9 +100,10 @@ def _print_metrics(entries: KindRegistry[Any], rows: list[Row], *, in_bits: bool
     print_table(["models", "", *columns, "from"], cells, right=columns)
     datasets = " and ".join(sorted({metrics.dataset for _, metrics in rows if metrics}))
     unit = "bits" if in_bits else "nats"
-    click.echo(
-        f"\nLosses in {unit} (per character for text) of the shipped weights on the validation split of {datasets}"
-        + ("; unseen words: those not in the training split." if all_columns else ".")
+    output.lines(
+        "",
+        f"Losses in {unit} (per character for text) of the shipped weights on the validation split of {datasets}"
+        + ("; unseen words: those not in the training split." if all_columns else "."),
     )
 
 

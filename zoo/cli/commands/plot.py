@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, print_json, run_argument
+from zoo.cli import output
+from zoo.cli.state import State, debug_option, json_option, run_argument
 from zoo.errors import CheckpointError, UsageError
 
 _KINDS = ("loss", "embeddings")
@@ -82,9 +83,9 @@ def command(
         plot.save()
         paths.append(str(path))
     if as_json:
-        print_json({"run": run, "pictures": paths})
+        output.json_object({"run": run, "pictures": paths})
     else:
-        click.echo("\n".join(paths))
+        output.lines(*paths)
 
 
 def _available(weights: Path, embeddings: bool) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, print_json
+from zoo.cli import output
+from zoo.cli.state import State, debug_option, json_option
 from zoo.cli.table import print_table
 from zoo.plugin.manager import PluginStatus
 
@@ -16,7 +17,7 @@ from zoo.plugin.manager import PluginStatus
 def command(state: State, as_json: bool) -> None:
     """List every plugin: loaded, failed (with the cause) or disabled."""
     if as_json:
-        print_json({"plugins": [_as_json(status) for status in state.plugins]})
+        output.json_object({"plugins": [_as_json(status) for status in state.plugins]})
         return
     rows = [(s.plugin.name, str(s.plugin), s.state, s.cause or _provides(s)) for s in state.plugins]
     print_table(["plugin", "from", "state", "provides"], rows)

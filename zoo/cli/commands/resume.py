@@ -9,7 +9,7 @@ import click
 
 from zoo.cli.commands.run import print_result
 from zoo.cli.options import given, options_of
-from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option
+from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.options.run import ResumeOptions
 from zoo.runs.plan import check_options
 
@@ -36,7 +36,4 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
         state.settle()
         with Progress(quiet=quiet) as observer:
             done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
-    if as_json:
-        print_json(done.metrics)
-    else:
-        print_result(done.metrics, done.resumed_at)
+    print_result(done.metrics, done.resumed_at, as_json=as_json)

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from zoo.cli import output
 from zoo.cli.options import given, options_of
-from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option
+from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.cli.table import print_table
 from zoo.options.run import RunOptions
 from zoo.runs.plan import make_plan
@@ -38,24 +39,26 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
         state.settle()
         with Progress(quiet=quiet) as observer:
             run = execute(plan, observer, plot_worker=plot_worker)
+    print_result(run.metrics, as_json=as_json)
+
+
+def print_result(metrics: dict[str, Any], resumed_at: int = 0, *, as_json: bool = False) -> None:
+    """The result of a run: one JSON object, or lines for a person."""
+    output.keep_in_mind(metrics["run_dir"])
     if as_json:
-        print_json(run.metrics)
-    else:
-        print_result(run.metrics)
-
-
-def print_result(metrics: dict[str, Any], resumed_at: int = 0) -> None:
-    """The result of a run, for a person."""
+        output.json_object(metrics)
+        return
     dataset, seconds = metrics["dataset"], metrics["seconds"]
     last = f", the last {metrics['steps'] - resumed_at:,} of them" if resumed_at else ""
     steps = f"{metrics['steps']:,} step{'s' * (metrics['steps'] != 1)}"
-    click.echo(
+    output.lines(
         f"{metrics['model']} on {dataset['name']}: {metrics['parameters']:,} parameters, {steps} "
-        f"on {metrics['device']} ({metrics['engine']}){last} in {seconds['train']:.1f} s\n"
+        f"on {metrics['device']} ({metrics['engine']}){last} in {seconds['train']:.1f} s",
+        "",
     )
     best = metrics.get("best")
     if best and best["step"] < metrics["steps"]:
-        click.echo(f"The weights are those after {best['step']:,} steps, the best on validation")
+        output.lines(f"The weights are those after {best['step']:,} steps, the best on validation")
     rows = [(name, f"{count:,}", f"{metrics['losses'][name]:.4f}") for name, count in dataset["examples"].items()]
     print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])
-    click.echo(f"\nEverything is in {metrics['run_dir']}")
+    output.lines("", f"Everything is in {metrics['run_dir']}")

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli import output
 from zoo.cli.state import (
     State,
     dataset_option,
     debug_option,
     json_option,
     offline_option,
-    print_json,
     run_argument,
-    warn,
 )
 from zoo.cli.table import print_table
 from zoo.options.run import SAMPLING_SEED
@@ -74,7 +73,7 @@ def command(
     splits = _found_in(state, loaded, words, dataset, offline)
     counts = Counter(_SHOWN[split] for split in splits) if splits else None
     if as_json:
-        print_json(
+        output.json_object(
             {
                 "run": run,
                 "seed": seed,
@@ -88,12 +87,13 @@ def command(
         )
     elif splits and counts:
         print_table(["sample", "found in"], [(word, _SHOWN[split]) for word, split in zip(words, splits, strict=True)])
-        click.echo(
-            f"\n{number} samples: {counts['training']} found in the training words, {counts['held out']} in the "
-            f"held-out words, {counts['unseen']} unseen"
+        output.lines(
+            "",
+            f"{number} samples: {counts['training']} found in the training words, {counts['held out']} in the "
+            f"held-out words, {counts['unseen']} unseen",
         )
     else:
-        click.echo("\n".join(words))
+        output.lines(*words)
 
 
 def _found_in(
@@ -110,7 +110,7 @@ def _found_in(
     except DataError as error:
         if dataset is not None:
             raise
-        warn(f"unknown which samples are unseen: {error}")
+        output.warning(f"unknown which samples are unseen: {error}")
         return None
     if not isinstance(data, TextDataset):
         raise DataError(f"the dataset is not of the kind that model {loaded.entry.spec.name!r} was trained on")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.state import State, debug_option, json_option, print_json
+from zoo.cli import output
+from zoo.cli.state import State, debug_option, json_option
 from zoo.cli.table import print_table
 from zoo.errors import CheckpointError
 
@@ -27,7 +28,7 @@ def command(state: State, path: Path, as_json: bool) -> None:
     damaged = [finding.file for finding in findings if not finding.intact]
     if as_json:
         rows = [{"file": f.file, "whole": f.intact, "text": f.text} for f in findings]
-        print_json({"path": str(path), "whole": not damaged, "files": rows})
+        output.json_object({"path": str(path), "whole": not damaged, "files": rows})
     else:
         print_table(["file", "", ""], [(f.file, "intact" if f.intact else "DAMAGED", f.text) for f in findings])
     if damaged:
