@@ -33,6 +33,7 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve",
 # (errors, files, what an engine is), and the face.
 LAYERS = (
     ("zoo.errors", "zoo.engines"),
+    ("zoo.memory",),
     ("zoo.files",),
     ("zoo.options",),
     ("zoo.plugin",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from zoo.training.engines import choose_engine
 from zoo.training.loop import Training
 from zoo.training.synthetic import SyntheticWords, sample_words
 from zoo.training.validation import Validation
+
+NO_BOUNDS: AbstractContextManager[None] = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,18 @@ class PreparedRun:
         )
 
 
-def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Clock) -> PreparedRun:
+def prepare(
+    plan: RunPlan,
+    device: torch.device,
+    observer: Observer,
+    clock: Clock,
+    building: AbstractContextManager[None] = NO_BOUNDS,
+) -> PreparedRun:
     """Make everything that a run needs.
+
+    Args:
+        plan, device, observer, clock: of the run.
+        building: a context to build the model in. Where a checkpoint asks for it, it bounds what that may cost.
 
     Raises:
         ZooError: the data cannot be had, or a plugin or a setting does not fit it.
@@ -85,7 +98,9 @@ def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Cloc
         observer.stage("Reading the data")
         source, dataset = _load(plan, observer)
         inputs = asked_inputs(plan.model, dataset)
-        model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed).to(device)
+        with building:
+            model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed)
+        model = model.to(device)
         examples = encode(dataset, spec.reads, context_length(model))
         examples = {name: split.to(device) for name, split in examples.items()}
     sizes: dict[str, int] = {}

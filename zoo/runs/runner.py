@@ -113,7 +113,7 @@ def resume(
         plan, config = plan_resumption(registry, state, path, options)
         device = choose_device(plan.options.device)
         check_precision(plan.options, device)
-        run = prepare(plan, device, observer, clock)
+        run = prepare(plan, device, observer, clock, state.building())
         run = replace(run, config=same_data(config, run.config))
         folder.place = _place(run, folder) or state.place
         check_unchanged(config, run.config, path, allow_changes=options.allow_changes)

@@ -25,9 +25,11 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
     running it on torch's meta device, where tensors have no memory. Tensors count as long as they live.
     """
 
-    def __init__(self, limit_bytes: int, message: str) -> None:
+    def __init__(self, limit_bytes: int, message: str, *, each: Callable[[], None] = lambda: None) -> None:
+        """`each` is called before each operation, and may raise."""
         super().__init__()  # type: ignore[no-untyped-call]  # torch
         self._limit = limit_bytes
+        self._each = each
         self._message = message
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}  # by address; weak references keep it from being reused
         self._used = 0  # bytes
@@ -45,6 +47,7 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        self._each()
         if not _may_grow(func):
             return func(*args, **kwargs)
         bound = _upper_bound_bytes(func, args, kwargs)

@@ -21,15 +21,13 @@ from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, signature_of
 from zoo.plugin.specs import ModelSpec
 from zoo.storage import checkpoint
-from zoo.storage.allocation import AllocationLimit
+from zoo.storage.bounds import building
 from zoo.storage.config import RunConfig
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.storage.shipped import shipped_weights
 from zoo.storage.state import remembered_place
 from zoo.training.building import build_model, context_length
 from zoo.training.sampling import SamplingOptions, sample
-
-_SLACK_BYTES = 32 << 20  # for buffers that are not saved, such as masks
 
 
 @dataclass(frozen=True)
@@ -152,9 +150,8 @@ def load(target: str | Path, registry: Registry) -> Loaded:
     config = RunConfig.read(stored.meta.get("config"), path)
     entry = _entry(registry, config, path)
     hyperparameters = _hyperparameters(entry, config, path)
-    limit = 2 * path.stat().st_size + _SLACK_BYTES
     try:
-        with AllocationLimit(limit, f"{path} is damaged: by its config the model would be far larger than the file"):
+        with building(path, stored.file_bytes, len(stored.tensors)):
             model = build_model(entry, {**hyperparameters, **config.inputs}, config.options.init_seed)
     except UsageError as error:
         raise CheckpointError(f"{path} has a config that its model refuses: {error}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from zoo.data.finding import Place
 from zoo.errors import CheckpointError, ZooError
 from zoo.files import write_bytes
 from zoo.storage import checkpoint
+from zoo.storage.bounds import building
 from zoo.storage.losses import LOSSES_FILE, Sealed
 from zoo.training.building import seeded
 from zoo.training.loop import Training
@@ -46,6 +48,11 @@ class TrainingState:
     optimizer: Any
     validation: Any
     place: Place | None
+    file_bytes: int
+
+    def building(self) -> AbstractContextManager[None]:
+        """A context in which the model that the config asks for is built, within what the file justifies."""
+        return building(self.path, self.file_bytes, len(self.weights))
 
     def restore(self, training: Training) -> None:
         """Bring a new `training` to this state.
@@ -237,6 +244,7 @@ def load(path: Path) -> TrainingState:
         optimizer=stored.meta.get("optimizer"),
         validation=stored.meta.get("validation"),
         place=Place.read(stored.meta.get("data")),
+        file_bytes=stored.file_bytes,
     )
 
 
