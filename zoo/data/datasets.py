@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, refuse_boundaries, sha256_of
-from zoo.errors import DataError, UsageError
+from zoo.errors import ChangedDataError, DataError, UsageError
 from zoo.files import WrongDigestError, read_bytes, read_with_digest
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ class TextDataset:
                 another digest is used or shown: for a path that a checkpoint states.
 
         Raises:
-            DataError: the file cannot be read, has another digest, is empty or not text, is too large for the memory,
-                or has too few words or an invalid one.
+            ChangedDataError: the file has another digest.
+            DataError: it cannot be read, is empty or not text, is too large for the memory, or has too few words or an
+                invalid one.
         """
         path = Path(path)
         try:
@@ -82,7 +83,10 @@ class TextDataset:
             dataset = cls.__new__(cls)
             dataset._read(content)
         except WrongDigestError as error:
-            raise DataError(f"{path} has changed, or is another file: {error}") from error
+            raise ChangedDataError(
+                f"{path} has changed since this run was trained on it, or is another file: "
+                f"dataset.sha256 was {sha256} then"
+            ) from error
         except OSError as error:
             raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
         except DataError as error:
@@ -117,6 +121,11 @@ class TextDataset:
     def max_length(self) -> int:
         """The positions of a padded sequence: the characters of the longest word, and its end."""
         return int(Words(self._text, range(len(self._text))).lengths.max())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The number of words, and of their characters and ends."""
+        return len(self._text), len(self._text.tokens)
 
     @cached_property
     def splits(self) -> dict[SplitName, Words]:

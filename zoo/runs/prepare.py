@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
-from zoo.data.datasets import Dataset, Examples, SplitName
+from zoo.data.datasets import LONG, Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import fetcher
+from zoo.data.encoding import check_sizes
 from zoo.data.loading import encode, load_dataset
 from zoo.engines import Engine, Optimizer
-from zoo.errors import UnavailableError
+from zoo.errors import DataError, UnavailableError, UsageError
+from zoo.memory import fits, in_gib, memory_bytes
 from zoo.options.declaration import decided
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import is_fitted
@@ -22,6 +24,7 @@ from zoo.runs.clock import Clock
 from zoo.runs.describe import make_config
 from zoo.runs.observer import Observer
 from zoo.runs.plan import RunPlan
+from zoo.storage.allocation import AllocationLimit
 from zoo.training.autograd import StepOptions
 from zoo.training.building import (
     asked_inputs,
@@ -98,10 +101,12 @@ def prepare(
         observer.stage("Reading the data")
         source, dataset = _load(plan, observer)
         inputs = asked_inputs(plan.model, dataset)
-        with building:
+        long_words = _LongWords.of(plan, dataset, device)
+        with building, long_words.limit():
             model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed)
         model = model.to(device)
         examples = encode(dataset, spec.reads, context_length(model))
+        _check_batch(plan, examples["train"])
         examples = {name: split.to(device) for name, split in examples.items()}
     sizes: dict[str, int] = {}
     with clock.measure("train", device):
@@ -111,7 +116,8 @@ def prepare(
         words, train_on = _synthetic_words(plan, dataset, observer), examples["train"]
         if words is not None:
             train_on = words.beside(train_on, spec.reads, context_length(model))
-    check_forward(plan.model, model, examples["train"])
+    with long_words.limit(plan.batch_size / 2):
+        check_forward(plan.model, model, examples["train"])
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
     engine_name, engine = choose_engine(
         decided(plan.options.engine),
@@ -128,6 +134,41 @@ def prepare(
     parameters = sum(p.numel() for p in model.parameters()) + sum(sizes.values())
     config = make_config(plan, source, dataset, examples, words, inputs | sizes, parameters)
     return PreparedRun(plan, dataset, examples, train_on, model, optimizer, engine, config)
+
+
+@dataclass(frozen=True)
+class _LongWords:
+    """Words so long that a model that reads whole words may take more memory than there is; `found` says which."""
+
+    found: str | None
+
+    @classmethod
+    def of(cls, plan: RunPlan, dataset: Dataset, device: torch.device) -> _LongWords:
+        """Raises DataError where they are too long for any such model."""
+        if plan.model.spec.reads != "sequences" or not isinstance(dataset, TextDataset) or dataset.max_length <= LONG:
+            return cls(None)
+        check_sizes(dataset, "sequences", dataset.max_length)
+        line = "its longest word" if dataset.longest_line is None else f"line {dataset.longest_line:,}"
+        return cls(f"{line} has {dataset.max_length - 1:,} characters" if device.type == "cpu" else None)
+
+    def limit(self, times: float = 1) -> AbstractContextManager[object]:
+        """A context in which what is allocated, so many times, fits into the memory of this machine."""
+        memory = memory_bytes()
+        if self.found is None or memory is None:
+            return nullcontext()
+        problem = "for words of that length the model takes more memory than this machine has"
+        remedy = "split it into words, one a line, or train a model that reads windows"
+        return AllocationLimit(int(memory / max(1.0, times)), DataError(f"{self.found}: {problem}; {remedy}"))
+
+
+def _check_batch(plan: RunPlan, examples: Examples) -> None:
+    """Raise UsageError if not even the indices, inputs and targets of one batch fit into the memory."""
+    numbers = 1 + examples.x[0].numel() + examples.y[0].numel()
+    needed = 8 * plan.batch_size * numbers
+    if not fits(needed):
+        raise UsageError(
+            f"--batch-size {plan.batch_size}: one batch takes {in_gib(needed)} of memory, more than this machine has"
+        )
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:

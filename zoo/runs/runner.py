@@ -26,9 +26,11 @@ from zoo.runs.observer import Guarded, Observer
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
 from zoo.runs.resuming import check_unchanged, inexact, plan_resumption, same_data
+from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.card import model_card
 from zoo.storage.folder import STATE_FILE, RunFolder
+from zoo.storage.metrics import WEIGHTS_KEY, sealed
 from zoo.training.building import seeded
 from zoo.training.device import check_precision, choose_device, threads
 from zoo.training.evaluation import evaluate_splits
@@ -158,7 +160,7 @@ class _Execution:
                 losses = evaluate_splits(self.run.model, self.run.examples)
         self._check_finite(losses)
         plots = self._plot(losses) if self.run.plan.options.plots else []
-        metrics = self._metrics(losses)
+        metrics = sealed(self._metrics(losses))
         self.folder.write_card(model_card(config, metrics, plots=plots))
         self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
@@ -241,6 +243,7 @@ class _Execution:
             **self._best(),
             "seconds": self.clock.seconds(),
             "run_dir": str(self.folder.path),
+            WEIGHTS_KEY: checkpoint.digest(self.training.to_keep()[1]),
         }
 
     def _evaluations(self) -> list[tuple[int, float]]:

@@ -14,7 +14,7 @@ from zoo.data.download import Fetcher
 from zoo.data.finding import RecordedFile
 from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, load_dataset, resolve_data_settings
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
+from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNameError, UsageError, ZooError
 from zoo.files import kind_of, shown
 from zoo.options.run import SAMPLING_SEED
 from zoo.plugin.registry import Entry, Registry
@@ -22,6 +22,7 @@ from zoo.plugin.settings import resolve_settings, signature_of
 from zoo.plugin.specs import ModelSpec
 from zoo.storage import checkpoint
 from zoo.storage.bounds import building
+from zoo.storage.checkpoint import Checkpoint
 from zoo.storage.config import RunConfig
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.storage.shipped import shipped_weights
@@ -94,7 +95,8 @@ class Loaded:
         try:
             source = found or registry.datasets.get(self.checked.dataset)
             settings = resolve_data_settings(source, self.checked.data_settings)
-            dataset = load_dataset(source, settings, fetch)
+            known = self.checked.dataset_sha256 if isinstance(source, Path) else None
+            dataset = load_dataset(source, settings, fetch, sha256=known)
         except (DataError, UsageError) as error:
             raise DataError(f"{error} (the data of this run; give it with --dataset)") from error
         if dataset.sha256 != self.checked.dataset_sha256:
@@ -146,7 +148,17 @@ def load(target: str | Path, registry: Registry) -> Loaded:
         ZooError: the system denies access to the path.
     """
     path = find_weights(target, registry)
-    stored = checkpoint.load(path)
+    return rebuild(path, checkpoint.load(path), registry)
+
+
+def rebuild(path: Path, stored: Checkpoint, registry: Registry) -> Loaded:
+    """The model of a file of weights that was read.
+
+    Raises:
+        MissingPluginError: there is no such model.
+        CheckpointError: the weights do not fit their config.
+        PluginError: the model's plugin is broken.
+    """
     config = RunConfig.read(stored.meta.get("config"), path)
     entry = _entry(registry, config, path)
     hyperparameters = _hyperparameters(entry, config, path)
@@ -180,7 +192,7 @@ def _entry(registry: Registry, config: RunConfig, path: Path) -> Entry[ModelSpec
     try:
         return registry.models.get(config.model)
     except UnknownNameError as error:
-        raise CheckpointError(
+        raise MissingPluginError(
             f"{path} needs the model {config.model!r} of plugin {config.model_plugin}, which is not installed, "
             f"disabled or broken: see 'zoo plugins'; 'pip install {config.model.partition('/')[0]}' installs it"
         ) from error
