@@ -36,6 +36,7 @@ from zoo.training.building import (
 )
 from zoo.training.device import choose_threads, describe_device
 from zoo.training.engines import choose_engine
+from zoo.training.evaluation import batch_size_of
 from zoo.training.loop import Training
 from zoo.training.synthetic import SyntheticWords, sample_words
 from zoo.training.validation import Validation
@@ -116,7 +117,8 @@ def prepare(
         words, train_on = _synthetic_words(plan, dataset, observer), examples["train"]
         if words is not None:
             train_on = words.beside(train_on, spec.reads, context_length(model))
-    with long_words.limit(plan.batch_size / 2):
+    most = max(plan.batch_size, batch_size_of(model, examples["train"].x))
+    with long_words.limit(min(most, len(examples["train"])) / 2):  # it tries two
         check_forward(plan.model, model, examples["train"])
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
     engine_name, engine = choose_engine(

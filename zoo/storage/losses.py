@@ -196,7 +196,8 @@ def _rows(path: Path) -> Iterator[tuple[int, float]]:
                 for step, loss in rows:
                     yield int(step), float(loss)
             except (ValueError, csv.Error) as error:
-                problem = f"line {rows.line_num} is not a step and a loss"
+                line = f"line {rows.line_num} is not a step and a loss"
+                problem = str(error) if isinstance(error, csv.Error) else line
                 raise CheckpointError(f"{path} is damaged: {problem}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
@@ -207,7 +208,7 @@ def _lines(text: io.TextIOBase) -> Iterator[str]:
     while block := text.read(_BLOCK):
         *lines, rest = (rest + block).split("\n")
         if len(rest) > _LONGEST_LINE:
-            raise csv.Error("a very long line")
+            raise csv.Error(f"it has a line of more than {_LONGEST_LINE} characters")
         yield from lines
     if rest:
         yield rest
