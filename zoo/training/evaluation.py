@@ -141,6 +141,7 @@ def _evaluate_all(model: nn.Module, examples: Examples) -> float:
 
 
 def batch_size_of(model: nn.Module, x: Tensor) -> int:
+    """How many examples of inputs `x` are evaluated at once."""
     parameters = sum(p.numel() for p in model.parameters())
     by_work = _MAX_WORK // max(1, parameters)
     by_inputs = _MAX_INPUTS // max(1, x[0].numel())
