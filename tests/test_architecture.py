@@ -75,7 +75,8 @@ def test_each_library_stays_in_its_room(path: Path) -> None:
         assert rooms is None or any(name(path).startswith(room) for room in rooms), module
 
 
-READERS = {  # of paths that anyone may name; the rest of zoo reads through `zoo.files`, which never waits and has bounds
+# The rest of zoo reads through `zoo.files`, which never waits for a pipe and has bounds.
+READERS = {
     "zoo/files.py",
     "zoo/memory.py",  # the system's own files
     "zoo/plugin/entry_points.py",  # of installed packages
