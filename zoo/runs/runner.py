@@ -29,8 +29,8 @@ from zoo.runs.resuming import check_unchanged, inexact, plan_resumption, same_da
 from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.card import model_card
+from zoo.storage.config import WEIGHTS_KEY, sealed
 from zoo.storage.folder import STATE_FILE, RunFolder
-from zoo.storage.metrics import WEIGHTS_KEY, sealed
 from zoo.training.building import seeded
 from zoo.training.device import check_precision, choose_device, threads
 from zoo.training.evaluation import evaluate_splits

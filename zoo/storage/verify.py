@@ -22,11 +22,10 @@ from zoo.plugin.registry import Registry
 from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.checkpoint import Checkpoint
-from zoo.storage.config import config_under_todays_names, differences
+from zoo.storage.config import WEIGHTS_KEY, config_under_todays_names, differences, read_json, read_metrics, unlike
 from zoo.storage.folder import CONFIG_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE
 from zoo.storage.loading import rebuild
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, read_evaluations, read_losses
-from zoo.storage.metrics import WEIGHTS_KEY, read_json, read_metrics, unlike
 from zoo.storage.state import TrainingState
 
 Result: TypeAlias = Literal["intact", "damaged", "not checked"]
