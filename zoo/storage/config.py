@@ -1,6 +1,7 @@
 """`config.json` and `metrics.json` read back: everything that made a run, and its result.
 
-The metadata of `model.safetensors` holds the same config. `zoo.runs.describe` writes it. Reading trusts nothing: a checkpoint may come from anyone.
+The metadata of `model.safetensors` holds the same config. `zoo.runs.describe` writes it. Reading trusts nothing: a
+checkpoint may come from anyone.
 """
 
 from __future__ import annotations
@@ -197,8 +198,9 @@ _DIGEST_KEY = "sha256"  # of all the rest
 
 
 def sealed(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The same metrics with their digest."""
-    return {**metrics, _DIGEST_KEY: _digest(metrics)}
+    """The same metrics with their digest, in place of one that they have."""
+    rest = {key: value for key, value in metrics.items() if key != _DIGEST_KEY}
+    return {**rest, _DIGEST_KEY: _digest(rest)}
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -211,10 +213,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
     losses = metrics.get("losses")
     if not isinstance(losses, dict) or not all(type(x) is float and math.isfinite(x) for x in losses.values()):
         raise CheckpointError(f"{path} has no losses")
-    if _DIGEST_KEY in metrics:
-        rest = {key: value for key, value in metrics.items() if key != _DIGEST_KEY}
-        if metrics[_DIGEST_KEY] != _digest(rest):
-            raise CheckpointError(f"{path} was edited: it does not have the digest that it states")
+    if _DIGEST_KEY in metrics and metrics != sealed(metrics):
+        raise CheckpointError(f"{path} was edited: it does not have the digest that it states")
     return metrics
 
 
