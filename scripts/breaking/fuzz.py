@@ -40,7 +40,7 @@ from zoo.options.run import ResumeOptions
 from zoo.plugin.manager import load_plugins
 from zoo.runs.plan import RunPlan
 from zoo.runs.resuming import plan_resumption
-from zoo.storage import checkpoint, loading, losses, state, verify
+from zoo.storage import checkpoint, config, loading, losses, state, verify
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.training.building import build_model, build_optimizer, seeded
 from zoo.training.loop import Training, train

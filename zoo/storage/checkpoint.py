@@ -11,6 +11,7 @@ A checkpoint is untrusted input: zoo never unpickles it, and never imports a mod
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
             file.seek(0)
             header = read_header(file)
             file.seek(0)
-            content = file.read()
+            content = file.read(os.fstat(file.fileno()).st_size)  # without a size it would be copied once more
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except HeaderError as error:
