@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from zoo.files import canonical_json
 from zoo.storage import checkpoint
 
 Change = Callable[..., Path]
+
+MEMORY_BYTES = 64 << 20  # what a small file may cost
 
 NET = {"model.hidden_size": 3, "model.embedding_dim": 2}
 
@@ -71,3 +74,14 @@ def assert_one_line(outcome: Any) -> None:
     assert outcome.err.count("\n") == 1
     assert "unexpected" not in outcome.err
     assert "memory" not in outcome.err
+
+
+def peak_growth(work: Callable[[], object]) -> int:
+    """By how many bytes some work raises the peak of this process's memory."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("this system does not let the peak of memory be measured anew")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    work()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024

@@ -34,6 +34,7 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve",
 LAYERS = (
     ("zoo.text",),
     ("zoo.errors", "zoo.engines"),
+    ("zoo.memory",),
     ("zoo.files",),
     ("zoo.options", "zoo.ambient"),
     ("zoo.plugin",),
@@ -73,6 +74,25 @@ def test_each_library_stays_in_its_room(path: Path) -> None:
     for module in imports(ast.parse(path.read_text())):
         rooms = ONLY_IN.get(module.partition(".")[0])
         assert rooms is None or any(name(path).startswith(room) for room in rooms), module
+
+
+# The rest of zoo reads through `zoo.files`, which never waits for a pipe and has bounds.
+READERS = {
+    "zoo/files.py",
+    "zoo/memory.py",  # the system's own files
+    "zoo/plugin/entry_points.py",  # of installed packages
+    "zoo/storage/shipped.py",
+    "zoo/storage/open_folder.py",  # writes
+}
+
+
+@pytest.mark.parametrize("path", CORE, ids=name)
+def test_files_are_read_in_one_place(path: Path) -> None:
+    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    called = {ast.unparse(call.func) for call in calls}
+    opened = {function for function in called if function.rpartition(".")[2] in ("open", "fdopen")}
+    methods = {function for function in called if function.endswith((".read_bytes", ".read_text"))}
+    assert name(path) in READERS or opened | methods <= {"RunFolder.open"}
 
 
 def module_of(path: Path) -> str:

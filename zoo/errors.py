@@ -56,8 +56,16 @@ class UnavailableError(DataError):
     """Data that must be downloaded is not available."""
 
 
+class ChangedDataError(DataError):
+    """A file of words does not have the digest of the data that a run was trained on."""
+
+
 class CheckpointError(ZooError):
     """A checkpoint is missing, damaged, not of zoo, or does not fit its config."""
+
+
+class MissingPluginError(CheckpointError):
+    """A checkpoint needs a model whose plugin is not installed, disabled or broken."""
 
 
 class DivergedError(ZooError):

@@ -8,26 +8,38 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Collection, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 from zoo.errors import UsageError, ZooError
+from zoo.memory import memory_bytes
 from zoo.text import shown
 
 Kind: TypeAlias = Literal["file", "folder", "other", "nothing"]
 
+MAX_JSON_BYTES = 8 << 20  # of a config, for example; that of a run has some kilobytes
+_MAX_VALUES = 1 << 20  # of JSON: each takes some 60 bytes, however short its text is
 _MAX_DEPTH = 64  # levels of nested JSON
+_READ_AT_ONCE = 64 << 20  # bytes of a file that may turn out to be another
+_CHUNK = 1 << 20
 _MAX_NAME_BYTES = 255  # on every common file system
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 _DISK_FAILS = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF, errno.ENAMETOOLONG, errno.EINVAL}
+
+
+class WrongDigestError(Exception):
+    """A file does not have the digest that it must have."""
 
 
 def canonical_json(value: Any) -> str:
@@ -45,8 +57,11 @@ def parse_json(text: str | bytes) -> Any:
 
     Raises:
         ValueError: it is not JSON, has a duplicate key, NaN, infinity, an integer beyond 64 bits or text that is not
-            valid Unicode, or is nested too deeply.
+            valid Unicode, has very many values, or is nested too deeply.
     """
+    comma, array, item = (",", "[", "{") if isinstance(text, str) else (b",", b"[", b"{")
+    if len(text) > _MAX_VALUES and sum(map(text.count, (comma, array, item))) > _MAX_VALUES:  # type: ignore[arg-type]  # of one kind
+        raise ValueError("it has too many values")
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError as error:
@@ -121,28 +136,115 @@ def check_name(option: str, path: Path) -> None:
         raise UsageError(f"--{option} {shown(path)} is not a name that a file can have: choose a shorter one")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a regular file. Pipes and devices are refused, because they may never end.
+def read_bytes(path: Path, *, max_bytes: int | None = None, pipes: bool = False) -> bytes:
+    """The content of a regular file, if this machine has the memory for it. It is never waited for.
+
+    Args:
+        path: the file. A link is followed.
+        max_bytes: the largest content that is read; by default half of the machine's memory.
+        pipes: read a named pipe too, to its end: one that the user names, as `<(sort words.txt)` does.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: there is no such file, it cannot be read, is too large, or is a device or a folder.
+    """
+    with open_file(path, pipes=pipes) as file:
+        return _read(file, path, max_bytes)
+
+
+def read_with_digest(path: Path, sha256: str) -> bytes:
+    """The content of a regular file if it has this digest: for a path that a checkpoint states.
+
+    No part of another file gets further than into the digest: a checkpoint may name any file of the reader's.
+
+    Raises:
+        OSError: as `read_bytes`.
+        WrongDigestError: its content has another digest.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _READ_AT_ONCE and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            raise WrongDigestError
+        file.seek(0)
+        content = _read(file, path, size)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise WrongDigestError
+    return content
+
+
+def has_digest(path: Path, sha256: str, *, max_bytes: int) -> bool:
+    """Whether a path leads to a regular file of at most `max_bytes` with this digest."""
+    try:
+        with open_file(path) as file:
+            fits = os.fstat(file.fileno()).st_size <= max_bytes
+            return fits and hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def open_file(path: Path, *, pipes: bool = False) -> BufferedReader:
+    """Open a regular file for reading. Pipes and devices are refused unread, because they may never end.
+
+    Args:
+        path: the file. A link is followed.
+        pipes: accept a named pipe too, and wait for what is written to it.
+
+    Raises:
+        OSError: there is no such file, it cannot be read, or is something else.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        return path.read_bytes()
+        mode = path.stat().st_mode  # first, because opening alone can do something to a device
+        if pipes and stat.S_ISFIFO(mode):
+            return path.open("rb")
+        _check_regular(mode, path, "it is not a regular file" + " or a pipe" * pipes)
+        # It may become a pipe before it is opened: then opening must not wait.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags)
     except ValueError as error:  # a NUL or a lone surrogate
         raise OSError(errno.EINVAL, "no file can have that name", ascii(str(path))) from error
+    try:
+        _check_regular(os.fstat(descriptor).st_mode, path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
-def read_text(path: Path) -> str:
-    """The content of a regular file in UTF-8.
+def _check_regular(mode: int, path: Path, problem: str = "it is not a regular file") -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, problem, str(path))
+
+
+def _read(file: BinaryIO, path: Path, max_bytes: int | None) -> bytes:
+    """All of an open file. A pipe has no size, so the limit counts what was read, too."""
+    memory = memory_bytes()
+    limit = max_bytes if max_bytes is not None else sys.maxsize if memory is None else memory // 2
+    size = os.fstat(file.fileno()).st_size
+    content = b"" if size > limit else file.read(size)  # at once, where the size is known
+    if size <= limit and (rest := _rest(file, limit - len(content))):
+        content += rest
+    if size > limit or len(content) > limit:
+        most = f"{limit:,} bytes" if max_bytes is not None else f"the {limit:,} bytes that fit into this memory"
+        raise OSError(errno.EFBIG, f"it is longer than {most}", str(path))
+    return content
+
+
+def _rest(file: BinaryIO, limit: int) -> bytes:
+    """What follows in a file whose size is not known, up to a little more than the limit."""
+    parts, size = [], 0
+    while size <= limit and (part := file.read(_CHUNK)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def read_text(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> str:
+    """The content of a regular file in UTF-8. A byte order mark, which some editors write, is left out.
 
     Raises:
         OSError: as `read_bytes`.
         ValueError: it is not UTF-8.
     """
-    return read_bytes(path).decode("utf-8")
+    return read_bytes(path, max_bytes=max_bytes).decode("utf-8-sig")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -43,6 +43,8 @@ RUN_KEYS = [
     "losses",
     "seconds",
     "run_dir",
+    "weights_sha256",
+    "sha256",
 ]
 RUN_FILES = {
     "model.safetensors",

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from zoo.storage import checkpoint, loading
+from zoo.storage import bounds, checkpoint
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "breaking"
 CHECKPOINTS = 6000
@@ -96,7 +96,7 @@ def no_digest(patch: pytest.MonkeyPatch, script: ModuleType) -> None:
 
 
 def no_memory_limit(patch: pytest.MonkeyPatch, script: ModuleType) -> None:
-    patch.setattr(loading, "AllocationLimit", lambda *args: contextlib.nullcontext())
+    patch.setattr(bounds, "AllocationLimit", lambda *args, **kwargs: contextlib.nullcontext())
 
     def giant(rng: object, meta: Any) -> Any:
         if meta["config"]:

@@ -6,13 +6,12 @@ They are in the metadata of weights, in a training state, or in `config.json`.
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forging import Change, assert_one_line, put, refusal
+from forging import MEMORY_BYTES, Change, assert_one_line, peak_growth, put, refusal
 
 import zoo
 from zoo import CheckpointError, DataError, ZooError
@@ -21,20 +20,6 @@ from zoo.storage import loading
 from zoo.storage.verify import verify
 
 Zoo = Callable[..., Any]
-
-MEMORY_BYTES = 64 << 20  # what a small file may cost
-
-
-def peak_growth(work: Callable[[], object]) -> int:
-    """By how many bytes some work raises the peak of this process's memory."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pytest.skip("this system does not let the peak of memory be measured anew")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    work()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-
 
 # Numbers, names and sizes
 

@@ -40,9 +40,10 @@ def test_damage_to_any_file_is_found(zoo_here: Zoo, run_copy: Path, name: str) -
     path.write_bytes(data[: len(data) - 6])
     outcome = zoo_here("verify", run_copy, "--json")
     assert outcome.code == 1
-    damaged = [file["file"] for file in outcome.result["files"] if not file["whole"]]
-    # losses and config are compared with the state, so they cannot be verified if the state is damaged
-    assert damaged == ([name, "losses.csv", "config.json"] if name.startswith("training_state") else [name])
+    results = {file["file"]: file["result"] for file in outcome.result["files"]}
+    assert [file for file, result in results.items() if result == "damaged"] == [name]
+    # losses are compared with the state alone
+    assert (results["losses.csv"] == "not checked") == name.startswith("training_state")
     assert outcome.err.startswith("zoo: error: ")
     assert outcome.err.count("\n") == 1
 

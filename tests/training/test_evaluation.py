@@ -191,7 +191,7 @@ def test_every_example_is_counted_once(way: str, chunk: int, monkeypatch: pytest
 def test_contexts_are_served_in_batches_of_any_size(way: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, examples = Sum(5, 3), text(700, 5, 3)
     expected = evaluate(model, examples)
-    monkeypatch.setattr("zoo.training.evaluation._batch_size", lambda *_: size)
+    monkeypatch.setattr("zoo.training.evaluation.batch_size_of", lambda *_: size)
     assert evaluate(model, examples) == pytest.approx(expected, rel=1e-6)
 
 

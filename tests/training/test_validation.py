@@ -204,7 +204,7 @@ def test_the_picture_has_each_look(trained: Callable[..., Run], zoo_here: Zoo) -
     (run.path / "validation.csv").write_text("step,loss\n7,?\n")
     done = zoo_here("plot", run.path, "loss")
     assert done.code == 1
-    assert "a/validation.csv is damaged: could not convert" in done.err
+    assert "a/validation.csv is damaged: line 2 is not a step and a loss" in done.err
 
 
 # Patience

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from zoo.ambient import in_neutral_state
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
-from zoo.data.words import Lines, Text, Words, chunks_of_list, refuse_boundaries, sha256_of
-from zoo.errors import DataError, UsageError
-from zoo.files import read_bytes
+from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, refuse_boundaries, sha256_of
+from zoo.errors import ChangedDataError, DataError, UsageError
+from zoo.files import WrongDigestError, read_bytes, read_with_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,7 @@ SplitName: TypeAlias = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 LECTURE_SPLIT = (0.8, 0.9)
+LONG = 1000  # positions of a word that is more likely a whole text
 MIN_WORDS = 6  # with fewer, a split of 80 %, 10 % and 10 % is empty
 
 
@@ -47,6 +48,8 @@ class TextDataset:
         UsageError: `split` is not two increasing fractions.
     """
 
+    longest_line: int | None = None  # of the file, where its longest word is very long
+
     def __init__(
         self,
         words: Sequence[str],
@@ -62,17 +65,29 @@ class TextDataset:
         self.words = words
 
     @classmethod
-    def from_file(cls, path: str | Path) -> TextDataset:
+    def from_file(cls, path: str | Path, *, sha256: str | None = None) -> TextDataset:
         """Read a UTF-8 file with one word per line; blank lines and white space around words are dropped.
 
+        Args:
+            path: the file. It may be a pipe, as of `<(sort words.txt)`, which is read to its end.
+            sha256: the digest that the file must have. Then it must be a regular file, and nothing of one that has
+                another digest is used or shown: for a path that a checkpoint states.
+
         Raises:
-            DataError: the file cannot be read, is empty or not text, or has too few words or an invalid one.
+            ChangedDataError: the file has another digest.
+            DataError: it cannot be read, is empty or not text, is too large for the memory, or has too few words or an
+                invalid one.
         """
         path = Path(path)
         try:
-            text, sha256 = _read(path)
+            content = read_bytes(path, pipes=True) if sha256 is None else read_with_digest(path, sha256)
             dataset = cls.__new__(cls)
-            dataset._arrange(text, LECTURE_SPLIT, None, sha256)
+            dataset._read(content)
+        except WrongDigestError as error:
+            raise ChangedDataError(
+                f"{path} has changed since this run was trained on it, or is another file: "
+                f"dataset.sha256 was {sha256} then"
+            ) from error
         except OSError as error:
             raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
         except DataError as error:
@@ -85,6 +100,7 @@ class TextDataset:
         _check_split(split)
         dataset = TextDataset.__new__(TextDataset)
         dataset._arrange(self._text, split, shuffle_seed, self._sha256)
+        dataset.longest_line = self.longest_line
         if "words" in vars(self):
             dataset.words = self.words
         return dataset
@@ -107,6 +123,11 @@ class TextDataset:
         """The positions of a padded sequence: the characters of the longest word, and its end."""
         return int(Words(self._text, range(len(self._text))).lengths.max())
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """The number of words, and of their characters and ends."""
+        return len(self._text), len(self._text.tokens)
+
     @cached_property
     def splits(self) -> dict[SplitName, Words]:
         """The words of each split, as sequences of str."""
@@ -119,6 +140,16 @@ class TextDataset:
         seen = set(self.splits["train"])
         names: tuple[SplitName, ...] = ("val", "test")
         return {name: [word for word in self.splits[name] if word not in seen] for name in names}
+
+    def _read(self, content: bytes) -> None:
+        lines = Lines(content)
+        text = Text(lines)
+        _check_count(len(text))
+        if BOUNDARY.encode() in content:
+            refuse_boundaries(lines)
+        self._arrange(text, LECTURE_SPLIT, None, hashlib.sha256(content).hexdigest())
+        if self.max_length > LONG:
+            self.longest_line = longest_line(content)
 
     def _arrange(self, text: Text, split: tuple[float, float], shuffle_seed: int | None, sha256: str | None) -> None:
         self._text = text
@@ -230,17 +261,6 @@ class Examples:
 def counts(examples: Mapping[SplitName, Examples]) -> dict[str, int]:
     """The number of examples in each split."""
     return {name: len(split) for name, split in examples.items()}
-
-
-def _read(path: Path) -> tuple[Text, str]:
-    """The words of a file and the digest of its bytes. The bytes themselves are freed on return."""
-    content = read_bytes(path)
-    lines = Lines(content)
-    text = Text(lines)
-    _check_count(len(text))
-    if BOUNDARY.encode() in content:
-        refuse_boundaries(lines)
-    return text, hashlib.sha256(content).hexdigest()
 
 
 def _check_split(split: tuple[float, float]) -> None:

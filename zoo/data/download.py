@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from zoo.errors import DataError, UnavailableError, UsageError
-from zoo.files import write_bytes
+from zoo.files import has_digest, write_bytes
 
 if TYPE_CHECKING:
     import requests
@@ -69,7 +69,7 @@ class Fetcher:
             DataError: the cache cannot be written.
         """
         path = self.cache / name
-        if _has_digest(path, sha256):
+        if has_digest(path, sha256, max_bytes=max_bytes):
             return path
         if self.offline:
             raise UnavailableError(
@@ -221,11 +221,3 @@ def _redirect_target(url: str, source: str, location: str) -> str:
 
 def _unavailable(url: str, cause: str) -> UnavailableError:
     return UnavailableError(f"cannot download {url}: {cause}; try again, or give a file with --dataset FILE")
-
-
-def _has_digest(path: Path, sha256: str) -> bool:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-    except OSError:
-        return False

@@ -13,11 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.data.datasets import Examples
+from zoo.data.datasets import Examples, TextDataset
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.data.words import WORDS, Words, batches, has_unknown, tokenize
 from zoo.errors import DataError
+from zoo.memory import fits, in_gib
+from zoo.plugin.specs import Reads
+from zoo.text import shown
 
+MAX_CHARACTERS = 10_000  # of a word: each is a step of a recurrent net, for every word of a batch
 _EXAMPLES = 1 << 16  # made at once, so that they fit into the processor's cache
 
 
@@ -43,6 +47,42 @@ def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length:
     return Examples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
 
 
+def check_sizes(dataset: TextDataset, reads: Reads, length: int) -> None:
+    """Refuse words whose encoded examples this machine has no memory for, before they are made.
+
+    Args:
+        dataset: the words.
+        reads: the form of a model's inputs.
+        length: characters of a window, or positions of a padded sequence.
+
+    Raises:
+        DataError: they do not fit, or a word is too long for any model that reads sequences.
+    """
+    words, tokens = dataset.size
+    item = 1 if len(dataset.vocabulary) < 2**8 else 2 if len(dataset.vocabulary) < 2**15 else 4  # bytes of a token
+    if reads == "windows":
+        needed = tokens * (length + 1) * item
+        if not fits(needed):
+            raise DataError(
+                f"{tokens:,} windows of {length:,} characters take {in_gib(needed)} of memory, more than this machine "
+                "has: give fewer words, or a model with a shorter context"
+            )
+        return
+    longest = dataset.max_length - 1
+    where = f"line {dataset.longest_line:,}" if dataset.longest_line is not None else "the longest word"
+    needed = 2 * words * length * max(item, 2)
+    if longest > MAX_CHARACTERS:
+        why = f"a model that reads whole words takes {MAX_CHARACTERS:,} at most"
+    elif not fits(needed):
+        why = f"padded to that length, {words:,} words take {in_gib(needed)} of memory, more than this machine has"
+    else:
+        return
+    raise DataError(
+        f"{where} has {longest:,} characters: {why}; split it into words, one a line, or train a model that reads "
+        "windows"
+    )
+
+
 def _fill_windows(rows: NDArray[Any], tokens: NDArray[Any]) -> None:
     """Fill `rows`, shape (n, T), with the T tokens before each of the last n of `tokens`, shape (T + n,)."""
     n, context_length = rows.shape
@@ -66,7 +106,7 @@ def encode_sequences(words: Sequence[str], vocabulary: Vocabulary, max_length: i
     """
     lengths = words.lengths if isinstance(words, Words) else np.array([len(word) + 1 for word in words])  # (W,)
     if int(lengths.max()) > max_length:
-        raise DataError(f"the word {words[int(lengths.argmax())]!r} does not fit in {max_length} positions")
+        raise DataError(f"the word {shown(words[int(lengths.argmax())])} does not fit in {max_length} positions")
     tokens = _tokens(words, vocabulary)  # (N,)
     y = np.full((len(words), max_length), -1, np.int16 if tokens.dtype == np.uint8 else tokens.dtype)  # (W, L)
     offset = 0
@@ -97,7 +137,8 @@ def _refuse(words: Sequence[str], vocabulary: Vocabulary) -> NoReturn:
     word = next(word for word in words if not known.issuperset(word))
     character = next(c for c in word if c not in known)
     raise DataError(
-        f"the word {word!r} has {character!r}, which is not in the vocabulary {''.join(vocabulary.itos[1:])!r}"
+        f"the word {shown(word)} has {character!r}, which is not in the vocabulary "
+        f"{shown(''.join(vocabulary.itos[1:]))}"
         if BOUNDARY not in word
-        else f"the word {word!r} has {BOUNDARY!r}, which marks where words start and end"
+        else f"the word {shown(word)} has {BOUNDARY!r}, which marks where words start and end"
     )

@@ -8,21 +8,18 @@ read as words, and nothing of one is shown.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import DataError, ZooError
-from zoo.files import kind_of
+from zoo.files import kind_of, open_file
 from zoo.text import shown
 
 _OPEN_FILE = re.compile(r"/dev/stdin|(?:/dev|/proc/[^/]+)/fd/\d+")
-_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _DIGITS = 12  # of a digest, in a message
 
 
@@ -167,14 +164,8 @@ def _digest(path: Path) -> str:
     Raises:
         OSError: it cannot be read, or is not a regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | _NON_BLOCKING)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    finally:
-        os.close(descriptor)
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _real(path: Path) -> Path:

@@ -37,7 +37,7 @@ def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[Data
     path = Path(name)
     check_name("dataset", path)
     kind = kind_of(path)
-    if kind == "file":
+    if kind in ("file", "other"):  # perhaps a pipe, as of <(sort words.txt); reading refuses what is neither
         return path
     if kind == "folder":
         raise UsageError(f"dataset {shown(os.fspath(name))} is a folder: name a text file with one word a line")
@@ -63,22 +63,26 @@ def resolve_data_settings(dataset: Entry[DatasetSpec] | Path, given: Mapping[str
     return {name: value for name, value in values.items() if name in own or name in given}
 
 
-def load_dataset(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any], fetch: Fetcher) -> Dataset:
+def load_dataset(
+    source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any], fetch: Fetcher, *, sha256: str | None = None
+) -> Dataset:
     """Read a file, or call a dataset's function.
 
     Args:
         source: a registered dataset, or a text file.
         settings: the function's own arguments; for text also `split` and `shuffle_seed`.
         fetch: the argument `fetch` of the function, if it has one.
+        sha256: the digest that the file must have, where a checkpoint states its path.
 
     Raises:
+        ChangedDataError: the file has another digest.
         DataError: the data cannot be read or used.
         UsageError: the function refuses a value, or the dataset has fixed splits, which cannot be changed.
         PluginError: the function fails, or does not return a dataset.
     """
     arranged = {name: settings[name] for name in ("split", "shuffle_seed") if name in settings}
     if isinstance(source, Path):
-        dataset: Dataset = TextDataset.from_file(source)
+        dataset: Dataset = TextDataset.from_file(source, sha256=sha256)
     else:
         signature = signature_of(source)
         arguments = {name: value for name, value in settings.items() if name in signature.settings}
@@ -123,9 +127,13 @@ def encode(
         DataError: a word does not fit.
         PluginError: a text model that reads windows has no `context_length`.
     """
+    from zoo.data.encoding import check_sizes
+
     if isinstance(dataset, TensorDataset):
         return {name: Examples(x, y, x.dtype) for name, (x, y) in dataset.splits.items()}
     length = max_length or dataset.max_length if reads == "sequences" else context_length
+    if length is not None:
+        check_sizes(dataset, reads, length)
     return encode_words(dataset.splits, reads, length, vocabulary or dataset.vocabulary)
 
 

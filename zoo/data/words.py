@@ -26,6 +26,7 @@ CHARACTERS = 1 << 18
 WORDS = 1 << 12
 
 _BOM = b"\xef\xbb\xbf"
+_MARK = "\ufeff"  # the same, decoded
 _ASCII_SPACES = [chr(code) for code in range(128) if chr(code).isspace() and chr(code) != "\n"]
 _LAST_SPACE = 0x3000  # the last code point of Unicode that is white space
 
@@ -157,6 +158,9 @@ class Words(Sequence[str]):
 class Lines:
     """The words of a UTF-8 file with one word per line, in chunks, without blank lines and white space around words.
 
+    Lines end with a newline, or with a carriage return and a newline; in a file without any newline, with a carriage
+    return. A byte order mark is no part of a word: at the start of any line, because files that have one are joined.
+
     Each iteration decodes the file again, because the decoded text could take 4 bytes per character.
 
     Raises:
@@ -173,15 +177,27 @@ class Lines:
     def __iter__(self) -> Iterator[str]:
         content = self._content
         first = start = len(_BOM) if content.startswith(_BOM) else 0
+        line_end = line_end_of(content)
         while start < len(content):
-            end = content.find(b"\n", start + CHARACTERS) + 1 or len(content)
+            end = content.find(line_end, start + CHARACTERS) + 1 or len(content)
             try:
                 lines = content[start:end].decode()
             except UnicodeDecodeError as error:
                 byte = start - first + error.start
                 raise DataError(f"is not UTF-8 text (byte {byte}): it must have one word per line") from error
-            yield _stripped(lines)
+            yield _stripped(lines if line_end == b"\n" else lines.replace("\r", "\n"))
             start = end
+
+
+def line_end_of(content: bytes) -> bytes:
+    """What ends a line of a file: a carriage return only if there is no newline."""
+    return b"\n" if b"\n" in content else b"\r"
+
+
+def longest_line(content: bytes) -> int:
+    """The number of the line with the longest word, from 1."""
+    lines = iter(content.split(line_end_of(content)))
+    return max(enumerate(lines, start=1), key=lambda line: len(line[1].strip().decode(errors="replace")))[0]
 
 
 def chunks_of_list(words: Sequence[str]) -> list[str]:
@@ -228,6 +244,8 @@ def _stripped(lines: str) -> str:
     """Lines without blank ones and white space around words, with a newline after the last."""
     if "\r" in lines:
         lines = lines.replace("\r\n", "\n")
+    if _MARK in lines:
+        lines = "\n".join([line.removeprefix(_MARK) for line in lines.split("\n")])
     if lines.startswith("\n") or "\n\n" in lines or _has_spaces(lines):
         # not splitlines, which also splits at form feeds and Unicode separators
         lines = "\n".join([word for line in lines.split("\n") if (word := line.strip())])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from zoo.data.datasets import Dataset, Examples, SplitName
+from zoo.data.datasets import LONG, Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import fetcher
+from zoo.data.encoding import check_sizes
 from zoo.data.loading import encode, load_dataset
 from zoo.engines import Engine, Optimizer
-from zoo.errors import UnavailableError
+from zoo.errors import DataError, UnavailableError, UsageError
+from zoo.memory import fits, in_gib, memory_bytes
 from zoo.options.declaration import decided
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import is_fitted
@@ -21,6 +24,7 @@ from zoo.runs.clock import Clock
 from zoo.runs.describe import make_config
 from zoo.runs.observer import Observer
 from zoo.runs.plan import RunPlan
+from zoo.storage.allocation import AllocationLimit
 from zoo.training.autograd import StepOptions
 from zoo.training.building import (
     asked_inputs,
@@ -32,9 +36,12 @@ from zoo.training.building import (
 )
 from zoo.training.device import choose_threads, describe_device
 from zoo.training.engines import choose_engine
+from zoo.training.evaluation import batch_size_of
 from zoo.training.loop import Training
 from zoo.training.synthetic import SyntheticWords, sample_words
 from zoo.training.validation import Validation
+
+NO_BOUNDS: AbstractContextManager[None] = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,18 @@ class PreparedRun:
         )
 
 
-def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Clock) -> PreparedRun:
+def prepare(
+    plan: RunPlan,
+    device: torch.device,
+    observer: Observer,
+    clock: Clock,
+    building: AbstractContextManager[None] = NO_BOUNDS,
+) -> PreparedRun:
     """Make everything that a run needs.
+
+    Args:
+        plan, device, observer, clock: of the run.
+        building: a context to build the model in. Where a checkpoint asks for it, it bounds what that may cost.
 
     Raises:
         ZooError: the data cannot be had, or a plugin or a setting does not fit it.
@@ -85,8 +102,12 @@ def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Cloc
         observer.stage("Reading the data")
         source, dataset = _load(plan, observer)
         inputs = asked_inputs(plan.model, dataset)
-        model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed).to(device)
+        long_words = _LongWords.of(plan, dataset, device)
+        with building, long_words.limit():
+            model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed)
+        model = model.to(device)
         examples = encode(dataset, spec.reads, context_length(model))
+        _check_batch(plan, examples["train"])
         examples = {name: split.to(device) for name, split in examples.items()}
     sizes: dict[str, int] = {}
     with clock.measure("train", device):
@@ -96,7 +117,9 @@ def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Cloc
         words, train_on = _synthetic_words(plan, dataset, observer), examples["train"]
         if words is not None:
             train_on = words.beside(train_on, spec.reads, context_length(model))
-    check_forward(plan.model, model, examples["train"])
+    most = max(plan.batch_size, batch_size_of(model, examples["train"].x))
+    with long_words.limit(min(most, len(examples["train"])) / 2):  # it tries two
+        check_forward(plan.model, model, examples["train"])
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
     engine_name, engine = choose_engine(
         decided(plan.options.engine),
@@ -113,6 +136,41 @@ def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Cloc
     parameters = sum(p.numel() for p in model.parameters()) + sum(sizes.values())
     config = make_config(plan, source, dataset, examples, words, inputs | sizes, parameters)
     return PreparedRun(plan, dataset, examples, train_on, model, optimizer, engine, config)
+
+
+@dataclass(frozen=True)
+class _LongWords:
+    """Words so long that a model that reads whole words may take more memory than there is; `found` says which."""
+
+    found: str | None
+
+    @classmethod
+    def of(cls, plan: RunPlan, dataset: Dataset, device: torch.device) -> _LongWords:
+        """Raises DataError where they are too long for any such model."""
+        if plan.model.spec.reads != "sequences" or not isinstance(dataset, TextDataset) or dataset.max_length <= LONG:
+            return cls(None)
+        check_sizes(dataset, "sequences", dataset.max_length)
+        line = "its longest word" if dataset.longest_line is None else f"line {dataset.longest_line:,}"
+        return cls(f"{line} has {dataset.max_length - 1:,} characters" if device.type == "cpu" else None)
+
+    def limit(self, times: float = 1) -> AbstractContextManager[object]:
+        """A context in which what is allocated, so many times, fits into the memory of this machine."""
+        memory = memory_bytes()
+        if self.found is None or memory is None:
+            return nullcontext()
+        problem = "for words of that length the model takes more memory than this machine has"
+        remedy = "split it into words, one a line, or train a model that reads windows"
+        return AllocationLimit(int(memory / max(1.0, times)), DataError(f"{self.found}: {problem}; {remedy}"))
+
+
+def _check_batch(plan: RunPlan, examples: Examples) -> None:
+    """Raise UsageError if not even the indices, inputs and targets of one batch fit into the memory."""
+    numbers = 1 + examples.x[0].numel() + examples.y[0].numel()
+    needed = 8 * plan.batch_size * numbers
+    if not fits(needed):
+        raise UsageError(
+            f"--batch-size {plan.batch_size}: one batch takes {in_gib(needed)} of memory, more than this machine has"
+        )
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:

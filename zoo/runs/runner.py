@@ -27,8 +27,10 @@ from zoo.runs.observer import Guarded, Observer
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
 from zoo.runs.resuming import check_unchanged, inexact, plan_resumption, same_data
+from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.card import model_card
+from zoo.storage.config import WEIGHTS_KEY, sealed
 from zoo.storage.folder import STATE_FILE, RunFolder
 from zoo.text import quoted_path
 from zoo.training.building import seeded
@@ -117,7 +119,7 @@ def resume(
         plan, config = plan_resumption(registry, state, path, options)
         device = choose_device(plan.options.device)
         check_precision(plan.options, device)
-        run = prepare(plan, device, observer, clock)
+        run = prepare(plan, device, observer, clock, state.building())
         run = replace(run, config=same_data(config, run.config))
         folder.place = _place(run, folder) or state.place
         check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
@@ -165,7 +167,7 @@ class _Execution:
                 losses = evaluate_splits(self.run.model, self.run.examples)
         self._check_finite(losses)
         plots = self._plot(losses) if self.run.plan.options.plots else []
-        metrics = self._metrics(losses)
+        metrics = sealed(self._metrics(losses))
         self.folder.write_card(model_card(config, metrics, plots=plots))
         self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
@@ -250,6 +252,7 @@ class _Execution:
             **self._best(),
             "seconds": self.clock.seconds(),
             "run_dir": str(self.folder.path),
+            WEIGHTS_KEY: checkpoint.digest(self.training.to_keep()[1]),
         }
 
     def _evaluations(self) -> list[tuple[int, float]]:

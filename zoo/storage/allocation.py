@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ZooError
 
 _SIZED = {"aten::empty", "aten::zeros", "aten::ones", "aten::rand", "aten::randn"}  # arguments give the exact bytes
 
 
 class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
-    """A context in which CheckpointError is raised before all new tensors together take more than `limit_bytes`.
+    """A context in which an error is raised before all new tensors together take more than `limit_bytes`.
 
     A forged checkpoint may state any sizes of its model. The memory that an operation needs is found before it runs, by
     running it on torch's meta device, where tensors have no memory. Tensors count as long as they live.
@@ -27,10 +27,18 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
 
     stays_in_neutral_state = True  # see `zoo.ambient`
 
-    def __init__(self, limit_bytes: int, message: str) -> None:
+    def __init__(self, limit_bytes: int, error: str | ZooError, *, each: Callable[[], None] = lambda: None) -> None:
+        """Limit what is allocated.
+
+        Args:
+            limit_bytes: for all new tensors together.
+            error: what is raised; a CheckpointError of that message.
+            each: is called before each operation, and may raise.
+        """
         super().__init__()  # type: ignore[no-untyped-call]  # torch
         self._limit = limit_bytes
-        self._message = message
+        self._each = each
+        self._error = CheckpointError(error) if isinstance(error, str) else error
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}  # by address; weak references keep it from being reused
         self._used = 0  # bytes
 
@@ -47,18 +55,19 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        self._each()
         if not _may_grow(func):
             return func(*args, **kwargs)
         bound = _upper_bound_bytes(func, args, kwargs)
         if not (bound is not None and self._fits(bound)) and not self._fits(_needed_bytes(func, args, kwargs)):
-            raise CheckpointError(self._message)
+            raise self._error
         inputs = {storage._cdata for storage in _storages((args, tuple(kwargs.values())))}
         result = func(*args, **kwargs)
         for storage in _storages(result):
             if storage._cdata in self._alive or storage._cdata not in inputs:  # allocated within the block
                 self._count(storage)
         if not self._fits(0):
-            raise CheckpointError(self._message)
+            raise self._error
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:

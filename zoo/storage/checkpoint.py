@@ -10,10 +10,9 @@ A checkpoint is untrusted input: zoo never unpickles it, and never imports a mod
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +23,22 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import CheckpointError
-from zoo.files import canonical_json, kind_of, parse_json, read_bytes, write_bytes
+from zoo.files import canonical_json, open_file, parse_json, write_bytes
+from zoo.storage.bounds import HeaderError, check_writable, read_header
 
 METADATA_KEY = "zoo"
 FORMAT = 1
-
-_LARGEST_HEADER = 100_000_000  # bytes; safetensors reads no larger one
+_START_BYTES = 512  # enough to say what another file is
+_MOST_NAMES, _MOST_CHARACTERS = 20, 100  # of tensors, in a message
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file's tensors, on the CPU, and the JSON object in its metadata."""
+    """A file's tensors, on the CPU, the JSON object in its metadata, and its size."""
 
     tensors: dict[str, Tensor]
     meta: dict[str, Any]
+    file_bytes: int
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -71,7 +72,12 @@ def pack(name: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> b
         parse_json(text)
     except ValueError as error:
         raise CheckpointError(f"{name} cannot hold this state: {error}") from error
-    return safetensors.torch.save(plain, {METADATA_KEY: text})
+    content = safetensors.torch.save(plain, {METADATA_KEY: text})
+    try:
+        check_writable(content, plain)
+    except HeaderError as error:
+        raise CheckpointError(f"{name} cannot hold this state: {error}") from error
+    return content
 
 
 def load(path: Path) -> Checkpoint:
@@ -80,22 +86,32 @@ def load(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: the file is missing, unreadable, not safetensors, not of zoo, of a later format, or damaged.
     """
-    try:
-        content = read_bytes(path)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        tensors = safetensors.torch.load(content)
-    except Exception as error:  # besides its own error, the library raises others for unexpected headers
-        raise CheckpointError(
-            f"{path} is not an intact safetensors file: {_guess_content(content) or error}"
-        ) from error
-    meta = _meta(path, content)
+    tensors, header, size = _read(path)
+    meta = _meta(path, header)
     if meta.get("sha256") != digest(tensors):
         raise CheckpointError(f"{path} is damaged: its tensors do not have the digest it states")
     if meta.get("meta_sha256") != _meta_digest(meta):
         raise CheckpointError(f"{path} is damaged: its config does not have the digest it states")
-    return Checkpoint(tensors, meta)
+    return Checkpoint(tensors, meta, size)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
+    """The tensors and the header of a file, and its size. Its bytes are freed on return."""
+    try:
+        with open_file(path) as file:
+            start = file.read(_START_BYTES)
+            file.seek(0)
+            header = read_header(file)
+            file.seek(0)
+            content = file.read(os.fstat(file.fileno()).st_size)  # without a size it would be copied once more
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except HeaderError as error:
+        raise CheckpointError(f"{path} is not an intact safetensors file: {_guess_content(start) or error}") from error
+    try:
+        return safetensors.torch.load(content), header, len(content)
+    except Exception as error:  # besides its own error, the library raises others for unexpected headers
+        raise CheckpointError(f"{path} is not an intact safetensors file: {error}") from error
 
 
 def load_meta(path: Path) -> dict[str, Any]:
@@ -105,14 +121,12 @@ def load_meta(path: Path) -> dict[str, Any]:
         CheckpointError: as `load`, as far as the header tells.
     """
     try:
-        if kind_of(path) != "file":
-            raise CheckpointError(f"{path} is not a regular file")
-        with path.open("rb") as file:
-            length = file.read(8)
-            header = file.read(min(int.from_bytes(length, "little"), _LARGEST_HEADER))
+        with open_file(path) as file:
+            meta = _meta(path, read_header(file))
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    meta = _meta(path, length + header)
+    except HeaderError as error:
+        raise CheckpointError(f"{path} is not an intact safetensors file: {error}") from error
     if meta.get("meta_sha256") != _meta_digest(meta):
         raise CheckpointError(f"{path} is damaged: its config does not have the digest it states")
     return meta
@@ -142,10 +156,10 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
     """
     expected = model.state_dict()
     if tensors.keys() != expected.keys():
-        missing = ", ".join(sorted(expected.keys() - tensors.keys())) or "none"
-        unexpected = ", ".join(sorted(tensors.keys() - expected.keys())) or "none"
+        missing, unexpected = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
         raise CheckpointError(
-            f"{source} does not fit its config: missing tensors: {missing}; unexpected tensors: {unexpected}"
+            f"{source} does not fit its config: missing tensors: {_some(missing)}; "
+            f"unexpected tensors: {_some(unexpected)}"
         )
     for name, tensor in tensors.items():
         own = expected[name]
@@ -197,13 +211,18 @@ def unflatten_state(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
         raise CheckpointError("the training state is damaged") from error
 
 
+def _some(names: Collection[str]) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(name[:_MOST_CHARACTERS] for name in sorted(names)[:_MOST_NAMES]) + more or "none"
+
+
 def _describe(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
 
 
-def _meta(path: Path, content: bytes) -> dict[str, Any]:
+def _meta(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
         metadata = header.get("__metadata__", {})
         if METADATA_KEY not in metadata:
             raise CheckpointError(
@@ -218,23 +237,15 @@ def _meta(path: Path, content: bytes) -> dict[str, Any]:
     return dict(meta)
 
 
-def _guess_content(content: bytes) -> str | None:
-    """What the content of a file that is not safetensors seems to be; more helpful than the error of a parser."""
-    start = content[:512].lstrip()
-    if not content:
+def _guess_content(start: bytes) -> str | None:
+    """What a file that does not begin as safetensors seems to be; more helpful than what is wrong with its header."""
+    if not start:
         return "it is empty"
+    start = start.lstrip()
     if start.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer; fetch the file itself with 'git lfs pull'"
     if start.lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "it is a web page, perhaps saved in place of a download"
     if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         return "it is a pickled or zipped file (torch.save?), which zoo never loads"
-    header_end = 8 + int.from_bytes(content[:8], "little")
-    if len(content) < 8 or header_end > len(content):
-        return "it is truncated, or of another format"
-    with contextlib.suppress(Exception):  # the header may be anything
-        header = json.loads(content[8:header_end])
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if header_end + max(ends) > len(content):
-            return f"it is truncated ({len(content)} bytes of {header_end + max(ends)})"
     return None

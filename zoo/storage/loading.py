@@ -16,14 +16,15 @@ from zoo.data.download import Fetcher
 from zoo.data.finding import RecordedFile
 from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, load_dataset, resolve_data_settings
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError, ZooError
+from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNameError, UsageError, ZooError
 from zoo.files import kind_of
 from zoo.options.run import SAMPLING_SEED
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, signature_of
 from zoo.plugin.specs import ModelSpec
 from zoo.storage import checkpoint
-from zoo.storage.allocation import AllocationLimit
+from zoo.storage.bounds import building
+from zoo.storage.checkpoint import Checkpoint
 from zoo.storage.config import RunConfig
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.storage.shipped import shipped_weights
@@ -33,8 +34,6 @@ from zoo.training.building import build_model, context_length
 from zoo.training.device import threads
 from zoo.training.evaluation import evaluate_splits
 from zoo.training.sampling import SamplingOptions, sample
-
-_SLACK_BYTES = 32 << 20  # for buffers that are not saved, such as masks
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,8 @@ class Loaded:
         try:
             source = found or registry.datasets.get(self.checked.dataset)
             settings = resolve_data_settings(source, self.checked.data_settings)
-            dataset = load_dataset(source, settings, fetch)
+            known = self.checked.dataset_sha256 if isinstance(source, Path) else None
+            dataset = load_dataset(source, settings, fetch, sha256=known)
         except (DataError, UsageError) as error:
             raise DataError(f"{error} (the data of this run; give it with --dataset)") from error
         if dataset.sha256 != self.checked.dataset_sha256:
@@ -177,13 +177,22 @@ def load(target: str | Path, registry: Registry) -> Loaded:
         ZooError: the system denies access to the path.
     """
     path = find_weights(target, registry)
-    stored = checkpoint.load(path)
+    return rebuild(path, checkpoint.load(path), registry)
+
+
+def rebuild(path: Path, stored: Checkpoint, registry: Registry) -> Loaded:
+    """The model of a file of weights that was read.
+
+    Raises:
+        MissingPluginError: there is no such model.
+        CheckpointError: the weights do not fit their config.
+        PluginError: the model's plugin is broken.
+    """
     config = RunConfig.read(stored.meta.get("config"), path)
     entry = _entry(registry, config, path)
     hyperparameters = _hyperparameters(entry, config, path)
-    limit = 2 * path.stat().st_size + _SLACK_BYTES
     try:
-        with AllocationLimit(limit, f"{path} is damaged: by its config the model would be far larger than the file"):
+        with building(path, stored.file_bytes, len(stored.tensors)):
             model = build_model(entry, {**hyperparameters, **config.inputs}, config.options.init_seed)
     except UsageError as error:
         raise CheckpointError(f"{path} has a config that its model refuses: {error}") from error
@@ -213,7 +222,7 @@ def _entry(registry: Registry, config: RunConfig, path: Path) -> Entry[ModelSpec
         return registry.models.get(config.model)
     except UnknownNameError as error:
         install = pip_command("install", config.model.partition("/")[0])
-        raise CheckpointError(
+        raise MissingPluginError(
             f"{path} needs the model {config.model!r} of plugin {shown_version(config.model_plugin)}, which is not "
             "installed, disabled or broken: see 'zoo plugins'" + (f"; '{install}' installs it" if install else "")
         ) from error

@@ -10,13 +10,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError
-from zoo.files import kind_of, read_bytes, read_text
+from zoo.files import kind_of, open_file, read_bytes
 from zoo.storage.open_folder import OpenFolder
 from zoo.training.validation import Validation
 
@@ -24,6 +25,8 @@ LOSSES_FILE = "losses.csv"
 VALIDATION_FILE = "validation.csv"
 STEPS_OF_A_PART = 1_000_000  # 8 MB of a training state, some 20 MB of text
 _HEADER = b"step,loss\n"
+_LONGEST_LINE = 100  # characters; a step and a loss have some 30
+_BLOCK = 1 << 16  # characters
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Sealed:
             ) from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise CheckpointError(f"{path} was changed: it does not have the losses of the training state any more")
-        losses = [float(line.partition(b",")[2]) for line in content.splitlines()[1:]]
+        try:
+            losses = [float(line.partition(b",")[2]) for line in content.splitlines()[1:]]
+        except ValueError as error:
+            raise CheckpointError(f"{path} is damaged: it has lines without a loss") from error
         if len(losses) != self.steps:
             raise CheckpointError(f"{path} has {len(losses):,} losses where the training state says {self.steps:,}")
         return losses
@@ -156,29 +162,53 @@ def read_losses(path: Path) -> list[float]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    steps, losses = _read_csv(path)
-    if steps != list(range(len(losses))):
-        raise CheckpointError(f"{path} is damaged: its steps do not count up from 0")
+    losses: list[float] = []
+    for step, loss in _rows(path):
+        if step != len(losses):
+            raise CheckpointError(f"{path} is damaged: its steps do not count up from 0")
+        if not math.isfinite(loss):
+            raise CheckpointError(f"{path} is damaged: the loss of step {step} is {loss}, where a run would have ended")
+        losses.append(loss)
     return losses
 
 
 def read_evaluations(path: Path) -> list[tuple[int, float]]:
-    """Pairs of step and loss in a `validation.csv`; an empty list if there is no such file.
+    """Pairs of step and loss in a `validation.csv`; an empty list if there is no such file. A loss may be NaN.
 
     Raises:
         CheckpointError: the file is damaged.
     """
-    return list(zip(*_read_csv(path), strict=True)) if kind_of(path) != "nothing" else []
+    return list(_rows(path)) if kind_of(path) != "nothing" else []
 
 
-def _read_csv(path: Path) -> tuple[list[int], list[float]]:
-    """The columns `step` and `loss`."""
+def _rows(path: Path) -> Iterator[tuple[int, float]]:
+    """The columns `step` and `loss`, line by line, so that a file of another kind is refused at its first line.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
     try:
-        rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
-        if rows[:1] != [["step", "loss"]]:
-            raise ValueError("its first line is not step,loss")
-        return [int(step) for step, _ in rows[1:]], [float(loss) for _, loss in rows[1:]]
+        with open_file(path) as file, io.TextIOWrapper(file, "utf-8-sig") as text:
+            rows = csv.reader(_lines(text))
+            try:
+                if next(rows, None) != ["step", "loss"]:
+                    raise CheckpointError(f"{path} is damaged: its first line is not step,loss")
+                for step, loss in rows:
+                    yield int(step), float(loss)
+            except (ValueError, csv.Error) as error:
+                line = f"line {rows.line_num} is not a step and a loss"
+                problem = str(error) if isinstance(error, csv.Error) else line
+                raise CheckpointError(f"{path} is damaged: {problem}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, csv.Error) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _lines(text: io.TextIOBase) -> Iterator[str]:
+    rest = ""
+    while block := text.read(_BLOCK):
+        *lines, rest = (rest + block).split("\n")
+        if len(rest) > _LONGEST_LINE:
+            raise csv.Error(f"it has a line of more than {_LONGEST_LINE} characters")
+        yield from lines
+    if rest:
+        yield rest

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from zoo.errors import CheckpointError, ZooError
 from zoo.files import write_bytes
 from zoo.plugin.calling import is_of_plugin
 from zoo.storage import checkpoint
+from zoo.storage.bounds import building
 from zoo.storage.losses import LOSSES_FILE, Sealed
 from zoo.training.building import seeded
 from zoo.training.loop import Training
@@ -47,6 +49,12 @@ class TrainingState:
     optimizer: Any
     validation: Any
     place: Place | None
+    file_bytes: int
+    losses_come_first: bool  # a long run's losses are written before its state
+
+    def building(self) -> AbstractContextManager[None]:
+        """A context in which the model that the config asks for is built, within what the file justifies."""
+        return building(self.path, self.file_bytes, len(self.weights))
 
     def restore(self, training: Training) -> None:
         """Bring a new `training` to this state.
@@ -77,6 +85,17 @@ class TrainingState:
         training.losses[:] = self.losses
 
     @property
+    def best_step(self) -> int | None:
+        """The step of the best weights so far; None without evaluations."""
+        step = self.validation.get("best_step") if isinstance(self.validation, dict) else None
+        return step if isinstance(step, int) else None
+
+    @property
+    def best(self) -> dict[str, Tensor]:
+        """The best weights so far; none without evaluations."""
+        return {name.removeprefix(_BEST): tensor for name, tensor in self.tensors.items() if name.startswith(_BEST)}
+
+    @property
     def validation_losses(self) -> list[float]:
         """The losses of the evaluations so far."""
         losses: list[float] = self.tensors.get("validation_losses", torch.empty(0)).flatten().tolist()
@@ -99,7 +118,7 @@ class TrainingState:
         best_step = self.validation["best_step"]
         if best_step is None:
             return
-        best = {name.removeprefix(_BEST): tensor for name, tensor in self.tensors.items() if name.startswith(_BEST)}
+        best = self.best
         if best.keys() != weights.keys() or not _fits(best, weights):
             raise CheckpointError(f"{self.path} does not fit its config: its best weights are another model's")
         validation.best = Kept(best_step, validation.losses[validation.steps.index(best_step)], best)
@@ -240,6 +259,8 @@ def load(path: Path) -> TrainingState:
         optimizer=stored.meta.get("optimizer"),
         validation=stored.meta.get("validation"),
         place=Place.read(stored.meta.get("data")),
+        file_bytes=stored.file_bytes,
+        losses_come_first=sealed is not None,
     )
 
 

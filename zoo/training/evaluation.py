@@ -118,7 +118,7 @@ def _count_by_sorting(x: Tensor, y: Tensor, base: int) -> tuple[Tensor, Tensor]:
 
 def _evaluate_counted(model: nn.Module, counted: CountedContexts) -> float:
     """The mean loss over all examples, from the logits of the unique contexts."""
-    size = _batch_size(model, counted.contexts)
+    size = batch_size_of(model, counted.contexts)
     total = torch.zeros((), dtype=torch.float64, device=counted.count.device)
     starts = torch.arange(0, len(counted.contexts) + size, size, device=total.device)
     bounds = torch.searchsorted(counted.context, starts).tolist()  # of the pairs of each batch of contexts
@@ -136,13 +136,14 @@ def _evaluate_all(model: nn.Module, examples: Examples) -> float:
     device = examples.y.device
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     count = torch.zeros((), dtype=torch.int64, device=total.device)
-    for x, y in examples.in_order(_batch_size(model, examples.x)):
+    for x, y in examples.in_order(batch_size_of(model, examples.x)):
         total += cross_entropy(model(x), y, "sum").to(total.device, torch.float64)
         count += (y != IGNORED).sum().to(count.device)
     return float(total / count)
 
 
-def _batch_size(model: nn.Module, x: Tensor) -> int:
+def batch_size_of(model: nn.Module, x: Tensor) -> int:
+    """How many examples of inputs `x` are evaluated at once."""
     parameters = sum(p.numel() for p in model.parameters())
     by_work = _MAX_WORK // max(1, parameters)
     by_inputs = _MAX_INPUTS // max(1, x[0].numel())

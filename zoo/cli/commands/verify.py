@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from zoo.cli import output
 from zoo.cli.state import State, debug_option, json_option
 from zoo.cli.table import print_table
 from zoo.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from zoo.storage.verify import Finding
 
 
 @click.command("verify")
@@ -20,16 +24,21 @@ from zoo.errors import CheckpointError
 def command(state: State, path: Path, as_json: bool) -> None:
     """Check that a file or run folder is intact, and show what is in it.
 
-    The exit code is 1 if a file is damaged.
+    The files of a folder must also be of one run. Each is intact, damaged, or not checked, because a plugin is missing
+    or a file that it is compared with is damaged. The exit code is 1 if a file is damaged, and only then.
     """
     from zoo.storage.verify import verify
 
     findings = verify(path, state.registry)
-    damaged = [finding.file for finding in findings if not finding.intact]
+    damaged = [finding.file for finding in findings if finding.damaged]
     if as_json:
-        rows = [{"file": f.file, "whole": f.intact, "text": f.text} for f in findings]
+        rows = [{"file": f.file, "result": f.result, "whole": _whole(f), "text": f.text} for f in findings]
         output.json_object({"path": str(path), "whole": not damaged, "files": rows})
     else:
-        print_table(["file", "", ""], [(f.file, "intact" if f.intact else "DAMAGED", f.text) for f in findings])
+        print_table(["file", "", ""], [(f.file, f.result.replace("damaged", "DAMAGED"), f.text) for f in findings])
     if damaged:
         raise CheckpointError(f"{path} is damaged: {', '.join(damaged)}")
+
+
+def _whole(finding: Finding) -> bool | None:
+    return None if finding.result == "not checked" else finding.intact
