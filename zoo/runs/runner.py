@@ -16,6 +16,7 @@ from zoo.ambient import in_neutral_state
 from zoo.data.datasets import TextDataset
 from zoo.data.finding import Place
 from zoo.errors import DivergedError, InterruptedRunError, ZooError
+from zoo.files import write_bytes
 from zoo.options.declaration import decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
@@ -226,16 +227,19 @@ class _Execution:
         self.observer.stage("Plotting")
         run, spec, folder = self.run, self.run.plan.model.spec, self.folder.path
         vocabulary = run.dataset.vocabulary if isinstance(run.dataset, TextDataset) else None
-        plots = [loss_plot(folder / "loss.png", run.config, self.training.losses, losses, self._evaluations())]
+        plots = [loss_plot("loss.png", run.config, self.training.losses, losses, self._evaluations())]
         if has_embeddings(spec, vocabulary):
-            path = folder / "embeddings.png"
             try:
-                plots.append(embeddings_plot(path, run.config, spec, run.model, vocabulary))
+                plots.append(embeddings_plot("embeddings.png", run.config, spec, run.model, vocabulary))
             except BaseException as error:  # a plugin's model may raise anything
                 if not is_of_plugin(error) and not isinstance(error, ZooError):
                     raise
-                self.observer.warning(f"{path.name} was not made: {error}")
-        return save_plots(plots, self.plot_worker, self.observer.warning)
+                self.observer.warning(f"embeddings.png was not made: {error}")
+
+        def write(name: str, content: bytes) -> None:
+            write_bytes(folder / name, content)
+
+        return save_plots(plots, self.plot_worker, self.observer.warning, write, folder)
 
     def _metrics(self, losses: dict[str, float]) -> dict[str, Any]:
         plan, config = self.run.plan, self.run.config

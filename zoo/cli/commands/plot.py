@@ -61,6 +61,7 @@ def command(
     """
     if pca and dims:
         raise UsageError("--dims and --pca exclude each other")
+    from zoo.files import write_bytes
     from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
     from zoo.storage.loading import load
     from zoo.storage.losses import VALIDATION_FILE, read_evaluations
@@ -71,16 +72,16 @@ def command(
     vocabulary = loaded.checked.vocabulary
     paths = []
     for kind in kinds or _available(loaded.path, has_embeddings(loaded.entry.spec, vocabulary)):
-        path = folder / f"{kind}.{suffix}"
+        name = f"{kind}.{suffix}"
         if kind == "loss":
             evaluations = read_evaluations(loaded.path.parent / VALIDATION_FILE)
-            plot = loss_plot(path, loaded.config, *_losses(loaded.path), evaluations)
+            plot = loss_plot(name, loaded.config, *_losses(loaded.path), evaluations)
         else:
             plot = embeddings_plot(
-                path, loaded.config, loaded.entry.spec, loaded.model, vocabulary, dims=dims or (0, 1), pca=pca
+                name, loaded.config, loaded.entry.spec, loaded.model, vocabulary, dims=dims or (0, 1), pca=pca
             )
-        plot.save()
-        paths.append(str(path))
+        write_bytes(folder / name, plot.render(folder))
+        paths.append(str(folder / name))
     if as_json:
         print_json({"run": run, "pictures": paths})
     else:
