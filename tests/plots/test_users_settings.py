@@ -11,12 +11,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import matplotlib.style
 import pytest
 from conftest import run_python
+from cycler import cycler
 from matplotlib import pyplot as plt
 
 from zoo import UsageError
@@ -46,7 +47,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "margins": {"axes.xmargin": 0.4, "axes.autolimit_mode": "round_numbers"},
     "lines": {"lines.linewidth": 9, "lines.antialiased": False, "lines.markersize": 30, "axes.spines.top": True},
     "line style": {"lines.linestyle": "--", "lines.marker": "x", "scatter.marker": "s"},
-    "cycle": {"axes.prop_cycle": mpl.cycler(color=["red"], linestyle=[":"])},
+    "cycle": {"axes.prop_cycle": cycler(color=["red"], linestyle=[":"])},
     "legend": {"legend.frameon": True, "legend.fontsize": 40, "legend.numpoints": 5, "legend.loc": "center"},
     "sketch": {"path.sketch": (1, 100, 2)},
     "no simplification": {"path.simplify": False, "agg.path.chunksize": 100, "path.snap": False},
@@ -55,7 +56,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "title": {"axes.titlelocation": "center", "axes.titlesize": 40, "axes.titlepad": 50, "axes.labelpad": 50},
     "timezone and locale": {"timezone": "Asia/Tokyo", "interactive": True, "toolbar": "None"},
     **{
-        f"style {name}": dict(matplotlib.style.library[name])
+        f"style {name}": dict(cast("dict[str, Any]", matplotlib.style.library[name]))
         for name in ("dark_background", "ggplot", "fivethirtyeight")
     },
 }
@@ -72,7 +73,7 @@ def expected() -> Iterator[dict[str, bytes]]:
 def test_settings_of_the_process_change_no_byte_and_are_left_as_they_were(
     name: str, expected: dict[str, bytes], recwarn: pytest.WarningsRecorder
 ) -> None:
-    with mpl.rc_context(SETTINGS[name]):
+    with mpl.rc_context(cast("Any", SETTINGS[name])):
         before, backend = dict(mpl.rcParams), mpl.get_backend(auto_select=False)
         assert {plot.name: plot.render() for plot in TWO} == expected
         assert dict(mpl.rcParams) == before

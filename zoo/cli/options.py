@@ -5,13 +5,25 @@ from __future__ import annotations
 import typing
 from collections import abc
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from zoo.files import from_person
 from zoo.options.declaration import Declared, declared
 from zoo.plugin.settings import parse_assignments
 from zoo.runs.plan import SECTIONS
+
+
+class PathFromPerson(click.ParamType[Path]):
+    """The type of an argument or an option that is a path."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return from_person(value)
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")

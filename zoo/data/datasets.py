@@ -19,7 +19,7 @@ from zoo.ambient import in_neutral_state
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.data.words import Lines, Text, Words, chunks_of_list, refuse_boundaries, sha256_of
 from zoo.errors import DataError, UsageError
-from zoo.files import read_bytes
+from zoo.files import from_person, read_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class TextDataset:
         Raises:
             DataError: the file cannot be read, is empty or not text, or has too few words or an invalid one.
         """
-        path = Path(path)
+        path = from_person(path) if isinstance(path, str) else path  # a Path may be from a checkpoint
         try:
             text, sha256 = _read(path)
             dataset = cls.__new__(cls)

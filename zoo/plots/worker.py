@@ -28,7 +28,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import IO, NoReturn
 
 from zoo.plots.plot import Plot
 
@@ -95,7 +95,7 @@ class PlotWorker:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def _answers(file: BinaryIO, count: int) -> list[tuple[int, bytes]]:
+def _answers(file: IO[bytes], count: int) -> list[tuple[int, bytes]]:
     """The number and the content of each plot in an answer to a request of so many; what is cut off is left out."""
     answer, at, found = file.read(), 0, []
     while len(answer) - at >= _ANSWER.size:
@@ -220,7 +220,8 @@ def _end_with(parent: int, receive: Callable[[bytes], None] | None = None) -> No
 
     def watch() -> None:
         if receive is not None:
-            receive(_read(*_LENGTH.unpack(_read(_LENGTH.size, parent)), parent))
+            (size,) = _LENGTH.unpack(_read(_LENGTH.size, parent))
+            receive(_read(size, parent))
         while True:
             _read(1, parent)
 

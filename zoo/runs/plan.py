@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
 from zoo.errors import UnknownNameError, UsageError, suggest
-from zoo.files import check_name
+from zoo.files import check_name, from_person
 from zoo.options.declaration import NOT_GIVEN, decided, filled, problems
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
@@ -79,7 +79,9 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
     if isinstance(given.schedule, Schedule):
         raise UsageError("schedule must be a name; a Schedule is for a model's spec or a preset")
     if given.out is not None:
-        check_name("out", Path(given.out))
+        out = from_person(given.out)
+        check_name("out", out)
+        given = replace(given, out=out)
     model = registry.models.get(given.model)
     preset_name, preset = _preset(model.spec, given.preset)
     dataset, fallback = _dataset(registry, model, preset, given)

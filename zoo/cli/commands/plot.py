@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from zoo.cli.options import PathFromPerson
 from zoo.cli.state import State, debug_option, json_option, print_json, run_argument
 from zoo.errors import CheckpointError, UsageError
 
@@ -38,7 +39,7 @@ def _parse_dims(ctx: click.Context, parameter: click.Parameter, value: str | Non
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathFromPerson(),
     metavar="DIR",
     help="The folder of the plots; by default that of the weights.",
 )
@@ -61,13 +62,15 @@ def command(
     """
     if pca and dims:
         raise UsageError("--dims and --pca exclude each other")
-    from zoo.files import write_bytes
+    from zoo.files import from_person, kind_of, shown, write_bytes
     from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
     from zoo.storage.loading import load
     from zoo.storage.losses import VALIDATION_FILE, read_evaluations
 
     loaded = load(run, state.registry)
-    folder = out or (loaded.path.parent if Path(run).exists() else Path())
+    folder = out or (loaded.path.parent if from_person(run).exists() else Path())
+    if kind_of(folder) in ("file", "other"):
+        raise UsageError(f"--out {shown(folder)} is a file: name a folder")
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = loaded.checked.vocabulary
     paths = []

@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from zoo.cli.commands.run import print_result
-from zoo.cli.options import given, options_of
+from zoo.cli.options import PathFromPerson, given, options_of
 from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option
 from zoo.options.run import ResumeOptions
 from zoo.runs.plan import check_options
 
 
 @click.command("resume")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PathFromPerson())
 @options_of(ResumeOptions)
 @json_option
 @quiet_option

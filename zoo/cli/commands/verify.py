@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from zoo.cli.options import PathFromPerson
 from zoo.cli.state import State, debug_option, json_option, print_json
 from zoo.cli.table import print_table
 from zoo.errors import CheckpointError
 
 
 @click.command("verify")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PathFromPerson())
 @json_option
 @debug_option
 @click.pass_obj
