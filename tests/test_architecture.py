@@ -32,7 +32,8 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve",
 # From the ground up: a room imports those before it, and none after it. `zoo` at its top has what everything rests on
 # (errors, files, what an engine is), and the face.
 LAYERS = (
-    ("zoo.errors", "zoo.engines"),
+    ("zoo.errors", "zoo.engines", "zoo.numbers"),
+    ("zoo.memory",),
     ("zoo.files",),
     ("zoo.options", "zoo.ambient"),
     ("zoo.plugin",),

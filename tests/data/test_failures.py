@@ -113,7 +113,7 @@ SERVERS: dict[str, tuple[str, Reply, str]] = {
     "redirects to no address": (
         "http",
         says(b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n"),
-        "which is not an address",
+        "it is not a valid address",
     ),
     "sends a bad chunk": (
         "http",
@@ -304,10 +304,19 @@ def exceptions(*modules: Any) -> list[type[Exception]]:
     )
 
 
+class IncompleteBody:
+    """As much of a response as an exception shows."""
+
+    length_remaining = 1
+
+    def tell(self) -> int:
+        return 1
+
+
 def made(kind: type[Exception]) -> Exception:
-    for count in range(1, 5):
-        with contextlib.suppress(TypeError, AttributeError):
-            error = kind(*["what happened"] * count)
+    for arguments in (["x"], ["x"] * 2, ["x"] * 3, ["x", "y", 1], ["x"] * 4, [1, 2], [IncompleteBody(), b"x"]):
+        with contextlib.suppress(TypeError, AttributeError, ValueError):
+            error = kind(*arguments)
             assert str(error) is not None
             return error
     raise AssertionError(kind)

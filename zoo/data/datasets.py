@@ -44,7 +44,7 @@ class TextDataset:
 
     Raises:
         DataError: there are too few words for three splits, or a word is invalid.
-        UsageError: `split` is not two increasing fractions.
+        UsageError: `split` is not two increasing fractions, or `shuffle_seed` is negative.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class TextDataset:
         sha256: str | None = None,
     ) -> None:
         _check_split(split)
+        check_shuffle_seed(shuffle_seed)
         words = words if isinstance(words, list) else list(words)
         _check_count(len(words))
         self._arrange(Text(chunks_of_list(words)), split, shuffle_seed, sha256)
@@ -241,6 +242,16 @@ def _read(path: Path) -> tuple[Text, str]:
     if BOUNDARY.encode() in content:
         refuse_boundaries(lines)
     return text, hashlib.sha256(content).hexdigest()
+
+
+def check_shuffle_seed(seed: object) -> None:
+    """Refuse a negative seed, which `random.Random` takes for its absolute value. Configs may have one.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if isinstance(seed, int) and seed < 0:
+        raise UsageError(f"'data.shuffle_seed' must be 0 or above, got {seed}: it would shuffle as {-seed} does")
 
 
 def _check_split(split: tuple[float, float]) -> None:

@@ -216,11 +216,8 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
 
 
 def _redirect_target(url: str, source: str, location: str) -> str:
-    try:
-        target = urljoin(source, location)
-        scheme = urlsplit(target).scheme
-    except ValueError as error:  # half of an IPv6 address, for instance
-        raise _unavailable(url, Failure(f"it is redirected to {location!r}, which is not an address")) from error
+    target = urljoin(source, location)
+    scheme = urlsplit(target).scheme
     if scheme != "https" and not (scheme == "http" and urlsplit(source).scheme == "http"):
         raise _unavailable(url, Failure(f"it is redirected to {target!r}, which is not https"))
     return target

@@ -91,7 +91,8 @@ def _settings(chain: list[BaseException], text: str, seconds: float) -> Failure 
         return Failure("the address of the proxy is invalid", _PROXY)
     if isinstance(chain[0], requests.exceptions.InvalidSchema | requests.exceptions.MissingSchema):
         return Failure("it is not an http or https address", _ADDRESS)
-    if _has(chain, requests.exceptions.InvalidURL, LocationParseError, UnicodeError):
+    invalid = _has(chain, requests.exceptions.InvalidURL, LocationParseError, UnicodeError)
+    if invalid or type(chain[0]) is ValueError:  # which half of an IPv6 address raises
         return Failure("it is not a valid address", _ADDRESS)
     return None
 

@@ -27,6 +27,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from zoo.errors import UsageError
+from zoo.numbers import show_loss
 
 Format: TypeAlias = Literal["png", "svg", "pdf"]
 FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
@@ -104,7 +105,9 @@ def plot_loss(
         for name, colour in (("train", _GREEN), ("val", _ORANGE)):
             if final and final.get(name, 0) > 0:
                 level = math.log10(final[name])
-                axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {final[name]:.4f}")
+                axes.axhline(
+                    level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {show_loss(final[name])}"
+                )
                 plotted.append(np.array([level]))
         if finite := [(step, math.log10(loss)) for step, loss in evaluations if 0 < loss < math.inf]:
             at, levels = zip(*finite, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from zoo.data.datasets import Dataset, Examples, SplitName
 from zoo.data.download import fetcher
 from zoo.data.loading import encode, load_dataset
 from zoo.engines import Engine, Optimizer
-from zoo.errors import UnavailableError
+from zoo.errors import CheckpointError, UnavailableError, UsageError
+from zoo.memory import check_fits, physical_memory, show_bytes
 from zoo.options.declaration import decided
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import is_fitted
@@ -21,6 +23,7 @@ from zoo.runs.clock import Clock
 from zoo.runs.describe import make_config
 from zoo.runs.observer import Observer
 from zoo.runs.plan import RunPlan
+from zoo.storage.allocation import AllocationLimit
 from zoo.training.autograd import StepOptions
 from zoo.training.building import (
     asked_inputs,
@@ -85,8 +88,9 @@ def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Cloc
         observer.stage("Reading the data")
         source, dataset = _load(plan, observer)
         inputs = asked_inputs(plan.model, dataset)
-        model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed).to(device)
+        model = _build(plan, inputs).to(device)
         examples = encode(dataset, spec.reads, context_length(model))
+        _check_batch(plan, examples["train"])
         examples = {name: split.to(device) for name, split in examples.items()}
     sizes: dict[str, int] = {}
     with clock.measure("train", device):
@@ -113,6 +117,25 @@ def prepare(plan: RunPlan, device: torch.device, observer: Observer, clock: Cloc
     parameters = sum(p.numel() for p in model.parameters()) + sum(sizes.values())
     config = make_config(plan, source, dataset, examples, words, inputs | sizes, parameters)
     return PreparedRun(plan, dataset, examples, train_on, model, optimizer, engine, config)
+
+
+def _build(plan: RunPlan, inputs: Mapping[str, int]) -> torch.nn.Module:
+    """The model, unless it does not fit into the memory of this machine."""
+    memory = physical_memory()
+    message = (
+        f"{plan.model.title} needs more than the {show_bytes(memory)} of memory of this machine: choose smaller sizes"
+    )
+    try:
+        with AllocationLimit(memory, message):
+            return build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed)
+    except CheckpointError as error:
+        raise UsageError(message) from error
+
+
+def _check_batch(plan: RunPlan, examples: Examples) -> None:
+    """Refuse a batch that no memory can hold: indices, inputs and targets, of 8 bytes each."""
+    numbers = 1 + examples.x[0].numel() + examples.y[0].numel()
+    check_fits(f"--batch-size {plan.batch_size}", 8 * numbers * plan.batch_size)
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:

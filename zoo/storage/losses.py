@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -159,6 +160,8 @@ def read_losses(path: Path) -> list[float]:
     steps, losses = _read_csv(path)
     if steps != list(range(len(losses))):
         raise CheckpointError(f"{path} is damaged: its steps do not count up from 0")
+    if not all(map(math.isfinite, losses)):
+        raise CheckpointError(f"{path} is damaged: a loss in it is NaN or infinite")
     return losses
 
 

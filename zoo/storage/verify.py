@@ -10,6 +10,7 @@ from typing import Any
 from zoo.ambient import in_neutral_state
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import kind_of, parse_json, read_text, shown
+from zoo.numbers import show_loss
 from zoo.plugin.registry import Registry
 from zoo.storage import state as states
 from zoo.storage.config import differences
@@ -116,7 +117,7 @@ def _metrics(path: Path) -> str:
     losses = _json(path / "metrics.json").get("losses")
     if not isinstance(losses, dict) or not all(isinstance(loss, float) for loss in losses.values()):
         raise CheckpointError("has no losses")
-    return ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+    return ", ".join(f"{name} {show_loss(loss)}" for name, loss in losses.items())
 
 
 def _json(path: Path) -> dict[str, Any]:

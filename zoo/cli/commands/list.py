@@ -10,6 +10,7 @@ import click
 from zoo.cli.state import State, debug_option, json_option, print_json
 from zoo.cli.table import print_table
 from zoo.errors import UsageError
+from zoo.numbers import show_loss
 from zoo.plugin.registry import Entry, KindRegistry
 from zoo.storage.shipped import ShippedMetrics, bits, shipped_metrics
 
@@ -113,7 +114,7 @@ def _cell(metrics: ShippedMetrics | None, column: str, in_bits: bool) -> str:
     if column == "seconds":
         return f"{metrics.seconds:,.1f}"
     loss = metrics.losses["val"] if column == "val loss" else metrics.novel.get("val")
-    return "-" if loss is None else f"{bits(loss) if in_bits else loss:.4f}"
+    return "-" if loss is None else show_loss(bits(loss) if in_bits else loss)
 
 
 def _as_json(name: str, entries: KindRegistry[Any], row: Row) -> dict[str, Any]:

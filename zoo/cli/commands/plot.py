@@ -10,6 +10,7 @@ import click
 from zoo.cli.options import PathFromPerson
 from zoo.cli.state import State, debug_option, json_option, print_json, run_argument
 from zoo.errors import CheckpointError, UsageError
+from zoo.numbers import parse_whole, show_value
 
 _KINDS = ("loss", "embeddings")
 
@@ -18,9 +19,9 @@ def _parse_dims(ctx: click.Context, parameter: click.Parameter, value: str | Non
     if value is None:
         return None
     try:
-        first, second = (int(part) for part in value.split(","))
+        first, second = (parse_whole(part) for part in value.split(","))
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not two integers, as in 0,1") from error
+        raise click.BadParameter(f"{show_value(value)} is not two integers, as in 0,1") from error
     return first, second
 
 

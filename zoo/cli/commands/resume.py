@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.commands.run import print_result
+from zoo.cli.commands.run import print_result, warn_of_divergence
 from zoo.cli.options import PathFromPerson, given, options_of
 from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option
 from zoo.options.run import ResumeOptions
@@ -40,3 +40,4 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
         print_json(done.metrics)
     else:
         print_result(done.metrics, done.resumed_at)
+    warn_of_divergence(done)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli.options import given, options_of
-from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option
+from zoo.cli.state import State, debug_option, json_option, print_json, quiet_option, warn
 from zoo.cli.table import print_table
+from zoo.numbers import divergence, show_loss
 from zoo.options.run import RunOptions
 from zoo.runs.plan import make_plan
+
+if TYPE_CHECKING:
+    from zoo.runs.runner import Run
 
 
 @click.command("run")
@@ -42,6 +46,15 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
         print_json(run.metrics)
     else:
         print_result(run.metrics)
+    warn_of_divergence(run)
+
+
+def warn_of_divergence(run: Run) -> None:
+    """Remark on a loss that training has made worse."""
+    classes = max([*run.config["model"]["inputs"].values(), len(run.config["dataset"]["vocabulary"] or ())], default=1)
+    remark = divergence(run.losses["train"], run.step_losses[0], classes) if run.step_losses else None
+    if remark is not None:
+        warn(remark)
 
 
 def print_result(metrics: dict[str, Any], resumed_at: int = 0) -> None:
@@ -56,6 +69,6 @@ def print_result(metrics: dict[str, Any], resumed_at: int = 0) -> None:
     best = metrics.get("best")
     if best and best["step"] < metrics["steps"]:
         click.echo(f"The weights are those after {best['step']:,} steps, the best on validation")
-    rows = [(name, f"{count:,}", f"{metrics['losses'][name]:.4f}") for name, count in dataset["examples"].items()]
+    rows = [(name, f"{count:,}", show_loss(metrics["losses"][name])) for name, count in dataset["examples"].items()]
     print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])
     click.echo(f"\nEverything is in {metrics['run_dir']}")
