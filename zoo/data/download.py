@@ -33,6 +33,7 @@ ATTEMPTS = 3  # an interrupted transfer is retried at once
 MAX_REDIRECTS = 5
 
 _CHUNK = 1 << 16  # bytes
+_NO_CACHE = Path(os.devnull) / "zoo"  # nothing can be written there, which is said when it matters
 _LONGEST_SECONDS = 1e6  # threads cannot wait for any longer
 
 
@@ -160,12 +161,11 @@ def cache_folder() -> Path:
         return from_person(chosen)
     import platformdirs
 
-    folder = platformdirs.user_cache_path("zoo")
-    if folder.is_absolute():
-        return folder
-    return (
-        Path(os.devnull) / "zoo"
-    )  # a user without a home: nothing can be written there, which is said when it matters
+    try:
+        folder = platformdirs.user_cache_path("zoo")
+    except RuntimeError:  # a user without a home
+        return _NO_CACHE
+    return folder if folder.is_absolute() else _NO_CACHE  # as older versions of platformdirs say it
 
 
 def fetcher(*, offline: bool = False) -> Fetcher:
