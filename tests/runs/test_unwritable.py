@@ -83,8 +83,8 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 def refuse(event, arguments):
     writes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink") or (
         event == "open" and arguments[2] is not None and arguments[2] & WRITING)
-    in_a_folder = event in ("os.remove", "os.rmdir") and arguments[1] != -1  # which the hook does not see
-    if writes and not in_a_folder and not isinstance(arguments[0], int):
+    bare = os.sep not in str(arguments[0])  # a name in an open folder, which the hook does not see: see below
+    if writes and not bare and not isinstance(arguments[0], int):
         path = os.path.abspath(os.fsdecode(arguments[0]))
         out = os.path.join(os.getcwd(), "out")
         if not path.startswith(out) and path != "/dev/null":
@@ -106,7 +106,7 @@ for name, (variables, also) in places.items():
                     except SystemExit as done:
                         code = done.code
                 files = sorted(os.listdir("out")) if os.path.isdir("out") else []
-                outcomes[command] = [code, out.getvalue(), err.getvalue(), files]
+                outcomes[command] = [code, out.getvalue(), err.getvalue(), files, os.listdir()]
         finally:
             os.write(1, (json.dumps([name, outcomes]) + "\\n").encode())
             os._exit(0)
@@ -131,9 +131,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_command_works_where_only_the_runs_folder_can_be_written(
     place: str, command: str, outcomes: dict[str, Any]
 ) -> None:
-    code, out, err, files = outcomes[place][command]
+    code, out, err, files, beside = outcomes[place][command]
     assert (code, err) == (0, ""), err
     assert out
+    assert beside == ["out"]
     if command != "list":
         assert set(files) >= FILES
         assert not [name for name in files if name.startswith(".")]
@@ -141,7 +142,7 @@ def test_a_command_works_where_only_the_runs_folder_can_be_written(
 
 def test_the_hook_refuses_what_it_should(tmp_path: Path) -> None:
     script = SCRIPT.replace("places, commands, folder = json.loads(sys.argv[1])", "places, folder = {}, ''")
-    script += "\nsys.addaudithook(refuse)\nos.mkdir('out')\nopen('out/x', 'w').close()\nopen('elsewhere', 'w')\n"
+    script += "\nsys.addaudithook(refuse)\nos.mkdir('./out')\nopen('out/x', 'w').close()\nopen('./elsewhere', 'w')\n"
     done = run_python("-c", script, cwd=tmp_path)
     assert "Read-only file system" in done.stderr
     assert (tmp_path / "out" / "x").exists()

@@ -16,7 +16,6 @@ from zoo.ambient import in_neutral_state
 from zoo.data.datasets import TextDataset
 from zoo.data.finding import Place
 from zoo.errors import DivergedError, InterruptedRunError, ZooError
-from zoo.files import write_bytes
 from zoo.options.declaration import decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
@@ -225,7 +224,7 @@ class _Execution:
     def _plot(self, losses: dict[str, float]) -> list[str]:
         """Make the plots that the run has; their file names."""
         self.observer.stage("Plotting")
-        run, spec, folder = self.run, self.run.plan.model.spec, self.folder.path
+        run, spec = self.run, self.run.plan.model.spec
         vocabulary = run.dataset.vocabulary if isinstance(run.dataset, TextDataset) else None
         plots = [loss_plot("loss.png", run.config, self.training.losses, losses, self._evaluations())]
         if has_embeddings(spec, vocabulary):
@@ -235,11 +234,8 @@ class _Execution:
                 if not is_of_plugin(error) and not isinstance(error, ZooError):
                     raise
                 self.observer.warning(f"embeddings.png was not made: {error}")
-
-        def write(name: str, content: bytes) -> None:
-            write_bytes(folder / name, content)
-
-        return save_plots(plots, self.plot_worker, self.observer.warning, write, folder)
+        folder = self.folder
+        return save_plots(plots, self.plot_worker, self.observer.warning, folder.write_plot, folder.path)
 
     def _metrics(self, losses: dict[str, float]) -> dict[str, Any]:
         plan, config = self.run.plan, self.run.config
