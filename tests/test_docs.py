@@ -102,7 +102,8 @@ def test_readme_longer_commands_run_with_fewer_steps(zoo_here: Zoo) -> None:
     commands = [line.split()[1:] for line in lines if line.startswith("zoo run")]
     assert len(commands) >= 3
     for command in commands:
-        assert zoo_here(*command, "--steps", 3, "--no-plots").code == 0, command
+        short = ["--warmup", 1] if "--warmup" in command else []  # which may not be longer than the run
+        assert zoo_here(*command, "--steps", 3, *short, "--no-plots").code == 0, command
 
 
 def test_readme_python_runs() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from zoo.ambient import in_neutral_state
 from zoo.errors import UsageError
+from zoo.files import from_person
 from zoo.options.declaration import declared
 from zoo.options.run import SEED, ResumeOptions, RunOptions
 from zoo.plugin.manager import load_plugins
@@ -171,7 +172,7 @@ def resume(arguments: _ResumeArguments) -> Run:
     """
     from zoo.runs.runner import resume as resume_run
 
-    return resume_run(Path(arguments.path), _registry(), arguments, arguments.observer)
+    return resume_run(from_person(arguments.path), _registry(), arguments, arguments.observer)
 
 
 @in_neutral_state

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from zoo.text import message
 
+_SIMILAR = 0.6
+_MAX_NAME = 200  # characters that are compared
 _MARGIN = 0.2  # a suggestion may be less similar than the first by this ratio
 
 
@@ -95,6 +97,8 @@ def out_of_memory(error: BaseException) -> bool:
 def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     """The end of a message about an unknown name: the most similar known names, or a list of all if none is similar.
 
+    Case, `-`, `_` and spaces count for nothing: the answer to `AdamW` is `adamw`, and not `adam`.
+
     Args:
         name: the unknown name.
         known: the known names.
@@ -102,13 +106,26 @@ def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     """
     import difflib  # here, because only errors need it
 
-    known = list(known)
-    similar = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    known, name = list(known), name[:_MAX_NAME]
+    similar = [other for other in known if _folded(other) == _folded(name)]
+    similar = similar or [other for other in known if _folded(_short(other)) == _folded(_short(name))]
+    if not similar:
+        ratio = {other: difflib.SequenceMatcher(None, _folded(other), _folded(name)).ratio() for other in known}
+        best = max(ratio.values(), default=0)
+        nearest = sorted((ratio[other], other) for other in known if ratio[other] >= _SIMILAR)[::-1]
+        similar = [other for similarity, other in nearest[:3] if similarity > best - _MARGIN]
     if similar:
-        ratio = {match: difflib.SequenceMatcher(None, match, name).ratio() for match in similar}
-        similar = [match for match in similar if ratio[match] > ratio[similar[0]] - _MARGIN]
         return "did you mean " + " or ".join(repr(prefix + match) for match in similar) + "?"
     if not known:
         return "there are none"
     names = ", ".join(prefix + other for other in known[:12]) + (", …" if len(known) > 12 else "")
     return f"there are: {names}"
+
+
+def _folded(name: str) -> str:
+    return "".join(character for character in name.casefold() if character not in "-_ \t")
+
+
+def _short(name: str) -> str:
+    """Without the distribution of a full name."""
+    return name.rpartition("/")[2]

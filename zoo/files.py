@@ -136,6 +136,30 @@ def check_name(option: str, path: Path) -> None:
         raise UsageError(f"--{option} {shown(path)} is not a name that a file can have: choose a shorter one")
 
 
+def from_person(name: str | os.PathLike[str]) -> Path:
+    """The path that a person names, on the command line, in Python or in the environment: `~` is the home folder.
+
+    Every path from a person comes through here, and none from a checkpoint, which must not say where homes are.
+
+    Raises:
+        UsageError: there is no such home folder.
+    """
+    path = Path(name)
+    first = next(iter(path.parts), "")
+    if not first.startswith("~"):
+        return path
+    try:
+        if first == "~" and os.environ.get("HOME") == "":
+            raise RuntimeError("an empty HOME is none")
+        return path.expanduser()
+    except (RuntimeError, KeyError, ValueError) as error:  # KeyError: no such user
+        if first != "~" and kind_of(Path(first)) != "nothing":
+            return path
+        if first == "~":
+            raise UsageError(f"no home folder for {shown(path)}: set HOME, or give a full path") from error
+        raise UsageError(f"no user {shown(first[1:])}, whose home {shown(path)} names: give a full path") from error
+
+
 def read_bytes(path: Path, *, max_bytes: int | None = None, pipes: bool = False) -> bytes:
     """The content of a regular file, if this machine has the memory for it. It is never waited for.
 

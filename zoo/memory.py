@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from zoo.errors import UsageError
+
 _CGROUPS = Path("/sys/fs/cgroup")
-_GIB = 1 << 30
 
 
 def memory_bytes() -> int | None:
@@ -22,9 +23,30 @@ def fits(needed_bytes: int) -> bool:
     return limit is None or needed_bytes <= limit
 
 
-def in_gib(size_bytes: int) -> str:
-    """A size for a message: `1,234.5 GiB`."""
-    return f"{size_bytes / _GIB:,.1f} GiB"
+def check_fits(what: str, needed_bytes: int) -> None:
+    """Refuse what cannot fit into memory before anything is allocated.
+
+    Args:
+        what: what needs it, for the message: `--batch-size 4000000000`.
+        needed_bytes: how much.
+
+    Raises:
+        UsageError: the machine has less.
+    """
+    limit = memory_bytes()
+    if limit is not None and needed_bytes > limit:
+        raise UsageError(
+            f"{what} needs {show_bytes(needed_bytes)} of memory, and this machine has {show_bytes(limit)}: "
+            "choose a smaller one"
+        )
+
+
+def show_bytes(count: int) -> str:
+    """A size for a person: `1.5 GiB`."""
+    size, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    while size >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:,.0f} {units[0]}" if units[0] == "bytes" or size >= 100 else f"{size:.1f} {units[0]}"
 
 
 def _limits() -> Iterator[int]:

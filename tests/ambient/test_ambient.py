@@ -82,7 +82,7 @@ def evaluated(loaded: Any, data: Any) -> Any:
 
 
 def embeddings(loaded: Any, _data: Any) -> Any:
-    made = embeddings_plot(Path("x.png"), loaded.config, loaded.entry.spec, loaded.model, loaded.vocabulary)
+    made = embeddings_plot("x.png", loaded.config, loaded.entry.spec, loaded.model, loaded.vocabulary)
     return made.arguments["table"]
 
 

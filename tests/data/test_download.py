@@ -252,7 +252,9 @@ def test_a_refused_connection_is_reported_as_such(fetch: Fetcher) -> None:
 
 def test_a_failed_download_has_a_remedy(site: Site, fetch: Fetcher) -> None:
     site.answer(says(b"", status=404))
-    assert refused(fetch, site.url).endswith("try again, or give a file with --dataset FILE")
+    assert refused(fetch, site.url).endswith(
+        "; check the address, that of ZOO_MIRROR for instance, or give a file with --dataset FILE"
+    )
 
 
 def test_a_failed_download_keeps_the_old_file_in_the_cache(site: Site, fetch: Fetcher, cache: Path) -> None:
@@ -335,7 +337,7 @@ def test_a_file_in_place_of_the_cache_is_reported(site: Site, fetch: Fetcher, ca
     cache.write_text("")
     with pytest.raises(DataError) as caught:
         fetch("names.txt", site.url, sha256=SHA256)
-    assert str(caught.value) == f"cannot write the cache {cache}: File exists"
+    assert str(caught.value).startswith(f"cannot write the cache {cache}: File exists; set ZOO_CACHE to ")
 
 
 def test_a_folder_in_place_of_the_file_is_reported(site: Site, fetch: Fetcher, cache: Path) -> None:

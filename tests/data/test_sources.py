@@ -191,7 +191,7 @@ def test_a_line_of_five_million_characters_is_refused(zoo_here: Zoo, model: str)
 def test_words_whose_padding_does_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("w.txt").write_text(f"{WORDS}\n{'ab' * 2500}\n")
     monkeypatch.setattr("zoo.memory.memory_bytes", lambda: 400_000)
-    with pytest.raises(DataError, match=r"line 26 has 5,000 characters: padded to that length, 26 words take 0.0 GiB"):
+    with pytest.raises(DataError, match=r"line 26 has 5,000 characters: padded to that length, 26 words take 5.0 MiB"):
         zoo.run("gru", dataset="w.txt", steps=2)
 
 

@@ -22,23 +22,22 @@ RUN = ["run", "mlp-char", "--dataset", "names-ssa-2018", "--device", "cpu", "--s
 LOSSES = [3 / (1 + step / 9) for step in range(60)]
 
 
-def loss(path: Path) -> Plot:
+def loss(name: str = "loss.png") -> Plot:
     evaluations = [(20, 2.4), (40, float("inf"))]
     return Plot(
-        path,
+        name,
         "loss",
         {"losses": LOSSES, "title": "Loss", "final": {"train": 2.0, "val": 2.1}, "evaluations": evaluations},
     )
 
 
-def embeddings(path: Path) -> Plot:
+def embeddings() -> Plot:
     table = [[0.1, 1 / 3], [-2.5, 1e-7], [0.7, 0.7]]
-    return Plot(path, "embeddings", {"table": table, "labels": list(".aб"), "title": "Map", "dims": (1, 0)})
+    arguments = {"table": table, "labels": list(".aб"), "title": "Map", "dims": (1, 0)}
+    return Plot("embeddings.png", "embeddings", arguments)
 
 
-def two(folder: Path) -> list[Plot]:
-    folder.mkdir(exist_ok=True)
-    return [loss(folder / "loss.png"), embeddings(folder / "embeddings.png")]
+TWO = [loss(), embeddings()]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -66,73 +65,71 @@ def worker() -> Iterator[PlotWorker]:
 
 @pytest.fixture
 def another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """`another_python("exit 1")`: a shell script, which reads its input, in place of Python."""
+    """`another_python("exit 1")`: a shell script, which reads the start of its input, in place of Python."""
 
     def install(script: str) -> None:
         path = tmp_path / "python"
-        path.write_text(f"#!/bin/sh\ncat > /dev/null\n{script}\n")
+        path.write_text(f"#!/bin/sh\nhead -c 8 > /dev/null\n{script}\n")
         path.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(path))
 
     return install
 
 
-def test_worker_and_run_write_the_same_bytes(worker: PlotWorker, tmp_path: Path) -> None:
-    here, there = two(tmp_path / "here"), two(tmp_path / "there")
-    for plot in here:
-        plot.save()
-    assert worker.save(there) == there
-    assert files(tmp_path / "there") == files(tmp_path / "here")
-    assert len(files(tmp_path / "here")) == 2
+def test_worker_and_run_make_the_same_bytes(worker: PlotWorker) -> None:
+    assert worker.render(TWO) == {plot.name: plot.render() for plot in TWO}
 
 
-def test_plots_that_fail_do_not_affect_the_others(worker: PlotWorker, tmp_path: Path) -> None:
-    plots = [
-        loss(tmp_path / "nowhere" / "loss.png"),
-        embeddings(tmp_path / "embeddings.png"),
-        loss(tmp_path / "a.b"),
-    ]
-    assert worker.save(plots) == [plots[1]]
-    assert (tmp_path / "embeddings.png").exists()
+def test_plots_that_fail_do_not_affect_the_others(worker: PlotWorker) -> None:
+    wrong = Plot("wrong.png", "loss", {"losses": [], "title": "Loss"})
+    assert worker.render([wrong, embeddings(), loss("a.b")]).keys() == {"embeddings.png"}
 
 
-def test_large_plots_are_not_sent_to_the_worker(
-    worker: PlotWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plots = two(tmp_path / "two")
-    assert [plot.size for plot in plots] == [60, 6]
+def test_large_plots_are_not_sent_to_the_worker(worker: PlotWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [plot.size for plot in TWO] == [60, 6]
     monkeypatch.setattr("zoo.plots.worker._MAX_SIZE", 6)
-    assert worker.save(plots) == plots[1:]
+    assert worker.render(TWO).keys() == {"embeddings.png"}
 
 
-def test_arguments_that_are_not_json_are_not_sent_to_the_worker(worker: PlotWorker, tmp_path: Path) -> None:
-    assert worker.save([Plot(tmp_path / "loss.png", "loss", {"losses": {2.0}, "title": "Loss"})]) == []
+def test_a_request_larger_than_a_pipe_holds_is_answered(worker: PlotWorker) -> None:
+    plot = Plot("loss.png", "loss", {"losses": [1 + 1 / (3 + step) for step in range(50_000)], "title": "Loss"})
+    assert worker.render([plot]) == {"loss.png": plot.render()}
+
+
+def test_arguments_that_are_not_json_are_not_sent_to_the_worker(worker: PlotWorker) -> None:
+    assert worker.render([Plot("loss.png", "loss", {"losses": {2.0}, "title": "Loss"})]) == {}
 
 
 def test_no_plots(worker: PlotWorker) -> None:
-    assert worker.save([]) == []
+    assert worker.render([]) == {}
 
 
-def test_a_worker_can_be_used_once(worker: PlotWorker, tmp_path: Path) -> None:
-    assert len(worker.save(two(tmp_path / "once"))) == 2
-    assert worker.save(two(tmp_path / "twice")) == []
+def test_a_worker_can_be_used_once(worker: PlotWorker) -> None:
+    assert len(worker.render(TWO)) == 2
+    assert worker.render(TWO) == {}
 
 
-def test_a_closed_worker_saves_nothing_and_can_be_closed_again(worker: PlotWorker, tmp_path: Path) -> None:
+def test_a_closed_worker_draws_nothing_and_can_be_closed_again(worker: PlotWorker) -> None:
     worker.close()
-    assert worker.save(two(tmp_path / "two")) == []
+    assert worker.render(TWO) == {}
     worker.close()
 
 
-def test_a_killed_worker_saves_nothing(worker: PlotWorker, tmp_path: Path) -> None:
+def test_a_killed_worker_draws_nothing(worker: PlotWorker) -> None:
     os.kill(worker._process.pid, signal.SIGKILL)
-    assert worker.save(two(tmp_path / "two")) == []
+    assert worker.render(TWO) == {}
 
 
-def test_an_idle_worker_exits(tmp_path: Path) -> None:
+def test_the_worker_writes_no_file(worker: PlotWorker, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert len(worker.render(TWO)) == 2
+    assert [path for path in sorted(tmp_path.rglob("*")) if "matplotlib" not in path.parts] == before
+
+
+def test_an_idle_worker_exits() -> None:
     worker = PlotWorker(idle_s=0.01)
     assert worker._process.wait(timeout=60) == 0
-    assert worker.save(two(tmp_path / "two")) == []
+    assert worker.render(TWO) == {}
     worker.close()
 
 
@@ -150,23 +147,31 @@ def test_ctrl_c_does_not_reach_the_worker(worker: PlotWorker) -> None:
 
 @pytest.mark.parametrize(
     "script",
-    ["exit 1", "exit 0", "echo nonsense", "echo '[\"loss.png\"'", "echo 7", "echo '{\"loss.png\": 1}'", "kill -9 $$"],
+    [
+        "exit 1",
+        "exit 0",
+        "kill -9 $$",
+        "echo nonsense",
+        "echo nonsense nonsense nonsense",
+        r"printf '\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2x'",  # cut off
+        r"printf '\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0\1x'",  # a plot that was not asked for
+    ],
 )
-def test_an_invalid_answer_is_ignored(another_python: Callable[[str], None], tmp_path: Path, script: str) -> None:
+def test_an_invalid_answer_is_ignored(another_python: Callable[[str], None], script: str) -> None:
     another_python(script)
     worker = PlotWorker()
-    assert worker.save(two(tmp_path / "two")) == []
+    assert worker.render(TWO) == {}
     worker.close()
 
 
 def test_a_worker_that_does_not_answer_times_out(
-    another_python: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    another_python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zoo.plots.worker._TIMEOUT_S", 0.1)
     another_python("sleep 600")
     started = time.monotonic()
     worker = PlotWorker()
-    assert worker.save(two(tmp_path / "two")) == []
+    assert worker.render(TWO) == {}
     worker.close()
     assert time.monotonic() - started < 60
 
@@ -189,38 +194,57 @@ def test_the_worker_needs_to_be_enabled_and_a_second_core(
     assert worker is None or worker._process.returncode is not None
 
 
-def test_a_matplotlib_in_the_working_folder_is_not_imported(tmp_path: Path) -> None:
+def test_a_matplotlib_in_the_working_folder_is_not_imported() -> None:
     Path("matplotlib.py").write_text("raise SystemExit('not this one')")
     worker = PlotWorker()
-    assert len(worker.save(two(tmp_path / "two"))) == 2
+    assert len(worker.render(TWO)) == 2
     worker.close()
 
 
 # Runs with and without a worker
 
 
-def test_plots_that_the_worker_does_not_save_are_saved_by_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plots, warnings = two(tmp_path / "two"), list[str]()
+def test_plots_that_the_worker_does_not_draw_are_drawn_by_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings, written = list[str](), dict[str, bytes]()
     worker = PlotWorker()
-    monkeypatch.setattr(worker, "save", lambda plots: plots[:1])
-    assert save_plots(plots, worker, warnings.append) == ["loss.png", "embeddings.png"]
+    monkeypatch.setattr(worker, "render", lambda plots: {"loss.png": b"from the worker"})
+    assert save_plots(TWO, worker, warnings.append, written.__setitem__) == ["loss.png", "embeddings.png"]
     worker.close()
-    assert set(files(tmp_path / "two")) == {"embeddings.png"}  # the worker claims to have saved the other
+    assert written == {"loss.png": b"from the worker", "embeddings.png": embeddings().render()}
     assert not warnings
 
 
-def test_a_plot_that_fails_is_a_warning_and_the_others_are_saved(tmp_path: Path) -> None:
-    warnings: list[str] = []
-    wrong = Plot(tmp_path / "loss.png", "loss", {"losses": [], "title": "Loss"})
-    assert save_plots([wrong, embeddings(tmp_path / "embeddings.png")], None, warnings.append) == ["embeddings.png"]
-    assert warnings == ["cannot plot loss.png: there are no losses to plot"]
+FAILURES = [
+    ValueError("x"),
+    RuntimeError("x"),
+    KeyError("x"),
+    MemoryError("x"),
+    *(OSError(code, "x") for code in (1, 13, 28, 30)),
+]
 
 
-def test_a_file_that_cannot_be_written_is_an_error(worker: PlotWorker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_a_plot_that_fails_is_a_warning_and_the_others_are_written(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the system is one of the run's disk only where a file of the run is written."""
+
+    def fail(**_: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr("zoo.plots.figures.plot_loss", fail)
+    warnings, written = list[str](), dict[str, bytes]()
+    assert save_plots(TWO, None, warnings.append, written.__setitem__) == ["embeddings.png"]
+    assert warnings == [f"cannot plot loss.png: {error}"]
+    assert written.keys() == {"embeddings.png"}
+
+
+def test_a_file_that_cannot_be_written_is_an_error(worker: PlotWorker) -> None:
+    def write(name: str, content: bytes) -> None:
+        raise FileNotFoundError(name)
+
     with pytest.raises(FileNotFoundError):
-        save_plots([loss(tmp_path / "nowhere" / "loss.png")], worker, print)
+        save_plots([loss()], worker, print, write)
 
 
 @pytest.mark.parametrize("command", ["run", "resume"])

@@ -5,18 +5,49 @@ from __future__ import annotations
 import typing
 from collections import abc
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from zoo.files import from_person
+from zoo.numbers import parse_whole, show_value
 from zoo.options.declaration import Declared, declared
 from zoo.plugin.settings import parse_assignments
 from zoo.runs.plan import SECTIONS
 
+
+class PathFromPerson(click.ParamType[Path]):
+    """The type of an argument or an option that is a path."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return from_person(value)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
-_TYPES: dict[Any, tuple[click.ParamType[Any], str]] = {int: (click.INT, "N"), float: (click.FLOAT, "X")}
+
+class Number(click.ParamType[Any]):
+    """The type of an option that is a whole number, or any number; a long one is not repeated in the message."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
+        self.name = "integer" if kind is int else "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return parse_whole(value) if self.kind is int and isinstance(value, str) else self.kind(value)
+        except (ValueError, OverflowError) as error:
+            detail = f": {error}" if str(error).startswith("a ") else ""
+            article = "an integer" if self.kind is int else "a number"
+            self.fail(f"{show_value(value)} is not {article}{detail}", param, ctx)
+
+
+WHOLE, DECIMAL = Number(int), Number(float)
+_TYPES: dict[Any, tuple[click.ParamType[Any], str]] = {int: (WHOLE, "N"), float: (DECIMAL, "X")}
 
 
 def options_of(record: type[Any]) -> Callable[[F], F]:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from zoo.cli import output
+from zoo.numbers import show_loss
 from zoo.runs.observer import Observer
 from zoo.text import message
 
@@ -45,13 +46,15 @@ class Progress(Observer):
 
     def progress(self, step: int, steps: int, loss: float) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, total=steps, loss=f"loss {loss:.3f}{self._validation}")
+            self._bar.update(
+                self._task, completed=step, total=steps, loss=f"loss {show_loss(loss, 3)}{self._validation}"
+            )
         elif not self._quiet and time.monotonic() - self._last_line > _LINE_EVERY_S:
             self._last_line = time.monotonic()
-            output.note(f"step {step:,} of {steps:,}, loss {loss:.3f}{self._validation}")
+            output.note(f"step {step:,} of {steps:,}, loss {show_loss(loss, 3)}{self._validation}")
 
     def validated(self, step: int, loss: float) -> None:
-        self._validation = f", validation {loss:.4f}"
+        self._validation = f", validation {show_loss(loss)}"
 
     def warning(self, text: str) -> None:
         if self._bar is not None:

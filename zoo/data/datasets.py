@@ -19,7 +19,7 @@ from zoo.ambient import in_neutral_state
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, refuse_boundaries, sha256_of
 from zoo.errors import ChangedDataError, DataError, UsageError
-from zoo.files import WrongDigestError, read_bytes, read_with_digest
+from zoo.files import WrongDigestError, from_person, read_bytes, read_with_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class TextDataset:
 
     Raises:
         DataError: there are too few words for three splits, or a word is invalid.
-        UsageError: `split` is not two increasing fractions.
+        UsageError: `split` is not two increasing fractions, or `shuffle_seed` is negative.
     """
 
     longest_line: int | None = None  # of the file, where its longest word is very long
@@ -59,6 +59,7 @@ class TextDataset:
         sha256: str | None = None,
     ) -> None:
         _check_split(split)
+        check_shuffle_seed(shuffle_seed)
         words = words if isinstance(words, list) else list(words)
         _check_count(len(words))
         self._arrange(Text(chunks_of_list(words)), split, shuffle_seed, sha256)
@@ -78,7 +79,7 @@ class TextDataset:
             DataError: it cannot be read, is empty or not text, is too large for the memory, or has too few words or an
                 invalid one.
         """
-        path = Path(path)
+        path = from_person(path) if isinstance(path, str) else path  # a Path may be from a checkpoint
         try:
             content = read_bytes(path, pipes=True) if sha256 is None else read_with_digest(path, sha256)
             dataset = cls.__new__(cls)
@@ -261,6 +262,16 @@ class Examples:
 def counts(examples: Mapping[SplitName, Examples]) -> dict[str, int]:
     """The number of examples in each split."""
     return {name: len(split) for name, split in examples.items()}
+
+
+def check_shuffle_seed(seed: object) -> None:
+    """Refuse a negative seed, which `random.Random` takes for its absolute value. Configs may have one.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if isinstance(seed, int) and seed < 0:
+        raise UsageError(f"'data.shuffle_seed' must be 0 or above, got {seed}: it would shuffle as {-seed} does")
 
 
 def _check_split(split: tuple[float, float]) -> None:

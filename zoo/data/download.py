@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from zoo.errors import DataError, UnavailableError, UsageError
-from zoo.files import has_digest, write_bytes
+from zoo.data.failures import OTHER_FILE, WEB_PAGE, Failure, explain, explain_status
+from zoo.errors import UnavailableError, UsageError, ZooError
+from zoo.files import from_person, has_digest, write_bytes
+from zoo.options.values import convert
+from zoo.text import shown
 
 if TYPE_CHECKING:
     import requests
@@ -31,10 +34,8 @@ ATTEMPTS = 3  # an interrupted transfer is retried at once
 MAX_REDIRECTS = 5
 
 _CHUNK = 1 << 16  # bytes
-
-
-class _InterruptedError(Exception):
-    """A transfer was interrupted, and should be retried."""
+_NO_CACHE = Path(os.devnull) / "zoo"  # nothing can be written there, which is said when it matters
+_LONGEST_SECONDS = 1e6  # threads cannot wait for any longer
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Fetcher:
             max_bytes: the largest size to download.
 
         Raises:
-            UnavailableError: the file is not in the cache, and cannot be downloaded or must not be (`offline`).
-            DataError: the cache cannot be written.
+            UnavailableError: the file is not in the cache, and cannot be downloaded or must not be (`offline`), or the
+                cache cannot be written.
         """
         path = self.cache / name
         if has_digest(path, sha256, max_bytes=max_bytes):
@@ -80,9 +81,13 @@ class Fetcher:
             url = f"{self.mirror.rstrip('/')}/{name}"
         try:
             self.cache.mkdir(parents=True, exist_ok=True)  # fails before the download, not after it
-            write_bytes(path, self._download(url, sha256, max_bytes))
+            content = self._download(url, sha256, max_bytes)
+            write_bytes(path, content)
         except OSError as error:
-            raise DataError(f"cannot write the cache {self.cache}: {error.strerror or error}") from error
+            raise UnavailableError(
+                f"cannot write the cache {self.cache}: {error.strerror or error}; "
+                "set ZOO_CACHE to a folder that can be written, or give a file with --dataset FILE"
+            ) from error
         return path
 
     def _download(self, url: str, sha256: str, max_bytes: int) -> bytes:
@@ -90,48 +95,38 @@ class Fetcher:
         content = _with_timeout(self.total_seconds, url, lambda: self._get_with_retries(url, max_bytes))
         found = hashlib.sha256(content).hexdigest()
         if found != sha256:
-            kind = "a web page" if content.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")) else "another file"
-            raise _unavailable(url, f"it is {kind}: {len(content)} bytes with sha256 {found[:12]}…, not {sha256[:12]}…")
+            page = content.lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))
+            cause, remedy, _ = WEB_PAGE if page else OTHER_FILE
+            size = f"{len(content)} bytes with sha256 {found[:12]}…, not {sha256[:12]}…"
+            raise _unavailable(url, Failure(f"{cause}: {size}", remedy))
         return content
 
     def _get_with_retries(self, url: str, max_bytes: int) -> bytes:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._get(url, max_bytes)
-            except _InterruptedError as error:
+            except ZooError:
+                raise
+            except Exception as error:  # of requests, urllib3, ssl and the system: see `explain`
+                failure = explain(error, self.connect_seconds)
+                if not failure.passing:
+                    raise _unavailable(url, failure) from error
                 if attempt == ATTEMPTS:
-                    raise _unavailable(url, f"{error}, {ATTEMPTS} times") from error
+                    again = failure._replace(cause=f"{failure.cause}, {ATTEMPTS} times")
+                    raise _unavailable(url, again) from error
         raise AssertionError("unreachable")
 
     def _get(self, url: str, max_bytes: int) -> bytes:
         """The content of a URL, in one attempt."""
         import requests  # here, because importing it takes longer than most commands
-        from urllib3.exceptions import HTTPError, ProtocolError
 
-        try:
-            with requests.Session() as session, closing(self._open(session, url)) as response:
-                content = bytearray()
-                for chunk in _chunks(response):
-                    content += chunk
-                    if len(content) > max_bytes:
-                        raise _unavailable(url, f"it is longer than {max_bytes} bytes")
-                return bytes(content)
-        except requests.Timeout as error:
-            raise _unavailable(url, f"no answer within {self.connect_seconds:g} s") from error
-        except requests.exceptions.ProxyError as error:
-            raise _unavailable(url, "the proxy cannot be reached") from error
-        except requests.exceptions.SSLError as error:
-            raise _unavailable(url, "its certificate cannot be verified") from error
-        except requests.ConnectionError as error:
-            if isinstance(error.args[0] if error.args else None, ProtocolError):
-                raise _InterruptedError("the connection was closed without an answer") from error
-            raise _unavailable(url, "the host cannot be reached") from error
-        except requests.RequestException as error:
-            raise _unavailable(url, f"{type(error).__name__}: {error}") from error
-        except HTTPError as error:  # from urllib3, while the body is read
-            if "timed out" in str(error).lower():
-                raise _unavailable(url, f"no data for {self.connect_seconds:g} s during the transfer") from error
-            raise _InterruptedError("the transfer was interrupted") from error
+        with requests.Session() as session, closing(self._open(session, url)) as response:
+            content = bytearray()
+            for chunk in _chunks(response):
+                content += chunk
+                if len(content) > max_bytes:
+                    raise _unavailable(url, Failure(f"it is longer than {max_bytes} bytes"))
+            return bytes(content)
 
     def _open(self, session: requests.Session, url: str) -> requests.Response:
         """Request a URL and follow a limited number of redirects, but never from https to another scheme."""
@@ -151,33 +146,43 @@ class Fetcher:
                 continue
             if response.status_code != 200:
                 response.close()
-                raise _unavailable(url, f"the server answered {response.status_code} {response.reason}")
+                raise _unavailable(url, explain_status(response.status_code, response.reason or ""))
             return response
-        raise _unavailable(url, f"it is redirected more than {MAX_REDIRECTS} times")
+        raise _unavailable(url, Failure(f"it is redirected more than {MAX_REDIRECTS} times"))
 
 
 def cache_folder() -> Path:
-    """`ZOO_CACHE` if set, else the user's cache folder for zoo."""
+    """`ZOO_CACHE` if set, else the user's cache folder for zoo.
+
+    Raises:
+        UsageError: `ZOO_CACHE` is in a home folder that does not exist.
+    """
     chosen = os.environ.get("ZOO_CACHE")
     if chosen:
-        return Path(chosen)
+        return from_person(chosen)
     import platformdirs
 
-    return platformdirs.user_cache_path("zoo")
+    try:
+        folder = platformdirs.user_cache_path("zoo")
+    except RuntimeError:  # a user without a home
+        return _NO_CACHE
+    return folder if folder.is_absolute() else _NO_CACHE  # as older versions of platformdirs say it
 
 
 def fetcher(*, offline: bool = False) -> Fetcher:
     """A fetcher configured by the environment: `ZOO_CACHE`, `ZOO_OFFLINE=1`, `ZOO_MIRROR`, `ZOO_TIMEOUT`.
 
     Raises:
-        UsageError: `ZOO_TIMEOUT` is not a number.
+        UsageError: `ZOO_TIMEOUT` is not a number of seconds, or `ZOO_CACHE` is no path.
     """
     offline = offline or os.environ.get("ZOO_OFFLINE", "") not in ("", "0")
     limit = os.environ.get("ZOO_TIMEOUT") or str(TOTAL_SECONDS)
     try:
-        seconds = float(limit)
-    except ValueError as error:
-        raise UsageError(f"ZOO_TIMEOUT is a number of seconds, not {limit!r}") from error
+        seconds = convert(limit, float)
+    except (ValueError, OverflowError):
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        raise UsageError(f"ZOO_TIMEOUT must be a number of seconds above 0, got {shown(limit)}")
     mirror = os.environ.get("ZOO_MIRROR") or None
     return Fetcher(offline=offline, mirror=mirror, total_seconds=seconds)
 
@@ -200,7 +205,7 @@ def _with_timeout(seconds: float, url: str, download: Callable[[], bytes]) -> by
     try:
         result = results.get(timeout=seconds)
     except queue.Empty:
-        raise _unavailable(url, f"it took longer than {seconds:g} s") from None
+        raise _unavailable(url, Failure(f"it took longer than {seconds:g} s")) from None
     if isinstance(result, BaseException):
         raise result
     return result
@@ -215,9 +220,10 @@ def _redirect_target(url: str, source: str, location: str) -> str:
     target = urljoin(source, location)
     scheme = urlsplit(target).scheme
     if scheme != "https" and not (scheme == "http" and urlsplit(source).scheme == "http"):
-        raise _unavailable(url, f"it is redirected to {target!r}, which is not https")
+        raise _unavailable(url, Failure(f"it is redirected to {target!r}, which is not https"))
     return target
 
 
-def _unavailable(url: str, cause: str) -> UnavailableError:
-    return UnavailableError(f"cannot download {url}: {cause}; try again, or give a file with --dataset FILE")
+def _unavailable(url: str, failure: Failure) -> UnavailableError:
+    remedy = f"{failure.remedy}, or give a file with --dataset FILE"
+    return UnavailableError(f"cannot download {url}: {failure.cause}; {remedy}")

@@ -17,7 +17,7 @@ from zoo.data.datasets import Examples, TextDataset
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.data.words import WORDS, Words, batches, has_unknown, tokenize
 from zoo.errors import DataError
-from zoo.memory import fits, in_gib
+from zoo.memory import fits, show_bytes
 from zoo.plugin.specs import Reads
 from zoo.text import shown
 
@@ -64,8 +64,8 @@ def check_sizes(dataset: TextDataset, reads: Reads, length: int) -> None:
         needed = tokens * (length + 1) * item
         if not fits(needed):
             raise DataError(
-                f"{tokens:,} windows of {length:,} characters take {in_gib(needed)} of memory, more than this machine "
-                "has: give fewer words, or a model with a shorter context"
+                f"{tokens:,} windows of {length:,} characters take {show_bytes(needed)} of memory, more than this "
+                "machine has: give fewer words, or a model with a shorter context"
             )
         return
     longest = dataset.max_length - 1
@@ -74,7 +74,7 @@ def check_sizes(dataset: TextDataset, reads: Reads, length: int) -> None:
     if longest > MAX_CHARACTERS:
         why = f"a model that reads whole words takes {MAX_CHARACTERS:,} at most"
     elif not fits(needed):
-        why = f"padded to that length, {words:,} words take {in_gib(needed)} of memory, more than this machine has"
+        why = f"padded to that length, {words:,} words take {show_bytes(needed)} of memory, more than this machine has"
     else:
         return
     raise DataError(

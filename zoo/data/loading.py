@@ -11,7 +11,7 @@ from zoo.data.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, Tenso
 from zoo.data.download import Fetcher
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError
-from zoo.files import check_name, kind_of
+from zoo.files import check_name, from_person, kind_of
 from zoo.plugin.calling import plugin_call
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import Signature, signature_of
@@ -34,7 +34,7 @@ def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[Data
     """
     if isinstance(name, str) and name in registry.datasets:
         return registry.datasets.get(name)
-    path = Path(name)
+    path = from_person(name)
     check_name("dataset", path)
     kind = kind_of(path)
     if kind in ("file", "other"):  # perhaps a pipe, as of <(sort words.txt); reading refuses what is neither

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from zoo.errors import UsageError, suggest
+from zoo.numbers import LARGEST_SEED, show_value, too_large
 from zoo.options.values import describe_type, fits, is_number
 
 NOT_GIVEN: None = None  # the value of an option that was not given: a preset, the model's spec or a default decides
-
-_LARGEST_SEED = 2**64 - 1
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -29,6 +28,8 @@ _WORDS: dict[Any, str] = {
     os.PathLike: "a path",
     Mapping: "a mapping such as {'model.hidden_size': 300}",
 }
+
+_MOST_THREADS = 1024  # of more, the system may have none, which ends the process
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -43,7 +44,8 @@ class Range(NamedTuple):
 
 POSITIVE = Range("above 0", lambda value: 0 < value < math.inf)
 NOT_NEGATIVE = Range("0 or above", lambda value: 0 <= value < math.inf)
-SEEDS = Range("from 0 to 2**64 - 1", lambda value: 0 <= value <= _LARGEST_SEED)
+THREADS = Range(f"from 1 to {_MOST_THREADS}", lambda value: 0 < value <= _MOST_THREADS)
+SEEDS = Range("from 0 to 2**64 - 1", lambda value: 0 <= value <= LARGEST_SEED)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -100,10 +102,14 @@ class Declared(NamedTuple):
     def problem(self, value: object) -> str | None:
         """What is wrong with a value, to be put behind the option's name; None where nothing is."""
         if self.option.choices and isinstance(value, str) and value not in self.option.choices:
-            return f"must be {_listed(self.option.choices)}, got {value!r}; {suggest(value, self.option.choices)}"
-        if self.option.range is not None and is_number(value) and not self.option.range.holds(value):
-            return f"must be {self.option.range.text}, got {value}"
-        return None if fits(value, self.type) else f"must be {_in_words(self.type)}, got {value!r}"
+            given = f"got {show_value(value)}; {suggest(value, self.option.choices)}"
+            return f"must be {_listed(self.option.choices)}, {given}"
+        if is_number(value):
+            if self.option.range is not None and not self.option.range.holds(value):
+                return f"must be {self.option.range.text}, got {show_value(value)}"
+            if self.option.range is not SEEDS and (problem := too_large(value)):
+                return problem
+        return None if fits(value, self.type) else f"must be {_in_words(self.type)}, got {show_value(value)}"
 
 
 _DECLARED: dict[type[Any], dict[str, Declared]] = {}  # reading a record's annotations takes a while

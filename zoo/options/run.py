@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from zoo.options.declaration import NOT_GIVEN, POSITIVE, SEEDS, Option
+from zoo.options.declaration import NOT_GIVEN, POSITIVE, SEEDS, THREADS, Option
 from zoo.options.training import ENGINES, TrainingOptions
 
 SEED = 2147483647  # the lecture's
@@ -47,7 +47,7 @@ class RunOptions(CallOptions, TrainingOptions):
         int | None,
         Option(
             "CPU threads; by default chosen by the size of the model and the batch.",
-            POSITIVE,
+            THREADS,
             reported=True,
             may_be_missing=True,
         ),
@@ -80,7 +80,7 @@ class ResumeOptions(CallOptions):
     steps: Annotated[int | None, Option("Total steps; by default as many as were planned.", POSITIVE)] = NOT_GIVEN
     device: Annotated[str | None, Option("Another device than the run's own.", metavar=DEVICES)] = NOT_GIVEN
     engine: Annotated[str | None, Option("Another engine than the run's own.", metavar=ENGINES)] = NOT_GIVEN
-    threads: Annotated[int | None, Option("Another number of CPU threads than the run's own.", POSITIVE)] = NOT_GIVEN
+    threads: Annotated[int | None, Option("Another number of CPU threads than the run's own.", THREADS)] = NOT_GIVEN
     allow_changes: Annotated[
         bool,
         Option("Resume although the data, a plugin or config.json has changed.", recorded=False),

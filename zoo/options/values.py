@@ -9,6 +9,8 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+from zoo.numbers import parse_whole
+
 R = TypeVar("R")
 
 _TRUE = {"true", "yes", "on", "1"}
@@ -91,7 +93,9 @@ def _convert_bool(value: object) -> bool:
 
 
 def _convert_int(value: object) -> int:
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+    if isinstance(value, str):
+        return parse_whole(value)
+    if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
     raise ValueError("not a whole number")
 

@@ -1,7 +1,8 @@
 """The two plots of a run: the loss curve and the map of the character embeddings.
 
 They use matplotlib's `Figure` and a file canvas, not `pyplot`: no display is needed, and the figures of a notebook are
-not affected. The same run gives the same bytes.
+not affected. `_own_style` is the only place that decides how they look, whatever settings of matplotlib the user has.
+The same run gives the same bytes.
 
 Axes: V characters, E embedding dimensions.
 """
@@ -11,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import matplotlib as mpl
@@ -26,7 +27,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from zoo.errors import UsageError
-from zoo.files import write_bytes
+from zoo.numbers import show_loss
 
 Format: TypeAlias = Literal["png", "svg", "pdf"]
 FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
@@ -41,6 +42,7 @@ _NATS = (0.1, 0.2, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100)
 _DOT = 260.0  # area of a dot, in points squared
 _MAX_SPREAD = 500  # characters; more than these overlap in any case
 _VOWELS = frozenset("aeiouAEIOU")
+_ONE_AT_A_TIME = threading.Lock()  # matplotlib's settings are global
 
 _STYLE: Any = {
     "font.size": 10,
@@ -58,30 +60,30 @@ _STYLE: Any = {
 
 
 def plot_loss(
-    path: Path,
     losses: Sequence[float],
     title: str,
     final: dict[str, float] | None = None,
     evaluations: Sequence[tuple[int, float]] = (),
-) -> None:
+    *,
+    file_format: Format = "png",
+) -> bytes:
     """Plot log10 of the loss of every step, with a running mean.
 
     Args:
-        path: the file to write; its suffix is the format.
         losses: of every step from 0, in nats.
         title: above the plot.
         final: the losses of full splits at the end, shown as horizontal lines.
         evaluations: pairs of step and validation loss.
+        file_format: of the content that is returned.
 
     Raises:
-        UsageError: there are no losses, or the suffix is not one of `FORMATS`.
-        OSError: the file cannot be written.
+        UsageError: there are no losses, or the format is not one of `FORMATS`.
     """
     if not losses:
         raise UsageError("there are no losses to plot")
     values = np.log10(np.maximum(np.asarray(losses, dtype=np.float64), 1e-12))
     window = max(1, len(values) // 100)
-    with mpl.rc_context(_STYLE), _missing_glyphs_ignored():
+    with _own_style():
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
         every = max(1, math.ceil(len(values) / _MAX_POINTS))
@@ -103,7 +105,9 @@ def plot_loss(
         for name, colour in (("train", _GREEN), ("val", _ORANGE)):
             if final and final.get(name, 0) > 0:
                 level = math.log10(final[name])
-                axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {final[name]:.4f}")
+                axes.axhline(
+                    level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {show_loss(final[name])}"
+                )
                 plotted.append(np.array([level]))
         if finite := [(step, math.log10(loss)) for step, loss in evaluations if 0 < loss < math.inf]:
             at, levels = zip(*finite, strict=True)
@@ -113,36 +117,35 @@ def plot_loss(
         _loss_axes(axes, np.concatenate(plotted), len(values))
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         axes.legend(loc="upper right", frameon=False, fontsize=9, markerscale=3)
-        _write(figure, path)
+        return _encode(figure, file_format)
 
 
 def plot_embeddings(
-    path: Path,
     table: ArrayLike,
     labels: Sequence[str],
     title: str,
     *,
     dims: tuple[int, int] = (0, 1),
     pca: bool = False,
-) -> None:
+    file_format: Format = "png",
+) -> bytes:
     """Plot each row of an embedding table as a dot labelled with its character.
 
     Args:
-        path: the file to write; its suffix is the format.
         table: shape (V, E), in float32.
         labels: V characters; vowels, other letters, the boundary `.` and `q` have different colours.
         title: above the plot.
         dims: the two dimensions to plot, counted from 0.
         pca: plot the first two principal components instead.
+        file_format: of the content that is returned.
 
     Raises:
-        UsageError: the table has fewer than two dimensions, or not those of `dims`.
-        OSError: the file cannot be written.
+        UsageError: the table has fewer than two dimensions, or not those of `dims`; the format is not one of `FORMATS`.
     """
     rows = np.asarray(table, dtype=np.float32)
     xy, names = _principal(rows) if pca else _two_dims(rows, dims)
-    families, texts = _legible(labels)
-    with mpl.rc_context({**_STYLE, "font.family": families}), _missing_glyphs_ignored():
+    with _own_style():
+        mpl.rcParams["font.family"], texts = _legible(labels)
         figure = Figure(figsize=(8, 7), layout="constrained")
         axes = figure.subplots()
         axes.set_xlabel(names[0])
@@ -152,7 +155,7 @@ def plot_embeddings(
         axes.set_axisbelow(True)
         axes.margins(0.06)
         _plot_characters(figure, axes, xy, labels, texts)
-        _write(figure, path)
+        return _encode(figure, file_format)
 
 
 def _plot_characters(
@@ -221,11 +224,17 @@ def _spread(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]
 
 
 @contextlib.contextmanager
-def _missing_glyphs_ignored() -> Iterator[None]:
-    """No warnings about characters that the fonts lack, which are drawn as boxes."""
-    with warnings.catch_warnings():
+def _own_style() -> Iterator[None]:
+    """matplotlib's defaults with `_STYLE` on top; the settings of the caller are put back at the end.
+
+    Characters that the fonts lack are drawn as boxes, and give no warnings.
+    """
+    with _ONE_AT_A_TIME, mpl.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", mpl.MatplotlibDeprecationWarning)  # of a default
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
+        mpl.rcParams.update({name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"})
+        mpl.rcParams.update(_STYLE)
         yield
 
 
@@ -314,11 +323,11 @@ def _principal(table: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[s
     return scores, (names[0], names[1])
 
 
-def _write(figure: Figure, path: Path) -> None:
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in FORMATS:
-        raise UsageError(f"a plot is a {', '.join(FORMATS)} file, not {path.name!r}")
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
+def _encode(figure: Figure, file_format: str) -> bytes:
+    """The content of a file with the figure."""
+    if file_format not in FORMATS:
+        raise UsageError(f"a plot is a {', '.join(FORMATS)} file, not {file_format!r}")
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[file_format]
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=140, metadata=undated)
-    write_bytes(path, buffer.getvalue())
+    figure.savefig(buffer, format=file_format, dpi=140, metadata=undated)
+    return buffer.getvalue()

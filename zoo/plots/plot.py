@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zoo.ambient import in_neutral_state
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError
+from zoo.plots.importing import import_figures
 from zoo.plugin.specs import ModelSpec
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ class Plot:
     """One plot, not yet drawn.
 
     Attributes:
-        path: the file to write.
+        name: of its file; the suffix is the format.
         kind: what it shows.
         arguments: of `zoo.plots.figures.plot_loss` or `plot_embeddings`; all of them can be written as JSON.
     """
 
-    path: Path
+    name: str
     kind: Kind
     arguments: Mapping[str, Any]
 
@@ -37,12 +38,19 @@ class Plot:
         """The number of values that it shows."""
         return len(self.arguments["losses"]) if self.kind == "loss" else sum(map(len, self.arguments["table"]))
 
-    def save(self) -> None:
-        """Draw it and write the file. Raises the errors of the function in `zoo.plots.figures`."""
-        from zoo.plots import figures
+    def render(self, scratch: Path | None = None) -> bytes:
+        """Draw it: the content of its file, which the caller writes.
 
-        make = figures.plot_loss if self.kind == "loss" else figures.plot_embeddings
-        make(self.path, **self.arguments)
+        Args:
+            scratch: a folder that can be written, for what matplotlib keeps on disk if it has no other place.
+
+        Raises:
+            Exception: the errors of the function in `zoo.plots.figures`, and whatever matplotlib raises.
+        """
+        figures = import_figures(scratch)
+        draw = figures.plot_loss if self.kind == "loss" else figures.plot_embeddings
+        content: bytes = draw(**self.arguments, file_format=Path(self.name).suffix.lstrip(".").lower())
+        return content
 
 
 def has_embeddings(spec: ModelSpec, vocabulary: Vocabulary | None) -> bool:
@@ -51,7 +59,7 @@ def has_embeddings(spec: ModelSpec, vocabulary: Vocabulary | None) -> bool:
 
 
 def loss_plot(
-    path: Path,
+    name: str,
     config: Mapping[str, Any],
     losses: Sequence[float],
     final: dict[str, float] | None,
@@ -59,12 +67,12 @@ def loss_plot(
 ) -> Plot:
     """The loss of every step, the final loss of each split, and the validation loss of each evaluation."""
     title = _title("Loss", config, len(losses))
-    return Plot(path, "loss", {"losses": losses, "title": title, "final": final, "evaluations": evaluations})
+    return Plot(name, "loss", {"losses": losses, "title": title, "final": final, "evaluations": evaluations})
 
 
 @in_neutral_state
 def embeddings_plot(
-    path: Path,
+    name: str,
     config: Mapping[str, Any],
     spec: ModelSpec,
     model: nn.Module,
@@ -88,7 +96,7 @@ def embeddings_plot(
         "dims": dims,
         "pca": pca,
     }
-    return Plot(path, "embeddings", arguments)
+    return Plot(name, "embeddings", arguments)
 
 
 def _table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> Tensor:

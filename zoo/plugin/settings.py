@@ -10,12 +10,13 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zoo.errors import PluginError, UnknownNameError, UsageError, suggest
-from zoo.options.values import convert, describe_type, is_scalar
+from zoo.numbers import LARGEST_COUNT, LARGEST_SEED, show_value, too_large
+from zoo.options.values import convert, describe_type, is_number, is_scalar
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
@@ -144,7 +145,8 @@ def parse_assignments(assignments: Sequence[str], sections: Sequence[str]) -> di
         key, equals, value = assignment.partition("=")
         key = key.strip()
         if not equals or "." not in key:
-            raise UsageError(f"--set takes SECTION.KEY=VALUE, as in model.hidden_size=300, not {assignment!r}")
+            form = "SECTION.KEY=VALUE, as in model.hidden_size=300"
+            raise UsageError(f"--set takes {form}, not {show_value(assignment)}")
         if key in parsed:
             raise UsageError(f"--set gives {key!r} twice")
         parsed[key] = value.strip()
@@ -187,10 +189,24 @@ def _is_plain(value: object) -> bool:
 
 def _convert_named(key: str, value: object, annotation: Any) -> Any:
     try:
-        return convert(value, annotation)
+        converted = convert(value, annotation)
     except (ValueError, OverflowError) as error:
         detail = f": {error}" if str(error).startswith("a ") else ""
-        raise UsageError(f"'{key}' takes {describe_type(annotation)}, not {value!r}{detail}") from error
+        raise UsageError(f"'{key}' takes {describe_type(annotation)}, not {show_value(value)}{detail}") from error
+    largest = LARGEST_SEED if key.endswith("seed") else LARGEST_COUNT
+    problem = next(filter(None, (too_large(one, largest) for one in _numbers(converted))), None)
+    if problem is not None:
+        raise UsageError(f"'{key}' {problem}")
+    return converted
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    """The numbers in a value of a setting."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(item)
+    elif is_number(value):
+        yield value
 
 
 def _guess(default: Any) -> Any:

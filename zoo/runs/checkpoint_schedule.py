@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from zoo.errors import UsageError
+from zoo.numbers import parse_whole, show_value
 from zoo.options.run import CallOptions
 
 _FORM = re.compile(r"(\d+)|(\d+(?:\.\d+)?)\s*(s|m|h)")
@@ -39,11 +40,15 @@ class CheckpointSchedule:
         """
         if text is None:
             return DEFAULT
-        match = _FORM.fullmatch(str(text).strip().lower())
+        match = _FORM.fullmatch(show_value(text) if isinstance(text, int) else text.strip().lower())
         if not match:
-            raise UsageError(f"--checkpoint-every takes steps, as in 1000, or a time, as in 30s or 5m, not {text!r}")
+            forms = "steps, as in 1000, or a time, as in 30s or 5m"
+            raise UsageError(f"--checkpoint-every takes {forms}, not {show_value(text)}")
         steps, number, unit = match.groups()
-        checkpoints = cls(steps=int(steps)) if steps else cls(seconds=float(number) * _UNIT_SECONDS[unit])
+        try:
+            checkpoints = cls(steps=parse_whole(steps)) if steps else cls(seconds=float(number) * _UNIT_SECONDS[unit])
+        except ValueError as error:
+            raise UsageError(f"--checkpoint-every: {error}") from error
         if not (checkpoints.steps or checkpoints.seconds):
             raise UsageError(f"--checkpoint-every must be above 0, got {text!r}")
         return checkpoints

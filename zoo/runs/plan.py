@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.data.datasets import check_shuffle_seed
 from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
 from zoo.errors import UnknownNameError, UsageError, suggest
-from zoo.files import check_name
+from zoo.files import check_name, from_person
 from zoo.options.declaration import NOT_GIVEN, decided, filled, problems
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
@@ -79,7 +80,9 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
     if isinstance(given.schedule, Schedule):
         raise UsageError("schedule must be a name; a Schedule is for a model's spec or a preset")
     if given.out is not None:
-        check_name("out", Path(given.out))
+        out = from_person(given.out)
+        check_name("out", out)
+        given = replace(given, out=out)
     model = registry.models.get(given.model)
     preset_name, preset = _preset(model.spec, given.preset)
     dataset, fallback = _dataset(registry, model, preset, given)
@@ -95,7 +98,13 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
     )
     if options.patience is not None and options.validate_every is None:
         raise UsageError("--patience counts evaluations of the validation split: give --validate-every, too")
+    if given.warmup is not NOT_GIVEN and given.warmup > decided(options.steps):
+        raise UsageError(
+            f"--warmup {given.warmup} is longer than the run of --steps {options.steps}: give fewer, or more"
+        )
     model.spec.check_engine(decided(options.engine))
+    data_settings = resolve_data_settings(dataset, settings["data"])
+    check_shuffle_seed(data_settings.get("shuffle_seed"))
     return RunPlan(
         options=options,
         model=model,
@@ -104,7 +113,7 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         optimizer=optimizer,
         synthetic=synthetic,
         model_settings=resolve_settings(model, settings["model"]),
-        data_settings=resolve_data_settings(dataset, settings["data"]),
+        data_settings=data_settings,
         optimizer_settings=resolve_settings(optimizer, settings["optimizer"]),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from zoo.data.encoding import check_sizes
 from zoo.data.loading import encode, load_dataset
 from zoo.engines import Engine, Optimizer
 from zoo.errors import DataError, UnavailableError, UsageError
-from zoo.memory import fits, in_gib, memory_bytes
+from zoo.memory import check_fits, memory_bytes, show_bytes
 from zoo.options.declaration import decided
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import is_fitted
@@ -103,9 +104,8 @@ def prepare(
         source, dataset = _load(plan, observer)
         inputs = asked_inputs(plan.model, dataset)
         long_words = _LongWords.of(plan, dataset, device)
-        with building, long_words.limit():
-            model = build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed)
-        model = model.to(device)
+        with building:
+            model = _build(plan, inputs, long_words).to(device)
         examples = encode(dataset, spec.reads, context_length(model))
         _check_batch(plan, examples["train"])
         examples = {name: split.to(device) for name, split in examples.items()}
@@ -163,14 +163,21 @@ class _LongWords:
         return AllocationLimit(int(memory / max(1.0, times)), DataError(f"{self.found}: {problem}; {remedy}"))
 
 
+def _build(plan: RunPlan, inputs: Mapping[str, int], long_words: _LongWords) -> torch.nn.Module:
+    """The model, unless it does not fit into the memory of this machine."""
+    memory = memory_bytes()
+    limit: AbstractContextManager[object] = nullcontext()
+    if memory is not None:
+        needs = f"{plan.model.title} needs more than the {show_bytes(memory)} of memory of this machine"
+        limit = AllocationLimit(memory, UsageError(f"{needs}: choose smaller sizes"))
+    with limit, long_words.limit():
+        return build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed)
+
+
 def _check_batch(plan: RunPlan, examples: Examples) -> None:
-    """Raise UsageError if not even the indices, inputs and targets of one batch fit into the memory."""
+    """Refuse a batch that no memory can hold: indices, inputs and targets, of 8 bytes each."""
     numbers = 1 + examples.x[0].numel() + examples.y[0].numel()
-    needed = 8 * plan.batch_size * numbers
-    if not fits(needed):
-        raise UsageError(
-            f"--batch-size {plan.batch_size}: one batch takes {in_gib(needed)} of memory, more than this machine has"
-        )
+    check_fits(f"--batch-size {plan.batch_size}", 8 * numbers * plan.batch_size)
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:

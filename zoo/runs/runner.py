@@ -226,18 +226,18 @@ class _Execution:
     def _plot(self, losses: dict[str, float]) -> list[str]:
         """Make the plots that the run has; their file names."""
         self.observer.stage("Plotting")
-        run, spec, folder = self.run, self.run.plan.model.spec, self.folder.path
+        run, spec = self.run, self.run.plan.model.spec
         vocabulary = run.dataset.vocabulary if isinstance(run.dataset, TextDataset) else None
-        plots = [loss_plot(folder / "loss.png", run.config, self.training.losses, losses, self._evaluations())]
+        plots = [loss_plot("loss.png", run.config, self.training.losses, losses, self._evaluations())]
         if has_embeddings(spec, vocabulary):
-            path = folder / "embeddings.png"
             try:
-                plots.append(embeddings_plot(path, run.config, spec, run.model, vocabulary))
+                plots.append(embeddings_plot("embeddings.png", run.config, spec, run.model, vocabulary))
             except BaseException as error:  # a plugin's model may raise anything
                 if not is_of_plugin(error) and not isinstance(error, ZooError):
                     raise
-                self.observer.warning(f"{path.name} was not made: {error}")
-        return save_plots(plots, self.plot_worker, self.observer.warning)
+                self.observer.warning(f"embeddings.png was not made: {error}")
+        folder = self.folder
+        return save_plots(plots, self.plot_worker, self.observer.warning, folder.write_plot, folder.path)
 
     def _metrics(self, losses: dict[str, float]) -> dict[str, Any]:
         plan, config = self.run.plan, self.run.config

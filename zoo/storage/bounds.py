@@ -31,7 +31,7 @@ from torch.nn.modules import module as hooks
 
 from zoo.errors import CheckpointError
 from zoo.files import MAX_JSON_BYTES, parse_json
-from zoo.memory import fits, in_gib
+from zoo.memory import fits, show_bytes
 from zoo.storage.allocation import AllocationLimit
 
 MAX_TENSORS = 1 << 14
@@ -78,7 +78,7 @@ def read_header(file: BinaryIO) -> dict[str, Any]:
     if size > stated:
         raise HeaderError(f"it has {size} bytes, and by its header {stated}")
     if not fits(2 * size):
-        raise HeaderError(f"it has {in_gib(size)}, too much for the memory of this machine")
+        raise HeaderError(f"it has {show_bytes(size)}, too much for the memory of this machine")
     return dict(header)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from zoo.numbers import show_loss
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.options.schedule import Schedule
@@ -24,7 +25,8 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: 
     dataset, training = config["dataset"], config["training"]
     examples = dataset["examples"]
     rows = "\n".join(
-        f"| {split} | {examples[split]:,} | {metrics['losses'][split]:.4f} |" for split in ("train", "val", "test")
+        f"| {split} | {examples[split]:,} | {show_loss(metrics['losses'][split])} |"
+        for split in ("train", "val", "test")
     )
     images = "\n".join(f"![{plot.partition('.')[0]}]({plot})" for plot in plots)
     versions = ", ".join(f"{markdown(package)} {markdown(version)}" for package, version in config["versions"].items())

@@ -17,7 +17,7 @@ from zoo.data.finding import RecordedFile
 from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, load_dataset, resolve_data_settings
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNameError, UsageError, ZooError
-from zoo.files import kind_of
+from zoo.files import from_person, kind_of
 from zoo.options.run import SAMPLING_SEED
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, signature_of
@@ -204,7 +204,7 @@ def rebuild(path: Path, stored: Checkpoint, registry: Registry) -> Loaded:
 
 def find_weights(target: str | Path, registry: Registry) -> Path:
     """The `.safetensors` file that `target` refers to. Raises UsageError and ZooError as `load` does."""
-    path = Path(target)
+    path = from_person(target)
     kind = kind_of(path)
     if kind == "folder":
         if kind_of(path / WEIGHTS_FILE) != "file":

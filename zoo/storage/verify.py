@@ -17,6 +17,7 @@ from torch import Tensor
 from zoo.ambient import in_neutral_state
 from zoo.errors import CheckpointError, MissingPluginError, PluginError, UsageError, ZooError
 from zoo.files import kind_of
+from zoo.numbers import show_loss
 from zoo.options.declaration import declared
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plugin.registry import Registry
@@ -246,7 +247,7 @@ class _Folder:
         step = self._state.step if self._state is not None else self._metrics_step
         if self._metrics_step > step:
             raise CheckpointError(f"are of step {self._metrics_step:,}, after the training state's {step:,}")
-        losses = ", ".join(f"{name} {loss:.4f}" for name, loss in metrics["losses"].items())
+        losses = ", ".join(f"{name} {show_loss(loss)}" for name, loss in metrics["losses"].items())
         if self._metrics_step < step:
             return f"{losses}, of step {self._metrics_step:,}, from which the run was resumed"
         other = unlike(metrics, self._reference) if self._reference is not None else []

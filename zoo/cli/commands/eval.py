@@ -18,6 +18,7 @@ from zoo.cli.state import (
     run_argument,
 )
 from zoo.cli.table import print_table
+from zoo.numbers import show_loss
 from zoo.storage.shipped import bits
 
 
@@ -72,7 +73,7 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
 
 
 def _row(name: str, examples: int, loss: float) -> tuple[str, ...]:
-    return name, f"{examples:,}", f"{loss:.4f}", f"{bits(loss):.4f}"
+    return name, f"{examples:,}", show_loss(loss), show_loss(bits(loss))
 
 
 def _finite(losses: Mapping[str, float]) -> dict[str, float | None]:

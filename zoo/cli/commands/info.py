@@ -14,6 +14,7 @@ from zoo.cli.table import print_table
 from zoo.data.datasets import TensorDataset
 from zoo.data.loading import arrangement
 from zoo.errors import UnknownNameError, suggest
+from zoo.numbers import show_loss
 from zoo.options.declaration import filled
 from zoo.options.training import AUTOGRAD
 from zoo.plugin.calling import is_of_plugin
@@ -139,8 +140,8 @@ def _weights(entry: Entry[ModelSpec], typed: str) -> list[str]:
     return [
         f"Comes with weights trained on {known.dataset}{preset}: {known.parameters:,} parameters, "
         f"{known.steps:,} steps in {known.seconds:,.1f} s",
-        f"Their validation loss is {loss:.4f} nats ({bits(loss):.4f} bits)"
-        + ("" if novel is None else f", and {novel:.4f} over unseen words"),
+        f"Their validation loss is {show_loss(loss)} nats ({show_loss(bits(loss))} bits)"
+        + ("" if novel is None else f", and {show_loss(novel)} over unseen words"),
         f"Use them: {use}",
     ]
 

@@ -11,6 +11,7 @@ from zoo.cli import output
 from zoo.cli.state import State, debug_option, json_option
 from zoo.cli.table import print_table
 from zoo.errors import UsageError
+from zoo.numbers import show_loss
 from zoo.plugin.registry import Entry, KindRegistry
 from zoo.storage.shipped import ShippedMetrics, bits, shipped_metrics
 
@@ -115,7 +116,7 @@ def _cell(metrics: ShippedMetrics | None, column: str, in_bits: bool) -> str:
     if column == "seconds":
         return f"{metrics.seconds:,.1f}"
     loss = metrics.losses["val"] if column == "val loss" else metrics.novel.get("val")
-    return "-" if loss is None else f"{bits(loss) if in_bits else loss:.4f}"
+    return "-" if loss is None else show_loss(bits(loss) if in_bits else loss)
 
 
 def _as_json(name: str, entries: KindRegistry[Any], row: Row) -> dict[str, Any]:

@@ -8,8 +8,11 @@ from typing import Any
 import click
 
 from zoo.cli import output
+from zoo.cli.options import PathFromPerson
 from zoo.cli.state import State, debug_option, json_option, run_argument
 from zoo.errors import CheckpointError, UsageError
+from zoo.numbers import parse_whole, show_value
+from zoo.text import shown
 
 _KINDS = ("loss", "embeddings")
 
@@ -18,9 +21,9 @@ def _parse_dims(ctx: click.Context, parameter: click.Parameter, value: str | Non
     if value is None:
         return None
     try:
-        first, second = (int(part) for part in value.split(","))
+        first, second = (parse_whole(part) for part in value.split(","))
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not two integers, as in 0,1") from error
+        raise click.BadParameter(f"{show_value(value)} is not two integers, as in 0,1") from error
     return first, second
 
 
@@ -39,7 +42,7 @@ def _parse_dims(ctx: click.Context, parameter: click.Parameter, value: str | Non
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathFromPerson(),
     metavar="DIR",
     help="The folder of the plots; by default that of the weights.",
 )
@@ -62,26 +65,29 @@ def command(
     """
     if pca and dims:
         raise UsageError("--dims and --pca exclude each other")
+    from zoo.files import from_person, kind_of, write_bytes
     from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
     from zoo.storage.loading import load
     from zoo.storage.losses import VALIDATION_FILE, read_evaluations
 
     loaded = load(run, state.registry)
-    folder = out or (loaded.path.parent if Path(run).exists() else Path())
+    folder = out or (loaded.path.parent if from_person(run).exists() else Path())
+    if kind_of(folder) in ("file", "other"):
+        raise UsageError(f"--out {shown(folder)} is a file: name a folder")
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = loaded.checked.vocabulary
     paths = []
     for kind in kinds or _available(loaded.path, has_embeddings(loaded.entry.spec, vocabulary)):
-        path = folder / f"{kind}.{suffix}"
+        name = f"{kind}.{suffix}"
         if kind == "loss":
             evaluations = read_evaluations(loaded.path.parent / VALIDATION_FILE)
-            plot = loss_plot(path, loaded.config, *_losses(loaded.path), evaluations)
+            plot = loss_plot(name, loaded.config, *_losses(loaded.path), evaluations)
         else:
             plot = embeddings_plot(
-                path, loaded.config, loaded.entry.spec, loaded.model, vocabulary, dims=dims or (0, 1), pca=pca
+                name, loaded.config, loaded.entry.spec, loaded.model, vocabulary, dims=dims or (0, 1), pca=pca
             )
-        plot.save()
-        paths.append(str(path))
+        write_bytes(folder / name, plot.render(folder))
+        paths.append(str(folder / name))
     if as_json:
         output.json_object({"run": run, "pictures": paths})
     else:

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from zoo.cli.commands.run import print_result
-from zoo.cli.options import given, options_of
+from zoo.cli.commands.run import print_result, warn_of_divergence
+from zoo.cli.options import PathFromPerson, given, options_of
 from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.options.run import ResumeOptions
 from zoo.runs.plan import check_options
 
 
 @click.command("resume")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PathFromPerson())
 @options_of(ResumeOptions)
 @json_option
 @quiet_option
@@ -37,3 +37,4 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
         with Progress(quiet=quiet) as observer:
             done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
     print_result(done.metrics, done.resumed_at, as_json=as_json)
+    warn_of_divergence(done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,8 +10,12 @@ from zoo.cli import output
 from zoo.cli.options import given, options_of
 from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.cli.table import print_table
+from zoo.numbers import divergence, show_loss
 from zoo.options.run import RunOptions
 from zoo.runs.plan import make_plan
+
+if TYPE_CHECKING:
+    from zoo.runs.runner import Run
 
 
 @click.command("run")
@@ -40,6 +44,15 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
         with Progress(quiet=quiet) as observer:
             run = execute(plan, observer, plot_worker=plot_worker)
     print_result(run.metrics, as_json=as_json)
+    warn_of_divergence(run)
+
+
+def warn_of_divergence(run: Run) -> None:
+    """Remark on a loss that training has made worse."""
+    classes = max([*run.config["model"]["inputs"].values(), len(run.config["dataset"]["vocabulary"] or ())], default=1)
+    remark = divergence(run.losses["train"], run.step_losses[0], classes) if run.step_losses else None
+    if remark is not None:
+        output.warning(remark)
 
 
 def print_result(metrics: dict[str, Any], resumed_at: int = 0, *, as_json: bool = False) -> None:
@@ -59,6 +72,6 @@ def print_result(metrics: dict[str, Any], resumed_at: int = 0, *, as_json: bool 
     best = metrics.get("best")
     if best and best["step"] < metrics["steps"]:
         output.lines(f"The weights are those after {best['step']:,} steps, the best on validation")
-    rows = [(name, f"{count:,}", f"{metrics['losses'][name]:.4f}") for name, count in dataset["examples"].items()]
+    rows = [(name, f"{count:,}", show_loss(metrics["losses"][name])) for name, count in dataset["examples"].items()]
     print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])
     output.lines("", f"Everything is in {metrics['run_dir']}")

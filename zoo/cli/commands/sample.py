@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli import output
+from zoo.cli.options import DECIMAL, WHOLE
 from zoo.cli.state import (
     State,
     dataset_option,
@@ -28,19 +29,19 @@ _SHOWN = {"train": "training", "val": "held out", "test": "held out", "new": "un
 
 @click.command("sample")
 @run_argument
-@click.option("-n", "--number", type=int, default=20, show_default=True, metavar="N", help="The number of words.")
+@click.option("-n", "--number", type=WHOLE, default=20, show_default=True, metavar="N", help="The number of words.")
 @click.option(
     "--temperature",
-    type=float,
+    type=DECIMAL,
     default=1.0,
     show_default=True,
     metavar="X",
     help="Divides the logits; 0 is greedy sampling.",
 )
-@click.option("--top-k", type=int, metavar="K", help="Sample from the K most probable characters only.")
+@click.option("--top-k", type=WHOLE, metavar="K", help="Sample from the K most probable characters only.")
 @click.option("--prefix", default="", metavar="TEXT", help="The beginning of each word.")
 @click.option(
-    "--seed", type=int, default=SAMPLING_SEED, show_default=True, metavar="N", help="Seed of the random numbers."
+    "--seed", type=WHOLE, default=SAMPLING_SEED, show_default=True, metavar="N", help="Seed of the random numbers."
 )
 @dataset_option
 @offline_option

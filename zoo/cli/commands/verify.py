@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli import output
+from zoo.cli.options import PathFromPerson
 from zoo.cli.state import State, debug_option, json_option
 from zoo.cli.table import print_table
 from zoo.errors import CheckpointError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PathFromPerson())
 @json_option
 @debug_option
 @click.pass_obj

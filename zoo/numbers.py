@@ -1,0 +1,70 @@
+"""Numbers: the largest that are accepted, and how they are shown, in tables and in messages."""
+
+from __future__ import annotations
+
+import math
+import re
+
+LARGEST_COUNT = 2**63 - 1  # what torch can count
+LARGEST_SEED = 2**64 - 1
+LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # float32
+
+_MAX_DIGITS = 4_300  # Python does not parse longer whole numbers
+_MAX_SHOWN = 60  # characters of a value in a message
+_LARGE = 1e6  # losses from here on are shown as 6.04e+31
+_HIGHER = 1.1  # so many times the loss of the first batch is no matter of chance
+
+
+def show_loss(loss: float, digits: int = 4) -> str:
+    """A loss for a person: `2.1245`, or `6.04e+31`."""
+    return f"{loss:.{digits}f}" if abs(loss) < _LARGE else f"{loss:.3g}"
+
+
+def show_value(value: object) -> str:
+    """A value for a message about it: in quotes where it is text, and without its middle if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number with too many digits for Python
+        return f"a number of about {_digits(value):,} digits" if isinstance(value, int) else f"a {type(value).__name__}"
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN // 2]}…{text[-_MAX_SHOWN // 4 :]}"
+
+
+def parse_whole(text: str) -> int:
+    """A whole number in decimal digits, with a sign or none.
+
+    Raises:
+        ValueError: it is none, or has so many digits that Python does not read it.
+    """
+    if len(text) > _MAX_DIGITS and re.fullmatch(r"\s*[-+]?[\d_]+\s*", text):
+        raise ValueError(f"a number of {len(text):,} digits is too large")
+    return int(text)
+
+
+def too_large(value: object, largest: int = LARGEST_COUNT) -> str | None:
+    """What is wrong with a number, to be put behind its name, where torch cannot hold it."""
+    if isinstance(value, int) and not -largest <= value <= largest:
+        return f"must be at most 2**{largest.bit_length()} - 1, got {show_value(value)}"
+    if isinstance(value, float) and math.isfinite(value) and abs(value) > LARGEST_FLOAT:
+        return f"must be at most {LARGEST_FLOAT:.3g}, the largest number of float32, got {value:g}"
+    return None
+
+
+def divergence(loss: float, first: float, classes: int) -> str | None:
+    """What to say of the loss over the training split after training; None if it is not remarkable.
+
+    Args:
+        loss: the mean over the split, in nats.
+        first: of the first batch.
+        classes: of the targets.
+    """
+    uniform = math.log(max(classes, 1))
+    if loss <= max(_HIGHER * first, uniform):
+        return None
+    return (
+        f"training diverged: its loss of {show_loss(loss)} is above that of the first step, {show_loss(first)}, and "
+        f"worse than guessing uniformly at random, {show_loss(uniform)}: try a smaller --lr"
+    )
+
+
+def _digits(value: int) -> int:
+    return int(value.bit_length() * math.log10(2)) + 1
