@@ -136,7 +136,8 @@ def test_a_run_whose_disk_is_gone_saves_among_temporary_files(
 def test_a_run_that_can_save_nowhere_says_so(
     words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happen: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent" / "\0"))
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file" / "absent"))
 
     def unplug() -> None:
         shutil.rmtree("runs")
