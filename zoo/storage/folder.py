@@ -282,6 +282,7 @@ def _make_anew(path: Path) -> OpenFolder:
     Raises:
         OSError: there is no place for it.
     """
+    failures: list[OSError] = []
     for parent in (path.parent, Path(tempfile.gettempdir())):
         try:
             parent.mkdir(parents=True, exist_ok=True)
@@ -289,5 +290,5 @@ def _make_anew(path: Path) -> OpenFolder:
                 with contextlib.suppress(FileExistsError, InUseError):
                     return _make(parent / f"{path.name}{ending}")
         except OSError as error:
-            failure = error
-    raise failure
+            failures.append(error)
+    raise failures[0]  # of the place that the user knows
