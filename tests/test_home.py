@@ -145,6 +145,7 @@ MADE = {
     "zoo/storage/open_folder.py": "names that the system gives",
     "zoo/data/download.py": "a place for a user without a home",
     "zoo/files.py": "from_person itself",
+    "zoo/memory.py": "files of the system",
     "zoo/plots/importing.py": "the settings file in the working folder",
     "zoo/plots/plot.py": "the suffix of a name, and a name of a config",
     "zoo/runs/resuming.py": "of a checkpoint",

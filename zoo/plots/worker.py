@@ -27,6 +27,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -41,6 +42,7 @@ _POLL_S = 0.5  # how often a process of the worker asks whether its parent is al
 _LENGTH = struct.Struct(">Q")
 _ANSWER = struct.Struct(">QQ")
 _STDIN, _STDOUT = 0, 1
+_PIPE_BYTES = 1 << 20  # read at once
 
 
 class PlotWorker:
@@ -191,8 +193,8 @@ def _draw_all(plots: Sequence[Plot]) -> Iterator[bytes]:
     """
     children = [_fork(plot) for plot in plots]
     for process, pipe in children:
-        with open(pipe, "rb") as file:  # noqa: PTH123  # a descriptor
-            content = file.read()
+        content = b"".join(iter(partial(os.read, pipe, _PIPE_BYTES), b""))
+        os.close(pipe)
         yield content if os.waitpid(process, 0)[1] == 0 else b""
 
 
@@ -236,7 +238,7 @@ def _read(size: int, parent: int) -> bytes:
     content = bytearray()
     while len(content) < size:
         if select.select([_STDIN], [], [], _POLL_S)[0]:
-            part = os.read(_STDIN, min(size - len(content), 1 << 20))
+            part = os.read(_STDIN, min(size - len(content), _PIPE_BYTES))
             content += part or _kill_session()
         elif os.getppid() != parent:
             _kill_session()
@@ -249,8 +251,9 @@ def _kill_session() -> NoReturn:
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(content)
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 if __name__ == "__main__":
