@@ -30,18 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mutants import (
-    DTYPES,
-    bits,
-    damaged,
-    edited,
-    other_tensors,
-    other_words,
-    reheaded,
-    retyped,
-    sealed,
-    without_time_and_place,
-)
+from mutants import DTYPES, bits, damaged, edited, other_tensors, other_words, reheaded, retyped, sealed, settle
 from torch import Tensor
 
 import zoo
@@ -82,7 +71,7 @@ class Fuzzer:
         Path("words.txt").write_text("\n".join(a + b + c for a in letters for b in letters for c in letters))
         with seeded(1):
             zoo.run("mlp-char", dataset="words.txt", device="cpu", steps=4, out="run", plots=False, settings=SETTINGS)
-            without_time_and_place(Path("run"))
+            settle(Path("run"))
             self.loaded = loading.load("run", self.registry)
             self.examples = encode(zoo.TextDataset.from_file("words.txt"), "windows", 3)["train"]
             adam = self._training(torch.optim.Adam)

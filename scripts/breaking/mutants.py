@@ -234,7 +234,7 @@ def _file(header: str, payload: bytes) -> bytes:
     return struct.pack("<Q", len(text)) + text + payload
 
 
-def without_time_and_place(run: Path) -> None:
+def settle(run: Path) -> None:
     """Leave out of a run folder what is not the same each time: how long it took, and where its data was."""
     metrics = run / "metrics.json"
     metrics.write_text(json.dumps(config.sealed(json.loads(metrics.read_text()) | {"seconds": {"total": 0.5}})))
