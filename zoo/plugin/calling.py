@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from zoo.ambient import unchanged
 from zoo.errors import PluginError, UsageError, ZooError, out_of_memory
+from zoo.text import message
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ def _undone(who: str) -> Iterator[None]:
     with unchanged() as changed:
         yield
     if changed:
-        warnings.warn(f"{who} {changes_text(changed)}", stacklevel=4)
+        warnings.warn(message(f"{who} {changes_text(changed)}"), stacklevel=4)
 
 
 @contextlib.contextmanager
