@@ -174,17 +174,20 @@ def _float32_precision() -> Undo | None:
 
 
 def _global_hooks() -> Undo | None:
-    """Hooks that are called for every module, parameter or optimizer of the process."""
-    tables = [table for table in _hook_tables() if table]
-    if not tables:
+    """Hooks that are called for every module, parameter or optimizer; but zoo's own, which say so."""
+    callers = []
+    for table in filter(None, _hook_tables()):
+        hooks = {key: hook for key, hook in table.items() if not hasattr(hook, "stays_in_neutral_state")}
+        callers += [(table, hooks)] * bool(hooks)
+    if not callers:
         return None
-    contents = [dict(table) for table in tables]
-    for table in tables:
-        table.clear()
+    for table, hooks in callers:
+        for key in hooks:
+            del table[key]
 
     def undo() -> None:
-        for table, content in zip(tables, contents, strict=True):
-            table.update(content)
+        for table, hooks in callers:
+            table.update(hooks)
 
     return undo
 

@@ -136,6 +136,8 @@ class _Clock:
 class _Count:
     """Counts what is registered in modules by one thread."""
 
+    stays_in_neutral_state = True  # see `zoo.ambient`
+
     def __init__(self, limit: int, message: str, clock: _Clock, thread: int) -> None:
         self._left = limit
         self._message = message
