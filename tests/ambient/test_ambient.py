@@ -22,6 +22,7 @@ from zoo.cli import main
 from zoo.data.download import fetcher
 from zoo.plots.plot import embeddings_plot
 from zoo.plugin.manager import load_plugins
+from zoo.storage import checkpoint
 from zoo.storage.verify import verify
 
 PRECISION = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
@@ -50,9 +51,12 @@ def plain(result: Any) -> Any:
     return result
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    names = ("model.safetensors", "config.json", "training_state.safetensors")
-    return {name: (folder / name).read_bytes() for name in names}
+def files(folder: Path) -> dict[str, Any]:
+    """What a run has written, but for where its data was."""
+    meta = checkpoint.load_meta(folder / "training_state.safetensors")  # with a digest of the tensors
+    state = {key: value for key, value in meta.items() if key not in ("data", "meta_sha256")}
+    assert "sha256" in state
+    return {"state": state, **{name: (folder / name).read_bytes() for name in ("model.safetensors", "config.json")}}
 
 
 def run(model: str, **options: Any) -> Callable[[Path], Any]:

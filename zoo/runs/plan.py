@@ -35,6 +35,7 @@ class RunPlan:
         fallback: used in place of `dataset` when that cannot be downloaded.
         synthetic: the model that synthetic words are sampled from.
         model_settings, data_settings, optimizer_settings: complete and typed.
+        dataset_sha256: the digest that the file must have, where a checkpoint led to it, or it is not read at all.
     """
 
     options: RunOptions
@@ -46,6 +47,7 @@ class RunPlan:
     model_settings: dict[str, Any]
     data_settings: dict[str, Any]
     optimizer_settings: dict[str, Any]
+    dataset_sha256: str | None = None
 
     @property
     def steps(self) -> int:

@@ -128,6 +128,7 @@ def _plan(registry: Registry, config: RunConfig, options: ResumeOptions, dataset
         synthetic=synthetic,
         model_settings=resolve_settings(model, config.hyperparameters),
         data_settings=_data_settings(dataset, config),
+        dataset_sha256=config.dataset_sha256 if isinstance(dataset, Path) and options.dataset is None else None,
         optimizer_settings=resolve_settings(optimizer, config.optimizer_settings),
     )
 
