@@ -112,7 +112,7 @@ def test_third_party_models_and_optimizers_resume_to_the_same_bytes(
 def test_metrics_of_a_resumed_run_are_those_of_one_go(half: Path, whole: Path) -> None:
     metrics = zoo.resume(half, steps=STEPS, plots=False).metrics
     expected = json.loads((whole / "metrics.json").read_text())
-    for key in expected.keys() - {"seconds", "run_dir"}:
+    for key in expected.keys() - {"seconds", "run_dir", "sha256"}:  # a digest of all of it
         assert metrics[key] == expected[key], key
 
 
