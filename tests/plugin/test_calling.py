@@ -248,8 +248,11 @@ def test_every_place_that_catches_whatever_is_raised_lets_ctrl_c_pass() -> None:
     }
     assert found == {
         "cli/__init__.py",  # the boundary
+        "data/download.py",  # requests, urllib3 and what they call
+        "plots/importing.py",  # matplotlib
         "plots/worker.py",  # matplotlib and fonts
         "runs/observer.py",  # the caller's observer
         "storage/allocation.py",  # torch's meta device
+        "text.py",  # the text of an exception
         "storage/checkpoint.py",  # safetensors
     }
