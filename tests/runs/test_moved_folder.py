@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import zoo
+from zoo.plots.plot import Plot
 from zoo.plugin.registry import Registry
 from zoo.runs import runner
 from zoo.storage import losses
@@ -67,6 +68,12 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def train(words: Path) -> Any:
     return zoo.run("bigram", dataset=str(words), steps=STEPS, checkpoint_every=5, device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def quick_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in a plot does not matter here, and drawing takes longer than all the rest."""
+    monkeypatch.setattr(Plot, "render", lambda plot, _scratch: plot.name.encode())
 
 
 @pytest.fixture

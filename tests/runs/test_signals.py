@@ -13,6 +13,7 @@ import pytest
 from conftest import run_python
 
 import zoo
+from zoo.plots.plot import Plot
 from zoo.runs import prepare, runner
 from zoo.runs.observer import Observer
 from zoo.storage.folder import RunFolder
@@ -53,6 +54,12 @@ def handlers() -> Iterator[None]:
     assert all(signal.getsignal(number) is handle for number in SIGNALS)
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def quick_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in a plot does not matter here, and drawing takes longer than all the rest."""
+    monkeypatch.setattr(Plot, "render", lambda plot, _scratch: plot.name.encode())
 
 
 @pytest.fixture
