@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 from zoo.errors import UsageError, ZooError
-from zoo.memory import memory_bytes
+from zoo.memory import fits, memory_bytes
 from zoo.text import shown
 
 Kind: TypeAlias = Literal["file", "folder", "other", "nothing"]
@@ -173,6 +173,19 @@ def read_bytes(path: Path, *, max_bytes: int | None = None, pipes: bool = False)
     """
     with open_file(path, pipes=pipes) as file:
         return _read(file, path, max_bytes)
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a regular file, or all of a shorter one, and nothing of what follows them.
+
+    Raises:
+        OSError: as `read_bytes`.
+    """
+    with open_file(path) as file:
+        size = min(size, os.fstat(file.fileno()).st_size)
+        if not fits(2 * size):
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes that are needed, too many for this memory", str(path))
+        return file.read(size)
 
 
 def read_with_digest(path: Path, sha256: str) -> bytes:

@@ -11,13 +11,13 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError
-from zoo.files import kind_of, open_file, read_bytes
+from zoo.files import kind_of, open_file, read_start
 from zoo.storage.open_folder import OpenFolder
 from zoo.training.validation import Validation
 
@@ -49,7 +49,8 @@ class Sealed:
         if not isinstance(raw, dict) or raw.keys() != {"steps", "size", "sha256"}:
             return None
         types = [type(raw[name]) for name in ("steps", "size", "sha256")]
-        return cls(**raw) if types == [int, int, str] and raw["steps"] > 0 and raw["size"] > 0 else None
+        possible = types == [int, int, str] and 0 < raw["steps"] < raw["size"] <= _LONGEST_LINE * (raw["steps"] + 1)
+        return cls(**raw) if possible else None
 
     def record(self) -> dict[str, Any]:
         """As `read` takes it."""
@@ -59,20 +60,17 @@ class Sealed:
         """Read them from a `losses.csv`.
 
         Raises:
-            CheckpointError: the file is missing, or does not begin with these bytes.
+            CheckpointError: the file is missing, does not begin with these bytes, or they are not what a run writes.
         """
         try:
-            content = read_bytes(path)[: self.size]
+            content = read_start(path, self.size)
         except OSError as error:
             raise CheckpointError(
                 f"cannot read {path}, which has the losses of the first {self.steps:,} steps: {error.strerror}"
             ) from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise CheckpointError(f"{path} was changed: it does not have the losses of the training state any more")
-        try:
-            losses = [float(line.partition(b",")[2]) for line in content.splitlines()[1:]]
-        except ValueError as error:
-            raise CheckpointError(f"{path} is damaged: it has lines without a loss") from error
+        losses = _parse(content, path)
         if len(losses) != self.steps:
             raise CheckpointError(f"{path} has {len(losses):,} losses where the training state says {self.steps:,}")
         return losses
@@ -101,7 +99,7 @@ class LossesFile:
         Raises:
             OSError: the file cannot be read.
         """
-        self._digest = hashlib.sha256(read_bytes(path)[: sealed.size])
+        self._digest = hashlib.sha256(read_start(path, sealed.size))
         self._steps, self._size, self.sealed, self._text = sealed.steps, sealed.size, sealed, bytearray()
 
     @staticmethod
@@ -162,14 +160,31 @@ def read_losses(path: Path) -> list[float]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
+    return _checked(_rows(path), path)
+
+
+def _checked(rows: Iterable[tuple[int, float]], path: Path) -> list[float]:
+    """The losses of the steps from 0 on, if they are what a run can have."""
     losses: list[float] = []
-    for step, loss in _rows(path):
+    for step, loss in rows:
         if step != len(losses):
             raise CheckpointError(f"{path} is damaged: its steps do not count up from 0")
         if not math.isfinite(loss):
             raise CheckpointError(f"{path} is damaged: the loss of step {step} is {loss}, where a run would have ended")
         losses.append(loss)
     return losses
+
+
+def _parse(content: bytes, path: Path) -> list[float]:
+    """The same as `read_losses`, of lines that are in memory."""
+    header, *lines = content.splitlines() or [b""]
+    if header != _HEADER.strip():
+        raise CheckpointError(f"{path} is damaged: its first line is not step,loss")
+    parts = (line.partition(b",") for line in lines)
+    try:
+        return _checked(((int(step), float(loss)) for step, _, loss in parts), path)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: it has lines that are not a step and a loss") from error
 
 
 def read_evaluations(path: Path) -> list[tuple[int, float]]:

@@ -7,6 +7,7 @@ a million steps, the first whole millions of losses are only in `losses.csv`, wh
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from zoo.training.validation import Kept, Validation
 _MODEL = "model."
 _OPTIMIZER = "optimizer."
 _BEST = "best."
+_EVALUATIONS = "validation_steps", "validation_losses"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class TrainingState:
         checkpoint.fill(training.model, self.weights, self.path)
         try:
             optimizer = checkpoint.unflatten_state(self.optimizer, self.tensors)
-            if not _fits(optimizer, _try_step(training)):
+            own = _try_step(training)
+            if not _fits(optimizer, own) or _groups(optimizer) != _groups(own):
                 raise CheckpointError(
                     f"{self.path} does not fit its config: its optimizer state is another optimizer's"
                 )
@@ -87,8 +90,8 @@ class TrainingState:
     @property
     def best_step(self) -> int | None:
         """The step of the best weights so far; None without evaluations."""
-        step = self.validation.get("best_step") if isinstance(self.validation, dict) else None
-        return step if isinstance(step, int) else None
+        step: int | None = None if self.validation is None else self.validation["best_step"]
+        return step
 
     @property
     def best(self) -> dict[str, Tensor]:
@@ -98,30 +101,29 @@ class TrainingState:
     @property
     def validation_losses(self) -> list[float]:
         """The losses of the evaluations so far."""
-        losses: list[float] = self.tensors.get("validation_losses", torch.empty(0)).flatten().tolist()
-        return losses
+        return [loss for _, loss in self.evaluations]
 
     @property
     def evaluations(self) -> list[tuple[int, float]]:
         """Step and loss of the evaluations so far."""
-        steps: list[int] = self.tensors.get("validation_steps", torch.empty(0)).flatten().tolist()
-        return list(zip(steps, self.validation_losses, strict=False))
+        if self.validation is None:
+            return []
+        return list(zip(*(self.tensors[name].tolist() for name in _EVALUATIONS), strict=True))
 
     def _restore_validation(self, validation: Validation, weights: Mapping[str, Tensor]) -> None:
         """Restore the evaluations and the best weights. States of older versions have none."""
         if self.validation is None:
             return
-        steps, losses = self.tensors["validation_steps"].tolist(), self.tensors["validation_losses"].tolist()
-        if steps != list(range(validation.every, self.step + 1, validation.every)) or len(losses) != len(steps):
+        steps = [step for step, _ in self.evaluations]
+        if steps != list(range(validation.every, self.step + 1, validation.every)):
             raise CheckpointError(f"{self.path} is damaged: its validation losses are not those of its steps")
-        validation.steps[:], validation.losses[:] = steps, losses
-        best_step = self.validation["best_step"]
-        if best_step is None:
+        validation.steps[:], validation.losses[:] = steps, self.validation_losses
+        if self.best_step is None:
             return
         best = self.best
         if best.keys() != weights.keys() or not _fits(best, weights):
             raise CheckpointError(f"{self.path} does not fit its config: its best weights are another model's")
-        validation.best = Kept(best_step, validation.losses[validation.steps.index(best_step)], best)
+        validation.best = Kept(self.best_step, dict(self.evaluations)[self.best_step], best)
 
     def restore_global_generators(self, device: torch.device) -> None:
         """Set the state of torch's global generators, which dropout and the like use.
@@ -170,6 +172,11 @@ def _fits(state: Any, reference: Any) -> bool:
         same = type(state) is type(reference) and len(state) == len(reference)
         return same and all(map(_fits, state, reference))
     return not isinstance(state, Tensor | Mapping | list | tuple)
+
+
+def _groups(state: Mapping[str, Any]) -> list[Any]:
+    """Which parameters are in which group. In another order, each would get the state of another one's shape."""
+    return [group.get("params") for group in state.get("param_groups", ()) if isinstance(group, Mapping)]
 
 
 def _try_step(training: Training) -> dict[str, Any]:
@@ -227,9 +234,10 @@ def pack(
 
 def _validation_tensors(validation: Validation) -> dict[str, Tensor]:
     best = validation.best.weights if validation.best is not None else {}
+    steps, losses = _EVALUATIONS
     return {
-        "validation_steps": torch.tensor(validation.steps, dtype=torch.int64),
-        "validation_losses": torch.tensor(validation.losses, dtype=torch.float64),
+        steps: torch.tensor(validation.steps, dtype=torch.int64),
+        losses: torch.tensor(validation.losses, dtype=torch.float64),
         **{_BEST + name: tensor for name, tensor in best.items()},
     }
 
@@ -248,6 +256,8 @@ def load(path: Path) -> TrainingState:
     kept = step - (sealed.steps if sealed is not None else 0)
     if losses.dtype != torch.float64 or losses.shape != (kept,) or not losses.isfinite().all():
         raise CheckpointError(f"{path} is damaged: its losses are not those of {step} steps")
+    if not _has_evaluations(stored, step):
+        raise CheckpointError(f"{path} is damaged: its evaluations are not those of {step} steps")
     return TrainingState(
         path=path,
         config=stored.meta.get("config"),
@@ -262,6 +272,21 @@ def load(path: Path) -> TrainingState:
         file_bytes=stored.file_bytes,
         losses_come_first=sealed is not None,
     )
+
+
+def _has_evaluations(stored: checkpoint.Checkpoint, step: int) -> bool:
+    """Whether the evaluations in a state, if there are any, are such as `pack` writes; so are then the best weights."""
+    recorded = stored.meta.get("validation")
+    if recorded is None:
+        return True
+    steps, losses = (stored.tensors.get(name, torch.empty(0)) for name in _EVALUATIONS)
+    written = steps.dtype == torch.int64 and losses.dtype == torch.float64 and steps.ndim == 1
+    if not (isinstance(recorded, dict) and "best_step" in recorded and written and steps.shape == losses.shape):
+        return False
+    known = dict(zip(steps.tolist(), losses.tolist(), strict=True))
+    best = recorded["best_step"]
+    best_is_known = best is None or (type(best) is int and math.isfinite(known.get(best, math.nan)))
+    return best_is_known and len(known) == len(steps) and all(0 < one <= step for one in known)
 
 
 def remembered_place(path: Path) -> Place | None:
