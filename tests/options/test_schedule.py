@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -118,3 +119,10 @@ def test_step_of_a_very_short_run_has_milestones_that_rise(steps: int) -> None:
 def test_numbers_out_of_range_are_refused(numbers: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Schedule(**numbers)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("gamma", [1e300, 1e38, 2.0])
+def test_a_rate_beyond_all_numbers_is_infinite_and_no_error(gamma: float) -> None:
+    schedule = Schedule(milestones=tuple(range(1, 1100)), gamma=gamma)
+    assert schedule.lr(0.1, 5000) == math.inf
+    assert schedule.lr(0.1, 0) == 0.1

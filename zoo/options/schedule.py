@@ -73,7 +73,10 @@ class Schedule:
     def lr(self, base_lr: float, step: int) -> float:
         """The learning rate of `step` in a run with peak learning rate `base_lr`."""
         passed = sum(step >= milestone for milestone in self.milestones)
-        rate = base_lr * self.gamma**passed
+        try:
+            rate = base_lr * self.gamma**passed
+        except OverflowError:  # a gamma above 1, many times: the loss says where that leads
+            rate = math.inf
         if self.cosine and self.ends is not None and step >= self.warmup:
             through = min(1.0, (step - self.warmup) / max(1, self.ends - self.warmup))
             rate *= self.final + (1 - self.final) * (1 + math.cos(math.pi * through)) / 2
