@@ -67,7 +67,8 @@ class NGram(nn.Module):
             raise ValueError(f"discount must be between 0 and 1, got {discount}")
         if not strength > 0:
             raise ValueError(f"strength must be above 0, got {strength}")
-        if 2 * vocab_size ** (context_length + 1) > _MAX_KEYS:
+        too_long = context_length >= _MAX_KEYS.bit_length()  # whose power alone could take for ever to compute
+        if too_long or 2 * vocab_size ** (context_length + 1) > _MAX_KEYS:
             raise ValueError(f"context_length {context_length} is too long for {vocab_size} characters")
         self.vocab_size, self.context_length = vocab_size, context_length
         self.discount, self.strength = discount, strength

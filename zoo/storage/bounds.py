@@ -13,6 +13,9 @@ A checkpoint may come from anyone, and state anything. It costs no more than thi
 | modules | four times the tensors in the file, and 1,024 |
 | seconds to build the model | 30 |
 
+The seconds are counted whenever the model's code calls torch, or registers a part. A plugin that does neither for long,
+while it computes with a setting of any size, must refuse what is too large itself.
+
 `zoo.storage.checkpoint` writes nothing beyond the first three, so that what was saved can be loaded.
 """
 

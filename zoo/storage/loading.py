@@ -18,6 +18,7 @@ from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, lo
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNameError, UsageError, ZooError
 from zoo.files import from_person, kind_of
+from zoo.numbers import LARGEST_COUNT
 from zoo.options.run import SAMPLING_SEED
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, signature_of
@@ -232,9 +233,7 @@ def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> 
     """The hyper-parameters in the config, checked against the types of the model's constructor."""
     signature = signature_of(entry)
     unknown = config.inputs.keys() - (signature.inputs.keys() - {"generator"})
-    positive = all(
-        isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in config.inputs.values()
-    )
+    positive = all(type(value) is int and 0 < value <= LARGEST_COUNT for value in config.inputs.values())
     size = config.inputs.get("vocab_size")
     fits = size is None or (config.vocabulary is not None and size == len(config.vocabulary))
     if unknown or not positive or not fits:
