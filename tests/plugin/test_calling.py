@@ -6,9 +6,10 @@ Tried by enumeration: every kind of exception of `KINDS` at every place of `PLAC
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from dropping import WORDS, install
 from torch import Tensor, nn
 
 import zoo
-from zoo.plugin.calling import plugin_errors
+from zoo.plugin.calling import plugin_call, plugin_errors, step_errors
+from zoo.runs.observer import Guarded, Observer
 
 
 class Panic(BaseException):
@@ -231,6 +233,104 @@ def test_what_the_handler_of_a_signal_raises_is_not_the_plugins(raised: type[Bas
         signal.signal(signal.SIGTERM, before)
 
 
+class TimeIsOver(Exception):
+    """What a caller's timer raises, at any moment."""
+
+
+def _alarm(number: int, frame: object) -> None:
+    raise TimeIsOver("time is over")
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """SIGTERM raises `TimeIsOver`."""
+    before = signal.signal(signal.SIGTERM, _alarm)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def _from_cause() -> None:
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except Exception as error:
+        raise ImportError("a library cannot be used") from error
+
+
+def _from_nothing() -> None:
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except Exception:
+        raise zoo.EngineUnavailableError("a library cannot be used") from None
+
+
+def _within_a_handler() -> None:
+    try:
+        _from_cause()
+    except ImportError:
+        [].pop()
+
+
+def _from_ctrl_c() -> None:
+    try:
+        raise KeyboardInterrupt
+    except BaseException:
+        raise RuntimeError("a panic") from None
+
+
+MADE_OF_IT = [_from_cause, _from_nothing, _within_a_handler, _from_ctrl_c]
+GUARDS: list[Callable[[], contextlib.AbstractContextManager[object]]] = [
+    lambda: plugin_errors("model 'x'", "fails"),
+    lambda: plugin_errors("model 'x'", "fails", refused="model 'x'"),
+    lambda: plugin_call("model 'x'", "fails"),
+    lambda: step_errors(nn.Identity()),
+    lambda: Guarded(Observer())._guard(),
+]
+
+
+@pytest.mark.parametrize("guard", range(len(GUARDS)))
+@pytest.mark.parametrize("fails", MADE_OF_IT)
+@pytest.mark.usefixtures("alarm")
+def test_a_signal_is_obeyed_whatever_a_plugin_makes_of_its_exception(fails: Callable[[], None], guard: int) -> None:
+    with pytest.raises(TimeIsOver if fails is not _from_ctrl_c else KeyboardInterrupt), GUARDS[guard]():
+        fails()
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_signal_that_was_handled_before_has_nothing_to_do_with_it() -> None:
+    for earlier in (_from_ctrl_c, _from_cause):
+        try:
+            earlier()
+        except BaseException:
+            with pytest.raises(zoo.PluginError, match="ZeroDivisionError"), plugin_errors("model 'x'", "fails"):
+                1 / 0  # noqa: B018
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_signal_while_an_engine_starts_ends_the_run(monkeypatch: pytest.MonkeyPatch, words_file: Path) -> None:
+    """It is not another reason to take another engine: numba takes a second to import."""
+
+    class Engine:
+        worth_from = 0
+
+        def start(self) -> None:
+            _from_nothing()
+
+        def run(self) -> None: ...
+
+    monkeypatch.setattr("zoo_lecture.manual.Manual", lambda *_: Engine())
+    monkeypatch.setattr("zoo_lecture.fused.Fused", lambda *_: Engine(), raising=False)
+    for engine in ("auto", "manual"):
+        with pytest.raises(TimeIsOver):
+            zoo.run("mlp-char", dataset=words_file, steps=3, plots=False, device="cpu", engine=engine)
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_signal_while_a_file_is_decoded_is_no_damage(monkeypatch: pytest.MonkeyPatch, made: Path) -> None:
+    monkeypatch.setattr("safetensors.torch.load", lambda _: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(TimeIsOver):
+        zoo.load(made)
+
+
 def test_memory_that_runs_out_is_nobodys_fault(zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KINDS, "memory", MemoryError)
     install(monkeypatch, Bomb("forward in training", "memory"), "zoo-bomb")
@@ -239,7 +339,10 @@ def test_memory_that_runs_out_is_nobodys_fault(zoo_here: Zoo, monkeypatch: pytes
 
 
 def test_every_place_that_catches_whatever_is_raised_lets_ctrl_c_pass() -> None:
-    """No `except Exception` where a plugin's code may raise: those that are left are about other things."""
+    """No `except Exception` where a plugin's code may raise: those that are left are about other things.
+
+    They let pass what the handler of a signal raises, which may come at any moment.
+    """
     root = Path(zoo.__file__).parent
     found = {
         path.relative_to(root).as_posix()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ from zoo.data.failures import OTHER_FILE, WEB_PAGE, Failure, explain, explain_st
 from zoo.errors import UnavailableError, UsageError, ZooError
 from zoo.files import from_person, has_digest, write_bytes
 from zoo.options.values import convert
+from zoo.plugin.calling import pass_on
 from zoo.text import shown
 
 if TYPE_CHECKING:
@@ -102,12 +104,14 @@ class Fetcher:
         return content
 
     def _get_with_retries(self, url: str, max_bytes: int) -> bytes:
+        handled = sys.exc_info()[1]
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._get(url, max_bytes)
             except ZooError:
                 raise
             except Exception as error:  # of requests, urllib3, ssl and the system: see `explain`
+                pass_on(error, handled)
                 failure = explain(error, self.connect_seconds)
                 if not failure.passing:
                     raise _unavailable(url, failure) from error

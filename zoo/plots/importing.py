@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from zoo.plugin.calling import pass_on
+
 _NO_SETTINGS = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 
 
@@ -28,13 +30,15 @@ def import_figures(scratch: Path | None = None) -> ModuleType:
     Raises:
         Exception: matplotlib is not installed, or cannot be imported in any way.
     """
+    handled = sys.exc_info()[1]
     if sys.modules.get("matplotlib.figure") is None:
         with _quiet():
             try:
                 from zoo.plots import figures
             except ImportError:
                 raise
-            except Exception:  # many kinds: see above
+            except Exception as error:  # many kinds: see above
+                pass_on(error, handled)
                 _forget_half_imported()
                 with _folder_of_its_own(scratch), _without_settings():
                     from zoo.plots import figures

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import traceback
 import warnings
 import weakref
@@ -38,9 +39,11 @@ def plugin_errors(who: str, what: str, *, refused: str | None = None) -> Iterato
         UsageError: a value was refused.
         PluginError: anything else was raised.
     """
+    handled = sys.exc_info()[1]
     try:
         yield
     except BaseException as error:
+        pass_on(error, handled)
         if not is_of_plugin(error) or out_of_memory(error):
             raise
         if refused is not None and isinstance(error, ValueError):
@@ -74,9 +77,11 @@ def step_errors(*parts: object) -> Iterator[None]:
         parts: what does the steps: the engine, the optimizer and the model, each registered with `made_by`. The last
             one is named where none of them is in the traceback.
     """
+    handled = sys.exc_info()[1]
     try:
         yield
     except BaseException as error:
+        pass_on(error, handled)
         if not is_of_plugin(error) or out_of_memory(error):
             raise
         raise PluginError(f"{maker(_failed(error, parts))} fails in a step: {described(error)}") from error
@@ -85,6 +90,22 @@ def step_errors(*parts: object) -> Iterator[None]:
 def is_of_plugin(error: BaseException) -> bool:
     """Whether an exception in a plugin's code is the plugin's, and is not meant for zoo or for the process."""
     return not isinstance(error, ZooError | KeyboardInterrupt) and not _is_of_signal(error)
+
+
+def pass_on(error: BaseException, handled: BaseException | None) -> None:
+    """Raise what asks the process to stop: also where a plugin has caught it and raised another one.
+
+    Args:
+        error: the plugin's, or that of a library.
+        handled: the exception that was being handled when its code was called, which has nothing to do with it.
+    """
+    seen = {id(handled)}
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        if isinstance(one, KeyboardInterrupt) or _is_of_signal(one):
+            raise one
+        seen.add(id(one))
+        one = one.__context__ if one.__cause__ is None else one.__cause__
 
 
 def described(error: BaseException) -> str:

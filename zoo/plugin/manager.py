@@ -18,7 +18,7 @@ import pluggy
 
 from zoo.errors import PluginError, UsageError, ZooError, suggest
 from zoo.plugin import hookspecs
-from zoo.plugin.calling import changes_text, described, is_of_plugin, plugin_import
+from zoo.plugin.calling import changes_text, described, is_of_plugin, pass_on, plugin_import
 from zoo.plugin.entry_points import EntryPoint
 from zoo.plugin.entry_points import entry_points as find_entry_points
 from zoo.plugin.registry import Entry, KindRegistry, Plugin, Registry, S
@@ -123,6 +123,7 @@ def _load(pm: pluggy.PluginManager, registry: Registry, plugin: Plugin, entry_po
     """Import and register one plugin and collect its specs; on failure, remove all of it from `pm` and `registry`."""
     key = f"{plugin.distribution}/{plugin.name}"  # entry-point names alone need not be unique
     changed: list[str] = []
+    handled = sys.exc_info()[1]
     try:
         # a plugin's prints must not end up in a command's JSON output
         with plugin_import(changed), contextlib.redirect_stdout(sys.stderr):
@@ -136,6 +137,7 @@ def _load(pm: pluggy.PluginManager, registry: Registry, plugin: Plugin, entry_po
                 "optimizers": _collect(pm, key, "zoo_optimizers", OptimizerSpec, registry.optimizers, plugin),
             }
     except BaseException as error:  # a plugin may raise anything, and some call sys.exit when imported
+        pass_on(error, handled)
         if not is_of_plugin(error) and not isinstance(error, ZooError):
             raise
         if pm.has_plugin(key):

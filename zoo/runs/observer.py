@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Iterator
 
+from zoo.plugin.calling import pass_on
 from zoo.text import message
 
 
@@ -50,9 +52,11 @@ class Guarded(Observer):
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[Observer]:
+        handled = sys.exc_info()[1]
         try:
             yield self._observer or _SILENT
         except Exception as error:
+            pass_on(error, handled)
             self._observer = None
             with contextlib.suppress(Exception):  # warnings can be errors, too
                 cause = f"{type(error).__name__}: {error}"

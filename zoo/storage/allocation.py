@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import CheckpointError, ZooError
+from zoo.plugin.calling import pass_on
 
 _SIZED = {"aten::empty", "aten::zeros", "aten::ones", "aten::rand", "aten::randn"}  # arguments give the exact bytes
 
@@ -118,9 +120,11 @@ def _needed_bytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     """The bytes that an operation allocates for its results."""
     sized = func._schema.name in _SIZED and "out" not in kwargs
     if func.namespace == "aten" and not sized:  # operations of others may do anything, even on the meta device
+        handled = sys.exc_info()[1]
         try:
             return _meta_bytes(func, args, kwargs)
-        except Exception:  # many kinds: the result depends on values, sizes overflow, no support of the meta device
+        except Exception as error:  # of many kinds: it depends on values, sizes overflow, the meta device lacks it
+            pass_on(error, handled)
             return _stated_bytes(func, args, kwargs)
     return _stated_bytes(func, args, kwargs)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from zoo.errors import CheckpointError
 from zoo.files import canonical_json, open_file, parse_json, write_bytes
+from zoo.plugin.calling import pass_on
 from zoo.storage.bounds import HeaderError, check_writable, read_header
 
 METADATA_KEY = "zoo"
@@ -108,9 +110,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except HeaderError as error:
         raise CheckpointError(f"{path} is not an intact safetensors file: {_guess_content(start) or error}") from error
+    handled = sys.exc_info()[1]
     try:
         return safetensors.torch.load(content), header, len(content)
     except Exception as error:  # besides its own error, the library raises others for unexpected headers
+        pass_on(error, handled)
         raise CheckpointError(f"{path} is not an intact safetensors file: {error}") from error
 
 
