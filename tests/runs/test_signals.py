@@ -23,7 +23,7 @@ from zoo.training.signals import stop_signals
 Zoo = Callable[..., Any]
 
 STEPS = 12
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU]
 STAGES: dict[str, tuple[Any, str, int]] = {  # where a signal comes: in the Nth call of this function
     "making the folder": (RunFolder, "write_first_checkpoint", 1),
     "the first file": (OpenFolder, "write", 1),

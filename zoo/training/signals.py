@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP as requests to stop. Training checks them between steps, so each step is completed."""
+"""Ctrl-C, SIGTERM, SIGHUP, and SIGXCPU (a limit of CPU time) as requests to stop.
+
+Training checks them between steps, so that each step is completed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU") if hasattr(signal, name))
 _INSISTING_S = 1.0  # a wrapper such as `uv run` passes on the Ctrl-C that the terminal sends as well
 
 
