@@ -71,7 +71,11 @@ class MissingPluginError(CheckpointError):
 
 
 class DivergedError(ZooError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite, in the training step `step` if it is known."""
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class InterruptedRunError(KeyboardInterrupt):

@@ -292,3 +292,47 @@ def test_few_examples_are_served_as_they_are() -> None:
     assert model.rows == 1023
     evaluate(model, text(1024, 2, 1))
     assert model.rows == 1023 + 2
+
+
+# What a plugin's model may do
+
+
+class Counting(nn.Module):
+    """Counts its calls in a buffer, in evaluation mode too: in place, or by replacing it."""
+
+    calls: Tensor
+
+    def __init__(self, *, in_place: bool) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self._in_place = in_place
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._in_place:
+            self.calls += 1
+        else:
+            self.calls = self.calls + 1
+        return torch.zeros(len(x), 7)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("n", [5, 5000])
+def test_the_buffers_of_the_model_are_left_as_they_were(in_place: bool, n: int) -> None:
+    model = Counting(in_place=in_place)
+    before = model.calls
+    evaluate(model, Examples(tokens(n, 3), tokens(n), torch.int64))
+    assert model.calls is before
+    assert model.calls == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("floats", [False, True])  # counted contexts, or examples one by one
+def test_the_type_of_the_logits_does_not_change_the_loss(dtype: torch.dtype, floats: bool) -> None:
+    class Typed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tensor([[0.5, 1.0, -20.0, 2.0, 0.25, 0.0, 0.0]], dtype=dtype).expand(len(x), 7)
+
+    x, y = tokens(20_000, 3), torch.full((20_000,), 2)
+    examples = Examples(x.float(), y, torch.float32) if floats else Examples(x, y, torch.int64)
+    exact = -torch.tensor([0.5, 1.0, -20.0, 2.0, 0.25, 0.0, 0.0], dtype=torch.float64).log_softmax(0)[2]
+    assert evaluate(Typed(), examples) == pytest.approx(float(exact), rel=1e-5)

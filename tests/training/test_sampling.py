@@ -248,10 +248,14 @@ def test_spare_logits_are_never_sampled() -> None:
     assert set("".join(words)) <= set("abcd")
 
 
-def test_a_model_is_sampled_in_evaluation_mode() -> None:
-    model = Fixed(UNEVEN).train()
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_is_sampled_in_evaluation_mode_and_left_as_it_was(training: bool) -> None:
+    modes: set[bool] = set()
+    model = Fixed(UNEVEN).train(training)
+    model.register_forward_pre_hook(lambda module, _: modes.add(module.training))
     samples(model)
-    assert not model.training
+    assert modes == {False}
+    assert model.training is training
 
 
 @pytest.mark.parametrize("n", [0, -1])

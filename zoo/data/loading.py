@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.ambient.draws import seeded_draws
 from zoo.data.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, TensorDataset, TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import PluginError, UsageError
+from zoo.errors import DataError, PluginError, UsageError
 from zoo.files import check_name, from_person, kind_of
 from zoo.plugin.calling import plugin_call
 from zoo.plugin.registry import Entry, Registry
@@ -161,8 +162,14 @@ def encode_words(
 
 
 def _call(entry: Entry[DatasetSpec], arguments: Mapping[str, Any]) -> Dataset:
-    with plugin_call(entry.who, "failed", refused=entry.title):
-        dataset = entry.factory()(**arguments)
+    factory = entry.factory()
+    try:
+        with plugin_call(entry.who, "failed", refused=entry.title), seeded_draws(0):
+            dataset = factory(**arguments)
+    except DataError as error:  # what a dataset says of its words does not name it
+        if type(error) is not DataError:
+            raise
+        raise DataError(f"{entry.title}: {error}") from error
     if not isinstance(dataset, TextDataset | TensorDataset):
         raise PluginError(
             f"{entry.who} returned a {type(dataset).__name__}, not a zoo.TextDataset or a zoo.TensorDataset"

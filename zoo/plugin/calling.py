@@ -22,6 +22,8 @@ from zoo.text import message
 
 T = TypeVar("T")
 
+_MOST_CHARACTERS = 500  # of an exception's text in a message; torch's may have thousands
+
 _MADE_BY: dict[int, tuple[weakref.ref[Any], str]] = {}
 
 
@@ -116,6 +118,8 @@ def described(error: BaseException) -> str:
         if not is_of_plugin(failure):
             raise
         text = "it has no message that can be shown"
+    if len(text) > _MOST_CHARACTERS:
+        text = f"{text[:_MOST_CHARACTERS]}… (--debug shows all of it)"
     return f"{type(error).__name__}: {text}".rstrip(": ")
 
 

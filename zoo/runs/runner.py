@@ -186,10 +186,12 @@ class _Execution:
             )
         except DivergedError as error:
             self.folder.write_checkpoint(training, self.run.config)
-            raise DivergedError(
-                f"{error}, at learning rate {training.lr:g}; the checkpoint of step {training.step} is in "
-                f"{self.folder.path}; try a smaller --lr"
-            ) from error
+            saved = f"the checkpoint of step {training.step} is in {self.folder.path}"
+            if error.step == 0:  # nothing was learnt yet
+                cause = "before the first update: look at the model, its settings and the data"
+                raise DivergedError(f"{error}, {cause}; {saved}") from error
+            lr = f"{training.lr:g}"
+            raise DivergedError(f"{error}, at learning rate {lr}; {saved}; try a smaller --lr") from error
         self.folder.write_checkpoint(training, self.run.config)
         self.signals.raise_at_once(self._interrupted)  # what follows, a resumption does again
 

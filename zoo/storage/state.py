@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.data.finding import Place
+from zoo.engines import Optimizer
 from zoo.errors import CheckpointError, ZooError
 from zoo.files import write_bytes
 from zoo.plugin.calling import is_of_plugin
@@ -184,12 +185,26 @@ def _try_step(training: Training) -> dict[str, Any]:
 
     A state of the right shapes may still fail in the first step.
     """
-    model, optimizer = copy.deepcopy((training.model, training.optimizer))
+    model, optimizer = _copies(training)
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
     with seeded(0):  # an optimizer may use random numbers
         optimizer.step()
     return optimizer.state_dict()
+
+
+def _copies(training: Training) -> tuple[nn.Module, Optimizer]:
+    """The model, and an optimizer of the copy's parameters, with every attribute of its own.
+
+    torch's optimizers are copied by what they are pickled with, which lacks the attributes that a subclass adds.
+    """
+    memo: dict[int, Any] = {}
+    model = copy.deepcopy(training.model, memo)
+    if not isinstance(training.optimizer, torch.optim.Optimizer):
+        return model, copy.deepcopy(training.optimizer, memo)
+    optimizer = object.__new__(type(training.optimizer))
+    vars(optimizer).update(copy.deepcopy(vars(training.optimizer), memo))
+    return model, optimizer
 
 
 def save(path: Path, training: Training, config: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from zoo.ambient.draws import seeded_draws
 from zoo.data.datasets import Dataset, Examples
 from zoo.data.loading import model_inputs
 from zoo.engines import Optimizer
@@ -41,7 +42,8 @@ def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, int]:
 def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed: int) -> nn.Module:
     """Make a model on the CPU, with its weights initialized from `init_seed`.
 
-    A model that takes a `generator` gets one; for others torch's global generator is seeded, and restored afterwards.
+    A model that takes a `generator` gets one; for others the global generators of torch, NumPy and Python are seeded,
+    and restored afterwards.
 
     Raises:
         UsageError: the constructor refuses a value.
@@ -50,11 +52,26 @@ def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed
     wants_generator = "generator" in signature_of(entry).inputs
     generator = {"generator": torch.Generator().manual_seed(init_seed)} if wants_generator else {}
     factory = entry.factory()
-    with plugin_call(entry.who, "cannot be made", refused=entry.title), seeded(init_seed):
+    with plugin_call(entry.who, "cannot be made", refused=entry.title), seeded_draws(init_seed):
         model = factory(**arguments, **generator)
     if not isinstance(model, nn.Module):
         raise PluginError(f"{entry.who} is a {type(model).__name__}, not an nn.Module")
+    _check_state(entry, model)
     return made_by(entry.who, model)
+
+
+def _check_state(entry: Entry[ModelSpec], model: nn.Module) -> None:
+    """Refuse a model whose state cannot be saved as tensors."""
+    with plugin_errors(entry.who, "has no state that can be saved"):
+        state = model.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise PluginError(f"{entry.who} has {name!r} in its state, a {kind}: only tensors are saved")
+        if nn.parameter.is_lazy(value):
+            raise PluginError(f"{entry.who} has a lazy module: the shape of {name!r} must be known when it is made")
+        if value.layout != torch.strided:
+            raise PluginError(f"{entry.who} has the sparse tensor {name!r} in its state: only dense ones are saved")
 
 
 def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> dict[str, int]:
@@ -115,16 +132,47 @@ def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples)
     """
     device = examples.y.device
     x, y = examples.gather(torch.arange(min(2, len(examples)), device=device))
-    model.eval()
-    with plugin_errors(entry.who, f"fails on inputs of shape {tuple(x.shape)}"):
+    with evaluating(model), plugin_errors(entry.who, f"fails on inputs of shape {tuple(x.shape)}"):
         logits = model(x)
     if not isinstance(logits, Tensor) or logits.ndim != y.ndim + 1 or logits.shape[:-1] != y.shape:
         got = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise PluginError(
             f"{entry.who} returns logits {got} for targets of shape {tuple(y.shape)}: (*targets, classes) is wanted"
         )
-    if int(y.max()) >= logits.shape[-1]:
-        raise PluginError(f"{entry.who} returns {logits.shape[-1]} logits, too few for target {int(y.max())}")
+    if not logits.is_floating_point():
+        raise PluginError(f"{entry.who} returns logits of type {logits.dtype}: floating-point numbers are wanted")
+    largest = int(examples.y.max())
+    if largest >= logits.shape[-1]:
+        raise PluginError(f"{entry.who} returns {logits.shape[-1]} logits, too few for target {largest}")
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """A model in evaluation mode for a block. Then the mode of each module and the buffers are as they were.
+
+    A model may change buffers in its forward pass in evaluation mode too: one that counts its calls, for example. The
+    weights that are saved must not depend on how often they were evaluated.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone(), module, name) for module, name, buffer in _buffers(model)]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:  # not model.train(): some modules may have been in evaluation mode before
+            module.training = training
+        with torch.no_grad():
+            for buffer, before, module, name in buffers:
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
+                module._buffers[name] = buffer  # it may have been replaced by another
+
+
+def _buffers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                yield module, name, buffer
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from zoo.data.datasets import Examples, SplitName
 from zoo.plugin.calling import maker, plugin_errors
-from zoo.training.loss import IGNORED, cross_entropy
+from zoo.training.building import evaluating
+from zoo.training.loss import IGNORED, cross_entropy, full_precision
 
 _MAX_INPUTS = 1 << 20  # elements of the inputs of one batch
 _MAX_WORK = 1 << 27  # examples times parameters: a large model gets smaller batches
@@ -29,16 +30,11 @@ def evaluate(model: nn.Module, examples: Examples) -> float:
     """Mean cross-entropy in nats over all targets of `examples` that are not ignored.
 
     The model runs once for each unique context of text, because in evaluation mode equal contexts give equal logits.
-    The model must be on the device of the examples. The mode of each of its modules is restored.
+    The model must be on the device of the examples. It is left as it was.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     counted = count_contexts(examples)
-    with plugin_errors(maker(model), "cannot be evaluated"):
-        loss = _evaluate_all(model, examples) if counted is None else _evaluate_counted(model, counted)
-    for module, training in modes:  # not model.train(): some modules may have been in evaluation mode before
-        module.training = training
-    return loss
+    with evaluating(model), plugin_errors(maker(model), "cannot be evaluated"):
+        return _evaluate_all(model, examples) if counted is None else _evaluate_counted(model, counted)
 
 
 def evaluate_splits(model: nn.Module, splits: Mapping[SplitName, Examples]) -> dict[str, float]:
@@ -125,7 +121,7 @@ def _evaluate_counted(model: nn.Module, counted: CountedContexts) -> float:
     for batch, (first, last) in enumerate(itertools.pairwise(bounds)):
         start = batch * size
         logits = model(counted.contexts[start : start + size])  # (M', V)
-        logprobs = logits.log_softmax(1)
+        logprobs = full_precision(logits).log_softmax(1)
         chosen = logprobs[counted.context[first:last] - start, counted.target[first:last]]  # (P',)
         total -= (chosen.double() * counted.count[first:last]).sum()
     return float(total / counted.count.sum())

@@ -118,7 +118,7 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
         if failed is not None:
             step = len(training.losses) + failed
             (before if failed else good).restore()
-            raise DivergedError(f"the loss became {values[failed]} at step {step}")
+            raise DivergedError(f"the loss became {values[failed]} at step {step}", step)
         good = before
         training.losses += values
         if training.validation is not None:

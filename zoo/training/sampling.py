@@ -19,7 +19,7 @@ from zoo.errors import PluginError, UsageError, ZooError
 from zoo.options.run import SAMPLING_SEED
 from zoo.plugin.calling import maker, plugin_errors
 from zoo.plugin.specs import Reads
-from zoo.training.building import context_length
+from zoo.training.building import context_length, evaluating
 
 _MANY = 1 << 12  # words; with fewer, finding equal windows takes longer than it saves
 LONGEST_WORD = 100  # characters; a model may never end a word
@@ -63,7 +63,7 @@ def sample(
     """Sample `n` words, all of them one character at a time.
 
     Args:
-        model: on the CPU.
+        model: on the CPU. It is left as it was.
         reads: the form of the model's inputs, as in its spec.
         max_length: the most positions that a model of sequences can read.
 
@@ -81,21 +81,21 @@ def sample(
     generator = torch.Generator().manual_seed(options.seed)
     tokens = torch.tensor([[0] * max(1, window) + prefix] * n)  # (N, T)
     unfinished = torch.arange(n)  # rows of `tokens`
-    model.eval()
-    for _ in range(limit - len(prefix)):
-        x, row_of = _unique_rows(tokens[unfinished, -window:], len(vocabulary))  # window 0 means all of T
-        with plugin_errors(maker(model), "fails while it samples"):
-            logits = model(x)  # (N, V), or (N, T, V)
-        last = logits if logits.ndim == 2 else logits[:, -1]
-        probs = _probabilities(last[:, : len(vocabulary)], options)  # a model may have spare logits
-        if not probs.isfinite().all():
-            raise ZooError("cannot sample from this model: its logits are NaN or infinite")
-        sampled = _sample_categorical(probs.cumsum(1)[row_of], generator)
-        tokens = torch.cat([tokens, torch.zeros(n, 1, dtype=torch.int64)], dim=1)
-        tokens[unfinished, -1] = sampled
-        unfinished = unfinished[sampled != 0]
-        if not len(unfinished):
-            break
+    with evaluating(model):
+        for _ in range(limit - len(prefix)):
+            x, row_of = _unique_rows(tokens[unfinished, -window:], len(vocabulary))  # window 0 means all of T
+            with plugin_errors(maker(model), "fails while it samples"):
+                logits = model(x)  # (N, V), or (N, T, V)
+            last = logits if logits.ndim == 2 else logits[:, -1]
+            probs = _probabilities(last[:, : len(vocabulary)], options)  # a model may have spare logits
+            if not probs.isfinite().all():
+                raise ZooError("cannot sample from this model: its logits are NaN or infinite")
+            sampled = _sample_categorical(probs.cumsum(1)[row_of], generator)
+            tokens = torch.cat([tokens, torch.zeros(n, 1, dtype=torch.int64)], dim=1)
+            tokens[unfinished, -1] = sampled
+            unfinished = unfinished[sampled != 0]
+            if not len(unfinished):
+                break
     return [vocabulary.decode(row[max(1, window) :]) for row in tokens.tolist()]
 
 
