@@ -17,6 +17,7 @@ from zoo.errors import UsageError
 from zoo.files import from_person
 from zoo.options.declaration import declared
 from zoo.options.run import SEED, ResumeOptions, RunOptions
+from zoo.options.values import plain
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
 from zoo.plugin.settings import REQUIRED, resolve_settings, signature_of
@@ -76,11 +77,11 @@ def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, 
             )
         return load_weights(entry.full_name, registry).model
     known = signature_of(entry).inputs
-    inputs = {key: hyperparameters.pop(key) for key in list(hyperparameters) if key in known}
+    inputs = {key: plain(hyperparameters.pop(key)) for key in list(hyperparameters) if key in known}
     for key, default in known.items():
         if default is REQUIRED and key not in inputs and key != "generator":
             raise UsageError(f"model {name!r} needs {key}, which the data decides in a run: give {key}=N")
-    return build_model(entry, {**resolve_settings(entry, hyperparameters), **inputs}, init_seed)
+    return build_model(entry, {**resolve_settings(entry, hyperparameters), **inputs}, plain(init_seed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def _taking(record: Callable[P, A]) -> Callable[[Callable[[A], R]], Callable[P, 
     def decorate(function: Callable[[A], R]) -> Callable[P, R]:
         @wraps(function, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
-            return function(record(*args, **kwargs))
+            return function(record(*map(plain, args), **{name: plain(value) for name, value in kwargs.items()}))
 
         del called.__wrapped__  # whose signature is not this one's
         called.__signature__ = _signature(record)  # type: ignore[attr-defined]

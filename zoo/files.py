@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 from zoo.errors import UsageError, ZooError
 from zoo.memory import fits, memory_bytes
+from zoo.numbers import show_value
 from zoo.text import shown
 
 Kind: TypeAlias = Literal["file", "folder", "other", "nothing"]
@@ -142,9 +143,14 @@ def from_person(name: str | os.PathLike[str]) -> Path:
     Every path from a person comes through here, and none from a checkpoint, which must not say where homes are.
 
     Raises:
-        UsageError: there is no such home folder.
+        UsageError: there is no such home folder, the name is empty, or it is neither text nor a path.
     """
-    path = Path(name)
+    try:
+        empty, path = not os.fsdecode(name), Path(name)
+    except TypeError as error:
+        raise UsageError(f"a path must be text or a path, got {show_value(name)}") from error
+    if empty:  # which Path takes for the current folder
+        raise UsageError("the name of a file or folder is empty: give one, and check the variable that it came from")
     first = next(iter(path.parts), "")
     if not first.startswith("~"):
         return path

@@ -359,3 +359,29 @@ def test_an_interrupted_run_saves_a_checkpoint_and_says_where(
     assert err == f"zoo: error: stopped at step {step} of 10000000; to resume: zoo resume here\n"
     full = zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=step, plots=False)
     assert torch.equal(zoo.load("here").model.state_dict()["C"], zoo.load(full.path).model.state_dict()["C"])
+
+
+PASTED = {
+    "em dash": ("—steps", "5"),
+    "en dash": ("–-steps", "5"),
+    "minus sign": ("−−steps", "5"),
+    "curly quotes": ("--set", "“model.hidden_size=5”"),
+    "quotes of a value": ("--engine", "‘auto’"),
+    "low quotes": ("--dataset", "„words“"),
+    "guillemets": ("--set", "optimizer.x=«5»"),
+}
+
+
+@pytest.mark.parametrize("form", PASTED)
+def test_dashes_and_quotes_of_a_word_processor_are_named(zoo_here: Zoo, form: str) -> None:
+    outcome = zoo_here("run", "mlp-char", *PASTED[form])
+    assert outcome.code == 2
+    assert outcome.err.rstrip().endswith("has a dash or quotes of a word processor: type - or ' instead")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "eval", "sample", "plot", "verify", "list", "info", "plugins"])
+def test_a_wrong_use_of_a_command_refers_to_its_own_help(zoo_here: Zoo, command: str) -> None:
+    option = {"run": "--steps", "resume": "--steps", "sample": "-n", "plot": "--dims", "eval": "--dataset"}
+    outcome = zoo_here(command, option.get(command, "--nothing"))
+    assert f"(see 'zoo {command} --help')" in outcome.err

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from zoo.storage.config import differences
+
 Zoo = Callable[..., Any]
 
 FILES = ["model.safetensors", "training_state.safetensors", "losses.csv", "config.json", "metrics.json"]
@@ -68,3 +70,35 @@ def test_missing_and_empty_paths_are_wrong_usage(zoo_here: Zoo, target: str) -> 
     outcome = zoo_here("verify", target)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
+
+
+OTHER_FILES = ("config.json", "losses.csv", "README.md")
+
+
+@pytest.mark.parametrize("name", OTHER_FILES)
+@pytest.mark.parametrize("command", ["verify", "sample", "eval", "plot", "resume"])
+def test_a_file_of_a_run_in_place_of_its_folder_is_not_damaged(
+    finished_run: Path, zoo_here: Zoo, name: str, command: str
+) -> None:
+    outcome = zoo_here(command, finished_run / name)
+    assert outcome.code == 2
+    assert "DAMAGED" not in outcome.out
+    assert f"it is a file of the run {finished_run}; give that folder" in outcome.err
+
+
+@pytest.mark.parametrize(("command", "name"), [("sample", "training_state"), ("resume", "model")])
+def test_the_wrong_one_of_two_files_is_told_apart(finished_run: Path, zoo_here: Zoo, name: str, command: str) -> None:
+    outcome = zoo_here(command, finished_run / f"{name}.safetensors")
+    assert outcome.code == 2
+    assert "give that folder" in outcome.err
+
+
+def test_a_file_of_another_kind_is_not_called_damaged(zoo_here: Zoo, words_file: Path) -> None:
+    outcome = zoo_here("verify", words_file)
+    assert outcome.code == 2
+    assert "is no .safetensors file: give one, or a run folder" in outcome.err
+
+
+def test_text_in_place_of_a_number_is_shown_as_text() -> None:
+    assert differences({"lr": 0.1}, {"lr": "0.1"}) == ["lr: 0.1 then, '0.1' now"]
+    assert differences({"lr": None}, {"lr": "none"}) == ["lr: none then, 'none' now"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from zoo.ambient import unchanged
 from zoo.cli import output
 from zoo.cli.state import State, debug_option
 from zoo.errors import InterruptedRunError, ZooError, out_of_memory, suggest
+from zoo.text import shown
 
 COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
     "run": "Train MODEL, and keep everything about it in a new run folder.",
@@ -26,6 +28,10 @@ COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands
     "plugins": "List every plugin: loaded, failed (with the cause) or disabled.",
     "verify": "Check that a file or run folder is intact, and show what is in it.",
 }
+
+
+# A dash at the start; quotes at either end of the argument or of the value in KEY=VALUE
+_TYPOGRAPHIC = re.compile("^-?[\u2010-\u2015\u2212]|(^|=)[\u2018-\u201f\u00ab\u00bb]|[\u2018-\u201f\u00ab\u00bb]$")
 
 
 class _InterruptedError(Exception):
@@ -99,11 +105,11 @@ def _run(args: Sequence[str] | None, state: State) -> int:
             import traceback
 
             output.note(traceback.format_exc())
-        return _report(error)
+        return _report(error, sys.argv[1:] if args is None else args)
     return 0
 
 
-def _report(error: Exception) -> int:
+def _report(error: Exception, args: Sequence[str]) -> int:
     """Say what happened on stderr, in one line; the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         output.note(error.format_message())
@@ -116,18 +122,25 @@ def _report(error: Exception) -> int:
         cause = error.__cause__
         return _fail(*(str(cause), cause.exit_code) if isinstance(cause, InterruptedRunError) else ("interrupted", 130))
     if isinstance(error, click.UsageError):
-        path = error.ctx.command_path if error.ctx else "zoo"
-        return _fail(f"{error.format_message().rstrip('.')} (see '{path} --help')", error.exit_code)
+        command = next(iter(args), None)
+        path = error.ctx.command_path if error.ctx else f"zoo {command}" if command in COMMANDS else "zoo"
+        return _fail(f"{error.format_message().rstrip('.')} (see '{path} --help'){_pasted(args)}", error.exit_code)
     if isinstance(error, click.ClickException):
         return _fail(error.format_message(), error.exit_code)
     if isinstance(error, ZooError):
-        return _fail(str(error), error.exit_code)
+        return _fail(f"{error}{_pasted(args) if error.exit_code == 2 else ''}", error.exit_code)
     if isinstance(error, OSError) and error.strerror:
         where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes | os.PathLike) else ""
         return _fail(f"{error.strerror}{where}", 1)
     if out_of_memory(error):
         return _fail("there is not enough memory for this: try a smaller --batch-size or a smaller model", 1)
     return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+def _pasted(args: Sequence[str]) -> str:
+    """What to add where an argument has a dash or quotes of a word processor, which look like those of a keyboard."""
+    found = next(filter(_TYPOGRAPHIC.search, args), None)
+    return "" if found is None else f"; {shown(found)} has a dash or quotes of a word processor: type - or ' instead"
 
 
 def _fail(message: str, exit_code: int) -> int:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,8 @@ from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, refuse_boundaries, sha256_of
 from zoo.errors import ChangedDataError, DataError, UsageError
 from zoo.files import WrongDigestError, from_person, read_bytes, read_with_digest
+from zoo.numbers import show_value
+from zoo.options.values import is_number, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +40,7 @@ class TextDataset:
     """A list of words with its vocabulary and its training, validation and test splits.
 
     Args:
-        words: the words; a word must not be empty or contain a `.`.
+        words: the words, as a list or anything that gives them in an order; a word must not be empty or contain a `.`.
         split: the ends of training and validation, as fractions of the words. By default the first 80 % are for
             training, the next 10 % for validation and the rest for test, cut at `int(n * 0.8)` and `int(n * 0.9)`.
         shuffle_seed: shuffle the words with `random.Random(shuffle_seed)` first; None keeps their order.
@@ -45,7 +48,7 @@ class TextDataset:
 
     Raises:
         DataError: there are too few words for three splits, or a word is invalid.
-        UsageError: `split` is not two increasing fractions, or `shuffle_seed` is negative.
+        UsageError: `split` is not two increasing fractions, or `shuffle_seed` is no whole number from 0.
     """
 
     longest_line: int | None = None  # of the file, where its longest word is very long
@@ -58,12 +61,17 @@ class TextDataset:
         shuffle_seed: int | None = None,
         sha256: str | None = None,
     ) -> None:
+        split, shuffle_seed = plain(split), plain(shuffle_seed)
         _check_split(split)
         check_shuffle_seed(shuffle_seed)
-        words = words if isinstance(words, list) else list(words)
+        words = _list_of(words)  # a copy: the caller's may change, and the digest is of these
         _check_count(len(words))
         self._arrange(Text(chunks_of_list(words)), split, shuffle_seed, sha256)
         self.words = words
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} {len(words):,}" for name, words in self.splits.items())
+        return f"<TextDataset of {len(self._text):,} words: {splits}; {len(self.vocabulary):,} tokens>"
 
     @classmethod
     def from_file(cls, path: str | Path, *, sha256: str | None = None) -> TextDataset:
@@ -196,6 +204,10 @@ class TensorDataset:
         if len(set(shapes.values())) > 1:
             raise DataError(f"the splits have examples of different shapes: {shapes}")
 
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} {tuple(x.shape)}" for name, (x, _) in self.splits.items())
+        return f"<TensorDataset of {splits}; {self.num_classes:,} classes>"
+
     @cached_property
     def num_features(self) -> int:
         """The number of elements of one example."""
@@ -265,18 +277,38 @@ def counts(examples: Mapping[SplitName, Examples]) -> dict[str, int]:
 
 
 def check_shuffle_seed(seed: object) -> None:
-    """Refuse a negative seed, which `random.Random` takes for its absolute value. Configs may have one.
+    """Refuse a negative seed, which `random.Random` takes for its absolute value, and text, of which it takes the hash.
 
     Raises:
-        UsageError: it is negative.
+        UsageError: it is negative, or no whole number. Configs may have one that is.
     """
+    if seed is not None and type(seed) is not int:
+        raise UsageError(f"'data.shuffle_seed' must be a whole number or None, got {show_value(seed)}")
     if isinstance(seed, int) and seed < 0:
         raise UsageError(f"'data.shuffle_seed' must be 0 or above, got {seed}: it would shuffle as {-seed} does")
 
 
 def _check_split(split: tuple[float, float]) -> None:
-    if not (len(split) == 2 and 0 < split[0] < split[1] < 1):
+    if not (isinstance(split, list | tuple) and len(split) == 2 and all(map(is_number, split))) or not (
+        0 < split[0] < split[1] < 1
+    ):
         raise UsageError(f"'data.split' takes two increasing fractions, as in 0.8,0.9, not {split}")
+
+
+def _list_of(words: object) -> list[str]:
+    """The words that a person gives, as a list of its own.
+
+    Raises:
+        DataError: it is text, a path, something without an order, or not iterable.
+    """
+    if isinstance(words, str | bytes | os.PathLike):
+        kind = type(words).__name__
+        raise DataError(f"words must be a list of str, not {kind}: zoo.TextDataset.from_file reads a file of words")
+    if isinstance(words, set | frozenset):
+        raise DataError("words must be in an order, and a set has another in every process: give sorted(words)")
+    if not isinstance(words, Iterable):
+        raise DataError(f"words must be a list of str, not {type(words).__name__}")
+    return list(words)
 
 
 def _check_count(words: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,21 @@ _FALSE = {"false", "no", "off", "0"}
 _UNION_TYPES = (Union, types.UnionType)
 
 
+def plain(value: Any) -> Any:
+    """A NumPy number or array as Python's number or list: what a loop over `np.arange` or `np.linspace` gives."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.generic | numpy.ndarray):
+        return value
+    return value.tolist()
+
+
 def convert(value: object, annotation: Any) -> Any:
-    """A value of the annotated type: text is parsed, anything else is checked.
+    """A value of the annotated type: text is parsed, anything else is checked. NumPy's numbers are made `plain`.
 
     Raises:
         ValueError: it is not of that type.
     """
+    value = plain(value)
     if annotation is Any:
         return _from_json(value) if isinstance(value, str) else value
     origin, args = get_origin(annotation), get_args(annotation)

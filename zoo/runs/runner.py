@@ -15,6 +15,7 @@ from zoo.ambient import in_neutral_state
 from zoo.data.datasets import TextDataset
 from zoo.data.finding import Place
 from zoo.errors import DivergedError, InterruptedRunError, ZooError
+from zoo.numbers import show_loss
 from zoo.options.declaration import decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
@@ -32,7 +33,7 @@ from zoo.storage import state as states
 from zoo.storage.card import model_card
 from zoo.storage.config import WEIGHTS_KEY, sealed
 from zoo.storage.folder import STATE_FILE, RunFolder
-from zoo.text import quoted_path
+from zoo.text import quoted_path, visible
 from zoo.training.building import seeded
 from zoo.training.device import check_precision, choose_device, fewer_threads, threads
 from zoo.training.evaluation import evaluate_splits
@@ -40,7 +41,7 @@ from zoo.training.loop import Training, train
 from zoo.training.signals import StopRequests, stop_signals
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished run.
 
@@ -59,6 +60,12 @@ class Run:
     step_losses: list[float]
     model: torch.nn.Module
     resumed_at: int = 0
+
+    def __repr__(self) -> str:
+        metrics = self.metrics
+        losses = ", ".join(f"{name} {show_loss(loss)}" for name, loss in metrics["losses"].items())
+        what = f"{metrics['model']} on {metrics['dataset']['name']}, {metrics['steps']:,} steps, {losses}"
+        return visible(f"<Run {self.path}: {what}>")
 
     @property
     def losses(self) -> dict[str, float]:

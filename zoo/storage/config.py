@@ -97,15 +97,21 @@ def differences(then: object, now: object, path: str = "") -> list[str]:
     # JSON has no tuples, so a config that was read back has lists in their places
     if _plain(then) == _plain(now):
         return []
-    return [f"{path}: {_short(then)} then, {_short(now)} now"]
+    shown = [_short(value, quoted=_text(then) == _text(now)) for value in (then, now)]
+    return [f"{path}: {shown[0]} then, {shown[1]} now"]
 
 
 def _plain(value: object) -> object:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _short(value: object) -> str:
-    text = "none" if value is None else str(value)
+def _text(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _short(value: object, *, quoted: bool) -> str:
+    """A value in a message; text in quotes where it looks like what it differs from."""
+    text = repr(value) if quoted and isinstance(value, str) else _text(value)
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 

@@ -101,7 +101,7 @@ class RunFolder:
             ZooError: another process has locked it, or files in it are links.
         """
         if kind_of(path) != "folder":
-            raise UsageError(f"no run folder {shown(path)}")
+            raise UsageError(f"no run folder {shown(path)}{where_run_is(path)}")
         if kind_of(path / STATE_FILE) != "file":
             raise UsageError(f"the run in {path} cannot be resumed: there is no {STATE_FILE} in it")
         folder = OpenFolder(path)
@@ -230,6 +230,12 @@ class RunFolder:
             self.write_checkpoint(*self._checkpoint)
         for name, data in self._results.items():
             self.write(name, data)
+
+
+def where_run_is(path: Path) -> str:
+    """What to add to a message where a file of a run was given in place of its folder; empty for another path."""
+    of_run = path.name in FILES and kind_of(path) == "file" and kind_of(path.parent / WEIGHTS_FILE) == "file"
+    return f": it is a file of the run {path.parent}; give that folder" if of_run else ""
 
 
 def _make(path: Path) -> OpenFolder:

@@ -27,17 +27,17 @@ from zoo.storage import checkpoint
 from zoo.storage.bounds import building
 from zoo.storage.checkpoint import Checkpoint
 from zoo.storage.config import RunConfig
-from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
+from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, where_run_is
 from zoo.storage.shipped import shipped_weights
 from zoo.storage.state import remembered_place
-from zoo.text import pip_command, shown, shown_version
+from zoo.text import pip_command, shown, shown_version, visible
 from zoo.training.building import build_model, context_length
 from zoo.training.device import threads
 from zoo.training.evaluation import evaluate_splits
 from zoo.training.sampling import SamplingOptions, sample
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
     """A trained model with its config.
 
@@ -56,6 +56,10 @@ class Loaded:
     entry: Entry[ModelSpec]
     checked: RunConfig
     step: int | None
+
+    def __repr__(self) -> str:
+        step = "" if self.step is None else f", step {self.step:,}"
+        return visible(f"<Loaded {self.path}: {self.entry.spec.name} on {self.checked.dataset}{step}>")
 
     @property
     def _threads(self) -> int:
@@ -212,6 +216,8 @@ def find_weights(target: str | Path, registry: Registry) -> Path:
             raise UsageError(f"no run in {path}: there is no {WEIGHTS_FILE} in it")
         return path / WEIGHTS_FILE
     if kind != "nothing":
+        if path.name != WEIGHTS_FILE and (where := where_run_is(path)):
+            raise UsageError(f"no weights in {path}{where}")
         return path
     if isinstance(target, str) and target in registry.models:
         return shipped_weights(registry.models.get(target))

@@ -25,7 +25,7 @@ from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.checkpoint import Checkpoint
 from zoo.storage.config import WEIGHTS_KEY, config_under_todays_names, differences, read_json, read_metrics, unlike
-from zoo.storage.folder import CONFIG_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE
+from zoo.storage.folder import CONFIG_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE, where_run_is
 from zoo.storage.loading import rebuild
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, read_evaluations, read_losses
 from zoo.storage.state import TrainingState
@@ -75,7 +75,10 @@ def verify(path: Path, registry: Registry) -> list[Finding]:
         return _Folder(path, registry).findings()
     if kind == "nothing":
         raise UsageError(f"no file or run folder called {shown(path)}")
-    return [_file(path, registry)]
+    finding = _file(path, registry)
+    if finding.damaged and path.suffix != ".safetensors":  # which it need not be: it may be another intact file
+        raise UsageError(f"{path} is no .safetensors file{where_run_is(path) or ': give one, or a run folder'}")
+    return [finding]
 
 
 def _file(path: Path, registry: Registry) -> Finding:

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from zoo.data.datasets import TextDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError, ZooError
+from zoo.numbers import show_value
 from zoo.options.run import SAMPLING_SEED
+from zoo.options.values import fits, is_number, plain
 from zoo.plugin.calling import maker, plugin_errors
 from zoo.plugin.specs import Reads
 from zoo.training.building import context_length, evaluating
@@ -42,6 +44,13 @@ class SamplingOptions:
     seed: int = SAMPLING_SEED
 
     def __post_init__(self) -> None:
+        kinds = {"top_k": ("a whole number", int | None), "prefix": ("text", str), "seed": ("a whole number", int)}
+        for name in vars(self):
+            value = plain(getattr(self, name))
+            words, kind = kinds.get(name, ("a number", float))
+            if not (is_number(value) if kind is float else fits(value, kind)):
+                raise UsageError(f"the {name.replace('_', '-')} must be {words}, got {show_value(value)}")
+            object.__setattr__(self, name, value)
         if not 0 <= self.temperature < math.inf:
             raise UsageError(f"the temperature must be 0 or above, got {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
@@ -71,6 +80,9 @@ def sample(
         UsageError: `n` is below 1, or the prefix is too long or has a character that the vocabulary lacks.
         PluginError: the model reads windows and has no context length.
     """
+    n = plain(n)
+    if not fits(n, int):
+        raise UsageError(f"the number of samples must be a whole number, got {show_value(n)}")
     if n < 1:
         raise UsageError(f"the number of samples must be at least 1, got {n}")
     prefix = vocabulary.encode(options.prefix)
