@@ -96,6 +96,7 @@ SETTERS = {  # of the state that `zoo.ambient` answers for
     *("manual_seed", "fork_rng", "seed", "set_rng_state"),
 }
 MAY_SET = {  # where, and what: each within a neutral block
+    "ambient/draws.py",  # `seeded_draws`, which puts them back
     "ambient/own.py",
     "ambient/shared.py",
     "training/device.py",  # threads and deterministic algorithms of a run
