@@ -269,10 +269,11 @@ def test_words_of_a_file_are_made_when_first_used(tmp_path: Path) -> None:
     assert dataset.words is dataset.words
 
 
-def test_a_given_list_is_kept_when_shuffled() -> None:
+def test_a_given_list_is_copied_once_and_kept_when_shuffled() -> None:
     dataset = TextDataset(LIST)
-    assert dataset.words is LIST
-    assert dataset.arranged(split=None, shuffle_seed=1).words is LIST
+    assert dataset.words == LIST
+    assert dataset.words is not LIST
+    assert dataset.arranged(split=None, shuffle_seed=1).words is dataset.words
 
 
 # Parts

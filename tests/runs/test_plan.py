@@ -245,7 +245,7 @@ def test_a_file_that_is_called_like_a_dataset_is_reached_by_its_path(plan: Plan,
         ("words.txt", "no file 'words.txt': --dataset takes a text file with one word a line, or a name"),
         ("deep/words", "no file 'deep/words': --dataset takes a text file"),
         ("folder", "dataset 'folder' is a folder: name a text file with one word a line"),
-        ("", "dataset '' is a folder"),
+        ("", "the name of a file or folder is empty: give one"),
     ],
 )
 def test_a_dataset_that_is_neither_a_name_nor_a_file_is_explained(plan: Plan, name: str, message: str) -> None:

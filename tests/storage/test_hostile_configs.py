@@ -149,7 +149,7 @@ def test_an_edited_config_that_is_nested_too_deeply_is_an_error(
 # Data
 
 
-@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000, "", "."], ids=ascii)
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000, "."], ids=ascii)
 def test_data_in_a_file_with_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="cannot read"):
         zoo.TextDataset.from_file(name)
