@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import json
 import os
 import sys
 import warnings
@@ -180,6 +179,8 @@ def lines(*texts: str, bold_first: bool = False) -> None:
 
 def json_object(value: Any) -> None:
     """One JSON object on stdout. What is not printable, or not in the encoding of stdout, is escaped as in JSON."""
+    import json  # here, because not every command needs it
+
     streams = _current()
     text = json.dumps(value, ensure_ascii=False)
     encoding = getattr(streams.stdout, "encoding", None) or "utf-8"

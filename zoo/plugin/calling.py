@@ -8,9 +8,7 @@ So does memory that runs out, which is nobody's fault.
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-import traceback
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -163,6 +161,9 @@ def _known(made: object) -> str | None:
 
 def _is_of_signal(error: BaseException) -> bool:
     """Whether the handler of a signal raised it, which came by chance while the plugin's code ran."""
+    import signal  # here, because only failures need it
+    import traceback
+
     handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
     return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
 
@@ -170,6 +171,8 @@ def _is_of_signal(error: BaseException) -> bool:
 def _failed(error: BaseException, parts: Sequence[object]) -> object:
     """The part whose method is the last one in the traceback, or else in whose modules its last function is."""
     parts = [part for part in parts if _known(part) is not None] or parts
+    import traceback
+
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
     owners = {id(own): part for part in parts for own in _with_submodules(part)}
     for frame in frames:
