@@ -156,6 +156,9 @@ def zoo_models():
 """
 
 
+HELD: list[Any] = []  # for good: an inference mode that is freed ends then, in the middle of another test
+
+
 @pytest.fixture
 def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """`imported(lines)`: there is a module `setting_plugin` with these lines, not yet imported."""
@@ -165,7 +168,7 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         (tmp_path / "setting_plugin.py").write_text(MODULE % lines)
 
     yield write
-    sys.modules.pop("setting_plugin", None)
+    HELD.append(sys.modules.pop("setting_plugin", None))
 
 
 @pytest.mark.parametrize("place", ["entry point", "spec"])
@@ -216,12 +219,12 @@ def test_a_plugin_that_imports_torch_first_changes_nothing_either(tmp_path: Path
     assert int(done.stdout) >= 13
 
 
-def leaving(place: str, lines: str, held: list[Any]) -> object:
+def leaving(place: str, lines: str) -> object:
     """A plugin whose function at a place runs some lines before it returns."""
 
     def leave(here: str) -> None:
         if here == place:
-            held.append(_run(lines))
+            HELD.append(_run(lines))
 
     def model(vocab_size: int) -> nn.Module:
         leave("model")
@@ -269,11 +272,10 @@ def test_what_a_function_of_a_plugin_sets_does_not_reach_the_run(
         done = zoo.run("leaving", dataset="left", steps=3, device="cpu", plots=False, out=out, batch_size=4)
         return (done.path / "model.safetensors").read_bytes()
 
-    held: list[Any] = []
     with monkeypatch.context() as patch:
-        install(patch, leaving("nowhere", "", held), "zoo-leaving")
+        install(patch, leaving("nowhere", ""), "zoo-leaving")
         expected = train("quiet")
-    install(monkeypatch, leaving(place, SETTING[setting], held), "zoo-leaving")
+    install(monkeypatch, leaving(place, SETTING[setting]), "zoo-leaving")
     before = fingerprint()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
