@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from forging import NET, Change, changer
 
 import zoo
 from zoo.cli import main
+from zoo.plots.plot import Plot
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
 
@@ -74,6 +76,30 @@ def run_python(
         cwd=cwd,
         timeout=timeout,
     )
+
+
+@contextmanager
+def before_call(owner: Any, name: str, nth: int, act: Callable[[], object]) -> Iterator[None]:
+    """Within the block, do something before the Nth call of a function; the block must get that far."""
+    calls, real = 0, getattr(owner, name)
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            act()
+        return real(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, called)
+        yield
+    assert calls >= nth, f"{name} was called {calls} times only"
+
+
+@pytest.fixture
+def quick_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which it does not matter what is in a plot: drawing takes longer than all the rest."""
+    monkeypatch.setattr(Plot, "render", lambda plot, _scratch: plot.name.encode())
 
 
 ZooCommand = Callable[..., subprocess.CompletedProcess[str]]

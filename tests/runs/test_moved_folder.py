@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import before_call
 
 import zoo
-from zoo.plots.plot import Plot
 from zoo.plugin.registry import Registry
 from zoo.runs import runner
 from zoo.storage import losses
 from zoo.storage.folder import RunFolder
 from zoo.storage.open_folder import OpenFolder
 from zoo.storage.verify import verify
+
+pytestmark = pytest.mark.usefixtures("quick_plots")
 
 STEPS = 12
 STAGES: dict[str, tuple[Any, str, int]] = {  # when it happens: at the Nth call of this function
@@ -70,31 +72,6 @@ def train(words: Path) -> Any:
     return zoo.run("bigram", dataset=str(words), steps=STEPS, checkpoint_every=5, device="cpu")
 
 
-@pytest.fixture(autouse=True)
-def quick_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is in a plot does not matter here, and drawing takes longer than all the rest."""
-    monkeypatch.setattr(Plot, "render", lambda plot, _scratch: plot.name.encode())
-
-
-@pytest.fixture
-def happen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`happen(event, owner, name, nth)`: it happens before the Nth call of a function."""
-
-    def set_up(event: Callable[[], Any], owner: Any, name: str, nth: int) -> None:
-        calls, real = 0, getattr(owner, name)
-
-        def called(*args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == nth:
-                event()
-            return real(*args, **kwargs)
-
-        monkeypatch.setattr(owner, name, called)
-
-    return set_up
-
-
 @pytest.mark.parametrize("steps_of_a_part", [1_000_000, 4], ids=["short", "long"])
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("stage", STAGES)
@@ -102,7 +79,6 @@ def test_the_run_is_whole_wherever_its_folder_went(
     words_file: Path,
     registry: Registry,
     monkeypatch: pytest.MonkeyPatch,
-    happen: Callable[..., None],
     stage: str,
     event: str,
     steps_of_a_part: int,
@@ -111,8 +87,7 @@ def test_the_run_is_whole_wherever_its_folder_went(
     whole = train(words_file)
     shutil.move(whole.path, "whole")
     what, where = EVENTS[event]
-    happen(what, *STAGES[stage])
-    with warnings.catch_warnings(record=True) as said:
+    with before_call(*STAGES[stage], what), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         done = train(words_file)
     assert done.path.resolve() == Path(where).resolve()
@@ -124,7 +99,7 @@ def test_the_run_is_whole_wherever_its_folder_went(
 
 
 def test_a_run_whose_disk_is_gone_saves_among_temporary_files(
-    words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happen: Callable[..., None]
+    words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
@@ -133,16 +108,16 @@ def test_a_run_whose_disk_is_gone_saves_among_temporary_files(
         shutil.rmtree("runs")
         Path("runs").write_text("a file in the place of the folder")
 
-    happen(unplug, *STAGES["evaluating"])
-    with pytest.warns(UserWarning, match="was deleted; the run goes on in .*temporary/bigram-1"):
+    with (
+        before_call(*STAGES["evaluating"], unplug),
+        pytest.warns(UserWarning, match="was deleted; the run goes on in .*temporary/bigram-1"),
+    ):
         done = train(words_file)
     assert done.path == tmp_path / "temporary" / "bigram-1"
     assert zoo.load(done.path).step == STEPS
 
 
-def test_a_run_that_can_save_nowhere_says_so(
-    words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happen: Callable[..., None]
-) -> None:
+def test_a_run_that_can_save_nowhere_says_so(words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file" / "absent"))
 
@@ -150,6 +125,5 @@ def test_a_run_that_can_save_nowhere_says_so(
         shutil.rmtree("runs")
         Path("runs").write_text("a file in the place of the folder")
 
-    happen(unplug, *STAGES["evaluating"])
-    with pytest.raises(OSError, match="runs"):
+    with before_call(*STAGES["evaluating"], unplug), pytest.raises(OSError, match="runs"):
         train(words_file)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
-from conftest import run_python
+from conftest import before_call, run_python
 
 import zoo
-from zoo.plots.plot import Plot
 from zoo.runs import prepare, runner
 from zoo.runs.observer import Observer
 from zoo.storage.folder import RunFolder
@@ -21,6 +20,8 @@ from zoo.storage.open_folder import OpenFolder
 from zoo.training.signals import stop_signals
 
 Zoo = Callable[..., Any]
+
+pytestmark = pytest.mark.usefixtures("quick_plots")
 
 STEPS = 12
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU]
@@ -56,33 +57,9 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.fixture(autouse=True)
-def quick_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is in a plot does not matter here, and drawing takes longer than all the rest."""
-    monkeypatch.setattr(Plot, "render", lambda plot, _scratch: plot.name.encode())
-
-
-@pytest.fixture
-def send(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """`with send(number, owner, name, nth): …`: in the Nth call of a function a signal comes."""
-
-    @contextmanager
-    def sending(number: int, owner: Any, name: str, nth: int) -> Iterator[None]:
-        calls, real = 0, getattr(owner, name)
-
-        def called(*args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == nth:
-                signal.raise_signal(number)
-            return real(*args, **kwargs)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, name, called)
-            yield
-        assert calls >= nth, "the signal never came"
-
-    return sending
+def send(number: int, owner: Any, name: str, nth: int) -> AbstractContextManager[None]:
+    """`with send(number, owner, name, nth): …`: before the Nth call of a function a signal comes."""
+    return before_call(owner, name, nth, lambda: signal.raise_signal(number))
 
 
 def train(words: Path, out: str, **options: Any) -> Any:
@@ -102,7 +79,7 @@ def whole(words_file: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_signal_at_any_stage_saves_and_tells_and_the_run_resumes(
-    words_file: Path, whole: dict[str, bytes], send: Callable[..., Any], number: int, stage: str
+    words_file: Path, whole: dict[str, bytes], number: int, stage: str
 ) -> None:
     with send(number, *STAGES[stage]), pytest.raises(zoo.InterruptedRunError, match="zoo resume run") as caught:
         train(words_file, "run")
@@ -116,7 +93,7 @@ def test_a_signal_at_any_stage_saves_and_tells_and_the_run_resumes(
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("stage", ["training", "evaluating"])
 def test_a_signal_while_resuming_saves_and_tells_too(
-    words_file: Path, whole: dict[str, bytes], send: Callable[..., Any], number: int, stage: str
+    words_file: Path, whole: dict[str, bytes], number: int, stage: str
 ) -> None:
     train(words_file, "run", steps=5)
     with send(number, *STAGES[stage]), pytest.raises(zoo.InterruptedRunError):
@@ -127,7 +104,7 @@ def test_a_signal_while_resuming_saves_and_tells_too(
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_signal_when_all_is_done_is_passed_on_to_the_caller(
-    words_file: Path, whole: dict[str, bytes], send: Callable[..., Any], number: int
+    words_file: Path, whole: dict[str, bytes], number: int
 ) -> None:
     with send(number, RunFolder, "write_metrics", 1), pytest.raises(Delivered):
         train(words_file, "run")
@@ -136,9 +113,7 @@ def test_a_signal_when_all_is_done_is_passed_on_to_the_caller(
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_signal_before_there_is_anything_to_save_is_the_callers(
-    words_file: Path, send: Callable[..., Any], number: int
-) -> None:
+def test_a_signal_before_there_is_anything_to_save_is_the_callers(words_file: Path, number: int) -> None:
     with send(number, prepare, "build_model", 1), pytest.raises(Delivered):
         train(words_file, "run")
     assert not Path("run").exists()
@@ -147,7 +122,7 @@ def test_a_signal_before_there_is_anything_to_save_is_the_callers(
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_signal_that_is_ignored_stays_ignored(
-    words_file: Path, whole: dict[str, bytes], send: Callable[..., Any], number: int, stage: str
+    words_file: Path, whole: dict[str, bytes], number: int, stage: str
 ) -> None:
     before = signal.signal(number, signal.SIG_IGN)
     try:
@@ -180,9 +155,7 @@ def test_a_handler_that_was_not_set_from_python_is_left_alone(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_the_command_exits_with_128_and_the_signal(
-    zoo_here: Zoo, words_file: Path, send: Callable[..., Any], number: int
-) -> None:
+def test_the_command_exits_with_128_and_the_signal(zoo_here: Zoo, words_file: Path, number: int) -> None:
     with send(number, RunFolder, "write_checkpoint", 2):
         done = zoo_here(
             "run", "bigram", "--dataset", words_file, "--steps", 99, "--out", "run", "--quiet", "--no-plots"
@@ -192,7 +165,7 @@ def test_the_command_exits_with_128_and_the_signal(
     assert done.err.count("\n") == 1
 
 
-def test_a_loop_over_runs_that_catches_exceptions_ends_with_ctrl_c(words_file: Path, send: Callable[..., Any]) -> None:
+def test_a_loop_over_runs_that_catches_exceptions_ends_with_ctrl_c(words_file: Path) -> None:
     begun = []
 
     def loop() -> None:
