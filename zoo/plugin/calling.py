@@ -43,9 +43,7 @@ def plugin_errors(who: str, what: str, *, refused: str | None = None) -> Iterato
     try:
         yield
     except BaseException as error:
-        pass_on(error, handled)
-        if not is_of_plugin(error) or out_of_memory(error):
-            raise
+        _raise_what_is_not_a_plugins(error, handled)
         if refused is not None and isinstance(error, ValueError):
             raise UsageError(f"{refused}: {error}") from error
         raise PluginError(f"{who} {what}: {described(error)}") from error
@@ -81,10 +79,14 @@ def step_errors(*parts: object) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        pass_on(error, handled)
-        if not is_of_plugin(error) or out_of_memory(error):
-            raise
+        _raise_what_is_not_a_plugins(error, handled)
         raise PluginError(f"{maker(_failed(error, parts))} fails in a step: {described(error)}") from error
+
+
+def _raise_what_is_not_a_plugins(error: BaseException, handled: BaseException | None) -> None:
+    pass_on(error, handled)
+    if not is_of_plugin(error) or out_of_memory(error):
+        raise error
 
 
 def is_of_plugin(error: BaseException) -> bool:
@@ -170,9 +172,9 @@ def _is_of_signal(error: BaseException) -> bool:
 
 def _failed(error: BaseException, parts: Sequence[object]) -> object:
     """The part whose method is the last one in the traceback, or else in whose modules its last function is."""
-    parts = [part for part in parts if _known(part) is not None] or parts
     import traceback
 
+    parts = [part for part in parts if _known(part) is not None] or parts
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
     owners = {id(own): part for part in parts for own in _with_submodules(part)}
     for frame in frames:

@@ -6,7 +6,6 @@ is compared with what its state records: the data, the plugins' versions, the se
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, settings_under_todays_names
 from zoo.plugin.specs import DatasetSpec
 from zoo.runs.plan import RunPlan, check_synthetic
-from zoo.storage.config import RunConfig, config_under_todays_names, differences
+from zoo.storage.config import RunConfig, config_under_todays_names, differences, is_in
 from zoo.storage.state import TrainingState
 from zoo.training.validation import stopped_early
 
@@ -183,28 +182,22 @@ def check_unchanged(then: dict[str, Any], now: dict[str, Any], folder: Path, *, 
     found = [
         line
         for line in differences(then, now)
-        if not _is_in(line, ("versions", *_CHOSEN)) and not (allow_changes and _may_change(line))
+        if not is_in(line, ("versions", *_CHOSEN)) and not (allow_changes and _may_change(line))
     ]
-    if any(_is_in(line, ("dataset.vocabulary", "model")) and ".plugin." not in line for line in found):
+    if any(is_in(line, ("dataset.vocabulary", "model")) and ".plugin." not in line for line in found):
         raise CheckpointError(f"the run in {folder} cannot be resumed: {'; '.join(found)}")
     _refuse(found, folder)
 
 
 def _may_change(line: str) -> bool:
-    if _is_in(line, ("dataset.vocabulary",)):
+    if is_in(line, ("dataset.vocabulary",)):
         return False  # the weights are made for these characters
-    return _is_in(line, CHANGEABLE) or ".plugin.version:" in line
+    return is_in(line, CHANGEABLE) or ".plugin.version:" in line
 
 
 def inexact(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs of device, engine, threads and versions: numbers may differ too, in their last digits."""
-    return [line for line in differences(then, now) if _is_in(line, _INEXACT)]
-
-
-def _is_in(line: str, paths: Collection[str]) -> bool:
-    """Whether a difference is one of the values at these paths of a config, or within them."""
-    path = line.partition(":")[0]
-    return any(f"{path}.".startswith(f"{other}.") for other in paths)
+    return [line for line in differences(then, now) if is_in(line, _INEXACT)]
 
 
 def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> RunConfig:
@@ -224,12 +217,12 @@ def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> RunConfig
     edited = config_under_todays_names(written)
     if not isinstance(edited, dict):
         raise CheckpointError(f"{path} is damaged: it is not a JSON object; delete it to use the state's own")
-    changed = [line for line in differences(begun.raw, edited) if not _is_in(line, ("training.steps",))]
+    changed = [line for line in differences(begun.raw, edited) if not is_in(line, ("training.steps",))]
     if not changed:
         return begun
     if not allow_changes:
         _refuse([f"config.json was edited: {line}" for line in changed], folder)
-    wrong = [line for line in changed if not _is_in(line, CHANGEABLE)]
+    wrong = [line for line in changed if not is_in(line, CHANGEABLE)]
     if wrong:
         raise CheckpointError(f"{path} was edited where a run cannot change: {'; '.join(wrong)}")
     config = RunConfig.read(written, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,6 +99,12 @@ def differences(then: object, now: object, path: str = "") -> list[str]:
         return []
     shown = [_short(value, quoted=_text(then) == _text(now)) for value in (then, now)]
     return [f"{path}: {shown[0]} then, {shown[1]} now"]
+
+
+def is_in(line: str, paths: Collection[str]) -> bool:
+    """Whether a difference is one of the values at these paths of a config, or within them."""
+    path = line.partition(":")[0]
+    return any(f"{path}.".startswith(f"{other}.") for other in paths)
 
 
 def _plain(value: object) -> object:

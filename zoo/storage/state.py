@@ -53,7 +53,6 @@ class TrainingState:
     validation: Any
     place: Place | None
     file_bytes: int
-    losses_come_first: bool  # a long run's losses are written before its state
 
     def building(self) -> AbstractContextManager[None]:
         """A context in which the model that the config asks for is built, within what the file justifies."""
@@ -285,7 +284,6 @@ def load(path: Path) -> TrainingState:
         validation=stored.meta.get("validation"),
         place=Place.read(stored.meta.get("data")),
         file_bytes=stored.file_bytes,
-        losses_come_first=sealed is not None,
     )
 
 

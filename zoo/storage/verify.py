@@ -24,7 +24,15 @@ from zoo.plugin.registry import Registry
 from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.checkpoint import Checkpoint
-from zoo.storage.config import WEIGHTS_KEY, config_under_todays_names, differences, read_json, read_metrics, unlike
+from zoo.storage.config import (
+    WEIGHTS_KEY,
+    config_under_todays_names,
+    differences,
+    is_in,
+    read_json,
+    read_metrics,
+    unlike,
+)
 from zoo.storage.folder import CONFIG_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE, where_run_is
 from zoo.storage.loading import rebuild
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, read_evaluations, read_losses
@@ -197,13 +205,13 @@ class _Folder:
         reference = self._reference
         found = differences(reference, config_under_todays_names(config))
         allowed = (*_CHOSEN, *_EDITABLE) if older else _CHOSEN
-        paths = {line: line.partition(":")[0] for line in found}
-        return [line for line, path in paths.items() if not _is_in(path, allowed)]
+        return [line for line in found if not is_in(line, allowed)]
 
     def _losses(self) -> str:
         losses, state = read_losses(self._path / LOSSES_FILE), self._needed_state()
         both = min(len(losses), state.step)
-        if losses[:both] != state.losses[:both] or (len(losses) > state.step and not state.losses_come_first):
+        # Only a long run's losses, which the state has sealed, are written before it.
+        if losses[:both] != state.losses[:both] or (len(losses) > state.step and state.sealed is None):
             raise CheckpointError("are not the losses of the training state")
         later = max(self._weights_step, self._metrics_step)
         if len(losses) < min(later, state.step):
@@ -274,10 +282,6 @@ _EDITABLE = (
     *(f"training.{name}" for name, one in declared(RunOptions).items() if one.option.editable),
     *("optimizer.hyperparameters", "dataset", "model.plugin.version", "optimizer.plugin.version"),
 )
-
-
-def _is_in(path: str, others: tuple[str, ...]) -> bool:
-    return any(f"{path}.".startswith(f"{other}.") for other in others)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str | None:
