@@ -34,7 +34,7 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve",
 LAYERS = (
     ("zoo.text", "zoo.numbers"),
     ("zoo.errors", "zoo.engines"),
-    ("zoo.memory",),
+    ("zoo.memory", "zoo.cuda"),
     ("zoo.files",),
     ("zoo.options", "zoo.ambient"),
     ("zoo.plugin",),
