@@ -65,9 +65,9 @@ install() {
     if [ "$extra" = fast ]; then
         say "Installing zoo and $count packages: torch and numba are the large ones"
     elif is_installed fast; then
-        say "Adding the development tools: triton is the large one"
+        say "Adding the development tools: NVRTC is the large one"
     else
-        say "Installing zoo, $count packages and the development tools: torch, triton and numba are the large ones"
+        say "Installing zoo, $count packages and the development tools: torch, NVRTC and numba are the large ones"
     fi
     # As a variable the constraints hold for what builds zoo, too. The path is relative: one with spaces would be split.
     with_progress env PIP_CONSTRAINT=scripts/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \

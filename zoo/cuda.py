@@ -71,6 +71,11 @@ def current(device: torch.device) -> Iterator[None]:
         yield
 
 
+def stream_handle(device: torch.device) -> int:
+    """The driver's handle of torch's current stream on that device."""
+    return int(api.current_stream(device).cuda_stream)
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device is done."""
     api.synchronize(device)

@@ -1,4 +1,4 @@
-"""The `fused` engine: one compiled kernel for a block of steps, by numba on a CPU and by Triton on CUDA."""
+"""The `fused` engine: one compiled kernel for a block of steps, by numba on a CPU and by NVRTC on CUDA."""
 
 from __future__ import annotations
 

@@ -1,92 +1,112 @@
-"""The `fused` engine on CUDA: one launch of one Triton kernel for a block of steps, with the weights on the chip.
+"""The `fused` engine on CUDA: one launch of one kernel for a block of steps, with the weights on the chip.
 
-The lecture's net is so small that launching kernels takes longer than running them. This kernel runs on one
-multiprocessor of the GPU and keeps the weights in its registers from the first step of a block to the last; only
-batches, losses and the small embedding table go through memory. It is deterministic.
+The lecture's net is so small that launching kernels takes longer than running them. This kernel, `fused_cuda.cu`, runs
+on one multiprocessor of the GPU and keeps the weights in its shared memory from the first step of a block to the last;
+only batches and losses go through the GPU's memory. It is deterministic. NVRTC, which comes with torch, compiles it.
 
-Axes: K steps, B examples, R rows per block of a batch, T characters of context, E embedding dimensions, H hidden units,
+Axes: K steps, B examples of a batch, T characters of context, E embedding dimensions, D = T * E inputs, H hidden units,
 V characters.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import zoo
+from zoo import cuda
 from zoo_lecture.manual import lecture_net
 from zoo_lecture.mlp_char import MLPChar
+from zoo_lecture.nvrtc import Kernel
 
-_REGISTERS = 160 << 10  # bytes for weights and gradients; a multiprocessor has 256 KiB, the rest is for activations
-_SHARED = 92 << 10  # bytes of shared memory for operands of matrix products; the smallest GPUs have 99 KiB
-_MANY_ROWS, _FEW_ROWS = 32, 16  # rows per block; a product in Triton needs at least 16
-_OLDEST = (8, 0)  # compute capability
-_LARGEST_BATCH = 64  # above it, separate kernels on all multiprocessors are faster
-_SMALL = 32 << 10  # bytes of registers up to which four warps are enough
-_THREADS_PER_WARP = 32
-_REGISTERS_PER_MULTIPROCESSOR = 1 << 16
-_MAX_REGISTERS_PER_THREAD = 255
+_SOURCE = Path(__file__).with_name("fused_cuda.cu")
+_THREADS = 256
+_ROWS = 32  # of a batch at once
+_TILES = _THREADS // 2  # half of the threads hold the gradient of W1, half that of W2: a tile of 8 by 8 each
+_LARGEST_BATCH = 64  # above it, separate kernels on all multiprocessors should be faster; not measured
+_WORTH_FROM = 50_000  # steps; compiling takes a second, a step should save some 25 µs; not measured
+
+_TRIAL_STEPS, _TRIAL_LR = 2, 0.1
+# how far a trial may be off, as shares of the loss, of an update, of the largest update, and of the weights
+_OF_LOSS, _OF_UPDATE, _NOISE, _ROUNDING = 1e-4, 1e-3, 1e-5, 1e-6
 
 
-class _Sizes:
-    """The sizes of a net, and the same rounded up to powers of two."""
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes that the kernel is compiled for; where it keeps what is written in `fused_cuda.cu`."""
 
-    def __init__(self, net: MLPChar) -> None:
-        V, E = net.C.shape
-        T, H = net.context_length, len(net.b1)
-        self.own = {"T": T, "E": E, "H": H, "V": V}
-        self.padded = {"D2": _power(T * E), "E2": _power(E), "H2": _power(H), "V2": _power(V)}
+    B: int
+    T: int
+    E: int
+    H: int
+    V: int
 
-    def registers(self) -> int:
-        """Bytes of the weights and their gradients."""
-        D, E, H, V = self.padded.values()
-        return 2 * 4 * (V * E + D * H + H + H * V + V)
+    @property
+    def most_tiles(self) -> int:
+        """Tiles of 8 by 8 numbers of the largest of dh, dW1 and dW2."""
+        return _tiles(self.H) * max(_ROWS // 8, _tiles(self.T * self.E + 1), _tiles(self.V))
 
-    def shared(self, rows: int) -> int:
-        """Bytes of the operands in shared memory at the same time: W1, W2, and for each row X, h and dlogits."""
-        D, _, H, V = self.padded.values()
-        return 4 * (D * H + H * V + rows * (D + H + V))
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of shared memory."""
+        D, units = self.T * self.E, 8 * _tiles(self.H)
+        inputs, characters = _odd_quadruples(D + 1), _odd_quadruples(self.V)
+        weights = units * (inputs + characters)
+        rows = _ROWS * (units + 8 * (units % 16 == 0) + inputs + characters)
+        small = 2 * characters + _THREADS // 32 * (D + 1) + 2 * self.V * self.E
+        tokens = 2 * _ROWS * (self.T + 1)
+        return 4 * (weights + rows + small + tokens + 32)
 
-    def rows(self, batch_size: int) -> int:
-        """The number of rows per block."""
-        return _MANY_ROWS if batch_size > _FEW_ROWS and self.shared(_MANY_ROWS) <= _SHARED else _FEW_ROWS
+    def source(self) -> str:
+        """The kernel's program."""
+        constants = {**vars(self), "SHARED_BYTES": self.shared_bytes}
+        declared = "".join(f"constexpr int {name} = {value};\n" for name, value in constants.items())
+        return declared + _SOURCE.read_text(encoding="utf-8")
 
 
 class FusedCuda:
-    """The engine. The kernel is compiled in the first run with a net of these sizes; Triton caches it on disk."""
+    """The engine. The kernel is compiled for these sizes when the engine starts, which takes a second."""
 
     def __init__(self, model: nn.Module, optimizer: object, batch_size: int) -> None:
         """Check that the kernel supports the model, which must be on its device.
 
         Raises:
-            zoo.EngineUnavailableError: the kernel does not support the net, the optimizer or the device, triton is not
-                installed, or the weights do not fit on the chip.
+            zoo.EngineUnavailableError: the kernel does not support the net, the optimizer or the device, or it does
+                not fit on the chip.
         """
         self._net = lecture_net(model, optimizer)
-        reason = _device_reason(self._net.C.device) or _triton_reason()
+        V, E = self._net.C.shape
+        self._sizes = Sizes(batch_size, self._net.context_length, E, len(self._net.b1), V)
+        reason = _device_reason(self._net.C.device) or _size_reason(self._sizes, self._net.C.device)
         if reason is not None:
             raise zoo.EngineUnavailableError(reason)
-        self._sizes = _Sizes(self._net)
-        registers, shared = self._sizes.registers(), self._sizes.shared(_FEW_ROWS)
-        if registers > _REGISTERS or shared > _SHARED:
-            raise zoo.EngineUnavailableError(
-                f"the net does not fit on the chip: with sizes rounded up to powers of two it needs {_kib(registers)} "
-                f"of registers (at most {_kib(_REGISTERS)}) and {_kib(shared)} of shared memory (at most "
-                f"{_kib(_SHARED)})"
-            )
         if not all(p.is_contiguous() for p in self._net.parameters()):
             raise zoo.EngineUnavailableError("it needs contiguous weights")
         self._optimizer = optimizer
-        # importing triton and loading the kernel takes a second, compiling it more; a step saves some 30 µs
-        self.worth_from = 50_000 if batch_size <= _LARGEST_BATCH else sys.maxsize
+        self._kernel: Kernel | None = None
+        self.worth_from = _WORTH_FROM if batch_size <= _LARGEST_BATCH else sys.maxsize
+
+    def start(self) -> Kernel:
+        """Compile the kernel, and try it on another net of the same sizes.
+
+        Raises:
+            zoo.EngineUnavailableError: it cannot be compiled or launched here, or computes something else than torch.
+        """
+        device, sizes = self._net.C.device, self._sizes
+        try:
+            self._kernel = Kernel(sizes.source(), "train", device, threads=_THREADS, shared_bytes=sizes.shared_bytes)
+            wrong = self._trial(self._kernel)
+        except Exception as error:  # the libraries, the driver and torch may raise anything
+            raise zoo.EngineUnavailableError(f"its kernel cannot be used here: {error}") from error
+        if wrong is not None:
+            raise zoo.EngineUnavailableError(f"its kernel computes something else than torch here: {wrong}")
+        return self._kernel
 
     @torch.no_grad()
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
@@ -101,92 +121,101 @@ class FusedCuda:
         Raises:
             ValueError: a shape or type is wrong.
         """
-        K, B, T = x.shape
-        T_own = self._sizes.own["T"]
-        if T_own != T or y.shape != (K, B) or len(lrs) != K or {x.dtype, y.dtype} != {torch.int64}:
+        K = len(lrs)
+        sizes = self._sizes
+        shapes = x.shape == (K, sizes.B, sizes.T) and y.shape == (K, sizes.B)
+        if not shapes or {x.dtype, y.dtype} != {torch.int64}:
             raise ValueError(
-                f"x {tuple(x.shape)} {x.dtype}, y {tuple(y.shape)} {y.dtype} and {len(lrs)} learning rates are not "
-                f"batches of contexts of {T_own} characters, as int64"
+                f"x {tuple(x.shape)} {x.dtype}, y {tuple(y.shape)} {y.dtype} and {K} learning rates are not batches of "
+                f"{sizes.B} contexts of {sizes.T} characters, as int64"
             )
         if K == 0 or stop():
             return torch.empty(0, device=x.device)
-        losses = torch.empty(K, device=x.device)
-        with torch.cuda.device(
-            x.device if x.is_cuda else -1
-        ):  # triton launches on the current device; -1 changes nothing
-            self._launch(x.contiguous(), y.contiguous(), _to(x.device, lrs), losses)
+        losses = _launch(self._kernel or self.start(), self._net, x, y, lrs)
         for group in getattr(self._optimizer, "param_groups", ()):
             group["lr"] = lrs[-1]
         return losses
 
-    def _launch(self, x: Tensor, y: Tensor, lrs: Tensor, losses: Tensor) -> None:
-        """Launch the kernel on x (K, B, T), y (K, B), lrs (K,) and losses (K,)."""
-        from zoo_lecture.fused_cuda_kernel import train
-
-        K, B, T = x.shape
-        constants = self._constants(B)
-        dX = torch.empty((constants["R"], T * constants["E"]), device=x.device)
-        net = self._net
-        weights = [p.detach() for p in (net.C, net.W1, net.b1, net.W2, net.b2)]
-        train[(1,)](x, y, lrs, losses, dX, K, *weights, **constants, **self._options())
-
-    def _constants(self, batch_size: int) -> dict[str, int]:
-        """The compile-time constants of the kernel."""
-        return {"B": batch_size, "R": self._sizes.rows(batch_size), **self._sizes.own, **self._sizes.padded}
-
-    def _options(self) -> dict[str, int | bool]:
-        """The compiler options of the kernel."""
-        warps = 8 if self._sizes.registers() > _SMALL else 4
-        return {
-            "num_warps": warps,
-            "num_stages": 1,  # otherwise loads may be moved before the writes on which they depend
-            # by default, the assembler uses 32 registers per thread and spills the weights to memory
-            "maxnreg": min(_MAX_REGISTERS_PER_THREAD, _REGISTERS_PER_MULTIPROCESSOR // (_THREADS_PER_WARP * warps)),
-            "enable_fp_fusion": True,  # triton 3.9 warns if it is not set
-        }
+    def _trial(self, kernel: Kernel) -> str | None:
+        """Train a new net for a few steps by the kernel and by torch; what differs, if anything does."""
+        sizes, device = self._sizes, self._net.C.device
+        own, reference, before = (_trial_net(sizes).to(device) for _ in range(3))
+        K, B, T = _TRIAL_STEPS, sizes.B, sizes.T
+        g = torch.Generator().manual_seed(1)
+        shapes = (K, B, T), (K, B)
+        x, y = (cuda.copied(torch.randint(sizes.V, shape, generator=g), device) for shape in shapes)
+        _launch(kernel, own, x[:0], y[:0], [])  # no step
+        if any(not torch.equal(p, q) for p, q in zip(own.parameters(), before.parameters(), strict=True)):
+            return "a launch of no steps changes the weights"
+        losses = _launch(kernel, own, x, y, [_TRIAL_LR] * K)
+        wanted = torch.stack([_torch_step(reference, x[k], y[k]) for k in range(K)])
+        if not torch.allclose(losses, wanted, rtol=_OF_LOSS, atol=0):
+            return f"losses of {losses.tolist()}, and not of {wanted.tolist()}"
+        return _difference(own, reference, before)
 
 
-def _power(size: int) -> int:
-    """The smallest power of two that is at least the size and at least 16, the minimum of a product in Triton."""
-    return max(16, 1 << (size - 1).bit_length())
+def _difference(own: MLPChar, reference: MLPChar, before: MLPChar) -> str | None:
+    """Which update of a net is not that of another, but for rounding, if there is one."""
+    changed = zip(reference.parameters(), before.parameters(), strict=True)
+    updates = [(q - old).detach().norm() for q, old in changed]
+    noise = _NOISE * torch.stack(updates).max()  # an update may be 0 on paper
+    for (name, p), q, update in zip(own.named_parameters(), reference.parameters(), updates, strict=True):
+        off = (p - q).detach().norm()
+        if not off <= _OF_UPDATE * update + noise + _ROUNDING * q.detach().norm():
+            return f"its update of {name} is off by {float(off / update):.2g} of it"
+    return None
 
 
-def _kib(size: int) -> str:
-    return f"{-(-size // 1024)} KiB"
+def _launch(kernel: Kernel, net: MLPChar, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
+    """Train a net on batches x (K, B, T) and y (K, B); the losses (K,)."""
+    losses = torch.empty(len(lrs), device=x.device)
+    rates = cuda.copied(torch.tensor(lrs, dtype=torch.float32), x.device)
+    weights = [p.detach() for p in (net.C, net.W1, net.b1, net.W2, net.b2)]
+    kernel.launch(1, [x.contiguous(), y.contiguous(), rates, losses, *weights, len(lrs)])
+    return losses
 
 
-def _to(device: torch.device, lrs: Sequence[float]) -> Tensor:
-    """The learning rates, shape (K,), on the device; copied from pinned memory, without synchronization."""
-    rates = torch.tensor(lrs, dtype=torch.float32)
-    return rates.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rates
+def _trial_net(sizes: Sizes) -> MLPChar:
+    return MLPChar(sizes.V, sizes.T, sizes.E, sizes.H, torch.Generator().manual_seed(1), scaled_init=True)
 
 
-def _triton_reason() -> str | None:
-    """Why triton cannot be used, or None; found without importing it, which is slow.
+def _torch_step(net: MLPChar, x: Tensor, y: Tensor) -> Tensor:
+    """One step of a net by autograd; its loss."""
+    parameters = list(net.parameters())
+    with torch.enable_grad():
+        loss = F.cross_entropy(net(x), y)
+        gradients = torch.autograd.grad(loss, parameters)
+    with torch.no_grad():
+        for p, gradient in zip(parameters, gradients, strict=True):
+            p.sub_(gradient, alpha=_TRIAL_LR)
+    return loss.detach()
 
-    triton compiles a few lines of C to launch its first kernel, so it needs a C compiler and Python's headers.
-    """
-    if importlib.util.find_spec("triton") is None:
-        return "triton is not installed"
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        return None
-    if os.environ.get("CC") is None and shutil.which("gcc") is None and shutil.which("clang") is None:
-        return "triton needs a C compiler, and there is none"
-    include = sysconfig.get_path("include", "posix_prefix" if os.name == "posix" else sysconfig.get_default_scheme())
-    if not (Path(include) / "Python.h").is_file():
-        return "triton needs the C headers of Python, and they are not installed"
+
+def _tiles(size: int) -> int:
+    return -(-size // 8)
+
+
+def _odd_quadruples(size: int) -> int:
+    return 4 * (-(-size // 4) | 1)
+
+
+def _size_reason(sizes: Sizes, device: torch.device) -> str | None:
+    """Why the kernel cannot hold a net of these sizes, or None."""
+    if sizes.most_tiles > _TILES:
+        return (
+            f"the net does not fit on the chip: it has {sizes.most_tiles} tiles of 8 by 8 weights, of at most {_TILES}"
+        )
+    needed, there = sizes.shared_bytes, cuda.shared_memory(device)
+    if needed > there:
+        kib = f"{-(-needed // 1024)} KiB of shared memory, of {there // 1024} KiB"
+        return f"the net does not fit on the chip: it needs {kib}"
     return None
 
 
 def _device_reason(device: torch.device) -> str | None:
-    """Why the kernel cannot run on this device, or None. Triton's interpreter runs it on any device."""
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        return None
-    if device.type != "cuda":
+    """Why the kernel cannot run on this device, or None."""
+    if not cuda.holds(device):
         return f"its kernel is for CUDA, and the weights are on {device}"
     if torch.version.hip is not None:
         return "its kernel is for GPUs of NVIDIA"
-    capability = torch.cuda.get_device_capability(device)
-    if capability < _OLDEST:
-        return "its kernel needs compute capability {}.{}, and the GPU has {}.{}".format(*_OLDEST, *capability)
     return None

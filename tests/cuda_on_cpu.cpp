@@ -1,0 +1,229 @@
+// A CUDA kernel on the CPU: a block's threads are fibers that take turns at barriers, shuffles and ballots.
+//
+// SOURCE is the file with the kernel `train` and the constants that it needs. The functions at the end are
+// those of the driver that `zoo_lecture.nvrtc` calls.
+//
+// What a GPU does at once is done here one thread after the other, each as far as it gets, in an order that is set: the
+// first thread first, the last first, or a random one each time. Where a barrier is missing, the orders differ. A barrier
+// can be left out to see that. Uninitialized shared memory is NaN. The approximate instructions are as far off as NVIDIA's
+// documentation allows.
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <vector>
+
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct Index {
+  unsigned x, y, z;
+};
+
+static float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+static Index threadIdx, blockIdx;
+
+namespace cpu {
+
+struct Barrier {
+  int size = 0, arrived = 0;
+  long generation = 0;
+};
+
+struct Fiber {
+  ucontext_t context;
+  std::vector<char> stack;
+  bool done = false;
+  int lane = 0, warp = 0;
+  long exchanges = 0;
+  Barrier* waits = nullptr;
+  long until = 0;
+};
+
+static std::vector<Fiber> fibers;
+static std::vector<Barrier> warps;
+static std::vector<uint32_t> slots;  // (warps, 2, 32): of one exchange and the next
+static Barrier block;
+static ucontext_t scheduler;
+static int running;
+static int left_out = 0;  // the line of a barrier that does nothing
+
+static Fiber& fiber() { return fibers[running]; }
+
+static void wait(Barrier& barrier) {
+  const long generation = barrier.generation;
+  if (++barrier.arrived == barrier.size) {
+    barrier.arrived = 0;
+    barrier.generation++;
+    return;
+  }
+  fiber().waits = &barrier;
+  fiber().until = generation;
+  swapcontext(&fiber().context, &scheduler);
+}
+
+static void wait_at(Barrier& barrier, int line) {
+  if (line != left_out) wait(barrier);
+}
+
+// What every thread of the warp has given.
+static uint32_t* exchanged(const void* given) {
+  Fiber& own = fiber();
+  uint32_t* slot = &slots[(2 * own.warp + own.exchanges++ % 2) * 32];
+  std::memcpy(&slot[own.lane], given, 4);
+  wait(warps[own.warp]);
+  return slot;
+}
+
+static float shuffled(float value, int other) {
+  float result;
+  std::memcpy(&result, &exchanged(&value)[fiber().lane ^ other], 4);
+  return result;
+}
+
+static unsigned voted(bool value) {
+  const uint32_t given = value;
+  const uint32_t* all = exchanged(&given);
+  unsigned result = 0;
+  for (int lane = 0; lane < 32; lane++) result |= all[lane] << lane;
+  return result;
+}
+
+// One or two units of the last place off, up or down, as the number's own bits say.
+static float off(double exact) {
+  const float value = static_cast<float>(exact);
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  const int pick = bits * 2654435761u >> 30;
+  const float units[] = {-2, -1, 1, 2};
+  return value + value * units[pick] * 1.1920929e-7f;
+}
+
+}  // namespace cpu
+
+#define __device__
+#define __global__
+#define __shared__
+#define __launch_bounds__(...)
+#define __syncthreads() cpu::wait_at(cpu::block, __LINE__)
+#define __syncwarp() cpu::wait_at(cpu::warps[cpu::fiber().warp], __LINE__)
+#define __shfl_xor_sync(all, value, other) cpu::shuffled(value, other)
+#define __ballot_sync(all, value) cpu::voted(value)
+#define __ffs(bits) __builtin_ffs(bits)
+#define __expf(x) cpu::off(std::exp2(static_cast<double>((x)*1.44269504f)))
+#define __fdividef(a, b) cpu::off(static_cast<double>(a) / (b))
+
+#include SOURCE
+
+static_assert(sizeof(long long) == 8 && sizeof(float) == 4, "as on a GPU");
+
+float4 shared[NUMBERS / 4 + 1];
+
+namespace cpu {
+
+static std::function<void()> work;
+static int order = 0;  // 0: the first thread that can runs next; 1: the last one; else the seed of a random choice
+
+static void enter() {
+  work();
+  fiber().done = true;
+  swapcontext(&fiber().context, &scheduler);
+}
+
+static void start(int threads) {
+  fibers = std::vector<Fiber>(threads);
+  block = {threads};
+  warps.assign(threads / 32, Barrier{32});
+  slots.assign(threads / 32 * 64, 0);
+  for (int i = 0; i < threads; i++) {
+    Fiber& own = fibers[i];
+    own.lane = i % 32, own.warp = i / 32;
+    own.stack.resize(1 << 16);
+    getcontext(&own.context);
+    own.context.uc_stack.ss_sp = own.stack.data();
+    own.context.uc_stack.ss_size = own.stack.size();
+    own.context.uc_link = nullptr;
+    makecontext(&own.context, enter, 0);
+  }
+}
+
+// Whether all threads have come to their end; if not, some wait for others that never come.
+static bool run_block(std::mt19937& random) {
+  const int count = fibers.size();
+  for (int ended = 0; ended < count;) {
+    int next = -1;
+    const int first = order > 1 ? random() % count : 0;
+    for (int i = 0; i < count && next < 0; i++) {
+      const int n = order == 1 ? count - 1 - i : (first + i) % count;
+      const Fiber& f = fibers[n];
+      if (!f.done && !(f.waits && f.waits->generation == f.until)) next = n;
+    }
+    if (next < 0) return false;
+    Fiber& own = fibers[running = next];
+    own.waits = nullptr;
+    threadIdx = {unsigned(next), 0, 0};
+    swapcontext(&scheduler, &own.context);
+    ended += own.done;
+  }
+  return true;
+}
+
+enum { OK = 0, INVALID_VALUE = 1, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
+
+static int largest_shared = 48 << 10;
+
+}  // namespace cpu
+
+extern "C" {
+
+void zoo_set(int order, int left_out) { cpu::order = order, cpu::left_out = left_out; }
+
+int cuModuleLoadData(void** module, const void* image) {
+  if (std::memcmp(image, "\177ELF", 4)) return cpu::INVALID_VALUE;
+  *module = &cpu::order;
+  return cpu::OK;
+}
+
+int cuModuleGetFunction(void** function, void* module, const char* name) {
+  if (module != &cpu::order || std::strcmp(name, "train")) return cpu::NOT_FOUND;
+  *function = &cpu::running;
+  return cpu::OK;
+}
+
+int cuFuncSetAttribute(void* function, int attribute, int value) {
+  if (function != &cpu::running || attribute != 8) return cpu::INVALID_VALUE;
+  cpu::largest_shared = std::max(cpu::largest_shared, value);
+  return cpu::OK;
+}
+
+int cuGetErrorString(int error, const char** text) {
+  *text = error == cpu::LAUNCH_FAILED ? "unspecified launch failure" : "invalid argument";
+  return cpu::OK;
+}
+
+int cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y,
+                   unsigned threads_z, unsigned shared_bytes, void* stream, void** p, void** extra) {
+  const bool sizes = y == 1 && z == 1 && threads == THREADS && threads_y == 1 && threads_z == 1;
+  if (function != &cpu::running || !sizes || stream || extra) return cpu::INVALID_VALUE;
+  if (shared_bytes != 4 * NUMBERS || int(shared_bytes) > cpu::largest_shared) return cpu::INVALID_VALUE;
+  auto floats = [=](int i) { return *static_cast<float**>(p[i]); };
+  auto tokens = [=](int i) { return *static_cast<const long long**>(p[i]); };
+  const int K = *static_cast<int*>(p[9]);
+  cpu::work = [=] {
+    train(tokens(0), tokens(1), floats(2), floats(3), floats(4), floats(5), floats(6), floats(7), floats(8), K);
+  };
+  std::mt19937 random(cpu::order);
+  for (unsigned block = 0; block < x; block++) {
+    blockIdx = {block, 0, 0};
+    std::memset(shared, 0xff, sizeof shared);
+    cpu::start(threads);
+    if (!cpu::run_block(random)) return cpu::LAUNCH_FAILED;
+  }
+  return cpu::OK;
+}
+}

@@ -1,0 +1,74 @@
+"""The kernel of `zoo_lecture.fused_cuda` on the CPU: its own source, compiled for this machine by a C++ compiler.
+
+`cuda_on_cpu.cpp` says what that shows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo_lecture import fused_cuda, nvrtc
+from zoo_lecture.fused_cuda import Sizes
+
+_PROGRAM = Path(__file__).with_suffix(".cpp")
+COMPILER = shutil.which("g++") or shutil.which("c++")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
+
+
+@dataclass
+class CudaOnCpu:
+    """A driver whose device is this machine.
+
+    Attributes:
+        folder: where libraries are built, one for each sizes of a net.
+        order: which thread runs next: 0 the first that can, 1 the last, else the seed of a random choice.
+        left_out: the line of the kernel's source whose barrier does nothing; 0 for none.
+    """
+
+    folder: Path
+    order: int = 0
+    left_out: int = 0
+
+    def driver(self, sizes: Sizes) -> Any:
+        """The driver's library for a net of these sizes."""
+        assert COMPILER is not None
+        library = self.folder / ("_".join(map(str, vars(sizes).values())) + ".so")
+        if not library.exists():
+            source = library.with_suffix(".cu")
+            source.write_text(sizes.source(), encoding="utf-8")
+            options = ["-std=c++17", "-O1", "-shared", "-fPIC", "-Wno-unknown-pragmas", f'-DSOURCE="{source}"']
+            subprocess.run([COMPILER, *options, _PROGRAM, "-o", library], check=True, capture_output=True, text=True)
+        loaded = ctypes.CDLL(str(library))
+        loaded.zoo_set(self.order, self.left_out)
+        return loaded
+
+
+def on_cpu(monkeypatch: pytest.MonkeyPatch, folder: Path) -> CudaOnCpu:
+    """Let `FusedCuda` take nets on the CPU, and launch its kernel here. NVRTC is not called."""
+    emulated = CudaOnCpu(folder)
+    start = fused_cuda.FusedCuda.start
+
+    def started(engine: fused_cuda.FusedCuda) -> Any:
+        monkeypatch.setattr(nvrtc, "driver_library", lambda: emulated.driver(engine._sizes))
+        return start(engine)
+
+    monkeypatch.setattr(fused_cuda.FusedCuda, "start", started)
+    monkeypatch.setattr(fused_cuda, "_device_reason", lambda device: None)
+    monkeypatch.setattr(nvrtc, "compiled", lambda source, architecture: b"\177ELF")
+    monkeypatch.setattr("zoo.cuda.capability", lambda device: (9, 0))
+    monkeypatch.setattr("zoo.cuda.shared_memory", lambda device: 227 << 10)
+    monkeypatch.setattr("zoo.cuda.stream_handle", lambda device: 0)
+    return emulated
+
+
+def barriers() -> list[int]:
+    """The lines of the source, as it is compiled for any sizes, at which threads wait for each other."""
+    lines = Sizes(1, 1, 1, 1, 1).source().splitlines()
+    return [number for number, line in enumerate(lines, 1) if "__syncthreads()" in line or "__syncwarp()" in line]
