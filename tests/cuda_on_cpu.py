@@ -56,7 +56,8 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch, folder: Path) -> CudaOnCpu:
     start = fused_cuda.FusedCuda.start
 
     def started(engine: fused_cuda.FusedCuda) -> Any:
-        monkeypatch.setattr(nvrtc, "driver_library", lambda: emulated.driver(engine._sizes))
+        sizes = engine._sizes
+        monkeypatch.setattr(nvrtc, "driver_library", lambda: emulated.driver(sizes))
         return start(engine)
 
     monkeypatch.setattr(fused_cuda.FusedCuda, "start", started)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
+import weakref
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ class Kernel:
         self._module, self._function = ctypes.c_void_p(), ctypes.c_void_p()
         with cuda.current(device):
             self._call("cuModuleLoadData", ctypes.byref(self._module), binary)
+            unload = weakref.finalize(self, self._driver.cuModuleUnload, self._module)
+            unload.atexit = False  # the process's end frees it, in whatever order
             self._call("cuModuleGetFunction", ctypes.byref(self._function), self._module, name.encode())
             self._call("cuFuncSetAttribute", self._function, _MAX_DYNAMIC_SHARED, ctypes.c_int(shared_bytes))
 
@@ -78,6 +82,7 @@ class Kernel:
             raise RuntimeError(f"CUDA error: {(text.value or b'unknown').decode()} ({name}, {result})")
 
 
+@lru_cache(maxsize=8)  # many runs of one process are of one net
 def compiled(source: str, architecture: str) -> bytes:
     """The binary of a program for an architecture, such as `sm_90`.
 

@@ -250,11 +250,23 @@ def test_a_kernel_that_computes_something_else_is_refused_when_it_starts(
         engine.start()
 
 
+@needs_compiler
+def test_what_is_loaded_on_the_device_goes_with_the_engine(emulated: CudaOnCpu) -> None:
+    V, T, E, H, B = SMALL
+    loaded = emulated.driver(Sizes(B, T, E, H, V)).zoo_loaded
+    before = loaded()
+    _, engine = new(SMALL)
+    engine.start()
+    assert loaded() == before + 1
+    del engine
+    assert loaded() == before
+
+
 DRIVER = ["cuModuleLoadData", "cuModuleGetFunction", "cuFuncSetAttribute", "cuLaunchKernel"]
 
 
 @needs_compiler
-@pytest.mark.parametrize("fails", [*DRIVER, "driver_library", "compiled"])
+@pytest.mark.parametrize("fails", [*DRIVER, "finding a library"])
 def test_whatever_fails_at_the_start_is_a_reason_to_step_aside(
     fails: str, emulated: CudaOnCpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,11 +283,10 @@ def test_whatever_fails_at_the_start_is_a_reason_to_step_aside(
         reason = f"CUDA error: unspecified launch failure ({fails}, 719)"
     else:
 
-        def missing(*arguments: object) -> Any:
+        def missing(*_: object) -> Any:
             raise OSError("there is none")
 
-        # what `on_cpu` sets when the engine starts is not to come back
-        monkeypatch.setattr(fused_cuda, "Kernel", lambda *a, **k: missing())
+        monkeypatch.setattr(nvrtc, "compiled", missing)
         reason = "there is none"
     with pytest.raises(zoo.EngineUnavailableError, match=re.escape(f"its kernel cannot be used here: {reason}")):
         engine.start()
