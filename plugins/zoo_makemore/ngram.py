@@ -80,16 +80,19 @@ class NGram(nn.Module):
     def fit(self, x: Tensor, y: Tensor) -> int:
         """Count all n-grams, replacing earlier counts.
 
+        They are counted on the CPU, so that the tables are the same for every device: sums of fractions in the order in
+        which a GPU happens to add them differ in their last bits.
+
         Args:
-            x: contexts of all examples, shape (N, T).
+            x: contexts of all examples, shape (N, T), on the device where the tables are to be.
             y: targets, shape (N,).
 
         Returns:
             The number of unique n-grams, P.
         """
-        tables = list(self._tables(x, y))[::-1]  # the shortest contexts have the smallest keys
-        self.keys = torch.cat([keys for keys, _ in tables]).to(self.keys.dtype)
-        self.counts = torch.cat([counts for _, counts in tables]).float()
+        tables = list(self._tables(x.cpu(), y.cpu()))[::-1]  # the shortest contexts have the smallest keys
+        self.keys = torch.cat([keys for keys, _ in tables]).to(x.device, self.keys.dtype)
+        self.counts = torch.cat([counts for _, counts in tables]).to(x.device, torch.float32)
         return len(self.keys)
 
     def _tables(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -100,7 +103,7 @@ class NGram(nn.Module):
         for length in range(longest, -1, -1):
             if length < longest:
                 grams, index = torch.unique(grams % base ** (length + 1), return_inverse=True)
-                zeros = torch.zeros(len(grams), dtype=torch.float64, device=grams.device)
+                zeros = torch.zeros(len(grams), dtype=torch.float64)
                 raw = zeros.index_add(0, index, raw)
                 discounted = zeros.index_add(0, index, discounted**self.discount)
                 starts = grams < base**length  # contexts whose first character is the boundary

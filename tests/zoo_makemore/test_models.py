@@ -479,6 +479,23 @@ def fitted(words: Iterable[str], context_length: int, **more: Any) -> tuple[NGra
     return model, dataset
 
 
+def test_counts_are_made_on_the_cpu_wherever_the_data_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, sums of fractions would be added in no fixed order."""
+    seen: list[str] = []
+    tables = NGram._tables
+
+    def noted(self: NGram, x: Tensor, y: Tensor) -> Any:
+        seen.extend((x.device.type, y.device.type))
+        return tables(self, torch.zeros(3, 2, dtype=torch.int64), torch.zeros(3, dtype=torch.int64))
+
+    monkeypatch.setattr(NGram, "_tables", noted)
+    monkeypatch.setattr(Tensor, "cpu", lambda self: torch.empty(self.shape, dtype=self.dtype))  # meta has no values
+    model = NGram(6, 2)
+    model.fit(torch.zeros(3, 2, dtype=torch.int64, device="meta"), torch.zeros(3, dtype=torch.int64, device="meta"))
+    assert seen == ["cpu", "cpu"]
+    assert (model.keys.device.type, model.counts.device.type) == ("meta", "meta")
+
+
 def expected(
     words: list[str], context: str, letters: str, longest: int, discount: float = 0.6, strength: float = 2.0
 ) -> list[float]:
