@@ -18,19 +18,20 @@ from torch.nn import functional as F
 class Packing:
     """The positions of a batch without padding: each word up to its last token that is not 0, at least one position.
 
-    Padding is removed only on the CPU. On a GPU, N would require a synchronization, and torch's compiler does not know
-    it; there all T positions are kept.
+    Padding is removed only on the CPU. Elsewhere N would have to be waited for, and torch's compiler does not know it:
+    all T positions are kept there, and L is T.
 
     Attributes:
+        whole: whether all positions are kept.
         x: the words without positions that are padding in all of them, shape (B, L).
-        positions: the position in its word of each packed position, shape (N,).
-        lengths: the number of positions of each word, shape (B,).
+        lengths: the number of positions of each word, shape (B,); None if all positions are kept.
     """
 
     def __init__(self, x: Tensor) -> None:
         """Find the padding of words `x`, shape (B, T)."""
-        B, self._total = x.shape
+        self._total = x.shape[1]
         self._indices: Tensor | None = None  # of the packed positions in the flattened batch, shape (N,)
+        self.lengths: Tensor | None = None
         self.x = x
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
             counts = torch.arange(1, self._total + 1)  # (T)
@@ -38,15 +39,26 @@ class Packing:
             longest = int(self.lengths.max())
             self.x = x[:, :longest]
             self._indices = (counts[:longest] <= self.lengths[:, None]).flatten().nonzero().flatten()  # (N)
-            self.positions = self._indices % longest
-        else:
-            self.lengths = torch.full((B,), self._total, device=x.device)
-            self.positions = torch.arange(self._total, device=x.device).repeat(B)
+
+    @property
+    def whole(self) -> bool:
+        return self._indices is None
 
     def pack(self, x: Tensor) -> Tensor:
         """(B, L, ...) to (N, ...)."""
         flat = x.flatten(0, 1)
         return flat if self._indices is None else flat.index_select(0, self._indices)
+
+    def add_positions(self, packed: Tensor, table: Tensor) -> Tensor:
+        """Add to each packed position (N, E) the row of its position in its word, of a table of at least (L, E).
+
+        Where all positions are kept, the gradient of the table is a sum over words. That of looked-up rows is a
+        scatter-add, which adds in no fixed order on a GPU.
+        """
+        length = self.x.shape[1]
+        if self._indices is None:
+            return (self.pad(packed) + table[:length]).flatten(0, 1)
+        return packed + table.index_select(0, self._indices % length)
 
     def pad(self, packed: Tensor) -> Tensor:
         """(N, ...) to (B, L, ...), with 0 for padding."""

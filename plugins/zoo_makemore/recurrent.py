@@ -92,11 +92,15 @@ class Recurrent(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """The logits of the first net alone, shape (B, T, V)."""
         starts = [part[:, None].expand(-1, len(x), -1).contiguous() for part in self.start]  # each (S, B, H)
+        start = tuple(starts) if len(starts) > 1 else starts[0]
         packing = Packing(x)
         emb = self.wte(packing.x)  # (B, L, E)
-        lengths = packing.lengths.cpu()
-        words = nn.utils.rnn.pack_padded_sequence(emb, lengths, batch_first=True, enforce_sorted=False)
-        states, _ = self.rnn(words, tuple(starts) if len(starts) > 1 else starts[0])  # (N, H), the longest word first
+        if packing.lengths is None:  # all positions are there; to pack them, torch would copy lengths to the CPU
+            states, _ = self.rnn(emb, start)  # (B, T, H)
+            whole: Tensor = self.lm_head(self.dropout(states))
+            return whole
+        words = nn.utils.rnn.pack_padded_sequence(emb, packing.lengths, batch_first=True, enforce_sorted=False)
+        states, _ = self.rnn(words, start)  # (N, H), the longest word first
         logits = states._replace(data=self.lm_head(self.dropout(states.data)))  # (N, V)
         return nn.utils.rnn.pad_packed_sequence(logits, batch_first=True, total_length=x.shape[1])[0]
 

@@ -104,7 +104,7 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of each next character, shape (B, T, V), for words `x` of shape (B, T)."""
         packing = Packing(x)
-        h = self.wte(packing.pack(packing.x)) + self.wpe[0].index_select(0, packing.positions)  # (N, E)
+        h = packing.add_positions(self.wte(packing.pack(packing.x)), self.wpe[0])  # (N, E)
         for block in self.h:
             h = block(h, packing)  # (N, E)
         return packing.logits(self.lm_head(self.ln_f(h)))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import zoo
 from zoo_makemore.packing import Packing
@@ -16,16 +17,35 @@ WORDS = torch.tensor([[0, 3, 1, 2, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0], [0, 0, 0, 0,
 LENGTHS = [4, 2, 1, 5]
 
 
-def model(name: str) -> nn.Module:
+PACKED = ["mlp", "rnn", "gru", "lstm", "transformer"]
+
+
+def model(name: str, **more: Any) -> nn.Module:
     length: dict[str, Any] = {} if name in ("rnn", "gru", "lstm") else {"max_length": 7}
-    return zoo.create_model(name, vocab_size=6, **length)
+    return zoo.create_model(name, vocab_size=6, **length, **more)
+
+
+class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The names of all operators that torch runs in a block."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.add(str(func))
+        return func(*args, **(kwargs or {}))
 
 
 def test_places_that_count_are_those_up_to_the_last_character() -> None:
     packing = Packing(WORDS)
+    assert packing.lengths is not None
     assert packing.lengths.tolist() == LENGTHS
+    assert not packing.whole
     assert packing.x.tolist() == WORDS[:, :5].tolist()
-    assert packing.positions.tolist() == [0, 1, 2, 3, 0, 1, 0, 0, 1, 2, 3, 4]
+    table = torch.arange(7.0)[:, None]  # the row of a position is its number
+    positions = packing.add_positions(torch.zeros(12, 1), table)
+    assert positions.flatten().tolist() == [0, 1, 2, 3, 0, 1, 0, 0, 1, 2, 3, 4]
     assert packing.pack(packing.x).tolist() == [0, 3, 1, 2, 0, 1, 0, 0, 2, 2, 4, 1]
 
 
@@ -45,13 +65,15 @@ def test_what_is_packed_comes_back_to_its_place() -> None:
 
 def test_elsewhere_than_on_the_cpu_all_places_count() -> None:
     packing = Packing(WORDS.to("meta"))
+    assert packing.whole
     assert packing.x.shape == (4, 7)
     assert packing.pack(packing.x).shape == (28,)
     assert packing.pad(torch.empty(28, 3, device="meta")).shape == (4, 7, 3)
-    assert packing.positions.shape == (28,)
+    table = torch.empty(9, 3, device="meta")
+    assert packing.add_positions(torch.empty(28, 3, device="meta"), table).shape == (28, 3)
 
 
-@pytest.mark.parametrize("name", ["mlp", "rnn", "gru", "lstm", "transformer"])
+@pytest.mark.parametrize("name", PACKED)
 def test_a_word_has_the_same_logits_and_gradients_alone_and_among_longer_ones(name: str) -> None:
     net = model(name)
 
@@ -68,7 +90,46 @@ def test_a_word_has_the_same_logits_and_gradients_alone_and_among_longer_ones(na
             torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("name", ["mlp", "rnn", "gru", "lstm", "transformer"])
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in PACKED},
+    **{f"{name}, 3 layers": (name, {"n_layer": 3}) for name in ("rnn", "gru", "lstm", "transformer")},
+    **{f"{name}, ensemble": (name, {"n_layer": 2, "ensemble_size": 2}) for name in ("rnn", "gru", "lstm")},
+}
+
+
+@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("training", [False, True])
+def test_numbers_are_the_same_where_all_places_count(
+    case: str, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, here on the CPU: logits of all positions but padding, and gradients of all parameters."""
+    name, settings = CASES[case]
+    net = model(name, **settings).train(training)
+    if name == "transformer":
+        nn.init.normal_(net.get_parameter("wpe"), generator=torch.Generator().manual_seed(1))
+    kept = torch.arange(7) < torch.tensor(LENGTHS)[:, None]
+
+    def numbers() -> list[Tensor]:
+        logits = net(WORDS)[kept]
+        weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(2))
+        return [logits, *torch.autograd.grad((logits * weights).sum(), list(net.parameters()))]
+
+    packed = numbers()
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert Packing(WORDS).whole
+    for one, other in zip(packed, numbers(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_gradient_of_positions_is_a_sum_where_all_places_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scatter-add, as of looked-up rows, has no fixed order on a GPU."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    with Operators() as operators:
+        model("transformer")(WORDS).sum().backward()
+    assert not {name for name in operators.seen if "index" in name or "scatter" in name}
+
+
+@pytest.mark.parametrize("name", PACKED)
 def test_padding_has_logits_of_zero(name: str) -> None:
     logits = model(name)(WORDS)
     for row, length in enumerate(LENGTHS):
