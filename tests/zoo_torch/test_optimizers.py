@@ -110,12 +110,6 @@ def test_without_the_compiler_steps_are_the_same_to_the_last_bit(kind: Any) -> N
     assert one.state_dict().keys() == other.state_dict().keys()
 
 
-def test_the_fused_implementation_is_taken_where_it_is_known() -> None:
-    assert optimizers.adamw(parameters()).param_groups[0]["fused"]
-    on_meta = [nn.Parameter(torch.zeros(2, device="meta"))]
-    assert optimizers.adamw(on_meta).param_groups[0]["foreach"]
-
-
 def test_decay_of_adamw_is_of_the_weight_and_of_adam_is_in_the_gradient() -> None:
     for factory, moved in ((optimizers.adamw, False), (optimizers.adam, True)):
         p = nn.Parameter(torch.ones(1))
