@@ -187,7 +187,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
                 registry.optimizers.add(Entry(zoo.OptimizerSpec(name, factory, lr=0.01), plugin))
             return registry, statuses
 
-        monkeypatch.setattr("zoo.testing.load_plugins", load)
+        monkeypatch.setattr("zoo.testing.bench.load_plugins", load)
         monkeypatch.setattr("zoo.api.load_plugins", load)
 
     return make
@@ -286,7 +286,7 @@ def test_the_engine_that_plugins_are_taught_passes(
             registry.datasets.add(Entry(dataset, plugin))
         for optimizer in zoo_stars.zoo_optimizers():
             registry.optimizers.add(Entry(optimizer, plugin))
-        monkeypatch.setattr("zoo.testing._registry", lambda: registry)
+        monkeypatch.setattr("zoo.testing.bench.load_plugins", lambda: (registry, []))
         assert zoo.testing.check_engines("linear-char") == [engines[0]]
         assert zoo.testing.check_engines("linear-char", settings={"model.context_length": 4}) == [engines[0]]
         assert zoo.testing.check_engines("linear-char", optimizer="asgd") == []

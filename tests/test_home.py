@@ -154,7 +154,8 @@ MADE = {
     "zoo/storage/folder.py": "runs/",
     "zoo/storage/loading.py": "of a checkpoint",
     "zoo/storage/shipped.py": "of a plugin",
-    "zoo/testing.py": "a temporary folder",
+    "zoo/testing/guard.py": "files of code",
+    "zoo/testing/plugins.py": "a temporary folder",
 }
 
 

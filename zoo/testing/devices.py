@@ -1,0 +1,176 @@
+"""The check that a model trains on a device other than the CPU, and that no step waits for that device."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.ambient import in_neutral_state
+from zoo.engines import Optimizer
+from zoo.errors import PluginError, ZooError
+from zoo.options.run import RunOptions
+from zoo.options.training import AUTOGRAD
+from zoo.runs.plan import make_plan
+from zoo.testing.bench import Bench, Trained, load_registry
+from zoo.testing.guard import META, Guard, authors_line, lines_of
+from zoo.training.autograd import StepOptions
+
+_STEPS = 3
+
+
+class _CannotTellError(Exception):
+    """Why a model cannot be tried on `meta`."""
+
+
+@in_neutral_state
+def check_device(
+    name: str,
+    *,
+    dataset: str | Path | None = None,
+    optimizer: str | None = None,
+    batch_size: int | None = None,
+    settings: Mapping[str, object] | None = None,
+    clip_norm: float | None = None,
+    engine: str = AUTOGRAD,
+) -> str | None:
+    """A model trains, is evaluated and is resumed on another device than the CPU, and no step waits for that device.
+
+    It is tried without a GPU, on torch's device `meta`, whose tensors have shapes and no values. Some steps are done in
+    float32, an evaluation, and some steps from a state that was saved on the CPU. In these the model, the optimizer and
+    the engine must not read a value of a tensor (`.item()`, an `if` or a mask of tensors), combine tensors of the
+    device with others of the CPU, or copy to the device what they could keep there.
+
+    Args:
+        name: the model's name.
+        dataset, optimizer, batch_size, settings, clip_norm: of the training, as `zoo.run` takes them.
+        engine: implementation of the training step. One that reads memory itself, past torch's operators, must refuse
+            the device `meta`.
+
+    Returns:
+        None if all is well. Else why that cannot be told: an operator that torch does not have for `meta`, or a wait of
+        torch's own code, an optimizer's for instance, which the model cannot help.
+
+    Raises:
+        AssertionError: what is wrong, with the operator and the line of the model's code.
+        UsageError: the options are wrong, or the engine cannot train this on `meta`.
+    """
+    clipping: dict[str, Any] = {} if clip_norm is None else {"clip_norm": clip_norm}
+    options = RunOptions(
+        name,
+        dataset=dataset,
+        optimizer=optimizer,
+        device="cpu",
+        engine=AUTOGRAD,
+        steps=_STEPS,
+        batch_size=batch_size,
+        settings=settings,
+        **clipping,
+    )
+    bench = Bench(make_plan(load_registry(), options))
+    try:
+        _check(bench, engine, StepOptions(bench.plan.options.clip_norm))
+    except _CannotTellError as error:
+        return str(error)
+    return None
+
+
+def _check(bench: Bench, engine: str, options: StepOptions) -> None:
+    plan = bench.plan
+    who = f"model {plan.model.spec.name!r} with optimizer {plan.optimizer.spec.name!r}"
+    saved = bench.new(AUTOGRAD, options)
+    saved.run(0, 1)
+    bench = bench.on(META)
+
+    with _before_steps(who):
+        trained = bench.new(engine, options)
+    _check_steps(who, "in training", trained)
+    trained.model.eval()
+    evaluate = torch.no_grad()(partial(trained.model, bench.x[0]))
+    for first in (True, False):
+        _check_block(evaluate, Guard(who, "in evaluation", first=first))
+
+    with _before_steps(who):
+        resumed = bench.new(engine, options)
+        resumed.model.load_state_dict({key: tensor.to(META) for key, tensor in saved.model.state_dict().items()})
+        resumed.optimizer.load_state_dict(saved.optimizer.state_dict())
+    _check_state(who, resumed.optimizer, trained.optimizer)
+    _check_steps(who, "in a resumed training", resumed)
+
+
+def _check_state(who: str, loaded: Optimizer, fresh: Optimizer) -> None:
+    """That a state which was loaded is on the devices where an optimizer makes it."""
+    own, wanted = (dict(_devices(optimizer.state_dict())) for optimizer in (loaded, fresh))
+    for key, device in wanted.items():
+        if own.get(key, device) != device:
+            fault = (
+                f"{who} has {key!r} of the optimizer's state on {own[key].type} after a resume, "
+                f"and on {device.type} without one"
+            )
+            if type(loaded).load_state_dict.__module__.startswith("torch."):
+                raise _CannotTellError(f"{fault} (in torch itself)")
+            raise AssertionError(fault)
+
+
+@contextlib.contextmanager
+def _before_steps(who: str) -> Iterator[None]:
+    """Say that nothing can be told where torch cannot make the model or the optimizer on `meta`, or load a state."""
+    try:
+        yield
+    except (NotImplementedError, RuntimeError, PluginError) as error:
+        raise _CannotTellError(f"{who} cannot be checked without a GPU: {_first_line(error)}") from error
+
+
+def _check_steps(who: str, when: str, trained: Trained) -> None:
+    """A first step, and more in a block, whose losses stay on the device."""
+    for first, (start, end) in ((True, (0, 1)), (False, (1, _STEPS))):
+        losses = _check_block(partial(trained.block, start, end), Guard(who, when, first=first))
+        assert losses.device == META, f"{who} has its losses on {losses.device.type} {when}, and not on the device"
+
+
+def _check_block(work: Callable[[], Tensor], guard: Guard) -> Tensor:
+    """Do some work under a guard.
+
+    Raises:
+        AssertionError: the work is not done on the device alone.
+        _CannotTellError: torch cannot do it without values, or the fault is torch's own.
+    """
+    who, when = guard.who, guard.when
+    try:
+        with guard:
+            done = work()
+    except ZooError:
+        raise
+    except Exception as error:
+        if not guard.faults:
+            if isinstance(error, NotImplementedError):
+                raise _CannotTellError(f"{who} cannot be checked without a GPU: {_first_line(error)}") from error
+            at = authors_line(lines_of(error)) or "in torch itself"
+            raise AssertionError(
+                f"{who} fails on another device than the CPU: {_first_line(error)} ({at}, {when})"
+            ) from error
+        cause: Exception | None = error
+    else:
+        cause = None
+    if guard.faults:
+        if not guard.of_author[0]:
+            raise _CannotTellError(guard.faults[0]) from cause
+        raise AssertionError(guard.faults[0]) from cause
+    return done
+
+
+def _devices(tree: object, path: str = "") -> Iterator[tuple[str, torch.device]]:
+    if isinstance(tree, Tensor):
+        yield path, tree.device
+    elif isinstance(tree, Mapping):
+        for key, part in tree.items():
+            yield from _devices(part, f"{path}.{key}".lstrip("."))
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
