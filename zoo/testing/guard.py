@@ -5,6 +5,7 @@ The device is `meta`: its tensors have shapes and no values, so that any machine
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 import traceback
@@ -42,10 +43,10 @@ _TAKE_SCALARS = {  # besides operators by element and by lists: they take a scal
 }
 _MAKERS = (torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor)  # of Python's numbers
 
-_TORCH = f"{Path(torch.__file__).parent}/"
-_CORE = f"{Path(__file__).parent.parent}/"
-_TESTING = f"{Path(__file__).parent}/"
-_PYTHON = f"{sysconfig.get_path('stdlib')}/"
+_TORCH = f"{Path(torch.__file__).parent}{os.sep}"
+_CORE = f"{Path(__file__).parent.parent}{os.sep}"
+_TESTING = f"{Path(__file__).parent}{os.sep}"
+_PYTHON = f"{sysconfig.get_path('stdlib')}{os.sep}"
 
 
 class Guard:
@@ -160,7 +161,8 @@ class _Makers(TorchFunctionMode):
     ) -> Any:
         made = func(*args, **(kwargs or {}))
         if func in _MAKERS and made.device == META:
-            data = args[-1] if args else (kwargs or {}).get("data")
+            given = args[1:] if func is Tensor.new_tensor else args
+            data = given[0] if given else (kwargs or {}).get("data")
             if not isinstance(data, Tensor):
                 self._guard.found(_FROM_CPU, f"torch.{func.__name__}")
         return made
