@@ -21,7 +21,7 @@ from zoo.testing.bench import Bench, Trained, load_registry
 from zoo.testing.guard import META, Guard, authors_line, lines_of
 from zoo.training.autograd import StepOptions
 
-_STEPS = 3
+_STEPS = 2
 
 
 class _CannotTellError(Exception):
