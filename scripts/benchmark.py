@@ -12,12 +12,15 @@ command     `zoo run mlp-char` with plots and checkpoint, against the notebook a
 growth      a step over the size of hidden layer, batch and context, and data over its size; with a plot
 
 Each part runs in processes of its own, held to as many cores as it has threads. With CUDA there, `step`, `target` and
-`family` are measured on it as well. JAX comes with `pip install 'zoo-models[bench]'`; without it its rows are left out.
+`family` are measured on it as well: the notebook's loop and makemore's are then on the same device, and there are two
+cores, because autograd works for a device in a thread of its own. JAX comes with `pip install 'zoo-models[bench]'`;
+without it its rows are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -79,7 +82,7 @@ def rows_of(part: str, words: Path, threads: int, rounds: int) -> list[Row]:
     if part == "target" and threads > 1:
         return []
     rows = worker(part, words, threads, rounds)
-    if part in ("step", "target", "family") and has_cuda() and threads == 1:
+    if part in ("step", "target", "family") and cuda_name() is not None and threads == 1:
         rows += [{**row, "what": row["what"] + " (CUDA)"} for row in worker(part, words, threads, rounds, "cuda")]
     return rows
 
@@ -87,15 +90,16 @@ def rows_of(part: str, words: Path, threads: int, rounds: int) -> list[Row]:
 def worker(part: str, words: Path, threads: int, rounds: int, device: str = "cpu") -> list[Row]:
     """Rows of `benchmarking/parts.py`, from a process that may use so many cores."""
     script = [sys.executable, HERE / "benchmarking" / "parts.py", part, threads, words, rounds, device]
-    done = subprocess.run([*map(str, script)], stdout=subprocess.PIPE, env=limited(threads), text=True, check=True)
+    env = limited(threads, cores=threads if device == "cpu" else max(2, threads))
+    done = subprocess.run([*map(str, script)], stdout=subprocess.PIPE, env=env, text=True, check=True)
     rows: list[Row] = json.loads(done.stdout)
     return rows
 
 
-def limited(threads: int) -> dict[str, str]:
-    """The environment for so many threads; this process and those it starts are held to as many cores."""
+def limited(threads: int, cores: int | None = None) -> dict[str, str]:
+    """The environment for so many threads; this process and those it starts are held to as many cores, or `cores`."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, set(range(min(threads, os.cpu_count() or 1))))
+        os.sched_setaffinity(0, set(range(min(cores or threads, os.cpu_count() or 1))))
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {**as_installed(), **dict.fromkeys(names, str(threads)), "JAX_PLATFORMS": "cpu"}
 
@@ -223,12 +227,16 @@ def about() -> str:
             versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             versions.append(f"no {name}")
-    return f"{processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {', '.join(versions)}"
+    card = f", {cuda_name()}" if cuda_name() is not None else ""
+    return f"{processor()}, {os.cpu_count()} cores{card}; Python {platform.python_version()}, {', '.join(versions)}"
 
 
-def has_cuda() -> bool:
-    code = "import torch, sys; sys.exit(not torch.cuda.is_available())"
-    return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@functools.cache
+def cuda_name() -> str | None:
+    """The name of the CUDA device, from a process of its own; None where there is none."""
+    code = "import torch\nif torch.cuda.is_available(): print(torch.cuda.get_device_name())"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip() or None
 
 
 def processor() -> str:

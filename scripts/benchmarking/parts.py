@@ -7,7 +7,6 @@ one.
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -23,10 +22,23 @@ from peers import (
     initial_weights,
     jax_scan,
     notebook_evaluation,
-    notebook_loop,
     notebook_tensors,
     numpy_loop,
     products,
+)
+from steps import (
+    ENGINES,
+    GOALS,
+    SEED,
+    WARM_UP,
+    StepLoop,
+    in_turn,
+    lecture_loops,
+    new_training,
+    read,
+    seconds_a_step,
+    shuffled_examples,
+    train_more,
 )
 
 import zoo
@@ -34,13 +46,9 @@ from zoo.data.datasets import Examples, SplitName
 from zoo.data.loading import encode
 from zoo.plugin.manager import load_plugins
 from zoo.training.building import asked_inputs, build_model, build_optimizer
-from zoo.training.engines import choose_engine
 from zoo.training.evaluation import evaluate, evaluate_splits
 from zoo.training.loop import Training, train
 
-SEED = 2147483647
-ENGINES = ("autograd", "manual", "fused")
-GOALS = {"autograd": 1.3, "manual": 2.5, "fused": 6.0}
 FAMILY = {  # makemore's own sizes, and how many times as fast as its loop a step is to be
     "transformer": ({"n_layer": 4, "n_head": 4, "n_embd": 64}, 2.0),
     "mlp": ({"n_embd": 64, "n_embd2": 64}, 3.0),
@@ -51,39 +59,35 @@ Peer = Callable[[], object]
 
 
 def step(words: Path, rounds: int, device: str) -> list[Row]:
-    """A step of the lecture's net, by every engine and every peer, in turn."""
-    tensors = notebook_tensors(read(words))[0]
-    runs: dict[str, tuple[int, Callable[[int], object]]] = {
-        "notebook": (1000, lambda steps: notebook_loop(*tensors, steps)),
-        "NumPy by hand": (2000, lambda steps: numpy_loop(*tensors, steps)),
-    }
-    scan = jax_scan()
-    if scan is not None:
-        runs["jax.lax.scan"] = (4000, lambda steps: scan(*tensors, steps))
-    for engine in ENGINES:
-        training = new_training(words, engine, device)
-        if training is not None:
-            runs[engine] = (1000 if engine == "autograd" else 8000, partial(train_more, training))
-    seconds = in_turn({name: partial(run, steps) for name, (steps, run) in runs.items()}, rounds)
-    each = {name: value / runs[name][0] for name, value in seconds.items()}
+    """A step of the lecture's net, by every engine and every peer, in turn; peers that need the CPU only there."""
+    loops = lecture_loops(words, device)
+    if device == "cpu":
+        tensors = notebook_tensors(read(words))[0]
+        loops["NumPy by hand"] = 2000, partial(numpy_loop, *tensors)
+        scan = jax_scan()
+        if scan is not None:
+            loops["jax.lax.scan"] = 4000, partial(scan, *tensors)
+    each = seconds_a_step(loops, rounds, device)
     rows = []
     for engine in ENGINES:
         for peer in ("notebook", "NumPy by hand", "jax.lax.scan"):
-            goal = GOALS[engine] if peer == "notebook" else 1.5 if (engine, peer) == ("fused", "jax.lax.scan") else None
+            goal = 1.5 if (engine, peer) == ("fused", "jax.lax.scan") else None
+            if peer == "notebook":
+                goal = GOALS[device].get(engine)
             if engine in each and peer in each:
                 rows.append(row(f"training step, {engine}", peer, each[peer], each[engine], "µs", goal))
     return rows
 
 
 def target(words: Path, rounds: int, device: str) -> list[Row]:
-    """Seconds to a validation loss of 2.17 on the shuffled split: of training alone, looked at every 5,000 steps."""
+    """Seconds to a validation loss of 2.17 on the shuffled split: of training alone, evaluated every 5,000 steps."""
     rows, seconds = [], {}
     for engine in ENGINES:
         training = new_training(words, engine, device, shuffled=True)
         if training is None:
             continue
         validation = shuffled_examples(words)["val"].to(device)
-        train(training, 1)  # compile
+        train(training, WARM_UP)  # is not counted, for any engine
         spent = 0.0
         while evaluate(training.model, validation) > 2.17 and training.step < 250_000:
             started = time.perf_counter()
@@ -111,10 +115,9 @@ def family(words: Path, rounds: int, device: str) -> list[Row]:
     for name, (_, goal) in FAMILY.items():
         ours, loops = family_training(name, dataset, device), makemore_loops(name, theirs, device)
         assert_alike(name, ours, theirs, loops["makemore's loop"])
-        runs: dict[str, tuple[int, Callable[[int], object]]] = {"zoo": (200, partial(train_more, ours))}
+        runs: dict[str, StepLoop] = {"zoo": (200, partial(train_more, ours))}
         runs |= {peer: (100, loop.train) for peer, loop in loops.items()}
-        seconds = in_turn({peer: partial(run, steps) for peer, (steps, run) in runs.items()}, rounds)
-        each = {peer: value / runs[peer][0] for peer, value in seconds.items()}
+        each = seconds_a_step(runs, rounds, device)
         for peer in loops:
             goal_here = goal if peer == "makemore's loop" else None
             rows.append(row(f"training step, {name}", peer, each[peer], each["zoo"], "ms", goal_here))
@@ -186,26 +189,6 @@ def file(words: Path, rounds: int, device: str) -> list[Row]:
     return [{"characters": characters, "seconds": seconds, "bytes": (peak_bytes() - before - tensors) / characters}]
 
 
-def new_training(
-    words: Path, engine: str, device: str, batch: int = 32, hidden: int = 200, context: int = 3, shuffled: bool = False
-) -> Training | None:
-    """The lecture's training by an engine, or None where that engine cannot be had."""
-    registry, _ = load_plugins()
-    entry, sgd = registry.models.get("mlp-char"), registry.optimizers.get("sgd")
-    settings = {"vocab_size": 27, "context_length": context, "embedding_dim": 10, "hidden_size": hidden}
-    model = build_model(entry, settings, SEED).to(device)
-    optimizer = build_optimizer(sgd, model, 0.1, {})
-    try:
-        _, made = choose_engine(engine, entry, model, optimizer, batch_size=batch, steps=10**6)
-    except zoo.UsageError as error:
-        print(f"no {engine}: {error}", file=sys.stderr)
-        return None
-    examples = shuffled_examples(words) if shuffled else encode(zoo.TextDataset.from_file(words), "windows", context)
-    generator = torch.Generator().manual_seed(SEED)
-    schedule = zoo.Schedule((100_000,))
-    return Training(model, optimizer, examples["train"].to(device), batch, 0.1, schedule, generator, engine=made)
-
-
 def family_training(name: str, dataset: zoo.TextDataset, device: str) -> Training:
     """A model of makemore's, trained as its preset `makemore` has it."""
     registry, _ = load_plugins()
@@ -244,40 +227,13 @@ def assert_alike(name: str, ours: Training, words: Words, loop: Loop) -> None:
     assert parameters == (3 * 64 if name == "gru" else 0)  # torch's cell has two biases for one in each of its layers
 
 
-def shuffled_examples(words: Path) -> Any:
-    dataset = zoo.TextDataset.from_file(words)
-    return encode(dataset.arranged(split=None, shuffle_seed=42), "windows", 3)
-
-
-def train_more(training: Training, steps: int) -> None:
-    train(training, training.step + steps)
-
-
 def repeat(run: Peer, times: int) -> None:
     for _ in range(times):
         run()
 
 
-def in_turn(runs: dict[str, Peer], rounds: int) -> dict[str, float]:
-    """The median of the seconds of each, all taken in turn, after a round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
-        for name, run in runs.items():
-            started = time.perf_counter()
-            run()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if number:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in seconds.items()}
-
-
 def row(what: str, peer: str, theirs: float, ours: float, unit: str, goal: float | None = None) -> Row:
     return {"what": what, "peer": peer, "theirs": theirs, "ours": ours, "unit": unit, "goal": goal}
-
-
-def read(words: Path) -> list[str]:
-    return words.read_text(encoding="utf-8").splitlines()
 
 
 def peak_bytes() -> int:

@@ -40,23 +40,23 @@ def notebook_tensors(words: list[str]) -> Splits:
     return [build_dataset(part) for part in (words[:n1], words[n1:n2], words[n2:])]
 
 
-def initial_weights(hidden_size: int = 200) -> list[Tensor]:
-    """The lecture's, from its seed."""
+def initial_weights(hidden_size: int = 200, device: torch.device | str = "cpu") -> list[Tensor]:
+    """The lecture's, from its seed: the same on every device."""
     g = torch.Generator().manual_seed(SEED)
     shapes = [(27, 10), (30, hidden_size), (hidden_size,), (hidden_size, 27), (27,)]
-    return [torch.randn(shape, generator=g) for shape in shapes]
+    return [torch.randn(shape, generator=g).to(device) for shape in shapes]
 
 
 def notebook_loop(X: Tensor, Y: Tensor, steps: int, parameters: list[Tensor] | None = None) -> list[float]:
-    """The lecture's training cells, seeded; `parameters` are trained in place."""
-    parameters = parameters or initial_weights()
+    """The lecture's training cells, seeded, on the device of the data; `parameters` are trained in place."""
+    parameters = parameters or initial_weights(device=X.device)
     C, W1, b1, W2, b2 = parameters
     for p in parameters:
         p.requires_grad = True
     lossi = []
     torch.manual_seed(SEED)
     for i in range(steps):
-        ix = torch.randint(0, X.shape[0], (32,))
+        ix = torch.randint(0, X.shape[0], (32,), device=X.device)
         emb = C[X[ix]]
         h = torch.tanh(emb.view(-1, 30) @ W1 + b1)
         logits = h @ W2 + b2
