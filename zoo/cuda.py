@@ -58,6 +58,12 @@ def shared_memory(device: torch.device) -> int:
     return int(getattr(properties, "shared_memory_per_block_optin", 48 << 10))
 
 
+def memory(device: torch.device) -> tuple[int, int]:
+    """Bytes of its memory that are free, and all of them."""
+    free, total = api.mem_get_info(device)
+    return int(free), int(total)
+
+
 @contextlib.contextmanager
 def current(device: torch.device) -> Iterator[None]:
     """Make it the current device for a block: streams, captures, pinned memory and kernels' launches are of that one.
