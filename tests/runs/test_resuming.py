@@ -28,6 +28,7 @@ Installed = Callable[[Sequence[str]], str]
 
 FILES = ("model.safetensors", "training_state.safetensors", "losses.csv", "config.json", "README.md")
 STEPS = 40
+CUDA_DEVICES = [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cuda:0"]
 
 
 def assert_same_files(first: Path, second: Path, names: Sequence[str] = FILES) -> None:
@@ -343,14 +344,25 @@ def test_checkpoint_on_the_way_does_not_change_the_run(words_file: Path, whole: 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_cuda_run_resumes_to_the_same_bits_with_deterministic_kernels(words_file: Path) -> None:
-    torch.use_deterministic_algorithms(True)
-    try:
-        whole = zoo.run("mlp-char", dataset=words_file, device="cuda", steps=STEPS, out="whole", plots=False)
-        zoo.run("mlp-char", dataset=words_file, device="cuda", steps=17, out="parts", plots=False)
-        assert zoo.resume("parts", steps=STEPS, plots=False).step_losses == whole.step_losses
-    finally:
-        torch.use_deterministic_algorithms(False)
+@pytest.mark.parametrize("device", CUDA_DEVICES)
+@pytest.mark.parametrize(
+    ("model", "engine", "settings"),
+    [
+        ("mlp-char", "autograd", {}),
+        ("mlp-char", "manual", {}),  # whose blocks of 64 steps and more are graphs
+        ("gru", "autograd", {"model.dropout": 0.2}),
+        ("transformer", "autograd", {"model.dropout": 0.2}),
+    ],
+)
+def test_cuda_run_resumes_to_the_same_bits(
+    words_file: Path, device: str, model: str, engine: str, settings: dict[str, Any]
+) -> None:
+    options: dict[str, Any] = {"dataset": words_file, "device": device, "engine": engine, "settings": settings}
+    whole = zoo.run(model, steps=400, out="whole", plots=False, **options)
+    zoo.run(model, steps=170, out="parts", plots=False, **options)
+    resumed = zoo.resume("parts", steps=400, plots=False)
+    assert resumed.step_losses == whole.step_losses
+    assert_same_files(resumed.path, whole.path)
 
 
 def test_warmup_cosine_and_clipping_go_on_where_they_were(words_file: Path) -> None:

@@ -159,10 +159,13 @@ def test_a_clock_need_not_wait_for_the_cpu(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0", "cuda:1"])
 def test_a_real_cuda_device_holds_tensors(name: str) -> None:
+    if name == "cuda:1" and torch.cuda.device_count() < 2:
+        pytest.skip("needs a second CUDA device")
     device = choose_device(name)
-    assert torch.ones(1, device=device).device.type == "cuda"
+    tensor = torch.ones(1, device=device)
+    assert describe_device(tensor.device) == (name if ":" in name else "cuda:0")
 
 
 # Sums in one order
