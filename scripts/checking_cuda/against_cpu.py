@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from results import SKIPPED, UNAVAILABLE, Result, Setting, check, each, one_line
+from results import SKIPPED, UNAVAILABLE, Result, Setting, check, each, failed, one_line
 from steps import ENGINES
 from torch import nn
 from trainings import OF_FLOAT32, difference, in_step, new_training, numbers, recorded, same_bits, train_to
@@ -38,11 +38,26 @@ def engine_rows(setting: Setting, engine: str, steps: int, device: str | None = 
     try:
         one = new_training(setting, NET, device, engine=engine)
     except zoo.UsageError as error:
-        return [Result(what, UNAVAILABLE, remark=one_line(str(error)))]
+        return [unavailable(setting, engine, device, what, str(error))]
     most, why = in_step(new_training(setting, NET, "cpu", engine="autograd"), one, setting.steps(100, 10))
     rows = [check(f"{what}: each step is the CPU's", why, most, _SHARE)]
     whole, parts = (new_training(setting, NET, device, engine=engine) for _ in range(2))
     return [*rows, check(f"{what}: a block has the bits of single steps", block_off(whole, parts, steps))]
+
+
+def unavailable(setting: Setting, engine: str, device: str, what: str, reason: str) -> Result:
+    """The row of an engine that cannot be had: failed on CUDA if it accepts net and device, and then does not start.
+
+    Its kernel does not compile or computes something else then. On a CPU that is numba, which may not fit NumPy.
+    """
+    if not setting.on_cuda:
+        return Result(what, UNAVAILABLE, remark=one_line(reason))
+    entry, training = load_plugins()[0].models.get(NET), new_training(setting, NET, device, engine="autograd")
+    try:
+        entry.load(entry.spec.engines[engine])(training.model, training.optimizer, training.batch_size)
+    except zoo.UsageError:
+        return Result(what, UNAVAILABLE, remark=one_line(reason))
+    return failed(what, reason)
 
 
 def block_off(whole: Training, parts: Training, steps: int) -> str | None:

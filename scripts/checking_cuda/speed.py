@@ -41,8 +41,8 @@ def add_the_cpus(setting: Setting, loops: dict[str, StepLoop]) -> None:
 def row(engine: str, each: dict[str, float], goal: float | None) -> Result:
     """One engine, and how many times as fast as the notebook's loop it is."""
     what = f"a step of {engine}"
-    if engine not in each:
-        return Result(what, UNAVAILABLE, remark="the part `engines` says why")
+    if engine not in each:  # which misses its goal, if it has one
+        return Result(what, UNAVAILABLE if goal is None else MISSED, remark="it cannot be had: `engines` says why")
     times = each["notebook"] / each[engine]
     remark = f"{times:.2f} times as fast as the notebook's loop"
     result = PASSED

@@ -23,6 +23,7 @@ import zoo
 from zoo import cuda
 from zoo.engines import Engine, Stop
 from zoo.training.loop import Training
+from zoo_lecture.manual import Manual
 
 
 @pytest.fixture
@@ -236,9 +237,20 @@ def test_an_engine_that_cannot_be_had_is_no_failure(setting: Setting, monkeypatc
 
     monkeypatch.setattr("zoo_lecture.manual.lecture_net", unavailable)
     rows = against_cpu.engine_rows(setting, "manual", 5)
+    rows += against_cpu.engine_rows(OnCuda(**vars(setting)), "manual", 5)
     rows += [repeats.twice(setting, "mlp-char", 5, engine="manual"), whole_runs.killed_and_resumed(setting, "manual")]
-    assert [row.result for row in rows] == [UNAVAILABLE] * 3
+    assert [row.result for row in rows] == [UNAVAILABLE] * 4
     assert all("there is none" in row.remark for row in rows)
+
+
+def test_on_cuda_an_engine_that_does_not_start_fails(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(self: Manual) -> None:
+        raise zoo.EngineUnavailableError("its kernel computes something else")
+
+    monkeypatch.setattr(Manual, "start", start, raising=False)
+    assert [row.result for row in against_cpu.engine_rows(setting, "manual", 5)] == [UNAVAILABLE]
+    [row] = against_cpu.engine_rows(OnCuda(**vars(setting)), "manual", 5)
+    assert (row.result, "its kernel computes something else" in row.remark) == (FAILED, True)
 
 
 class Noisy(nn.Module):
@@ -377,6 +389,7 @@ def test_goals_are_held_against_the_notebooks_loop() -> None:
     assert (missed.result, missed.figure, missed.unit) == (MISSED, 40.0, "µs")
     assert missed.remark == "7.50 times as fast as the notebook's loop; the goal is 10"
     assert speed.row("autograd", each, None).result == UNAVAILABLE
+    assert speed.row("fused", {"notebook": 300e-6}, 10.0).result == MISSED
 
 
 @pytest.mark.parametrize(("there", "result"), [(30e-6, MISSED), (41e-6, PASSED)])
