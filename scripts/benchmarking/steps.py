@@ -17,6 +17,7 @@ import torch
 from peers import notebook_loop, notebook_tensors
 
 import zoo
+from zoo import cuda
 from zoo.data.loading import encode
 from zoo.plugin.manager import load_plugins
 from zoo.training.building import build_model, build_optimizer
@@ -83,7 +84,8 @@ def shuffled_examples(words: Path) -> Any:
 
 
 def train_more(training: Training, steps: int) -> None:
-    train(training, training.step + steps)
+    with cuda.current(training.examples.y.device):  # as a run has it
+        train(training, training.step + steps)
 
 
 def in_turn(runs: Mapping[str, Callable[[], object]], rounds: int, device: str = "cpu") -> dict[str, float]:

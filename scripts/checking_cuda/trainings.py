@@ -15,6 +15,7 @@ import torch
 from results import Setting
 from torch import Tensor
 
+from zoo import cuda
 from zoo.engines import Engine, Stop
 from zoo.options.run import RunOptions
 from zoo.plugin.manager import load_plugins
@@ -41,12 +42,15 @@ def new_training(setting: Setting, model: str, device: str | None = None, **opti
     """
     registry, _ = load_plugins()
     asked = RunOptions(model, dataset=setting.dataset, device=device or setting.device, plots=False, **options)
-    return prepare(make_plan(registry, asked), choose_device(asked.device), Observer(), Clock()).new_training()
+    chosen = choose_device(asked.device)
+    with cuda.current(chosen):  # as a run has it
+        return prepare(make_plan(registry, asked), chosen, Observer(), Clock()).new_training()
 
 
 def train_to(training: Training, step: int, seed: int = 0) -> None:
     """Train, with dropout from a seed."""
-    with seeded(seed, training.examples.y.device):
+    device = training.examples.y.device
+    with cuda.current(device), seeded(seed, device):
         train(training, step)
 
 
