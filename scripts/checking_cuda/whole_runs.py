@@ -27,6 +27,7 @@ from zoo.storage.folder import STATE_FILE
 EVERY = 200  # steps between two checkpoints of a run that is killed
 _WAIT_S = 120  # for its checkpoints
 _HIDDEN = 4096  # of a net whose activations take 16 KiB an example
+_HOLDING = ("autograd", "manual")  # engines that hold the activations of a whole batch; `fused` holds a part
 _ROOM = 1 << 30  # bytes that a process may allocate in the test of memory on a CPU
 
 
@@ -68,14 +69,15 @@ def killed_at(setting: Setting, engine: str, out: Path) -> int:
 
 
 def memory(setting: Setting) -> list[Result]:
-    """A batch that cannot fit, by each engine: one sentence, and the next run of the same process works."""
+    """A batch that cannot fit: one sentence, and the next run of the same process works."""
     if setting.on_cuda:
         free, _ = cuda.memory(torch.device(setting.device))
-        return each(list(ENGINES), lambda engine: [too_large(setting, engine, free)])
+        return each(list(_HOLDING), lambda engine: [too_large(setting, engine, free)])
     if not Path("/proc/self/status").exists():
         return [Result("out of memory", SKIPPED, remark="on a CPU it needs Linux, which can limit a process's memory")]
     with limited(_ROOM):
-        return each(list(ENGINES[:1] if setting.quick else ENGINES), lambda engine: [too_large(setting, engine, _ROOM)])
+        names = list(_HOLDING[:1] if setting.quick else _HOLDING)
+        return each(names, lambda engine: [too_large(setting, engine, _ROOM)])
 
 
 def too_large(setting: Setting, engine: str, free_bytes: int) -> Result:
