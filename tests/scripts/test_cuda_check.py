@@ -39,7 +39,7 @@ def setting(tmp_path: Path, words_file: Path) -> Setting:
 
 def test_all_parts_pass_on_a_cpu(tmp_path: Path, registry: Any) -> None:
     out = tmp_path / "cpu.json"
-    done = run_python(SCRIPT, "--device", "cpu", "--quick", "--out", out)
+    done = run_python(SCRIPT, "--device", "cpu", "--quick", "--out", out, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads(out.read_text())
     assert content["about"].keys() >= {"device", "torch", "python", "zoo"}
