@@ -122,7 +122,7 @@ class Graph:
                 work()
             api.current_stream(device).wait_stream(stream)
             self._graph = api.CUDAGraph()
-            with api.graph(self._graph, stream=stream):
+            with api.stream(stream), api.graph(self._graph, stream=stream):  # torch leaves the stream if the end fails
                 work()
         self._device = device
 
