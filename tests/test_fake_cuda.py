@@ -140,6 +140,7 @@ def test_a_graph_of_zoo_is_captured_on_the_device_of_its_tensors(fake_cuda: Fake
     [begin] = [call for call in fake.log if call.name == "capture_begin"]
     assert begin.device == tensors_on
     assert begin.stream != 0
+    assert {call.device for call in fake.log if call.name in ("CUDAGraph", "replay")} == {tensors_on}
     assert fake.current_device() == 0
 
 
