@@ -70,7 +70,8 @@ class Manual:
         """Allocate the buffers; those on CUDA are allocated by `start`.
 
         Raises:
-            zoo.EngineUnavailableError: the model is not the lecture's net, or the optimizer not its update.
+            zoo.EngineUnavailableError: the model is not the lecture's net, or the optimizer not its update, or the
+                device is neither the CPU nor one of CUDA.
         """
         self._net = net = lecture_net(model, optimizer)
         self._on_cuda: GraphedSteps | None = None
@@ -78,6 +79,8 @@ class Manual:
             from zoo_lecture.manual_cuda import GraphedSteps
 
             self._on_cuda = GraphedSteps(net, batch_size)
+        elif net.C.device.type != "cpu":
+            raise zoo.EngineUnavailableError(f"it has steps for cpu and cuda, not for {net.C.device.type}")
         else:
             few = has_few_hidden_units(batch_size, len(net.b1))
             self._step = _Step(net, batch_size) if few else _LargeStep(net, batch_size)

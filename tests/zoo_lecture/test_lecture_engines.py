@@ -445,7 +445,8 @@ def test_what_a_hand_made_gradient_knows_nothing_of_is_refused(
         make(model, optimizer, 32)
 
 
-def test_fused_needs_a_device_it_has_a_kernel_for() -> None:
+@pytest.mark.parametrize(("make", "what"), [(fused, "kernels"), (Manual, "steps")])
+def test_a_device_that_an_engine_does_not_know_is_refused(make: Callable[..., Engine], what: str) -> None:
     net = MLPChar(generator=torch.Generator()).to("meta")
-    with pytest.raises(zoo.EngineUnavailableError, match="it has kernels for cpu and cuda, not for meta"):
-        fused(net, SGD(net.parameters()), 32)
+    with pytest.raises(zoo.EngineUnavailableError, match=f"it has {what} for cpu and cuda, not for meta"):
+        make(net, SGD(net.parameters()), 32)
