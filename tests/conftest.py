@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from fake_cuda import FakeCuda, put_in_place
 from forging import NET, Change, changer
 
 import zoo
@@ -100,6 +101,12 @@ def before_call(owner: Any, name: str, nth: int, act: Callable[[], object]) -> I
 def quick_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests in which it does not matter what is in a plot: drawing takes longer than all the rest."""
     monkeypatch.setattr(Plot, "render", lambda plot, _scratch: plot.name.encode())
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeCuda]:
+    """Make a machine with GPUs, which are fakes: `fake_cuda(devices=2, tensors_on=1)`; see `fake_cuda.py`."""
+    return partial(put_in_place, monkeypatch)
 
 
 ZooCommand = Callable[..., subprocess.CompletedProcess[str]]

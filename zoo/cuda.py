@@ -119,16 +119,18 @@ class Graph:
         """Do the work once, so that kernels and workspaces are there, and then capture it, which does not do it.
 
         Raises:
-            RuntimeError: the work cannot be captured.
+            RuntimeError: the work cannot be captured. Device and stream are then current as before.
         """
         with api.device(device):  # or a capture would be on a stream of another device, and get nothing
             stream = api.Stream(device)
             stream.wait_stream(api.current_stream(device))
-            with api.stream(stream):
-                work()
-            api.current_stream(device).wait_stream(stream)
+            try:
+                with api.stream(stream):
+                    work()
+            finally:  # also where it fails: the caller may put back what the work has changed
+                api.current_stream(device).wait_stream(stream)
             self._graph = api.CUDAGraph()
-            with api.graph(self._graph, stream=stream):
+            with api.stream(stream), api.graph(self._graph, stream=stream):  # torch leaves the stream if the end fails
                 work()
         self._device = device
 

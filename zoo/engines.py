@@ -33,7 +33,8 @@ class Engine(Protocol):
     """Does the steps of a block. Between two calls the model and the optimizer hold everything there is to know.
 
     A method `start()`, where there is one, is called once when the engine has been chosen, and may still raise
-    `EngineUnavailableError`: what takes time to import belongs there.
+    `EngineUnavailableError`: what takes time to import belongs there, and what can only be known by trying, such as
+    the launch of a kernel. The model must then be as it was.
     """
 
     @property

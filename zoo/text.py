@@ -54,6 +54,11 @@ def message(text: object) -> str:
     return _shortened(visible(without_credentials(line)), _MAX_MESSAGE)
 
 
+def first_line(error: BaseException) -> str:
+    """The class and the first line of an exception, as a message: torch's have many lines of advice."""
+    return message(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(": "))
+
+
 def shown(name: str | Path) -> str:
     """A name for a message: in quotes, on one line, and without its middle if it is very long."""
     return visible(repr(_shortened(str(name), _MAX_SHOWN)))

@@ -6,6 +6,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ _SAVED_S_PER_UNIT_OF_MANY = 4e-9  # the same where `manual` does not use torch's
 
 
 class FusedCPU:
-    """The engine. numba and the kernel are imported for the first block; the compiled kernel is cached on disk."""
+    """The engine. numba and the kernel are imported by `start`; the compiled kernel is cached on disk."""
 
     def __init__(self, model: nn.Module, optimizer: object, batch_size: int) -> None:
         """Check that the engine is available.
@@ -51,7 +52,7 @@ class FusedCPU:
         return round(_COMPILING_S / (_SAVED_S + per_unit * math.prod(sizes)))
 
     def start(self) -> tuple[ModuleType, _Buffers]:
-        """Import numba and the kernel, which is compiled when it is first called.
+        """Import numba and the kernel, compile it, or load it from the cache, and call it for no steps.
 
         Raises:
             zoo.EngineUnavailableError: numba cannot be used: for example, it does not support this NumPy, or has no
@@ -59,10 +60,14 @@ class FusedCPU:
         """
         try:
             from zoo_lecture import cpu_kernel
+
+            started = cpu_kernel, _Buffers(self._net, self._batch_size, cpu_kernel.WIDTH)
+            B, T = self._batch_size, self._net.context_length
+            self._call(*started, np.zeros((0, B, T), np.int64), np.zeros((0, B), np.int64), [])
         except Exception as error:  # numba may raise anything
             raise zoo.EngineUnavailableError(f"numba cannot be used here: {error}") from error
-        self._started = cpu_kernel, _Buffers(self._net, self._batch_size, cpu_kernel.WIDTH)
-        return self._started
+        self._started = started
+        return started
 
     @torch.no_grad()
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
@@ -75,15 +80,20 @@ class FusedCPU:
             stop: not called, because a block is short.
         """
         kernel, buffers = self._started or self.start()
-        net = self._net
-        buffers.read(net)
+        buffers.read(self._net)
+        losses = self._call(kernel, buffers, x.numpy(), y.numpy(), lrs)
+        buffers.write(self._net)
+        return torch.from_numpy(losses)
+
+    def _call(
+        self, kernel: ModuleType, buffers: _Buffers, x: npt.NDArray[Any], y: npt.NDArray[Any], lrs: Sequence[float]
+    ) -> Floats:
         scales = np.asarray(lrs, np.float64) / self._batch_size
         losses = np.empty(len(y), np.float32)
         parts = (buffers.weights, buffers.sums, buffers.work)
-        sizes = (net.context_length, net.C.shape[1])
-        kernel.train_steps(x.numpy(), y.numpy(), scales.astype(np.float32), losses, *parts, *sizes)
-        buffers.write(net)
-        return torch.from_numpy(losses)
+        sizes = (self._net.context_length, self._net.C.shape[1])
+        kernel.train_steps(x, y, scales.astype(np.float32), losses, *parts, *sizes)
+        return losses
 
 
 class _Buffers:

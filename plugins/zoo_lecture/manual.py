@@ -1,4 +1,4 @@
-"""The lecture's net with manual backpropagation, in preallocated buffers, without autograd.
+"""The lecture's net with manual backpropagation, in preallocated buffers, without autograd. On CUDA: `manual_cuda.py`.
 
 After Andrej Karpathy, "Building makemore Part 4: Becoming a Backprop Ninja", https://www.youtube.com/watch?v=q8SA3rM6ckI
 
@@ -13,16 +13,20 @@ Axes: K steps, B examples, T characters of context, E embedding dimensions, H hi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 import zoo
+from zoo import cuda
 from zoo_lecture.mlp_char import MLPChar
 from zoo_lecture.sgd import SGD
 
+if TYPE_CHECKING:
+    from zoo_lecture.manual_cuda import GraphedSteps
+
 _MAX_ELEMENTS = 1 << 20  # of the loss gradients of one chunk of steps
-_STEPS_PER_GRAPH = 64
 _CACHE_LINE = 16  # float32 numbers
 _MANY_HIDDEN_UNITS = 1 << 16  # of all examples of a batch
 
@@ -52,21 +56,43 @@ def has_few_hidden_units(batch_size: int, hidden_size: int) -> bool:
     return batch_size * hidden_size < _MANY_HIDDEN_UNITS
 
 
+def chunk_of_steps(batch_size: int, vocab_size: int) -> int:
+    """For how many steps the loss gradients are computed at a time."""
+    return max(1, _MAX_ELEMENTS // (batch_size * vocab_size))
+
+
 class Manual:
     """The engine: on the CPU it calls torch's kernels one by one, on CUDA it replays graphs of many steps."""
 
     worth_from = 0
 
     def __init__(self, model: nn.Module, optimizer: object, batch_size: int) -> None:
-        """Allocate the buffers.
+        """Allocate the buffers; those on CUDA are allocated by `start`.
 
         Raises:
-            zoo.EngineUnavailableError: the model is not the lecture's net, or the optimizer not its update.
+            zoo.EngineUnavailableError: the model is not the lecture's net, or the optimizer not its update, or the
+                device is neither the CPU nor one of CUDA.
         """
-        self._net = lecture_net(model, optimizer)
-        few = self._net.C.is_cuda or has_few_hidden_units(batch_size, len(self._net.b1))
-        self._step = _Step(self._net, batch_size) if few else _LargeStep(self._net, batch_size)
-        self._graph: _Graph | None = None
+        self._net = net = lecture_net(model, optimizer)
+        self._on_cuda: GraphedSteps | None = None
+        if cuda.holds(net.C.device):
+            from zoo_lecture.manual_cuda import GraphedSteps
+
+            self._on_cuda = GraphedSteps(net, batch_size)
+        elif net.C.device.type != "cpu":
+            raise zoo.EngineUnavailableError(f"it has steps for cpu and cuda, not for {net.C.device.type}")
+        else:
+            few = has_few_hidden_units(batch_size, len(net.b1))
+            self._step = _Step(net, batch_size) if few else _LargeStep(net, batch_size)
+
+    def start(self) -> None:
+        """On CUDA: allocate the buffers, and try whether a graph of one step can be captured and replayed.
+
+        Raises:
+            zoo.EngineUnavailableError: it cannot, or memory runs out.
+        """
+        if self._on_cuda is not None:
+            self._on_cuda.start()
 
     @torch.no_grad()
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
@@ -78,8 +104,8 @@ class Manual:
             lrs: K learning rates.
             stop: called before every step on the CPU; not called on CUDA.
         """
-        if x.device.type == "cuda":
-            return self._run_graphs(x, y, lrs)
+        if self._on_cuda is not None:
+            return self._on_cuda.run(x, y, lrs)
         self._step.read(self._net)
         losses = torch.empty(len(y))
         done = 0
@@ -93,105 +119,34 @@ class Manual:
 
     def _steps(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Contexts (B * T), targets (B) and dlogprobs (B, V) of each step, computed in chunks of steps."""
-        chunk = max(1, _MAX_ELEMENTS // self._step.dlogprobs_size)
+        chunk = chunk_of_steps(*self._step.logits.shape)
         for start in range(0, len(y), chunk):
             targets = y[start : start + chunk]  # (chunk, B)
             contexts = x[start : start + chunk].flatten(1)  # (chunk, B * T)
             gradients = self._step.loss_gradient(targets)  # (chunk, B, V)
             yield from zip(contexts.unbind(), targets.unbind(), gradients.unbind(), strict=True)
 
-    def _run_graphs(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
-        """Replay full graphs, and run the remaining steps one by one with the same kernels."""
-        self._step.read(self._net)
-        rates = torch.tensor(lrs, device=x.device).neg_()
-        losses = torch.empty(len(y), device=x.device)
-        in_graphs = len(y) // _STEPS_PER_GRAPH * _STEPS_PER_GRAPH
-        for start in range(0, in_graphs, _STEPS_PER_GRAPH):
-            self._graph = self._graph or _Graph(self._step, x, y)
-            part = slice(start, start + _STEPS_PER_GRAPH)
-            losses[part] = self._graph.replay(x[part], y[part], rates[part])
-        for k, (x_step, y_step, gradient) in enumerate(self._steps(x[in_graphs:], y[in_graphs:]), in_graphs):
-            self._step(x_step, y_step, gradient, rates[k], losses[k])
-        self._step.write(self._net)
-        return losses
 
+class Buffers:
+    """The weights of the net in one tensor, and the tensors of a step of B examples that are allocated once."""
 
-class _Step:
-    """One training step in preallocated buffers."""
-
-    _by_columns = False  # whether W2 and its gradient are stored column by column
+    _by_columns = False  # whether W2 is stored column by column
 
     def __init__(self, net: MLPChar, batch_size: int) -> None:
         V, E = net.C.shape
         H = len(net.b1)
         B, T = batch_size, net.context_length
         device = net.C.device
-        shapes = [torch.Size((V, H)) if self._by_columns and p is net.W2 else p.shape for p in net.parameters()]
-        self.weights, (self.C, self.W1, self.b1, self.W2, self.b2) = _flat(shapes, device)
-        self.gradients, (self.dC, self.dW1, self.db1, self.dW2, self.db2) = _flat(shapes, device)
+        self.shapes = [torch.Size((V, H)) if self._by_columns and p is net.W2 else p.shape for p in net.parameters()]
+        self.weights, (self.C, self.W1, self.b1, self.W2, self.b2) = _flat(self.shapes, device)
         if self._by_columns:
-            self.W2, self.dW2 = self.W2.t(), self.dW2.t()  # (H, V)
+            self.W2 = self.W2.t()  # (H, V)
         self.emb = torch.empty((B * T, E), device=device)
         self.h, self.dh = torch.empty((B, H), device=device), torch.empty((B, H), device=device)
         self.logits, self.logprobs, self.dlogits = (torch.empty((B, V), device=device) for _ in range(3))
         self.demb = torch.empty((B, T * E), device=device)
         self.flat_emb, self.demb_rows = self.emb.view(B, T * E), self.demb.view(B * T, E)
         self.embT, self.W1T, self.hT, self.W2T = self.flat_emb.t(), self.W1.t(), self.h.t(), self.W2.t()
-        self.one = torch.ones((), device=device)
-        self.dlogprobs_size = B * V
-        on_cuda = device.type == "cuda"
-        self._add_rows = self._add_rows_cuda if on_cuda else self._add_rows_in_order
-        self._update: Callable[..., None] = self._update_cuda if on_cuda else self._update_at_once
-
-    def __call__(self, x: Tensor, y: Tensor, dlogprobs: Tensor, minus_lr: float | Tensor, loss: Tensor) -> None:
-        """Train on one batch.
-
-        Args:
-            x: contexts, shape (B * T).
-            y: targets, shape (B).
-            dlogprobs: the gradient of the loss with respect to the log-probabilities, shape (B, V).
-            minus_lr: the negative learning rate.
-            loss: output: the loss, shape ().
-        """
-        # forward pass
-        torch.index_select(self.C, 0, x, out=self.emb)  # (B * T, E)
-        self._activate()  # (B, H)
-        torch.mm(self.h, self.W2, out=self.logits).add_(self.b2)  # (B, V)
-        torch._log_softmax(self.logits, 1, False, out=self.logprobs)  # (B, V)
-        _nll_loss(self.logprobs, y, None, 1, -100, out=loss)  # ()
-
-        # backward pass
-        torch._log_softmax_backward_data(dlogprobs, self.logprobs, 1, torch.float32, out=self.dlogits)  # (B, V)
-        torch.sum(self.dlogits, 0, out=self.db2)  # (V)
-        torch.mm(self.hT, self.dlogits, out=self.dW2)  # (H, V)
-        torch.mm(self.dlogits, self.W2T, out=self.dh)  # (B, H)
-        _tanh_backward(self.dh, self.h, grad_input=self.dh)  # (B, H)
-        torch.sum(self.dh, 0, out=self.db1)  # (H)
-        torch.mm(self.embT, self.dh, out=self.dW1)  # (T * E, H)
-        torch.mm(self.dh, self.W1T, out=self.demb)  # (B, T * E)
-        self._add_rows(x)  # (V, E)
-
-        # update
-        self._update(minus_lr)
-
-    def _activate(self) -> None:
-        torch.mm(self.flat_emb, self.W1, out=self.h).add_(self.b1).tanh_()
-
-    def _add_rows_in_order(self, x: Tensor) -> None:
-        """The gradient of the embeddings, summed in the order of autograd's kernel on the CPU."""
-        self.dC.zero_().index_add_(0, x, self.demb_rows)
-
-    def _add_rows_cuda(self, x: Tensor) -> None:
-        """The same with a deterministic algorithm; `index_add_` on CUDA is not deterministic."""
-        self.dC.copy_(torch.ops.aten.embedding_dense_backward(self.demb_rows, x, len(self.C), -1, False))
-
-    def _update_at_once(self, minus_lr: float) -> None:
-        """Two roundings as in `p += -lr * p.grad`; `add_(alpha=...)` would have one. See `zoo_lecture.sgd`."""
-        self.weights.addcmul_(self.gradients, self.one, value=minus_lr)
-
-    def _update_cuda(self, minus_lr: Tensor) -> None:
-        """The same with the learning rate as a tensor, which a CUDA graph can read."""
-        self.weights.add_(self.gradients.mul_(minus_lr))
 
     def loss_gradient(self, y: Tensor) -> Tensor:
         """dlogprobs of the mean negative log-likelihood: shape (K, B, V) for targets (K, B)."""
@@ -210,8 +165,53 @@ class _Step:
             parameter.copy_(own)
 
 
+class _Step(Buffers):
+    """One training step on the CPU."""
+
+    def __init__(self, net: MLPChar, batch_size: int) -> None:
+        super().__init__(net, batch_size)
+        self.gradients, (self.dC, self.dW1, self.db1, self.dW2, self.db2) = _flat(self.shapes, self.weights.device)
+        if self._by_columns:
+            self.dW2 = self.dW2.t()  # (H, V)
+        self.one = torch.ones(())
+
+    def __call__(self, x: Tensor, y: Tensor, dlogprobs: Tensor, minus_lr: float, loss: Tensor) -> None:
+        """Train on one batch.
+
+        Args:
+            x: contexts, shape (B * T).
+            y: targets, shape (B).
+            dlogprobs: the gradient of the loss with respect to the log-probabilities, shape (B, V).
+            minus_lr: the negative learning rate.
+            loss: output: the loss, shape ().
+        """
+        # forward pass
+        torch.index_select(self.C, 0, x, out=self.emb)  # (B * T, E)
+        self._activate()  # (B, H)
+        torch.mm(self.h, self.W2, out=self.logits).add_(self.b2)  # (B, V)
+        torch._log_softmax(self.logits, 1, False, out=self.logprobs)  # (B, V)
+        nll_loss(self.logprobs, y, None, 1, -100, out=loss)  # ()
+
+        # backward pass
+        torch._log_softmax_backward_data(dlogprobs, self.logprobs, 1, torch.float32, out=self.dlogits)  # (B, V)
+        torch.sum(self.dlogits, 0, out=self.db2)  # (V)
+        torch.mm(self.hT, self.dlogits, out=self.dW2)  # (H, V)
+        torch.mm(self.dlogits, self.W2T, out=self.dh)  # (B, H)
+        tanh_backward(self.dh, self.h, grad_input=self.dh)  # (B, H)
+        torch.sum(self.dh, 0, out=self.db1)  # (H)
+        torch.mm(self.embT, self.dh, out=self.dW1)  # (T * E, H)
+        torch.mm(self.dh, self.W1T, out=self.demb)  # (B, T * E)
+        self.dC.zero_().index_add_(0, x, self.demb_rows)  # (V, E), in the order of autograd's kernel
+
+        # update, with two roundings as in `p += -lr * p.grad`; `add_(alpha=...)` has one: see `zoo_lecture.sgd`
+        self.weights.addcmul_(self.gradients, self.one, value=minus_lr)
+
+    def _activate(self) -> None:
+        torch.mm(self.flat_emb, self.W1, out=self.h).add_(self.b1).tanh_()
+
+
 class _LargeStep(_Step):
-    """One step with many hidden units on a CPU: faster, but not bit-identical to autograd."""
+    """One step with many hidden units: faster, but not bit-identical to autograd."""
 
     _by_columns = True  # halves the time of the product for W2's gradient
 
@@ -225,54 +225,8 @@ class _LargeStep(_Step):
         torch.add(self.minus_one, self.h, alpha=2, out=self.h)
 
 
-class _Graph:
-    """Many steps, captured once as a CUDA graph and replayed with one launch, instead of twenty for every step.
-
-    The graph reads batches and learning rates from fixed buffers, which are filled before each replay.
-    """
-
-    def __init__(self, step: _Step, x: Tensor, y: Tensor) -> None:
-        K = _STEPS_PER_GRAPH
-        self._x, self._y = x[:K].clone(), y[:K].clone()  # (K, B, T), (K, B)
-        self._rates = torch.zeros(K, device=x.device)
-        self._losses = torch.zeros(K, device=x.device)
-        self._step = step
-        before = step.weights.clone()
-        stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(stream):  # sets up kernels and workspaces before the capture
-            self._run()
-        torch.cuda.current_stream(x.device).wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._run()
-        step.weights.copy_(before)
-
-    def replay(self, x: Tensor, y: Tensor, rates: Tensor) -> Tensor:
-        """Train on K batches.
-
-        Args:
-            x: contexts, shape (K, B, T).
-            y: targets, shape (K, B).
-            rates: negative learning rates, shape (K,).
-
-        Returns:
-            The losses, shape (K,), valid until the next call.
-        """
-        self._x.copy_(x)
-        self._y.copy_(y)
-        self._rates.copy_(rates)
-        self._graph.replay()
-        return self._losses
-
-    def _run(self) -> None:
-        gradients = self._step.loss_gradient(self._y)
-        for k in range(len(self._y)):
-            self._step(self._x[k].flatten(), self._y[k], gradients[k], self._rates[k], self._losses[k])
-
-
-_nll_loss = torch._C._nn.nll_loss  # type: ignore[attr-defined]  # missing in torch's type hints
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+nll_loss = torch._C._nn.nll_loss  # type: ignore[attr-defined]  # missing in torch's type hints
+tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 def _flat(shapes: Sequence[torch.Size], device: torch.device) -> tuple[Tensor, list[Tensor]]:

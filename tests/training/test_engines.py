@@ -156,6 +156,171 @@ def test_a_broken_engine_is_its_plugins_fault(asked: str, factory: Any, cause: s
     assert cause in str(caught.value)
 
 
+def starting(error: Exception) -> type[Fast]:
+    """An engine that fails when it is started."""
+
+    class Failing(Fast):
+        def start(self) -> None:
+            raise error
+
+    return Failing
+
+
+def made(error: Exception) -> Callable[..., Fast]:
+    """An engine that fails when it is made."""
+
+    def make(*_: object) -> Fast:
+        raise error
+
+    return make
+
+
+NO_MEMORY = [
+    MemoryError("no more"),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("fails", [made, starting])
+@pytest.mark.parametrize("error", [zoo.EngineUnavailableError("no kernel runs here"), *NO_MEMORY], ids=repr)
+def test_auto_steps_aside_for_the_next_engine(fails: Callable[[Exception], Any], error: Exception) -> None:
+    engine = fails(error)
+    assert choose("auto", {"x": engine, "y": engine, "z": Fast})[0] == "z"
+    assert choose("auto", {"x": engine})[0] == "autograd"
+    with pytest.raises(
+        zoo.UsageError, match=r"^engine 'x' cannot train this: (no kernel runs|it needs more memory than)"
+    ):
+        choose("x", {"x": engine, "z": Fast})
+
+
+@pytest.mark.parametrize("asked", ["auto", "broken"])
+def test_an_engine_that_cannot_say_from_when_it_is_worth_starting_is_broken(asked: str) -> None:
+    class Broken(Fast):
+        @property
+        def worth_from(self) -> int:  # type: ignore[override]
+            raise KeyError("steps")
+
+    with pytest.raises(zoo.PluginError, match=r"engine 'broken' of model 'tiny' of plugin .* cannot be made: KeyError"):
+        choose(asked, {"broken": Broken, "fast": Fast})
+
+
+# An engine that a preset or a model names is a preference
+
+WHY: dict[str, tuple[Any, dict[str, Any], str]] = {  # why an engine cannot be had, and what is told of it
+    "no library": (unavailable, {}, "engine 'x' cannot train this: it needs a flux capacitor"),
+    "no start": (starting(zoo.EngineUnavailableError("no kernel")), {}, "engine 'x' cannot train this: no kernel"),
+    "no memory": (starting(MemoryError("x")), {}, "engine 'x' cannot train this: it needs more memory than there is"),
+    "gradient clipping": (Fast, {"clip_norm": 1.0}, "engine 'x' does not clip gradients"),
+}
+
+
+@pytest.fixture
+def preferring(monkeypatch: pytest.MonkeyPatch, words_file: Path) -> Callable[..., Run]:
+    """Run a model of which a preset, or its spec, names the engine `x`."""
+
+    def run(place: str, made: Any, **options: Any) -> Run:
+        def change(registry: Registry) -> None:
+            entry = registry.models.get("mlp-char")
+            preset = zoo.Preset(engine="x" if place == "preset" else None)
+            spec = replace(entry.spec, name="other", presets={"p": preset}, engines={"x": made, "y": Fast})
+            spec = replace(spec, engine="x") if place == "spec" else spec
+            registry.models.add(Entry(spec, entry.plugin))
+
+        with_plugin(monkeypatch, change)
+        return zoo.run("other", dataset=words_file, device="cpu", steps=2, plots=False, **options)
+
+    return run
+
+
+@pytest.mark.parametrize("place", ["preset", "spec"])
+@pytest.mark.parametrize("why", WHY)
+def test_an_engine_that_a_preset_names_gives_way_with_a_warning(
+    preferring: Callable[..., Run], place: str, why: str
+) -> None:
+    engine, options, told = WHY[why]
+    other = "autograd" if options else "y"
+    with pytest.warns(UserWarning, match=f"^{told}.*; using '{other}' instead$"):
+        run = preferring(place, engine, **options)
+    assert recorded(run.path) == (other, other)
+
+
+@pytest.mark.parametrize("why", WHY)
+def test_an_engine_that_the_user_names_does_not_give_way(preferring: Callable[..., Run], why: str) -> None:
+    engine, options, told = WHY[why]
+    with pytest.raises(zoo.UsageError, match=f"^{told}.*; --engine auto takes one that (can|does)$"):
+        preferring("preset", engine, engine="x", **options)
+
+
+def test_an_engine_that_a_preset_names_is_used_where_it_can_be_had(preferring: Callable[..., Run]) -> None:
+    class Preferred(Late):
+        """It would not be chosen for so few steps."""
+
+    assert preferring("preset", Preferred).metrics["engine"] == "x"
+
+
+def test_no_preset_fails_where_its_engine_cannot_be_had(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every preset of every model whose engine is another than auto and autograd."""
+    found = [
+        (model.spec.name, name)
+        for model in load_plugins()[0].models
+        for name, preset in model.spec.presets.items()
+        if (preset.engine or model.spec.engine) not in ("auto", "autograd")
+    ]
+    assert found == [("mlp-char", "speedrun")]
+
+    def without(registry: Registry) -> None:
+        entries = list(registry.models)
+        for entry in entries:
+            registry.models.remove_plugin(entry.plugin)
+        for entry in entries:
+            engines = dict.fromkeys(entry.spec.engines, unavailable)
+            registry.models.add(Entry(replace(entry.spec, engines=engines), entry.plugin))
+
+    with_plugin(monkeypatch, without)
+    for model, preset in found:
+        with pytest.warns(UserWarning, match="it needs a flux capacitor; using 'autograd' instead"):
+            run = zoo.run(model, preset=preset, dataset=words_file, device="cpu", steps=2, plots=False)
+        assert run.metrics["engine"] == "autograd"
+
+
+def test_the_command_warns_of_a_preset_whose_engine_cannot_be_had(
+    no_numba: None, zoo_here: Zoo, words_file: Path
+) -> None:
+    speedrun = (
+        "run",
+        "mlp-char",
+        "--preset",
+        "speedrun",
+        "--dataset",
+        words_file,
+        "--steps",
+        5,
+        "--no-plots",
+        "--json",
+    )
+    done = zoo_here(*speedrun, "--device", "cpu", "--quiet")
+    assert (done.code, done.result["engine"]) == (0, "manual")
+    assert done.err == (
+        "zoo: warning: engine 'fused' cannot train this: it needs numba: pip install 'zoo-models[fast]'; "
+        "using 'manual' instead\n"
+    )
+    assert zoo_here(*speedrun, "--engine", "fused", "--device", "cpu", "--quiet").code == 2
+
+
+@needs_numba
+@pytest.mark.parametrize("preset", ["tuned", "speedrun"])
+def test_the_presets_for_speed_take_fused_on_the_cpu(preset: str) -> None:
+    registry, _ = load_plugins()
+    entry = registry.models.get("mlp-char")
+    of = entry.spec.presets[preset]
+    net = MLPChar(generator=torch.Generator())
+    optimizer = SGD(net.parameters())
+    assert of.engine is not None
+    assert of.steps is not None
+    assert choose_engine(of.engine, entry, net, optimizer, batch_size=32, steps=of.steps)[0] == "fused"
+
+
 # Specs
 
 

@@ -362,6 +362,43 @@ def test_a_resumed_run_has_the_bytes_of_an_uninterrupted_one(words_file: Path, m
 # What they refuse
 
 
+@needs_numba
+def test_a_kernel_that_cannot_be_compiled_makes_fused_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found out by the start, and not by the first block of a run."""
+    from zoo_lecture import cpu_kernel
+
+    def train_steps(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cpu_kernel, "train_steps", train_steps)
+    _, engine = new(LECTURE, FusedCPU)
+    with pytest.raises(zoo.EngineUnavailableError, match=r"numba cannot be used here: .* No space left on device"):
+        engine.start()  # type: ignore[attr-defined]  # not every engine has one
+
+
+@needs_numba
+def test_the_start_compiles_the_kernel_of_all_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba compiles a kernel for the types of its arguments and the order of their elements in memory."""
+    from numba import typeof
+
+    from zoo_lecture import cpu_kernel
+
+    called, real = [], cpu_kernel.train_steps
+
+    def train_steps(*args: Any) -> None:
+        called.append([typeof(one) for one in args])
+        real(*args)
+
+    monkeypatch.setattr(cpu_kernel, "train_steps", train_steps)
+    net, engine = new(LECTURE, FusedCPU)
+    before = [p.detach().clone() for p in net.parameters()]
+    engine.start()  # type: ignore[attr-defined]
+    assert equal([p.detach() for p in net.parameters()], before)
+    engine.run(*names().gather(torch.zeros((2, 32), dtype=torch.int64)), [0.1] * 2, goes_on)
+    in_start, in_run = called
+    assert in_start == in_run
+
+
 class Wider(MLPChar):
     """Another net, which may compute something else."""
 
@@ -408,7 +445,8 @@ def test_what_a_hand_made_gradient_knows_nothing_of_is_refused(
         make(model, optimizer, 32)
 
 
-def test_fused_needs_a_device_it_has_a_kernel_for() -> None:
+@pytest.mark.parametrize(("make", "what"), [(fused, "kernels"), (Manual, "steps")])
+def test_a_device_that_an_engine_does_not_know_is_refused(make: Callable[..., Engine], what: str) -> None:
     net = MLPChar(generator=torch.Generator()).to("meta")
-    with pytest.raises(zoo.EngineUnavailableError, match="it has kernels for cpu and cuda, not for meta"):
-        fused(net, SGD(net.parameters()), 32)
+    with pytest.raises(zoo.EngineUnavailableError, match=f"it has {what} for cpu and cuda, not for meta"):
+        make(net, SGD(net.parameters()), 32)

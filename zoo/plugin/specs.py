@@ -28,7 +28,7 @@ class Preset(TrainingOptions):
     """A named way to train a model: what it says of `zoo.options.training.TrainingOptions` replaces the model's own.
 
     `settings` are keyed as on the command line: `{"data.shuffle_seed": 42, "model.hidden_size": 300}`. `engine` holds
-    for the preset's own optimizer.
+    for the preset's own optimizer, and is a preference: where it cannot be had, a run takes another, with a warning.
     """
 
     summary: str = ""

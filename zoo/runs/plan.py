@@ -36,6 +36,8 @@ class RunPlan:
         synthetic: the model that synthetic words are sampled from.
         model_settings, data_settings, optimizer_settings: complete and typed.
         dataset_sha256: the digest that the file must have, where a checkpoint led to it, or it is not read at all.
+        prefers_engine: the engine is a preset's or the model's, and not one that the user asks for: where it cannot be
+            had, another one is used.
     """
 
     options: RunOptions
@@ -48,6 +50,7 @@ class RunPlan:
     data_settings: dict[str, Any]
     optimizer_settings: dict[str, Any]
     dataset_sha256: str | None = None
+    prefers_engine: bool = False
 
     @property
     def steps(self) -> int:
@@ -117,6 +120,7 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         model_settings=resolve_settings(model, settings["model"]),
         data_settings=data_settings,
         optimizer_settings=resolve_settings(optimizer, settings["optimizer"]),
+        prefers_engine=given.engine is NOT_GIVEN,
     )
 
 

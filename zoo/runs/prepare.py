@@ -129,6 +129,7 @@ def prepare(
         batch_size=plan.batch_size,
         steps=plan.steps,
         options=StepOptions.of(plan.options),
+        otherwise=observer.warning if plan.prefers_engine else None,
     )
     threads = choose_threads(plan.options, model, train_on)
     chosen = replace(plan.options, device=describe_device(device), engine=engine_name, threads=threads)

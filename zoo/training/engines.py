@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from torch import nn
 
 from zoo.engines import Engine, Optimizer
-from zoo.errors import EngineUnavailableError, PluginError, UsageError
+from zoo.errors import EngineUnavailableError, PluginError, UsageError, out_of_memory
 from zoo.options.training import AUTO, AUTOGRAD
 from zoo.plugin.calling import made_by, plugin_call
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
+from zoo.text import first_line
 from zoo.training.autograd import PLAIN, Autograd, StepOptions
 
 
@@ -24,42 +27,89 @@ def choose_engine(
     batch_size: int,
     steps: int,
     options: StepOptions = PLAIN,
+    otherwise: Callable[[str], object] | None = None,
 ) -> tuple[str, Engine]:
     """The engine of that name; for `auto` the fastest that can train this, and is worth starting for so many steps.
+
+    Args:
+        name: of the engine, or `auto`.
+        entry, model, optimizer, batch_size, steps, options: what is to be trained, and how.
+        otherwise: for an engine that is preferred and not demanded, as a preset's is. Where it cannot be had, this is
+            told why, and `auto` chooses.
 
     Raises:
         UsageError: the model has no such engine, or it cannot train this; why is said.
         PluginError: the plugin's engine fails while it is made.
     """
-    if name == AUTOGRAD or (name == AUTO and options != PLAIN):
-        return AUTOGRAD, Autograd(model, optimizer, options)
-    engines = entry.spec.engines
-    if name == AUTO:
-        for faster in engines:
+    candidates = _Candidates(entry, model, optimizer, batch_size)
+    if name not in (AUTO, AUTOGRAD):
+        entry.spec.check_engine(name)
+        try:
+            return name, _named(name, candidates, options)
+        except UsageError as error:
+            if otherwise is None:
+                raise UsageError(
+                    f"{error}; --engine auto takes one that {'can' if options == PLAIN else 'does'}"
+                ) from error
+            why = str(error)
+        found = choose_engine(AUTO, entry, model, optimizer, batch_size=batch_size, steps=steps, options=options)
+        otherwise(f"{why}; using {found[0]!r} instead")
+        return found
+    if name == AUTO and options == PLAIN:
+        for faster in entry.spec.engines:
             with contextlib.suppress(EngineUnavailableError):
-                engine = _make(faster, entry, model, optimizer, batch_size)
-                if steps >= engine.worth_from:
-                    return faster, _start(faster, entry, engine)
-        return AUTOGRAD, Autograd(model, optimizer)
-    entry.spec.check_engine(name)
+                return faster, candidates.started(faster, steps)
+    return AUTOGRAD, Autograd(model, optimizer, options)
+
+
+def _named(name: str, candidates: _Candidates, options: StepOptions) -> Engine:
+    """Raises UsageError: it cannot train this."""
     if options != PLAIN:
-        raise UsageError(f"engine {name!r} does not {options}; --engine auto takes one that does")
+        raise UsageError(f"engine {name!r} does not {options}")
     try:
-        return name, _start(name, entry, _make(name, entry, model, optimizer, batch_size))
+        return candidates.started(name)
     except EngineUnavailableError as error:
-        raise UsageError(f"engine {name!r} cannot train this: {error}; --engine auto takes one that can") from error
+        raise UsageError(f"engine {name!r} cannot train this: {error}") from error
 
 
-def _make(name: str, entry: Entry[ModelSpec], model: nn.Module, optimizer: Optimizer, batch_size: int) -> Engine:
-    who = f"engine {name!r} of {entry.who}"
-    with plugin_call(who, "cannot be made"):
-        engine: Engine = entry.load(entry.spec.engines[name])(model, optimizer, batch_size)
-    if not (callable(getattr(engine, "run", None)) and isinstance(getattr(engine, "worth_from", None), int)):
-        raise PluginError(f"{who} is no engine: it needs a method 'run' and a number 'worth_from'")
-    return made_by(who, engine)
+@dataclass(frozen=True)
+class _Candidates:
+    """The engines of a model's plugin, for one training."""
+
+    entry: Entry[ModelSpec]
+    model: nn.Module
+    optimizer: Optimizer
+    batch_size: int
+
+    def started(self, name: str, steps: int | None = None) -> Engine:
+        """Make one and start it.
+
+        Args:
+            name: the engine's.
+            steps: what it must be worth starting for; None for any number.
+
+        Raises:
+            EngineUnavailableError: it cannot train this, memory runs out, or it is not worth starting.
+        """
+        who = f"engine {name!r} of {self.entry.who}"
+        with _memory(), plugin_call(who, "cannot be made"):
+            engine: Engine = self.entry.load(self.entry.spec.engines[name])(self.model, self.optimizer, self.batch_size)
+            worth_from = getattr(engine, "worth_from", None)
+        if not (callable(getattr(engine, "run", None)) and isinstance(worth_from, int)):
+            raise PluginError(f"{who} is no engine: it needs a method 'run' and a number 'worth_from'")
+        if steps is not None and steps < worth_from:
+            raise EngineUnavailableError(f"it is worth starting from {worth_from} steps")
+        with _memory(), plugin_call(who, "cannot be started"):
+            getattr(engine, "start", lambda: None)()
+        return made_by(who, engine)
 
 
-def _start(name: str, entry: Entry[ModelSpec], engine: Engine) -> Engine:
-    with plugin_call(f"engine {name!r} of {entry.who}", "cannot be started"):
-        getattr(engine, "start", lambda: None)()
-    return engine
+@contextlib.contextmanager
+def _memory() -> Iterator[None]:
+    """An engine for which there is not enough memory is unavailable; another one may need less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise EngineUnavailableError(f"it needs more memory than there is: {first_line(error)}") from error
