@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 import zoo
+from zoo import cuda
 from zoo.engines import Engine
 
 
@@ -14,13 +15,13 @@ def fused(model: nn.Module, optimizer: object, batch_size: int) -> Engine:
     Raises:
         zoo.EngineUnavailableError: there is no kernel for the device or for this net, or its compiler is not installed.
     """
-    device = next(model.parameters()).device.type
-    if device == "cpu":
-        from zoo_lecture.fused_cpu import FusedCPU
-
-        return FusedCPU(model, optimizer, batch_size)
-    if device == "cuda":
+    device = next(model.parameters()).device
+    if cuda.holds(device):
         from zoo_lecture.fused_cuda import FusedCuda
 
         return FusedCuda(model, optimizer, batch_size)
-    raise zoo.EngineUnavailableError(f"it has kernels for cpu and cuda, not for {device}")
+    if device.type == "cpu":
+        from zoo_lecture.fused_cpu import FusedCPU
+
+        return FusedCPU(model, optimizer, batch_size)
+    raise zoo.EngineUnavailableError(f"it has kernels for cpu and cuda, not for {device.type}")

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 import zoo
 from zoo import cuda
+from zoo.text import first_line
 from zoo_lecture.manual import lecture_net
 from zoo_lecture.mlp_char import MLPChar
 from zoo_lecture.nvrtc import Kernel
@@ -103,7 +104,7 @@ class FusedCuda:
             self._kernel = Kernel(sizes.source(), "train", device, threads=_THREADS, shared_bytes=sizes.shared_bytes)
             wrong = self._trial(self._kernel)
         except Exception as error:  # the libraries, the driver and torch may raise anything
-            raise zoo.EngineUnavailableError(f"its kernel cannot be used here: {error}") from error
+            raise zoo.EngineUnavailableError(f"its kernel cannot be used here: {first_line(error)}") from error
         if wrong is not None:
             raise zoo.EngineUnavailableError(f"its kernel computes something else than torch here: {wrong}")
         return self._kernel

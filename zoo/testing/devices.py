@@ -146,7 +146,9 @@ def _check_block(work: Callable[[], Tensor], guard: Guard) -> Tensor:
             done = work()
     except ZooError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not is_of_plugin(error):
+            raise
         if not guard.faults:
             if isinstance(error, NotImplementedError):
                 raise _CannotTellError(f"{who} cannot be checked without a GPU: {_first_line(error)}") from error
@@ -154,7 +156,7 @@ def _check_block(work: Callable[[], Tensor], guard: Guard) -> Tensor:
             raise AssertionError(
                 f"{who} fails on another device than the CPU: {_first_line(error)} ({at}, {when})"
             ) from error
-        cause: Exception | None = error
+        cause: BaseException | None = error
     else:
         cause = None
     if guard.faults:

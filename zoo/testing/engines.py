@@ -17,7 +17,7 @@ from zoo.runs.plan import make_plan
 from zoo.testing.bench import Bench, Trained, load_registry
 from zoo.training.building import seeded
 
-_BLOCK = 50  # steps that an engine does in one go, and again in parts
+_BLOCK = 130  # steps that an engine does in one go, and again in parts; more than two graphs of 64
 _OF_LOSS, _OF_UPDATE = 1e-4, 1e-3  # how far an engine may be off, as a share
 _ROUNDING = 1e-6  # of a weight; in an update that is small beside the weight it shows
 _NOISE = 1e-5  # of the largest update: what rounding makes of a gradient that is 0 on paper
