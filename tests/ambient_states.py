@@ -227,8 +227,10 @@ STATES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "parameters overwritten": lambda: future("_overwrite_module_params_on_conversion"),
     "parameters swapped": lambda: future("_swap_module_params_on_conversion"),
 }
+STATES["cuDNN without TF32"] = setting("cudnn_allow_tf32", "cudnn_allow_tf32", False)
 if hasattr(C, "_get_fp32_precision_getter"):
     STATES |= {
+        "cuDNN's cells as all else": precision("cuda", "rnn", "none"),
         "tf32 everywhere": precision("generic", "all", "tf32"),
         "bf16 products": precision("mkldnn", "matmul", "bf16"),
         "ieee convolutions": precision("cuda", "conv", "ieee"),
@@ -263,8 +265,9 @@ def fingerprint() -> dict[str, object]:
             torch.__future__._swap_module_params_on_conversion,
         ),
     }
-    with contextlib.suppress(RuntimeError):
-        found["matmul"] = torch.get_float32_matmul_precision()
+    for name, read in (("matmul", torch.get_float32_matmul_precision), ("cudnn", C._get_cudnn_allow_tf32)):
+        with contextlib.suppress(RuntimeError):  # it may contradict "fp32", below
+            found[name] = read()
     getters = [
         name for name in dir(C) if name.startswith("_get_") and name.endswith(("_enabled", "_memory", "benchmark"))
     ]

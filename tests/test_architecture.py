@@ -150,6 +150,29 @@ def test_nothing_unpickles_or_runs_text_as_code(path: Path) -> None:
                 assert ast.unparse(function.value) != "torch", ast.unparse(node)
 
 
+GO_ROUND_CUDA = {  # these ask torch itself
+    "plugins/zoo_lecture/manual.py",
+    "plugins/zoo_lecture/nvrtc.py",  # the version of the library that it loads
+}
+
+
+@pytest.mark.parametrize("path", CORE + PLUGINS, ids=name)
+def test_cuda_is_asked_in_one_module(path: Path) -> None:
+    """So that a test on a machine without a GPU sees all of it, in order, through one fake."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.cuda", "torch.version.cuda"):
+            found.add(ast.unparse(node))
+        elif isinstance(node, ast.Attribute) and node.attr == "is_cuda":
+            found.add("is_cuda")
+        elif isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and node.left.attr == "type":
+            found |= {ast.unparse(node) for part in node.comparators if getattr(part, "value", None) == "cuda"}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            named = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            found |= {module for module in named if module.startswith("torch.cuda")}
+    assert not found or name(path) in {"zoo/cuda.py", *GO_ROUND_CUDA}, found
+
+
 WRITES = {"print", "echo", "secho", "echo_via_pager", "print_exc", "print_exception", "print_stack", "progressbar"}
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
 OWN_STREAMS = {

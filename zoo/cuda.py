@@ -31,9 +31,36 @@ def built_for() -> str | None:
     return torch.version.cuda or torch.version.hip
 
 
+def platform() -> str:
+    """What this torch was built for, for a message: `CUDA 13.0`, `ROCm 6.4`, `no CUDA`."""
+    if torch.version.hip is not None:
+        return f"ROCm {torch.version.hip}"
+    return f"CUDA {torch.version.cuda}" if torch.version.cuda is not None else "no CUDA"
+
+
 def count() -> int:
     """The number of devices."""
     return int(api.device_count())
+
+
+def is_initialized() -> bool:
+    """Whether CUDA is in use in this process; before that there are no generators."""
+    return bool(api.is_initialized())
+
+
+def default_generators() -> tuple[torch.Generator, ...]:
+    """The global generator of each device; none before CUDA is in use."""
+    return tuple(api.default_generators) if is_initialized() else ()
+
+
+def current_index() -> int | None:
+    """The number of this thread's current device; None before CUDA is in use."""
+    return int(api.current_device()) if is_initialized() else None
+
+
+def set_current(number: int) -> None:
+    """Make a device this thread's current one."""
+    api.set_device(number)
 
 
 def index(device: torch.device) -> int:
@@ -50,6 +77,28 @@ def capability(device: torch.device) -> tuple[int, int]:
     """Its compute capability: (9, 0)."""
     major, minor = api.get_device_capability(device)
     return major, minor
+
+
+def architectures() -> list[str]:
+    """What this torch has kernels for: `sm_80`, `sm_90`; of ROCm `gfx942`."""
+    return list(api.get_arch_list())
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether it does so natively: NVIDIA's cards from Ampere on, and all of AMD's that torch works on."""
+    return torch.version.hip is not None or capability(device)[0] >= 8
+
+
+def try_out(device: torch.device) -> None:
+    """Make a tensor on the device, compute with it, and wait for the result: only that shows that the device works.
+
+    Raises:
+        Exception: it does not work; of many kinds.
+    """
+    api.init()  # whose message says why there is no device, where torch only says that there is none
+    with current(device):
+        torch.zeros(1, device=device).add_(1)
+    synchronize(device)
 
 
 def shared_memory(device: torch.device) -> int:

@@ -6,7 +6,9 @@ a bug in zoo or in a plugin.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import errno
+from collections.abc import Iterable, Iterator
 
 from zoo.text import message
 
@@ -78,6 +80,17 @@ class DivergedError(ZooError):
         self.step = step
 
 
+class OutOfMemoryError(ZooError):
+    """There is not enough memory, of the machine or of the GPU. It is nobody's fault, and no plugin's.
+
+    Where it ran out in training, `step` is the step that the training was brought back to.
+    """
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
+
+
 class InterruptedRunError(KeyboardInterrupt):
     """A run was stopped by a signal and has saved a checkpoint.
 
@@ -92,10 +105,71 @@ class InterruptedRunError(KeyboardInterrupt):
         return message(super().__str__())
 
 
+_OUT_OF_MEMORY = (  # texts of torch on the CPU, of CUDA and ROCm, their libraries and Triton, in lower case
+    "out of memory",  # "CUDA out of memory. ...", "CUDA error: out of memory", "Triton Error [CUDA]: out of memory"
+    "out_of_memory",  # CUDA_ERROR_OUT_OF_MEMORY, NVRTC_ERROR_OUT_OF_MEMORY
+    "cudaerrormemoryallocation",
+    "_alloc_failed",  # CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED, CUSPARSE_STATUS_ALLOC_FAILED
+    "rocblas_status_memory_error",
+    "can't allocate memory",  # the CPU's
+    "cannot allocate memory",
+    "not enough memory",
+)
+_OF_GPU = (
+    "gpu memory",
+    "cuda",
+    "hip error",
+    "hip out of",
+    "cublas",
+    "cudnn",
+    "cusparse",
+    "rocblas",
+    "miopen",
+    "nvrtc",
+    "mps ",
+)
+
+
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; torch says so with a plain RuntimeError on the CPU."""
-    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return known or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    """Whether memory ran out, of the machine or of a GPU. Most libraries say so with a plain RuntimeError."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(text in message(error).lower() for text in _OUT_OF_MEMORY)
+
+
+def whose_memory(error: BaseException) -> str:
+    """What is short where `out_of_memory`: `memory` or `GPU memory`."""
+    of_gpu = not isinstance(error, MemoryError) and any(text in message(error).lower() for text in _OF_GPU)
+    return "GPU memory" if of_gpu else "memory"
+
+
+SMALLER = "try a smaller --batch-size or a smaller model"
+SMALLER_AGAIN = "set a smaller batch_size in its config.json, and add --allow-changes"
+MORE = "free some of it, or use a machine with more"
+
+
+@contextlib.contextmanager
+def memory_errors(remedy: str = SMALLER) -> Iterator[None]:
+    """Turn memory that runs out within a block, in whatever form, into one sentence with a remedy.
+
+    Raises:
+        OutOfMemoryError: it ran out. One that was raised already passes as it is.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, OutOfMemoryError) or not out_of_memory(error):
+            raise
+        raise OutOfMemoryError(memory_sentence(error, remedy)) from error
+
+
+def memory_sentence(error: BaseException, remedy: str = SMALLER) -> str:
+    """What to say and to do where `out_of_memory`."""
+    kind = whose_memory(error)
+    elsewhere = ", or --device cpu" if kind == "GPU memory" else ""
+    return f"there is not enough {kind} for this: {remedy}{elsewhere}"
 
 
 def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:

@@ -5,9 +5,10 @@ Tried by enumeration: every state of `ambient_states.STATES` with every call of 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from dropping import WORDS, Plugin, install
 from torch import Tensor, nn
 
 import zoo
+from zoo import cuda
+from zoo.ambient import unchanged
+from zoo.ambient.neutral import changed_since_new, neutral, others_turn
 from zoo.cli import main
 from zoo.data.download import fetcher
 from zoo.plots.plot import embeddings_plot
@@ -117,6 +121,77 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "zoo eval": command("eval", "mlp"),
     "zoo sample": command("sample", "mlp", "-n", "5"),
 }
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_float32_is_float32_in_the_neutral_state(state: str) -> None:
+    """By each of torch's ways to ask for it, which torch refuses to read where two of them contradict each other."""
+    with STATES[state](), neutral():
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (False, False)
+        with torch.backends.cudnn.flags(enabled=False, allow_tf32=None):  # which reads and restores all of it
+            pass
+        for operation in ("matmul", "conv", "rnn") if hasattr(torch._C, "_get_fp32_precision_getter") else ():
+            assert torch._C._get_fp32_precision_getter("cuda", operation) in ("ieee", "none")  # none: as a whole
+        assert torch.backends.cudnn.allow_tf32 is False
+
+
+def test_a_new_process_is_no_change_of_a_plugin_although_cudnn_has_tf32_there() -> None:
+    changed_since_new()  # other tests may have left precisions that say the same in other words
+    before = torch.backends.cudnn.allow_tf32
+    assert before
+    assert changed_since_new() == []
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert changed_since_new() == ["the precision of float32"]
+        assert torch.backends.cudnn.allow_tf32
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+        torch.set_float32_matmul_precision("highest")
+
+
+class Cards:
+    """Two cards, of which one is the current one; with a generator of their own."""
+
+    def __init__(self) -> None:
+        self.number, self.default_generators = 1, (torch.Generator(), torch.Generator())
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def current_device(self) -> int:
+        return self.number
+
+    def set_device(self, number: int) -> None:
+        self.number = number
+
+    @contextlib.contextmanager
+    def device(self, device: torch.device) -> Iterator[None]:
+        before, self.number = self.number, device.index
+        yield
+        self.number = before
+
+
+def test_the_callers_current_device_is_put_back_whatever_a_plugin_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = Cards()
+    monkeypatch.setattr(cuda, "api", cards)
+    states = [generator.get_state() for generator in cards.default_generators]
+    with neutral(), cuda.current(torch.device("cuda:0")):
+        assert cards.number == 0
+        with unchanged() as changed:
+            cards.set_device(1)  # a plugin
+            cards.default_generators[0].manual_seed(7)
+        assert (cards.number, changed) == (0, [])
+        with others_turn():
+            assert cards.number == 0  # each thread has its own
+        cards.set_device(0)
+    assert cards.number == 1
+    for generator, state in zip(cards.default_generators, states, strict=True):
+        assert torch.equal(generator.get_state(), state)
+    assert "the current device of CUDA" in changed_since_new()
+    assert cards.number == 0
 
 
 @pytest.fixture(scope="module")

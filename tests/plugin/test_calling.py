@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 import types
 from collections.abc import Callable, Iterator
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from conftest import Zoo
 from dropping import WORDS, install
 from torch import Tensor, nn
 
 import zoo
+from zoo.errors import OutOfMemoryError, out_of_memory
 from zoo.plugin.calling import plugin_call, plugin_errors, step_errors
 from zoo.runs.observer import Guarded, Observer
 
@@ -331,11 +334,95 @@ def test_a_signal_while_a_file_is_decoded_is_no_damage(monkeypatch: pytest.Monke
         zoo.load(made)
 
 
-def test_memory_that_runs_out_is_nobodys_fault(zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, "memory", MemoryError)
-    install(monkeypatch, Bomb("forward in training", "memory"), "zoo-bomb")
+# Memory that runs out, in any form, at any place
+
+
+class AcceleratorError(RuntimeError):
+    """As torch's, which cannot be made without CUDA."""
+
+
+class OfTorch(RuntimeError):
+    """As `torch.OutOfMemoryError`."""
+
+
+OfTorch.__name__ = "OutOfMemoryError"
+_BYTES = "Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.06 GiB is free."
+
+FORMS: dict[str, Callable[[], BaseException]] = {  # of memory that runs out: of the machine, of a GPU
+    "Python's": MemoryError,
+    "torch's, on the CPU": lambda: RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+        "allocate 40000000000 bytes. Error code 12 (Cannot allocate memory)"
+    ),
+    "torch's, on Windows": lambda: RuntimeError("alloc_cpu.cpp:118] data. DefaultCPUAllocator: not enough memory: ..."),
+    "the system's": lambda: OSError(errno.ENOMEM, "Cannot allocate memory"),
+    "GPU: torch's allocator": lambda: OfTorch(f"CUDA out of memory. {_BYTES}"),
+    "GPU: torch's allocator, ROCm": lambda: OfTorch(f"HIP out of memory. {_BYTES}"),
+    "GPU: a call of CUDA": lambda: AcceleratorError(
+        "CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in the documentation for more information."
+    ),
+    "GPU: a call of CUDA, older torch": lambda: RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"),
+    "GPU: the driver": lambda: RuntimeError("CUDA driver error: CUDA_ERROR_OUT_OF_MEMORY"),
+    "GPU: Triton": lambda: RuntimeError("Triton Error [CUDA]: out of memory"),
+    "GPU: cuBLAS": lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    "GPU: cuDNN": lambda: RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    "GPU: torch's allocator, MPS": lambda: RuntimeError("MPS backend out of memory (MPS allocated: 5.05 GB)."),
+}
+NEED_MEMORY = tuple(place for place in PLACES if place not in ("entry point", *HOOKS, "model import"))
+IN_A_STEP = ("engine run", "forward in training", "optimizer step")
+
+
+@pytest.mark.parametrize("place", NEED_MEMORY)
+@pytest.mark.parametrize("form", FORMS)
+def test_memory_that_runs_out_is_nobodys_fault(
+    zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch, form: str, place: str
+) -> None:
+    monkeypatch.setitem(KINDS, "memory", FORMS[form])
+    install(monkeypatch, Bomb(place, "memory"), "zoo-bomb")
     outcome = zoo_here("run", "bomb", "--dataset", "powder", "--steps", 3, "--no-plots", "--device", "cpu")
-    assert "there is not enough memory for this" in outcome.err
+    kind = "GPU memory" if form.startswith("GPU") else "memory"
+    if place == "forward later":
+        said = f"zoo: error: not enough {kind} after step 3 of 3; the last checkpoint is in runs/bomb-1; to resume: "
+    else:
+        said = f"zoo: error: there is not enough {kind} for this: try a smaller --batch-size or a smaller model"
+    assert outcome.err.startswith(said)
+    assert outcome.err.count("\n") == 1
+    assert outcome.code == 1
+    assert "plugin" not in outcome.err
+    assert ("--device cpu" in outcome.err) == form.startswith("GPU")
+    assert ("the checkpoint of step 0 is in runs/bomb-1" in outcome.err) == (place in IN_A_STEP)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_memory_that_runs_out_after_loading_is_one_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, plant: Callable[[str, str], None], form: str
+) -> None:
+    plant("nowhere", "memory")
+    path = zoo.run("bomb", dataset="powder", steps=3, plots=False, device="cpu").path
+    loaded = zoo.load(path)
+    examples = loaded.examples(zoo.TextDataset(WORDS.split()))
+    fails = _raising(FORMS[form])
+    uses: list[tuple[object, str, Callable[[], object]]] = [
+        (Net, "forward", loaded.sample),
+        (Net, "forward", lambda: loaded.evaluate(examples, torch.device("cpu"))),
+        (Net, "__init__", lambda: zoo.load(path)),
+        (safetensors.torch, "load", lambda: zoo.load(path)),
+        (Fuse, "step", lambda: zoo.resume(path, steps=5, plots=False)),
+        (torch, "set_rng_state", lambda: zoo.resume(path, steps=5, plots=False)),
+    ]
+    for owner, name, use in uses:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, lambda *_, **__: fails(None, None))
+            with pytest.raises(OutOfMemoryError, match="there is not enough"):
+                use()
+    assert zoo.resume(path, steps=5, plots=False).metrics["steps"] == 5
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: an illegal memory access was encountered"), OSError(28, "x")]
+)
+def test_other_errors_are_not_taken_for_it(error: Exception) -> None:
+    assert not out_of_memory(error)
 
 
 def test_every_place_that_catches_whatever_is_raised_lets_ctrl_c_pass() -> None:

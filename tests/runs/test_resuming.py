@@ -18,7 +18,9 @@ import pytest
 import torch
 
 import zoo
+from zoo.runs.describe import versions
 from zoo.runs.observer import Observer
+from zoo.runs.resuming import inexact
 from zoo.storage import checkpoint
 from zoo.storage.config import differences
 from zoo.storage.folder import RunFolder
@@ -291,6 +293,59 @@ def test_other_version_of_torch_is_a_warning(zoo_here: Zoo, half: Path) -> None:
         "zoo: warning: the last digits may not be those of an uninterrupted run: versions.torch: 1.0 then"
         in outcome.err
     )
+
+
+CPU = {"zoo": "0.1.0", "torch": "2.13.0", "python": "3.11.7"}
+A100, H100 = ({**CPU, "gpu": f"NVIDIA {card}", "cuda": "13.0"} for card in ("A100-SXM4-80GB", "H100 80GB HBM3"))
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "told"),
+    [
+        (("cpu", CPU), ("cpu", CPU), []),
+        (("cuda:0", H100), ("cuda:0", H100), []),
+        (("cuda:0", A100), ("cuda:0", H100), ["versions.gpu: NVIDIA A100-SXM4-80GB then, NVIDIA H100 80GB HBM3 now"]),
+        (("cuda:0", {**H100, "cuda": "12.8"}), ("cuda:0", H100), ["versions.cuda: 12.8 then, 13.0 now"]),
+        (("cuda:0", CPU), ("cuda:0", H100), []),  # of an earlier version, which did not record it
+        (("cuda:0", CPU), ("cuda:1", H100), ["training.device: cuda:0 then, cuda:1 now"]),
+        (
+            ("cpu", CPU),
+            ("cuda:0", H100),
+            [
+                "training.device: cpu then, cuda:0 now",
+                "versions.gpu: none then, NVIDIA H100 80GB HBM3 now",
+                "versions.cuda: none then, 13.0 now",
+            ],
+        ),
+    ],
+)
+def test_another_card_or_version_of_cuda_is_told(
+    then: tuple[str, dict[str, str]], now: tuple[str, dict[str, str]], told: list[str]
+) -> None:
+    configs = [{"training": {"device": device}, "versions": versions} for device, versions in (then, now)]
+    assert inexact(*configs) == told
+
+
+def test_a_config_records_the_card_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.cuda.name", lambda device: f"NVIDIA H100 of {device}")
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert list(versions(torch.device("cpu"))) == list(versions(torch.device("mps"))) == ["zoo", "torch", "python"]
+    of_cpu = versions(torch.device("cpu"))
+    assert versions(torch.device("cuda:1")) == {**of_cpu, "gpu": "NVIDIA H100 of cuda:1", "cuda": "13.0"}
+    monkeypatch.setattr(torch.version, "hip", "6.4.1")
+    assert versions(torch.device("cuda:0")) == {**of_cpu, "gpu": "NVIDIA H100 of cuda:0", "rocm": "6.4.1"}
+
+
+def test_a_run_of_a_card_resumes_on_the_cpu_with_a_warning(zoo_here: Zoo, half: Path) -> None:
+    def on_a_card(config: dict[str, Any]) -> None:
+        config["versions"] |= {"gpu": "NVIDIA H100 80GB HBM3", "cuda": "13.0"}
+
+    edit_state(half, on_a_card)
+    outcome = zoo_here("resume", half, "--steps", STEPS, "--no-plots")
+    assert outcome.code == 0
+    assert "versions.gpu: NVIDIA H100 80GB HBM3 then, none now" in outcome.err
+    assert "versions.cuda: 13.0 then, none now" in outcome.err
 
 
 def test_model_of_an_absent_plugin_is_named(zoo_here: Zoo, half: Path) -> None:

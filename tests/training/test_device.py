@@ -14,11 +14,15 @@ from conftest import Zoo
 from torch import nn
 
 import zoo
-from zoo import DeviceError
+import zoo.testing
+from zoo import DeviceError, cuda
 from zoo.data.datasets import Examples
 from zoo.options.run import RunOptions
+from zoo.runs import prepare
 from zoo.runs.observer import Observer
 from zoo.storage import loading
+from zoo.storage import state as states
+from zoo.testing import bench
 from zoo.training import evaluation, loop
 from zoo.training.device import (
     choose_device,
@@ -26,6 +30,7 @@ from zoo.training.device import (
     describe_device,
     deterministic_sums,
     fewer_threads,
+    suitable_device,
     synchronize,
 )
 
@@ -42,10 +47,18 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(cuda, "try_out", lambda device: None if devices else fail(NO_DRIVER))
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
     install()
     return install
+
+
+NO_DRIVER = "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"
+
+
+def fail(text: str) -> None:
+    raise RuntimeError(text)
 
 
 def test_the_cpu_is_always_there(fake: Fake) -> None:
@@ -166,6 +179,238 @@ def test_a_real_cuda_device_holds_tensors(name: str) -> None:
     device = choose_device(name)
     tensor = torch.ones(1, device=device)
     assert describe_device(tensor.device) == (name if ":" in name else "cuda:0")
+
+
+# A device that is there, and does not work
+
+CARD = "NVIDIA GeForce GTX 1080 (compute capability 6.1)"
+VERSION = torch.__version__
+BROKEN: dict[str, tuple[Exception, dict[str, str], str]] = {  # what torch raises, the environment, what is said
+    "no kernels": (
+        RuntimeError("CUDA error: no kernel image is available for execution on the device\nSearch for ..."),
+        {},
+        f"torch {VERSION} has no kernels for {CARD}, only for sm_75, sm_80; install another torch",
+    ),
+    "no function": (
+        RuntimeError("CUDA error: invalid device function"),
+        {},
+        f"torch {VERSION} has no kernels for {CARD}, only for sm_75, sm_80; install another torch",
+    ),
+    "no memory": (
+        RuntimeError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"),
+        {},
+        f"other programs have taken all memory of {CARD}; nvidia-smi shows them",
+    ),
+    "old driver": (
+        RuntimeError(
+            "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver"
+        ),
+        {},
+        f"its driver is too old for the CUDA 12.8 of torch {VERSION}; install a newer driver",
+    ),
+    "hidden": (
+        RuntimeError("No CUDA GPUs are available"),
+        {"CUDA_VISIBLE_DEVICES": ""},
+        "CUDA_VISIBLE_DEVICES='' hides every CUDA device; unset it",
+    ),
+    "hidden, of AMD": (
+        RuntimeError("No HIP GPUs are available"),
+        {"HIP_VISIBLE_DEVICES": "9"},
+        "HIP_VISIBLE_DEVICES=9 hides every CUDA device; unset it",
+    ),
+    "none": (RuntimeError("No CUDA GPUs are available"), {}, "no CUDA device or driver was found; see nvidia-smi"),
+    "no driver": (
+        RuntimeError(NO_DRIVER),
+        {"CUDA_VISIBLE_DEVICES": "0"},
+        "no CUDA device or driver was found; see nvidia-smi",
+    ),
+    "none of AMD": (
+        RuntimeError("No HIP GPUs are available"),
+        {"ROCM": "6.4"},
+        "no CUDA device of AMD or driver was found; see rocm-smi",
+    ),
+    "anything": (
+        AssertionError("the card is on fire.\nCall somebody"),
+        {},
+        "AssertionError: the card is on fire; see nvidia-smi",
+    ),
+}
+
+
+@pytest.fixture(params=BROKEN)
+def broken(request: pytest.FixtureRequest, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Two cards, which torch cannot use; what is to be said."""
+    error, environ, said = BROKEN[request.param]
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    def try_out(device: torch.device) -> None:
+        raise error
+
+    fake(devices=2)
+    monkeypatch.setattr(torch.version, "hip", environ.get("ROCM"))
+    monkeypatch.setattr(cuda, "try_out", try_out)
+    monkeypatch.setattr(cuda, "name", lambda _: "NVIDIA GeForce GTX 1080")
+    monkeypatch.setattr(cuda, "capability", lambda _: (6, 1))
+    monkeypatch.setattr(cuda, "architectures", lambda: ["sm_75", "sm_80"])
+    return said
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_card_that_does_not_work_is_refused_with_the_reason(broken: str, name: str) -> None:
+    with pytest.raises(DeviceError) as caught:
+        choose_device(name)
+    assert str(caught.value) == f"device {name!r} is not available: {broken}, or use --device cpu"
+
+
+def test_auto_takes_no_card_that_does_not_work_and_says_why(broken: str) -> None:
+    with pytest.warns(UserWarning, match="auto takes the CPU") as caught:
+        assert choose_device("auto") == torch.device("cpu")
+    [warning] = caught
+    assert str(warning.message) == f"auto takes the CPU: device 'cuda' is not available: {broken}"
+
+
+def test_a_card_is_tried_out_as_the_current_device_and_waited_for(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    did: list[object] = []
+
+    @contextlib.contextmanager
+    def current(device: torch.device) -> Iterator[None]:
+        did.append(device)
+        yield
+        did.append("left")
+
+    monkeypatch.undo()
+    monkeypatch.setattr(cuda, "api", type("Api", (), {"init": lambda: did.append("init")}))
+    monkeypatch.setattr(cuda, "current", current)
+    monkeypatch.setattr(cuda, "synchronize", lambda _: did.append("waited"))
+    monkeypatch.setattr(torch, "zeros", lambda n, device: torch.ones(n))
+    cuda.try_out(torch.device("cuda:1"))
+    assert did == ["init", torch.device("cuda:1"), "left", "waited"]
+
+
+def test_a_driver_that_is_too_old_is_one_line_of_warning_under_auto(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_available() -> bool:
+        warnings.warn("CUDA initialization: The NVIDIA driver on your system is too old (found ...", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(cuda, "is_available", is_available)
+    with pytest.warns(
+        UserWarning, match="^auto takes the CPU: its driver is too old for the CUDA 12.8 of torch"
+    ) as all_:
+        assert choose_device() == torch.device("cpu")
+    assert len(all_) == 1
+
+
+# `auto` by the size of the run
+
+
+@pytest.mark.parametrize(
+    ("parameters", "batch_size", "positions", "device"),
+    [
+        (6_000, 32, 1, "cpu"),  # the lecture's net
+        (16_384, 64, 16, "cuda"),  # the transformer
+        (62_499, 32, 1, "cpu"),
+        (62_500, 32, 1, "cuda"),
+        (125_000, 1, 16, "cuda"),
+    ],
+)
+def test_auto_takes_the_cpu_for_a_small_run_and_says_so(
+    fake: Fake, parameters: int, batch_size: int, positions: int, device: str
+) -> None:
+    fake(devices=1)
+    model = nn.Linear(parameters, 1, bias=False, device="meta")
+    y = torch.zeros((2, positions) if positions > 1 else 2, dtype=torch.uint8)
+    said: list[str] = []
+    options = RunOptions("x", batch_size=batch_size)
+    assert suitable_device(options, model, Examples(y, y, torch.int64), said.append).type == device
+    assert len(said) == (device == "cpu")
+    if said:
+        assert said[0].startswith("auto takes the CPU: a step of this run is so small that a GPU is hardly faster")
+        assert said[0].endswith(
+            f"{parameters * batch_size * positions:,} multiplications); --device cuda takes the GPU"
+        )
+
+
+def test_a_small_run_is_on_the_cpu_where_there_is_a_card_and_its_evaluation_too(
+    fake: Fake, words_file: Path, zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(devices=1)
+    monkeypatch.setattr(cuda, "try_out", lambda _: fail("the card is not touched for it"))
+    outcome = zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 2, "--no-plots", "--out", "run", "--json")
+    assert outcome.result["device"] == "cpu"
+    assert outcome.err.startswith("zoo: warning: auto takes the CPU: a step of this run is so small")
+    assert outcome.err.count("\n") == 1
+    evaluated = zoo_here("eval", "run", "--json")
+    assert (evaluated.result["device"], evaluated.err) == ("cpu", "")
+    with pytest.raises(DeviceError, match="the card is not touched"):
+        zoo.run("mlp-char", dataset=words_file, steps=2, device="cuda", plots=False)
+
+
+# The current device
+
+
+def test_all_that_computes_for_a_run_does_it_on_its_device_as_the_current_one(
+    words_file: Path, monkeypatch: pytest.MonkeyPatch, zoo_here: Zoo
+) -> None:
+    current: list[torch.device] = []
+    seen: dict[str, set[str]] = {}
+
+    @contextlib.contextmanager
+    def make_current(device: torch.device) -> Iterator[None]:
+        current.append(device)
+        yield
+        current.pop()
+
+    def watch(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            seen.setdefault(name, set()).add(current[-1].type if current else "the caller's")
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, watched)
+
+    monkeypatch.setattr(cuda, "current", make_current)
+    for module, name in (
+        (prepare, "check_forward"),
+        (prepare, "fit_model"),
+        (prepare, "build_optimizer"),
+        (prepare, "choose_engine"),
+        (loop, "_train_block"),
+        (loop, "_Snapshot"),
+        (evaluation, "evaluate"),
+        (states, "pack"),
+        (states.TrainingState, "restore"),
+        (states.TrainingState, "restore_global_generators"),
+        (bench.Bench, "__init__"),
+        (bench.Trained, "run"),
+    ):
+        watch(module, name)
+    options: dict[str, Any] = {"dataset": words_file, "device": "cpu", "plots": False}
+    zoo.run("ngram", **options)
+    path = zoo.run("mlp-char", steps=3, validate_every=2, **options).path
+    zoo.resume(path, steps=5, plots=False)
+    assert zoo_here("eval", path).code == 0
+    zoo.testing.check_engines("mlp-char", dataset=words_file, steps=1)
+    assert seen == {
+        name: {"cpu"}
+        for name in (
+            *(
+                "check_forward",
+                "fit_model",
+                "build_optimizer",
+                "choose_engine",
+                "_train_block",
+                "_Snapshot",
+                "evaluate",
+            ),
+            *("pack", "restore", "restore_global_generators", "__init__", "run"),
+        )
+    }
 
 
 # Sums in one order

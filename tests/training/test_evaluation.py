@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable
 
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.data.datasets import Examples, SplitName
-from zoo.training.evaluation import count_contexts, evaluate, evaluate_splits
+from zoo.training import evaluation
+from zoo.training.evaluation import CountedContexts, count_contexts, evaluate, evaluate_splits
 
 
 class Table(nn.Module):
@@ -185,6 +187,48 @@ def test_every_example_is_counted_once(way: str, chunk: int, monkeypatch: pytest
     assert int(counted.count.sum()) == 500
     assert torch.equal(counted.contexts, different(examples))
     assert pairs == sorted(pairs)
+
+
+def test_the_contexts_of_a_split_are_counted_once_for_as_long_as_it_lives(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    def count(examples: Examples) -> CountedContexts | None:
+        counts.append(len(examples))
+        return count_contexts(examples)
+
+    monkeypatch.setattr(evaluation, "count_contexts", count)
+    model, first, second = Sum(5, 3), text(700, 5, 3), text(600, 5, 3, seed=4)
+    losses = [[evaluate(model, split) for split in (first, second)] for _ in range(3)]
+    assert losses == [losses[0]] * 3
+    assert counts == [700, 600]
+    key = id(first)
+    assert key in evaluation._COUNTED
+    del first
+    gc.collect()
+    assert key not in evaluation._COUNTED
+    monkeypatch.setattr(evaluation, "_MAX_KEPT", 100)  # bytes
+    third = text(500, 5, 3, seed=5)
+    assert evaluate(model, third) == evaluate(model, third)
+    assert counts == [700, 600, 500, 500]
+
+
+def test_a_split_without_counts_is_looked_at_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[None] = []
+    monkeypatch.setattr(evaluation, "count_contexts", lambda _: asked.append(None))
+    model, examples = Sum(5, 3), text(50, 5, 3)
+    assert evaluate(model, examples) == evaluate(model, examples)
+    assert len(asked) == 1
+
+
+def test_a_model_that_changes_its_inputs_changes_no_later_evaluation(way: str) -> None:
+    class Shifting(Sum):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.sub_(1).clamp_(0))
+
+    model, examples = Shifting(5, 3), text(700, 5, 3)
+    assert len({evaluate(model, examples) for _ in range(3)}) == 1
 
 
 @pytest.mark.parametrize("size", [1, 3, 64])

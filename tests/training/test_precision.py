@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,46 @@ def test_a_device_without_bfloat16_is_one_line(
     check_precision(RunOptions("x"), torch.device("cpu"))
     with pytest.raises(DeviceError):
         check_precision(RunOptions("x", precision="bfloat16"), torch.device("mps"))
+
+
+@pytest.mark.parametrize(("capability", "computes"), [((7, 5), False), ((8, 0), True), ((8, 9), True), ((12, 0), True)])
+def test_bfloat16_is_asked_of_the_device_of_the_run(
+    capability: tuple[int, int], computes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine with two cards: the current one, which does not matter, and the run's."""
+    cards = {torch.device("cuda:0"): (9, 0) if not computes else (7, 0), torch.device("cuda:1"): capability}
+    monkeypatch.setattr("zoo.cuda.capability", cards.__getitem__)
+    options = RunOptions("x", precision="bfloat16")
+    with contextlib.nullcontext() if computes else pytest.raises(DeviceError, match="does not compute in bfloat16"):
+        check_precision(options, torch.device("cuda:1"))
+
+
+@pytest.mark.parametrize("hip", [None, "6.4"])
+@pytest.mark.parametrize("cell", [nn.RNN, nn.GRU, nn.LSTM])
+def test_recurrent_cells_in_bfloat16_are_refused_on_cuda(
+    cell: Callable[..., nn.Module], hip: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.cuda.capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.version, "hip", hip)
+    recurrent, other = nn.Sequential(cell(4, 4, device="meta")), nn.GRUCell(4, 4, device="meta")
+    options = RunOptions("x", precision="bfloat16")
+    for device in map(torch.device, ("cuda:0", "cuda:1")):
+        with pytest.raises(DeviceError, match="recurrent models such as Sequential on cuda, where torch computes"):
+            check_precision(options, device, recurrent)
+        check_precision(options, device, other)
+        check_precision(RunOptions("x", precision="float32"), device, recurrent)
+
+
+def test_a_recurrent_model_in_bfloat16_is_refused_before_training(
+    words_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on CUDA: what is made up is only that the CPU is such a device."""
+    monkeypatch.setattr("zoo.training.device._computes_in_bfloat16", lambda _: True)
+    monkeypatch.setattr("zoo.cuda.holds", lambda _: True)
+    monkeypatch.setattr("zoo.cuda.synchronize", lambda _: None)
+    with pytest.raises(DeviceError, match="--precision bfloat16 is not for recurrent models such as"):
+        zoo.run("gru", dataset=words_file, device="cpu", precision="bfloat16", plots=False)
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(

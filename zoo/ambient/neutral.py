@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from zoo.ambient.own import own_parts
+from zoo import cuda
+from zoo.ambient.own import CURRENT_DEVICE, own_parts
 from zoo.ambient.parts import Part, Undo, make_neutral, put_back
 from zoo.ambient.shared import UNKNOWN_AT_FIRST, UNREMARKABLE, shared_parts
 from zoo.ambient.turns import TURNS
@@ -95,8 +96,12 @@ def _take_again(depth: int) -> None:
 
 def changed_since_new() -> list[str]:
     """Make the state that of a new process, where it can be known; the parts that were not."""
-    parts = [part for part in (*own_parts(), *shared_parts()) if part.name not in UNKNOWN_AT_FIRST]
-    return [name for name, _ in make_neutral(parts)]
+    parts = [part for part in (*own_parts(), *shared_parts(as_new=True)) if part.name not in UNKNOWN_AT_FIRST]
+    changed = [name for name, _ in make_neutral(parts)]
+    if cuda.current_index():
+        cuda.set_current(0)
+        changed.append(CURRENT_DEVICE)
+    return changed
 
 
 def changed_since_neutral() -> list[str]:

@@ -12,7 +12,10 @@ from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
 from torch.utils import _device as devices
 from torch.utils import _python_dispatch as dispatch
 
+from zoo import cuda
 from zoo.ambient.parts import Part, Undo, settings
+
+CURRENT_DEVICE = "the current device of CUDA"
 
 _HELD: list[object] = []  # guards of inference mode, which end it when they are freed
 
@@ -39,6 +42,7 @@ def own_parts() -> tuple[Part, ...]:
         Part("autocast", _autocast),
         Part("hooks for saved tensors", _saved_tensor_hooks),
         Part("flush-denormal", _flush_denormal),
+        Part(CURRENT_DEVICE, _current_device),
     )
 
 
@@ -181,3 +185,14 @@ def _flush_denormal() -> Undo | None:
         return None
     torch.set_flush_denormal(False)
     return partial(torch.set_flush_denormal, True)
+
+
+def _current_device() -> Undo:
+    """Only put back: which device a run is on is for it to say. Before CUDA is in use, it is the first one."""
+    before = cuda.current_index() or 0
+
+    def undo() -> None:
+        if cuda.current_index() not in (before, None):
+            cuda.set_current(before)
+
+    return undo

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from typing import Any
 
 import torch
 import torch.backends.opt_einsum
 
+from zoo import cuda
+from zoo.ambient.own import CURRENT_DEVICE
 from zoo.ambient.parts import Part, Setting, Undo, attribute, settings
 
 _SEED = 0  # of the global generators: a plugin that draws from them gets the same numbers whoever calls
 
 # Names that are no change to warn of: zoo gives them values of its own.
-UNREMARKABLE = frozenset({"the global random number generators"})
+UNREMARKABLE = frozenset({"the global random number generators", CURRENT_DEVICE})
 # What a new process has of these cannot be known.
 UNKNOWN_AT_FIRST = frozenset({"the number of threads", *UNREMARKABLE})
 
 
 @cache
-def shared_parts() -> tuple[Part, ...]:
-    """The parts that all threads of the process share."""
+def shared_parts(*, as_new: bool = False) -> tuple[Part, ...]:
+    """The parts that all threads of the process share; `as_new` with what a new process has as their neutral values."""
     c: Any = torch._C
     return (
         Part("the default tensor type", _tensor_type),
@@ -43,7 +46,7 @@ def shared_parts() -> tuple[Part, ...]:
             ("the number of threads", torch.get_num_threads, torch.set_num_threads, 1),
         ),
         Part("the deterministic mode of torch.compile", _deterministic_compiler),
-        Part("the precision of float32", _float32_precision),
+        Part("the precision of float32", partial(_float32_precision, _NEW_PRECISIONS if as_new else _PRECISIONS)),
         *settings(*_backends()),
         Part("global hooks of modules or optimizers", _global_hooks),
         Part("the global random number generators", _generators),
@@ -132,45 +135,57 @@ def _deterministic_compiler() -> Undo | None:
     return partial(setattr, config, "deterministic", True)
 
 
-_PRECISIONS = {  # backend and operation: what a new process has; those that inherit come after what they inherit from
+# Backend and operation: what a new process has. Those that inherit come after what they inherit from.
+_NEW_PRECISIONS = {
     ("generic", "all"): "none",
     ("cuda", "all"): "none",
     ("mkldnn", "all"): "none",
-    ("cuda", "matmul"): "none",
+    ("cuda", "matmul"): "none",  # which is float32, as all that it inherits from is "none", too
     ("mkldnn", "matmul"): "none",
     ("cuda", "conv"): "tf32",
     ("cuda", "rnn"): "tf32",
     ("mkldnn", "conv"): "none",
     ("mkldnn", "rnn"): "none",
 }
+# float32 is float32: TF32 has 11 bits of 24, and torch lets cuDNN use it where nobody has asked for it
+_PRECISIONS = {**_NEW_PRECISIONS, ("cuda", "conv"): "ieee", ("cuda", "rnn"): "ieee"}
 
 
-def _float32_precision() -> Undo | None:
-    """The name that `torch.set_float32_matmul_precision` sets, and the precision of each backend beside it."""
+def _float32_precision(neutral: Mapping[tuple[str, str], str]) -> Undo | None:
+    """The precision of float32 of each backend, and the two older switches for the same.
+
+    Those are the name that `torch.set_float32_matmul_precision` sets, and `torch.backends.cudnn.allow_tf32`, the only
+    ones of torch before 2.9. torch refuses to read a switch that contradicts the precisions. So all agree afterwards.
+    """
     c: Any = torch._C
+    there = hasattr(c, "_get_fp32_precision_getter")
+    tf32 = neutral["cuda", "rnn"] == "tf32"
     try:
         name = torch.get_float32_matmul_precision()
-    except RuntimeError:  # the two ways of setting it contradict each other; only the second counts
+    except RuntimeError:  # it contradicts them; only they count
         name = "highest"
-    named = name != "highest"
-    changed = []
-    if hasattr(c, "_get_fp32_precision_getter"):
-        for key, neutral in _PRECISIONS.items():
-            value = c._get_fp32_precision_getter(*key)
-            if value != neutral or (named and key[1] == "matmul"):  # which the name changes too
-                changed.append((key, value))
-                c._set_fp32_precision_setter(*key, neutral)
-    if not named and not changed:
+    before = []
+    for key, value in neutral.items() if there else ():
+        before.append((key, c._get_fp32_precision_getter(*key)))
+        if before[-1][1] != value:
+            c._set_fp32_precision_setter(*key, value)
+    try:
+        allowed = c._get_cudnn_allow_tf32()
+    except RuntimeError:  # it contradicts what they are by now
+        allowed = not tf32
+    if name == "highest" and allowed == tf32 and [value for _, value in before] == list(neutral.values()) * there:
         return None
 
-    def write(to: str, precisions: list[tuple[tuple[str, str], str]]) -> None:
-        if named:
-            torch.set_float32_matmul_precision(to)
-        for key, value in precisions:
+    def write(name_to: str, allowed_to: bool, precisions: Iterable[tuple[tuple[str, str], str]]) -> None:
+        if name != "highest":
+            torch.set_float32_matmul_precision(name_to)
+        if allowed != tf32:
+            c._set_cudnn_allow_tf32(allowed_to)
+        for key, value in precisions:  # last, because the switches change some of them
             c._set_fp32_precision_setter(*key, value)
 
-    write("highest", [(key, _PRECISIONS[key]) for key, _ in changed])
-    return partial(write, name, changed[::-1])
+    write("highest", tf32, list(neutral.items()) * there)
+    return partial(write, name, allowed, before[::-1])
 
 
 def _global_hooks() -> Undo | None:
@@ -205,9 +220,7 @@ def _hook_tables() -> list[dict[Any, Any]]:
 
 def _generators() -> Undo | None:
     """Always put back, and seeded meanwhile."""
-    generators = [torch.default_generator]
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch
-        generators += torch.cuda.default_generators
+    generators = [torch.default_generator, *cuda.default_generators()]
     states = [generator.get_state() for generator in generators]
     for generator in generators:
         generator.manual_seed(_SEED)

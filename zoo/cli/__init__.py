@@ -14,7 +14,7 @@ import click
 from zoo.ambient import unchanged
 from zoo.cli import output
 from zoo.cli.state import State, debug_option
-from zoo.errors import InterruptedRunError, ZooError, out_of_memory, suggest
+from zoo.errors import MORE, SMALLER, InterruptedRunError, ZooError, memory_sentence, out_of_memory, suggest
 from zoo.text import shown
 
 COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
@@ -129,11 +129,11 @@ def _report(error: Exception, args: Sequence[str]) -> int:
         return _fail(error.format_message(), error.exit_code)
     if isinstance(error, ZooError):
         return _fail(f"{error}{_pasted(args) if error.exit_code == 2 else ''}", error.exit_code)
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.strerror and not out_of_memory(error):
         where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes | os.PathLike) else ""
         return _fail(f"{error.strerror}{where}", 1)
     if out_of_memory(error):
-        return _fail("there is not enough memory for this: try a smaller --batch-size or a smaller model", 1)
+        return _fail(memory_sentence(error, SMALLER if next(iter(args), None) == "run" else MORE), 1)
     return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
 
 

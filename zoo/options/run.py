@@ -42,7 +42,9 @@ class RunOptions(CallOptions, TrainingOptions):
         str | None,
         Option("One of the model's presets; 'zoo info MODEL' lists them.", metavar="NAME", may_be_missing=True),
     ] = None
-    device: Annotated[str, Option("Where to train.", metavar=DEVICES, reported=True)] = "auto"
+    device: Annotated[
+        str, Option("Where to train; auto is CUDA for all but small runs.", metavar=DEVICES, reported=True)
+    ] = "auto"
     threads: Annotated[
         int | None,
         Option(

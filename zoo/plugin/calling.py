@@ -85,13 +85,13 @@ def step_errors(*parts: object) -> Iterator[None]:
 
 def _raise_what_is_not_a_plugins(error: BaseException, handled: BaseException | None) -> None:
     pass_on(error, handled)
-    if not is_of_plugin(error) or out_of_memory(error):
+    if not is_of_plugin(error):
         raise error
 
 
 def is_of_plugin(error: BaseException) -> bool:
-    """Whether an exception in a plugin's code is the plugin's, and is not meant for zoo or for the process."""
-    return not isinstance(error, ZooError | KeyboardInterrupt) and not _is_of_signal(error)
+    """Whether an exception in a plugin's code is the plugin's: not one meant for zoo or the process, nor of memory."""
+    return not (isinstance(error, ZooError | KeyboardInterrupt) or out_of_memory(error) or _is_of_signal(error))
 
 
 def pass_on(error: BaseException, handled: BaseException | None) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset, counts
 from zoo.data.finding import file_name
@@ -17,6 +17,9 @@ from zoo.plugin.specs import DatasetSpec, Spec
 from zoo.runs.plan import RunPlan
 from zoo.training.synthetic import SyntheticWords
 
+if TYPE_CHECKING:
+    import torch
+
 
 def make_config(
     plan: RunPlan,
@@ -26,6 +29,7 @@ def make_config(
     synthetic: SyntheticWords | None,
     inputs: Mapping[str, int],
     parameters: int,
+    device: torch.device,
 ) -> dict[str, Any]:
     """Describe a run. It has no time, so that the same run gives the same bytes, and no path of this machine.
 
@@ -36,6 +40,7 @@ def make_config(
         synthetic: the synthetic words trained on.
         inputs: what the data decided about the model.
         parameters: how many parameters were trained.
+        device: where it is trained.
     """
     vocabulary = list(dataset.vocabulary) if isinstance(dataset, TextDataset) else None
     return {
@@ -55,7 +60,7 @@ def make_config(
         },
         "optimizer": {**_origin(plan.optimizer), "hyperparameters": plan.optimizer_settings},
         "training": {**recorded(plan.options), **_synthetic(plan, synthetic)},
-        "versions": versions(),
+        "versions": versions(device),
     }
 
 
@@ -68,13 +73,23 @@ def recorded(options: RunOptions) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """The versions that the result of a run may depend on."""
+def versions(device: torch.device) -> dict[str, str]:
+    """The versions that the result of a run may depend on; on CUDA also the card, which rounds in its own way."""
     from importlib import metadata
 
     import torch
 
-    return {"zoo": metadata.version(DISTRIBUTION), "torch": str(torch.__version__), "python": platform.python_version()}
+    from zoo import cuda
+
+    found = {
+        "zoo": metadata.version(DISTRIBUTION),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+    if not cuda.holds(device):
+        return found
+    kind, _, version = cuda.platform().partition(" ")
+    return {**found, "gpu": cuda.name(device), kind.lower(): version}
 
 
 def _synthetic(plan: RunPlan, words: SyntheticWords | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from zoo import cuda
 from zoo.data.datasets import LONG, Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import fetcher
 from zoo.data.encoding import check_sizes
@@ -35,7 +36,7 @@ from zoo.training.building import (
     context_length,
     fit_model,
 )
-from zoo.training.device import choose_threads, describe_device
+from zoo.training.device import check_precision, choose_threads, describe_device, suitable_device
 from zoo.training.engines import choose_engine
 from zoo.training.evaluation import batch_size_of
 from zoo.training.loop import Training
@@ -51,6 +52,7 @@ class PreparedRun:
 
     Attributes:
         plan: what was planned, with the device, the engine and the threads that were chosen.
+        device: where it is trained.
         dataset, examples: the data; the examples of each split are on the device.
         train_on: the training split, and the synthetic examples.
         model: on the device.
@@ -58,6 +60,7 @@ class PreparedRun:
     """
 
     plan: RunPlan
+    device: torch.device
     dataset: Dataset
     examples: dict[SplitName, Examples]
     train_on: Examples
@@ -84,41 +87,66 @@ class PreparedRun:
 
 def prepare(
     plan: RunPlan,
-    device: torch.device,
+    device: torch.device | None,
     observer: Observer,
     clock: Clock,
     building: AbstractContextManager[None] = NO_BOUNDS,
 ) -> PreparedRun:
-    """Make everything that a run needs.
+    """Make everything that a run needs. Its device should be the current one for all that follows.
 
     Args:
-        plan, device, observer, clock: of the run.
+        plan, observer, clock: of the run.
+        device: of the run; None for the one that `auto` chooses for this model and data.
         building: a context to build the model in. Where a checkpoint asks for it, it bounds what that may cost.
 
     Raises:
         ZooError: the data cannot be had, or a plugin or a setting does not fit it.
     """
-    spec = plan.model.spec
-    with clock.measure("data", device):
+    with clock.measure("data", torch.device("cpu")):
         observer.stage("Reading the data")
         source, dataset = _load(plan, observer)
         inputs = asked_inputs(plan.model, dataset)
-        long_words = _LongWords.of(plan, dataset, device)
+        long_words = _LongWords.of(plan, dataset)
         with building:
-            model = _build(plan, inputs, long_words).to(device)
-        examples = encode(dataset, spec.reads, context_length(model))
+            model = _build(plan, inputs, long_words)
+        examples = encode(dataset, plan.model.spec.reads, context_length(model))
         _check_batch(plan, examples["train"])
-        examples = {name: split.to(device) for name, split in examples.items()}
+    device = device or suitable_device(plan.options, model, examples["train"], observer.warning)
+    check_precision(plan.options, device, model)
+    with cuda.current(device):
+        with clock.measure("data", device):
+            model = model.to(device)
+            examples = {name: split.to(device) for name, split in examples.items()}
+        made = _Made(plan, source, dataset, inputs, examples, model, long_words)
+        return _prepared(made, device, observer, clock)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What there is of a run once its model and data are on the device."""
+
+    plan: RunPlan
+    source: Entry[DatasetSpec] | Path
+    dataset: Dataset
+    inputs: dict[str, int]
+    examples: dict[SplitName, Examples]
+    model: torch.nn.Module
+    long_words: _LongWords
+
+
+def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Clock) -> PreparedRun:
+    plan, spec, model, examples = made.plan, made.plan.model.spec, made.model, made.examples
     sizes: dict[str, int] = {}
     with clock.measure("train", device):
         if is_fitted(plan.model):
             observer.stage("Fitting")
             sizes = fit_model(plan.model, model, examples["train"])
-        words, train_on = _synthetic_words(plan, dataset, observer), examples["train"]
+        words, train_on = _synthetic_words(plan, made.dataset, observer), examples["train"]
         if words is not None:
             train_on = words.beside(train_on, spec.reads, context_length(model))
     most = max(plan.batch_size, batch_size_of(model, examples["train"].x))
-    with long_words.limit(min(most, len(examples["train"])) / 2):  # it tries two
+    times = min(most, len(examples["train"])) / 2  # it tries two
+    with made.long_words.limit(times) if device.type == "cpu" else nullcontext():
         check_forward(plan.model, model, examples["train"])
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
     engine_name, engine = choose_engine(
@@ -135,8 +163,8 @@ def prepare(
     chosen = replace(plan.options, device=describe_device(device), engine=engine_name, threads=threads)
     plan = replace(plan, options=chosen)
     parameters = sum(p.numel() for p in model.parameters()) + sum(sizes.values())
-    config = make_config(plan, source, dataset, examples, words, inputs | sizes, parameters)
-    return PreparedRun(plan, dataset, examples, train_on, model, optimizer, engine, config)
+    config = make_config(plan, made.source, made.dataset, examples, words, made.inputs | sizes, parameters, device)
+    return PreparedRun(plan, device, made.dataset, examples, train_on, model, optimizer, engine, config)
 
 
 @dataclass(frozen=True)
@@ -146,13 +174,13 @@ class _LongWords:
     found: str | None
 
     @classmethod
-    def of(cls, plan: RunPlan, dataset: Dataset, device: torch.device) -> _LongWords:
+    def of(cls, plan: RunPlan, dataset: Dataset) -> _LongWords:
         """Raises DataError where they are too long for any such model."""
         if plan.model.spec.reads != "sequences" or not isinstance(dataset, TextDataset) or dataset.max_length <= LONG:
             return cls(None)
         check_sizes(dataset, "sequences", dataset.max_length)
         line = "its longest word" if dataset.longest_line is None else f"line {dataset.longest_line:,}"
-        return cls(f"{line} has {dataset.max_length - 1:,} characters" if device.type == "cpu" else None)
+        return cls(f"{line} has {dataset.max_length - 1:,} characters")
 
     def limit(self, times: float = 1) -> AbstractContextManager[object]:
         """A context in which what is allocated, so many times, fits into the memory of this machine."""

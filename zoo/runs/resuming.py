@@ -37,6 +37,8 @@ CHANGEABLE = (
 _CHOSEN = tuple(f"training.{name}" for name in declared(ResumeOptions) if name in declared(RunOptions))
 _INEXACT = ("versions", *(path for path in _CHOSEN if path != "training.steps"))
 
+_OF_GPU = tuple(f"versions.{name}" for name in ("gpu", "cuda", "rocm"))
+
 _ALLOW = "--allow-changes takes other data of the same characters"
 
 
@@ -197,7 +199,10 @@ def _may_change(line: str) -> bool:
 
 def inexact(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs of device, engine, threads and versions: numbers may differ too, in their last digits."""
-    return [line for line in differences(then, now) if is_in(line, _INEXACT)]
+    told = [line for line in differences(then, now) if is_in(line, _INEXACT)]
+    if str(then["training"].get("device")).startswith("cuda") and "gpu" not in then["versions"]:
+        return [line for line in told if not is_in(line, _OF_GPU)]  # of an earlier version, which did not record it
+    return told
 
 
 def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> RunConfig:

@@ -11,10 +11,21 @@ from typing import Any
 
 import torch
 
+from zoo import cuda
 from zoo.ambient import in_neutral_state
 from zoo.data.datasets import TextDataset
 from zoo.data.finding import Place
-from zoo.errors import DivergedError, InterruptedRunError, ZooError
+from zoo.errors import (
+    SMALLER_AGAIN,
+    DivergedError,
+    InterruptedRunError,
+    OutOfMemoryError,
+    ZooError,
+    memory_errors,
+    memory_sentence,
+    out_of_memory,
+    whose_memory,
+)
 from zoo.numbers import show_loss
 from zoo.options.declaration import decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
@@ -35,7 +46,7 @@ from zoo.storage.config import WEIGHTS_KEY, sealed
 from zoo.storage.folder import STATE_FILE, RunFolder
 from zoo.text import quoted_path, visible
 from zoo.training.building import seeded
-from zoo.training.device import check_precision, choose_device, fewer_threads, threads
+from zoo.training.device import check_precision, fewer_threads, named_device, threads
 from zoo.training.evaluation import evaluate_splits
 from zoo.training.loop import Training, train
 from zoo.training.signals import StopRequests, stop_signals
@@ -74,6 +85,7 @@ class Run:
 
 
 @in_neutral_state
+@memory_errors()
 def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: PlotWorker | None = None) -> Run:
     """Do a run.
 
@@ -88,22 +100,22 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     observer = Guarded(observer or Observer())
     clock = Clock()
     checkpoints = CheckpointSchedule.of(plan.options)
-    device = choose_device(plan.options.device)
-    check_precision(plan.options, device)
-    run = prepare(plan, device, observer, clock)
-    training = run.new_training()
+    run = prepare(plan, _device_of(plan, observer), observer, clock)
+    training, device = run.new_training(), run.device
     out = None if plan.options.out is None else Path(plan.options.out)
     with (
+        cuda.current(device),
         stop_signals() as signals,
         RunFolder.create(plan.model.spec.name, out, warn=observer.warning) as folder,
         seeded(plan.options.seed, device),
     ):
         folder.place = _place(run, folder)
         folder.write_first_checkpoint(training, run.config)
-        return _Execution(run, training, folder, observer, clock, device, signals, plot_worker).finish(checkpoints)
+        return _Execution(run, training, folder, observer, clock, signals, plot_worker).finish(checkpoints)
 
 
 @in_neutral_state
+@memory_errors(SMALLER_AGAIN)
 def resume(
     path: Path,
     registry: Registry,
@@ -124,20 +136,27 @@ def resume(
     with RunFolder.open(path, warn=observer.warning) as folder:
         state = states.load(path / STATE_FILE)
         plan, config = plan_resumption(registry, state, path, options)
-        device = choose_device(plan.options.device)
-        check_precision(plan.options, device)
-        run = prepare(plan, device, observer, clock, state.building())
+        run = prepare(plan, _device_of(plan, observer), observer, clock, state.building())
         run = replace(run, config=same_data(config, run.config))
         folder.place = _place(run, folder) or state.place
         check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
         for line in inexact(config, run.config):
             observer.warning(f"the last digits may not be those of an uninterrupted run: {line}")
         training = run.new_training()
-        state.restore(training)
-        folder.go_on_after(state)
-        with stop_signals() as signals, seeded(plan.options.seed, device):
-            state.restore_global_generators(device)
-            return _Execution(run, training, folder, observer, clock, device, signals, plot_worker).finish(checkpoints)
+        with cuda.current(run.device):
+            state.restore(training)
+            folder.go_on_after(state)
+            with stop_signals() as signals, seeded(plan.options.seed, run.device):
+                state.restore_global_generators(run.device)
+                return _Execution(run, training, folder, observer, clock, signals, plot_worker).finish(checkpoints)
+
+
+def _device_of(plan: RunPlan, observer: Observer) -> torch.device | None:
+    """The device that was named, before anything is read for it; None where `auto` is to choose one."""
+    device = named_device(plan.options.device, observer.warning)
+    if device is not None:
+        check_precision(plan.options, device)
+    return device
 
 
 def _place(run: PreparedRun, folder: RunFolder) -> Place | None:
@@ -154,22 +173,29 @@ class _Execution:
     folder: RunFolder
     observer: Observer
     clock: Clock
-    device: torch.device
     signals: StopRequests
     plot_worker: PlotWorker | None
 
     def finish(self, checkpoints: CheckpointSchedule) -> Run:
         """Train, evaluate, plot, and write the result."""
+        try:
+            return self._finish(checkpoints)
+        except BaseException as error:
+            if not out_of_memory(error):
+                raise
+            raise OutOfMemoryError(self._without_memory(error)) from error
+
+    def _finish(self, checkpoints: CheckpointSchedule) -> Run:
         first_step, config = self.training.step, self.run.config
         count = decided(self.run.plan.options.threads)
         if (reason := fewer_threads(count)) is not None:
             self.observer.warning(reason)
         with threads(count):
             self.observer.stage("Training")
-            with self.clock.measure("train", self.device):
+            with self.clock.measure("train", self.run.device):
                 self._train(checkpoints)
             self.observer.stage("Evaluating")
-            with self.clock.measure("eval", self.device):
+            with self.clock.measure("eval", self.run.device):
                 self._take_best()
                 losses = evaluate_splits(self.run.model, self.run.examples)
         self._check_finite(losses)
@@ -201,6 +227,29 @@ class _Execution:
             raise DivergedError(f"{error}, at learning rate {lr}; {saved}; try a smaller --lr") from error
         self.folder.write_checkpoint(training, self.run.config)
         self.signals.raise_at_once(self._interrupted)  # what follows, a resumption does again
+
+    def _without_memory(self, error: BaseException) -> str:
+        """Save what was trained until memory ran out, if that can be, and say how to resume with less."""
+        saved = "the last checkpoint"
+        if isinstance(error, OutOfMemoryError) and error.step is not None:
+            try:
+                self.folder.write_checkpoint(self.training, self.run.config)
+                saved = f"the checkpoint of step {error.step}"
+            except BaseException as failure:
+                if not out_of_memory(failure):
+                    raise
+        step, steps, path = self.training.step, self.run.plan.steps, self.folder.path
+        if step == 0:
+            return f"{memory_sentence(error)}; {saved} is in {path}"
+        kind = whose_memory(error)
+        resume = f"zoo resume {quoted_path(path)}"
+        remedies = [f"{resume} --device cpu"] if kind == "GPU memory" else []
+        if step < steps:
+            remedies += [f"set a smaller batch_size in its config.json, then {resume} --allow-changes"]
+        remedies = remedies or [f"{resume}, where there is more"]
+        return (
+            f"not enough {kind} after step {step} of {steps}; {saved} is in {path}; to resume: {' or '.join(remedies)}"
+        )
 
     def _interrupted(self, signal_number: int) -> InterruptedRunError:
         step, steps = self.training.step, self.run.plan.steps
@@ -242,7 +291,7 @@ class _Execution:
             try:
                 plots.append(embeddings_plot("embeddings.png", run.config, spec, run.model, vocabulary))
             except BaseException as error:  # a plugin's model may raise anything
-                if not is_of_plugin(error) and not isinstance(error, ZooError):
+                if not (is_of_plugin(error) or isinstance(error, ZooError) or out_of_memory(error)):
                     raise
                 self.observer.warning(f"embeddings.png was not made: {error}")
         folder = self.folder

@@ -23,7 +23,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, out_of_memory
 from zoo.files import canonical_json, open_file, parse_json, write_bytes
 from zoo.plugin.calling import pass_on
 from zoo.storage.bounds import HeaderError, check_writable, read_header
@@ -115,6 +115,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
         return safetensors.torch.load(content), header, len(content)
     except Exception as error:  # besides its own error, the library raises others for unexpected headers
         pass_on(error, handled)
+        if out_of_memory(error):
+            raise
         raise CheckpointError(f"{path} is not an intact safetensors file: {error}") from error
 
 

@@ -10,13 +10,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo import cuda
 from zoo.ambient import in_neutral_state
 from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.finding import RecordedFile
 from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, load_dataset, resolve_data_settings
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNameError, UsageError, ZooError
+from zoo.errors import (
+    MORE,
+    CheckpointError,
+    DataError,
+    MissingPluginError,
+    UnknownNameError,
+    UsageError,
+    ZooError,
+    memory_errors,
+)
 from zoo.files import from_person, kind_of
 from zoo.numbers import LARGEST_COUNT
 from zoo.options.run import SAMPLING_SEED
@@ -78,6 +88,7 @@ class Loaded:
         return self.checked.vocabulary
 
     @in_neutral_state
+    @memory_errors(MORE)
     def sample(
         self,
         n: int = 20,
@@ -99,6 +110,7 @@ class Loaded:
             return sample(self.model, self.vocabulary, n, options, reads=spec.reads, **length)
 
     @in_neutral_state
+    @memory_errors(MORE)
     def evaluate(self, splits: Mapping[SplitName, Examples], device: torch.device) -> dict[str, float]:
         """The mean loss over each split, with the threads that the run itself was evaluated with.
 
@@ -107,7 +119,7 @@ class Loaded:
         Raises:
             PluginError: the model fails.
         """
-        with threads(self._threads):
+        with threads(self._threads), cuda.current(device):
             model = self.model.to(device)
             return evaluate_splits(model, {name: split.to(device) for name, split in splits.items()})
 
@@ -169,6 +181,7 @@ class Loaded:
 
 
 @in_neutral_state
+@memory_errors(MORE)
 def load(target: str | Path, registry: Registry) -> Loaded:
     """Rebuild a model and load its weights, after checking that the file is intact and fits the model.
 

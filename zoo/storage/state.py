@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo import cuda
 from zoo.data.finding import Place
 from zoo.engines import Optimizer
-from zoo.errors import CheckpointError, ZooError
+from zoo.errors import CheckpointError, ZooError, out_of_memory
 from zoo.files import write_bytes
 from zoo.plugin.calling import is_of_plugin
 from zoo.storage import checkpoint
@@ -136,9 +137,11 @@ class TrainingState:
         try:
             _check_generator(self.tensors["global_generator"])
             torch.set_rng_state(self.tensors["global_generator"])
-            if device.type == "cuda" and "cuda_generator" in self.tensors:
-                torch.cuda.set_rng_state(self.tensors["cuda_generator"], device)
+            if cuda.holds(device) and "cuda_generator" in self.tensors:
+                cuda.set_generator_state(self.tensors["cuda_generator"], device)
         except (KeyError, RuntimeError, TypeError) as error:
+            if out_of_memory(error):
+                raise
             raise CheckpointError(f"{self.path} is damaged: its RNG state cannot be restored") from error
 
 
@@ -233,8 +236,8 @@ def pack(
     tensors["generator"] = training.generator.get_state()
     tensors["global_generator"] = torch.get_rng_state()
     device = training.examples.y.device
-    if device.type == "cuda":
-        tensors["cuda_generator"] = torch.cuda.get_rng_state(device)
+    if cuda.holds(device):
+        tensors["cuda_generator"] = cuda.generator_state(device)
     meta = {"step": training.step, "optimizer": tree, "config": config}
     if place is not None:
         meta["data"] = place.as_json()

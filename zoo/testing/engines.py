@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from zoo import cuda
 from zoo.ambient import in_neutral_state
 from zoo.errors import UsageError
 from zoo.options.run import RunOptions
@@ -16,6 +17,7 @@ from zoo.options.training import AUTOGRAD
 from zoo.runs.plan import make_plan
 from zoo.testing.bench import Bench, Trained, load_registry
 from zoo.training.building import seeded
+from zoo.training.device import choose_device
 
 _BLOCK = 130  # steps that an engine does in one go, and again in parts; more than two graphs of 64
 _OF_LOSS, _OF_UPDATE = 1e-4, 1e-3  # how far an engine may be off, as a share
@@ -65,18 +67,19 @@ def check_engines(
         batch_size=batch_size,
         settings=settings,
     )
-    bench = Bench(make_plan(registry, options))
-    bench.new(AUTOGRAD)  # what is wrong with the options is said here
-    checked = []
-    for engine in entry.spec.engines:
-        try:
-            bench.new(engine)
-        except UsageError:  # it cannot train this here
-            continue
-        _check_steps(bench, engine)
-        _check_blocks(bench, engine)
-        checked.append(engine)
-    return checked
+    with cuda.current(choose_device(device)):
+        bench = Bench(make_plan(registry, options))
+        bench.new(AUTOGRAD)  # what is wrong with the options is said here
+        checked = []
+        for engine in entry.spec.engines:
+            try:
+                bench.new(engine)
+            except UsageError:  # it cannot train this here
+                continue
+            _check_steps(bench, engine)
+            _check_blocks(bench, engine)
+            checked.append(engine)
+        return checked
 
 
 def _check_steps(bench: Bench, engine: str) -> None:

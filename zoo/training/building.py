@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from zoo import cuda
 from zoo.ambient.draws import seeded_draws
 from zoo.data.datasets import Dataset, Examples
 from zoo.data.loading import model_inputs
@@ -178,10 +179,15 @@ def _buffers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seed torch's global generators for a block (dropout and default initializations use them), and put them back."""
-    devices = [device] if device is not None and device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    of_cuda = device if device is not None and cuda.holds(device) else None
+    before = None if of_cuda is None else cuda.generator_state(of_cuda)
+    with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which seeds every CUDA device too
-        for cuda in devices:
-            with torch.cuda.device(cuda):
-                torch.cuda.manual_seed(seed)
-        yield
+        if of_cuda is None or before is None:
+            yield
+            return
+        cuda.seed_generator(seed, of_cuda)
+        try:
+            yield
+        finally:
+            cuda.set_generator_state(before, of_cuda)

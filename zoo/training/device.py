@@ -5,22 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 import torch.utils.deterministic
 from torch import nn
 
+from zoo import cuda
 from zoo.ambient import in_neutral_state
 from zoo.ambient.neutral import available_threads
 from zoo.data.datasets import Examples
-from zoo.errors import DeviceError
+from zoo.errors import DeviceError, out_of_memory
 from zoo.options.declaration import decided
 from zoo.options.run import RunOptions
 from zoo.options.training import BFLOAT16
+from zoo.plugin.calling import described, is_of_plugin, pass_on
+from zoo.text import message
 
 _PRODUCTS_PER_THREAD = 30_000_000  # of the largest operation in a forward pass: some 2 ms of a core
+_WORTH_A_GPU = 2_000_000  # multiplications of that operation: an estimate, not measured on a GPU; see `fits_cpu`
+_CPU = torch.device("cpu")
+_ELSE = ", or use --device cpu"
 _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
@@ -28,13 +37,14 @@ _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 def choose_device(name: str = "auto") -> torch.device:
     """The device of that name: `auto` (CUDA where there is any, else the CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
 
+    A CUDA device is tried out. Where it does not work, `auto` is the CPU, and a warning says why.
+
     Raises:
         DeviceError: no such name, or the device cannot be used here. There is no silent fall-back.
     """
-    if not _FORM.fullmatch(name):
-        raise DeviceError(f"no device {name!r}: there are auto, cpu, cuda, cuda:N and mps")
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _cuda_or_cpu(lambda text: warnings.warn(message(text), stacklevel=2))
+    _check_name(name)
     if name.startswith("cuda"):
         _check_cuda(name)
     if name == "mps" and not torch.backends.mps.is_available():
@@ -42,17 +52,61 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def named_device(name: str, warn: Callable[[str], None]) -> torch.device | None:
+    """`choose_device`, but None for `auto` where there is CUDA: `suitable_device` then chooses by model and data.
+
+    Args:
+        name: as `choose_device` takes it.
+        warn: receives why a CUDA device that is there is not taken.
+
+    Raises:
+        DeviceError: as `choose_device`.
+    """
+    if name != "auto":
+        return choose_device(name)
+    return None if _finds_cuda(warn) else _CPU
+
+
+def suitable_device(
+    options: RunOptions, model: nn.Module, examples: Examples, warn: Callable[[str], None]
+) -> torch.device:
+    """What `auto` is for a run where there is CUDA: that, if it works and the run is large enough for it; else the CPU.
+
+    Args:
+        options: of the run, with its batch size.
+        model: on any device.
+        examples: of training.
+        warn: receives why a CUDA device that is there is not taken.
+    """
+    if fits_cpu(options, model, examples):
+        count = _largest_operation(options, model, examples)
+        warn(
+            "auto takes the CPU: a step of this run is so small that a GPU is hardly faster (its largest operation has "
+            f"{count:,} multiplications); --device cuda takes the GPU"
+        )
+        return _CPU
+    return _cuda_or_cpu(warn)
+
+
+def fits_cpu(options: RunOptions, model: nn.Module, examples: Examples) -> bool:
+    """Whether a run is so small that a GPU would hardly be faster.
+
+    A step is some tens of operations, and a GPU takes some 5 microseconds to start each, however small it is, and
+    seconds before the first. A core of a CPU does the multiplications of the bound in 0.15 ms, which is as much as
+    those starts take. The bound is an estimate: it was not measured on a GPU.
+    """
+    return _largest_operation(options, model, examples) < _WORTH_A_GPU
+
+
 def describe_device(device: torch.device) -> str:
     """The device as it goes into results: `cpu`, `cuda:0`, `mps`."""
-    if device.type == "cuda":
-        return f"cuda:{device.index if device.index is not None else torch.cuda.current_device()}"
-    return device.type
+    return f"cuda:{cuda.index(device)}" if cuda.holds(device) else device.type
 
 
 def synchronize(device: torch.device) -> None:
     """Wait until the device is done: a clock that is read before that measures nothing."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if cuda.holds(device):
+        cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
 
@@ -114,40 +168,140 @@ def choose_threads(options: RunOptions, model: nn.Module, examples: Examples) ->
         return options.threads
     if any(isinstance(part, nn.RNNBase) for part in model.modules()):
         return 1  # it computes one position after the other, in many small operations
+    return max(1, min(available_threads(), _largest_operation(options, model, examples) // _PRODUCTS_PER_THREAD))
+
+
+def _largest_operation(options: RunOptions, model: nn.Module, examples: Examples) -> int:
+    """How many multiplications the largest operation of a forward pass has: of all positions of a batch by a matrix."""
     positions = decided(options.batch_size) * examples.y[0].numel()
-    largest = positions * max((p.numel() for p in model.parameters() if p.ndim > 1), default=0)  # multiplications
-    return max(1, min(available_threads(), largest // _PRODUCTS_PER_THREAD))
+    return positions * max((p.numel() for p in model.parameters() if p.ndim > 1), default=0)
 
 
-def check_precision(options: RunOptions, device: torch.device) -> None:
+def check_precision(options: RunOptions, device: torch.device, model: nn.Module | None = None) -> None:
     """Check that a device computes in the precision asked for natively, and does not emulate it.
+
+    Of recurrent cells, torch's autocast makes float16 on CUDA, whatever it is asked for: `at::kHalf` is written into
+    `_cudnn_rnn_cast_reflatten` of its `aten/src/ATen/cudnn/AutocastRNN.cpp`. Without a scale, gradients vanish in it.
+
+    Args:
+        options, device: of the run.
+        model: its model, once that is there.
 
     Raises:
         DeviceError: it does not.
     """
-    if options.precision == BFLOAT16 and not _computes_in_bfloat16(device):
+    if options.precision != BFLOAT16:
+        return
+    if not _computes_in_bfloat16(device):
         raise DeviceError(f"this {device.type} does not compute in bfloat16; leave out --precision")
+    if cuda.holds(device) and model is not None and any(isinstance(part, nn.RNNBase) for part in model.modules()):
+        raise DeviceError(
+            f"--precision bfloat16 is not for recurrent models such as {type(model).__name__} on {device.type}, where "
+            "torch computes their cells in float16; leave out --precision"
+        )
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if cuda.holds(device):
+        return cuda.computes_in_bfloat16(device)
     return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def _check_name(name: str) -> None:
+    if not _FORM.fullmatch(name):
+        raise DeviceError(f"no device {name!r}: there are auto, cpu, cuda, cuda:N and mps")
+
+
+def _cuda_or_cpu(warn: Callable[[str], None]) -> torch.device:
+    """CUDA where there is any that works, else the CPU; `warn` receives why it does not."""
+    if not _finds_cuda(warn):
+        return _CPU
+    try:
+        _try_out("cuda")
+    except DeviceError as error:
+        warn(f"auto takes the CPU: {str(error).removesuffix(_ELSE)}")
+        return _CPU
+    return torch.device("cuda")
+
+
+def _finds_cuda(warn: Callable[[str], None]) -> bool:
+    """Whether there is a CUDA device. torch warns where there is one that its driver cannot use: that is one line."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = cuda.is_available()
+    for text in {str(warning.message) for warning in caught}:
+        warn(f"auto takes the CPU: {_why_unusable(text)}" if not found else text)
+    return found
+
+
 def _check_cuda(name: str) -> None:
-    if torch.version.cuda is None and torch.version.hip is None:
+    if cuda.built_for() is None:
         raise DeviceError(
             f"device {name!r} is not available: torch {torch.__version__} was built without CUDA; "
             "install a CUDA build of torch, or use --device cpu"
         )
-    count = torch.cuda.device_count()
-    if not torch.cuda.is_available() or count == 0:
-        raise DeviceError(
-            f"device {name!r} is not available: no CUDA device or driver was found; see nvidia-smi, or use --device cpu"
-        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the error says it
+        count = cuda.count() if cuda.is_available() else 0
     index = int(name.partition(":")[2] or 0)
-    if index >= count:
-        raise DeviceError(
-            f"device {name!r} is not available: there are {count} CUDA devices, cuda:0 to cuda:{count - 1}"
-        )
+    if count and index >= count:
+        only = "there is 1 CUDA device, cuda:0"
+        several = f"there are {count} CUDA devices, cuda:0 to cuda:{count - 1}"
+        raise DeviceError(f"device {name!r} is not available: {only if count == 1 else several}")
+    _try_out(name)
+
+
+def _try_out(name: str) -> None:
+    """Raise DeviceError where a CUDA device does not work; only the attempt shows it."""
+    handled = sys.exc_info()[1]
+    device = torch.device(name)
+    try:
+        cuda.try_out(device)
+    except BaseException as error:  # of torch, its driver and its libraries, of many kinds
+        pass_on(error, handled)
+        if not out_of_memory(error) and not is_of_plugin(error):
+            raise
+        if out_of_memory(error):
+            why = f"other programs have taken all memory of {_card(device)}; {_tool()} shows them"
+        elif any(text in str(error) for text in _NO_KERNELS):
+            have = ", ".join(cuda.architectures()) or "others"
+            why = (
+                f"torch {torch.__version__} has no kernels for {_card(device)}, only for {have}; install another torch"
+            )
+        else:
+            why = _why_unusable(described(error))
+        raise DeviceError(f"device {name!r} is not available: {why}{_ELSE}") from error
+
+
+_NO_KERNELS = ("no kernel image", "invalid device function", "NoKernelImageForDevice", "NoBinaryForGpu")
+
+
+def _why_unusable(text: str) -> str:
+    """What torch says of a CUDA that does not work, in a few words, with what to do."""
+    hiding = next((name for name in _HIDING if name in os.environ), None)
+    if "driver" in text and "too old" in text:
+        return f"its driver is too old for the {cuda.platform()} of torch {torch.__version__}; install a newer driver"
+    none = any(part in text for part in _NO_DEVICE)
+    if none and hiding is not None:
+        return f"{hiding}={shlex.quote(os.environ[hiding])} hides every CUDA device; unset it"
+    if none or "no NVIDIA driver" in text:
+        of = " of AMD" if _tool() == "rocm-smi" else ""  # this torch is for these
+        return f"no CUDA device{of} or driver was found; see {_tool()}"
+    return f"{text.strip().partition(chr(10))[0].rstrip('.')}; see {_tool()}"
+
+
+_HIDING = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+_NO_DEVICE = ("No CUDA GPUs", "No HIP GPUs", "no CUDA-capable device", "no ROCm-capable device")
+
+
+def _tool() -> str:
+    return "rocm-smi" if cuda.platform().startswith("ROCm") else "nvidia-smi"
+
+
+def _card(device: torch.device) -> str:
+    """The card, with its capability, for a message: `NVIDIA GeForce GTX 1080 (compute capability 6.1)`."""
+    try:
+        major, minor = cuda.capability(device)
+        return f"{cuda.name(device)} (compute capability {major}.{minor})"
+    except RuntimeError:  # it may be too far gone to tell
+        return str(device)

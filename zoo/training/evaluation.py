@@ -6,6 +6,7 @@ Axes: N examples, T characters of a context, M unique contexts, P unique pairs o
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ _INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torc
 _MIN_EXAMPLES = 1 << 10  # with fewer examples, finding equal contexts takes longer than it saves
 _MAX_TABLE = 1 << 22  # entries of a table of counts
 _CHUNK = 1 << 20  # examples counted at once, which bounds the memory
+_MAX_KEPT = 1 << 26  # bytes of a split's counts that are kept: of several million examples
+
+_COUNTED: dict[int, tuple[weakref.ref[Examples], CountedContexts | None]] = {}
 
 
 @torch.no_grad()
@@ -32,7 +36,7 @@ def evaluate(model: nn.Module, examples: Examples) -> float:
     The model runs once for each unique context of text, because in evaluation mode equal contexts give equal logits.
     The model must be on the device of the examples. It is left as it was.
     """
-    counted = count_contexts(examples)
+    counted = _counts_of(examples)
     with evaluating(model), plugin_errors(maker(model), "cannot be evaluated"):
         return _evaluate_all(model, examples) if counted is None else _evaluate_counted(model, counted)
 
@@ -47,16 +51,38 @@ class CountedContexts:
     """How often each target follows each context.
 
     Attributes:
-        contexts: the unique contexts, sorted, in the model's input type, shape (M, T).
+        contexts: the unique contexts, sorted, in the type of the split, shape (M, T).
         context: for each unique pair of context and target the row of its context, ascending, shape (P,).
         target: its target, shape (P,).
         count: how often it occurs, shape (P,).
+        x_dtype: the model's input type.
     """
 
     contexts: Tensor
     context: Tensor
     target: Tensor
     count: Tensor
+    x_dtype: torch.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of all of it."""
+        return sum(tensor.nbytes for tensor in (self.contexts, self.context, self.target, self.count))
+
+
+def _counts_of(examples: Examples) -> CountedContexts | None:
+    """`count_contexts`, once for each split as long as it lives: one that is validated on is evaluated many times.
+
+    Large counts are not kept, and made anew each time.
+    """
+    known = _COUNTED.get(id(examples))
+    if known is not None and known[0]() is examples:
+        return known[1]
+    counted = count_contexts(examples)
+    if counted is None or counted.nbytes <= _MAX_KEPT:
+        key = id(examples)
+        _COUNTED[key] = weakref.ref(examples, lambda _: _COUNTED.pop(key, None)), counted
+    return counted
 
 
 def count_contexts(examples: Examples) -> CountedContexts | None:
@@ -78,8 +104,8 @@ def count_contexts(examples: Examples) -> CountedContexts | None:
     keys, counts = _count_in_table(x, y, base, size) if size <= _MAX_TABLE else _count_by_sorting(x, y, base)
     contexts, context = torch.unique_consecutive(keys // base, return_inverse=True)  # (M,), (P,)
     powers = base ** torch.arange(length - 1, -1, -1, device=x.device)  # (T)
-    inputs = (contexts[:, None] // powers % base).to(examples.x_dtype)
-    return CountedContexts(inputs, context, keys % base, counts)
+    inputs = (contexts[:, None] // powers % base).to(x.dtype)
+    return CountedContexts(inputs, context, keys % base, counts, examples.x_dtype)
 
 
 def _keys(x: Tensor, y: Tensor, base: int) -> Tensor:
@@ -120,7 +146,8 @@ def _evaluate_counted(model: nn.Module, counted: CountedContexts) -> float:
     bounds = torch.searchsorted(counted.context, starts).tolist()  # of the pairs of each batch of contexts
     for batch, (first, last) in enumerate(itertools.pairwise(bounds)):
         start = batch * size
-        logits = model(counted.contexts[start : start + size])  # (M', V)
+        inputs = counted.contexts[start : start + size].to(counted.x_dtype, copy=True)  # its own: a model may change it
+        logits = model(inputs)  # (M', V)
         logprobs = full_precision(logits).log_softmax(1)
         chosen = logprobs[counted.context[first:last] - start, counted.target[first:last]]  # (P',)
         total -= (chosen.double() * counted.count[first:last]).sum()

@@ -5,20 +5,22 @@ Axes: K steps of a block, B examples of a batch, then the axes of one example.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from zoo import cuda
 from zoo.ambient.neutral import others_turn
 from zoo.data.datasets import Examples
 from zoo.engines import Engine, Optimizer, Stop
-from zoo.errors import DivergedError
+from zoo.errors import DivergedError, OutOfMemoryError, memory_sentence, out_of_memory
 from zoo.options.schedule import Schedule
 from zoo.plugin.calling import step_errors
 from zoo.training.autograd import Autograd
@@ -100,6 +102,7 @@ def train(
     Raises:
         DivergedError: a loss is not finite. `training` is then as it was at the start of that block, or of the one
             before if the block began with that loss: at weights whose loss is known to be finite.
+        OutOfMemoryError: memory ran out. `training` is then as it was at the start of that block.
     """
     training.model.train()
     with deterministic_sums(training.examples.y.device):
@@ -112,17 +115,18 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
     while training.step < steps and not training.stopped_early and not stop():
         started = time.perf_counter()
         before = _Snapshot(training)
-        losses = _train_block(training, min(block, steps - training.step, *_steps_left(training, saver)), stop)
-        values: list[float] = losses.tolist()
-        failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
-        if failed is not None:
-            step = len(training.losses) + failed
-            (before if failed else good).restore()
-            raise DivergedError(f"the loss became {values[failed]} at step {step}", step)
-        good = before
-        training.losses += values
-        if training.validation is not None:
-            training.validation.evaluate_if_due(training.model, training.step)
+        with _undone_without_memory(training, before):
+            losses = _train_block(training, min(block, steps - training.step, *_steps_left(training, saver)), stop)
+            values: list[float] = losses.tolist()
+            failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
+            if failed is not None:
+                step = len(training.losses) + failed
+                (before if failed else good).restore()
+                raise DivergedError(f"the loss became {values[failed]} at step {step}", step)
+            good = before
+            training.losses += values
+            if training.validation is not None:
+                training.validation.evaluate_if_due(training.model, training.step)
         with others_turn():
             if report is not None and values:
                 report(training.step, values[-1])
@@ -130,6 +134,18 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
             saver.save_if_due()
         if time.perf_counter() - started < _BLOCK_SECONDS / 2:
             block = min(2 * block, _longest_block(training))
+
+
+@contextlib.contextmanager
+def _undone_without_memory(training: Training, before: _Snapshot) -> Iterator[None]:
+    """Where memory runs out in the middle of a block, bring `training` back to its start, so that it can be saved."""
+    try:
+        yield
+    except BaseException as error:
+        if not out_of_memory(error):
+            raise
+        before.restore()
+        raise OutOfMemoryError(memory_sentence(error), training.step) from error
 
 
 def _steps_left(training: Training, saver: Saver | None) -> list[int]:
@@ -162,7 +178,7 @@ def _sample(training: Training, count: int) -> Tensor:
     shape = (count, training.batch_size)
     indices = torch.randint(0, len(training.examples), shape, generator=training.generator)
     device = training.examples.y.device
-    return indices.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else indices.to(device)
+    return cuda.copied(indices, device)
 
 
 def _longest_block(training: Training) -> int:
@@ -182,7 +198,7 @@ class _Snapshot:
         self._validation = training.validation.copy() if training.validation is not None else None
         self._device = training.examples.y.device
         self._global_generator = torch.get_rng_state()  # dropout and the like draw from it
-        self._cuda_generator = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
+        self._cuda_generator = cuda.generator_state(self._device) if cuda.holds(self._device) else None
 
     def restore(self) -> None:
         self._training.step = self._step
@@ -193,4 +209,4 @@ class _Snapshot:
         self._training.validation = self._validation
         torch.set_rng_state(self._global_generator)
         if self._cuda_generator is not None:
-            torch.cuda.set_rng_state(self._cuda_generator, self._device)
+            cuda.set_generator_state(self._cuda_generator, self._device)

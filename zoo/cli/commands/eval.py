@@ -43,13 +43,14 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
     from zoo.data.datasets import counts
     from zoo.data.download import fetcher
     from zoo.storage.loading import load
-    from zoo.training.device import choose_device, describe_device
+    from zoo.training.device import describe_device, named_device, suitable_device
 
     state.settle()
-    chosen = choose_device(device)
+    named = named_device(device, output.warning)
     loaded = load(run, state.registry)
     data = loaded.dataset(state.registry, fetcher(offline=offline), dataset)
     examples, novel = loaded.examples(data), loaded.novel_examples(data)
+    chosen = named or suitable_device(loaded.checked.options, loaded.model, examples["train"], lambda _: None)
     losses, novel_losses = loaded.evaluate(examples, chosen), loaded.evaluate(novel, chosen)
     result: dict[str, Any] = {
         "run": run,
