@@ -77,7 +77,7 @@ class FakeCuda:
         self._device = 0
         self._streams = [FakeStream(self, number, 0) for number in range(devices)]  # the current ones
         self._generators = [torch.tensor([0, 0]) for _ in range(devices)]  # seed and offset
-        self.default_generators = tuple(SimpleNamespace(device=torch.device("cuda", n)) for n in range(devices))
+        self.default_generators = tuple(FakeGenerator(self._generators, n) for n in range(devices))
 
     def fail(self, name: str, error: Exception | None = None, *, nth: int | None = None) -> None:
         """Let the nth call of that name from now on fail; every one by default."""
@@ -119,6 +119,9 @@ class FakeCuda:
 
     def is_available(self) -> bool:
         return self._count > 0
+
+    def init(self) -> None:
+        self.record("init")
 
     def is_initialized(self) -> bool:
         return True
@@ -263,6 +266,23 @@ class FakeCuda:
         """`Tensor.pin_memory`, which a build without CUDA lacks: a copy, so that it is no longer the same memory."""
         self.record("pin_memory", tuple(tensor.shape), in_capture=False)
         return tensor.clone()
+
+
+class FakeGenerator:
+    """The global generator of a device, by which zoo seeds it and puts it back; this is not logged."""
+
+    def __init__(self, states: list[Tensor], number: int) -> None:
+        self._states, self._number = states, number
+        self.device = torch.device("cuda", number)
+
+    def get_state(self) -> Tensor:
+        return self._states[self._number].view(torch.uint8).clone()
+
+    def set_state(self, state: Tensor) -> None:
+        self._states[self._number] = state.clone().view(torch.int64)
+
+    def manual_seed(self, seed: int) -> None:
+        self._states[self._number] = torch.tensor([seed, 0])
 
 
 class FakeStream:

@@ -151,7 +151,6 @@ def test_nothing_unpickles_or_runs_text_as_code(path: Path) -> None:
 
 
 GO_ROUND_CUDA = {  # these ask torch itself
-    "plugins/zoo_lecture/manual.py",
     "plugins/zoo_lecture/nvrtc.py",  # the version of the library that it loads
 }
 

@@ -21,6 +21,8 @@ from torch.nn import functional as F
 
 import zoo
 from zoo import cuda
+from zoo.errors import out_of_memory
+from zoo.plugin.calling import is_of_plugin
 from zoo.text import first_line
 from zoo_lecture.manual import lecture_net
 from zoo_lecture.mlp_char import MLPChar
@@ -104,6 +106,8 @@ class FusedCuda:
             self._kernel = Kernel(sizes.source(), "train", device, threads=_THREADS, shared_bytes=sizes.shared_bytes)
             wrong = self._trial(self._kernel)
         except Exception as error:  # the libraries, the driver and torch may raise anything
+            if not (is_of_plugin(error) or out_of_memory(error)):
+                raise
             raise zoo.EngineUnavailableError(f"its kernel cannot be used here: {first_line(error)}") from error
         if wrong is not None:
             raise zoo.EngineUnavailableError(f"its kernel computes something else than torch here: {wrong}")

@@ -17,6 +17,8 @@ from torch import Tensor
 
 import zoo
 from zoo import cuda
+from zoo.errors import out_of_memory
+from zoo.plugin.calling import is_of_plugin
 from zoo.text import first_line, message
 from zoo_lecture.manual import Buffers, chunk_of_steps, nll_loss, tanh_backward
 from zoo_lecture.mlp_char import MLPChar
@@ -47,6 +49,8 @@ class GraphedSteps:
                 _Graph(self._buffers(), 1)
         except Exception as error:  # of torch, of the driver, or of the compilers that they call
             self._step = None  # for its memory
+            if not (is_of_plugin(error) or out_of_memory(error)):
+                raise
             raise zoo.EngineUnavailableError(f"no CUDA graph can be used here: {first_line(error)}") from error
 
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:

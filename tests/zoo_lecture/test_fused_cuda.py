@@ -280,14 +280,14 @@ def test_whatever_fails_at_the_start_is_a_reason_to_step_aside(
             return library
 
         monkeypatch.setattr(emulated, "driver", failing)
-        reason = f"CUDA error: unspecified launch failure ({fails}, 719)"
+        reason = f"RuntimeError: CUDA error: unspecified launch failure ({fails}, 719)"
     else:
 
         def missing(*_: object) -> Any:
             raise OSError("there is none")
 
         monkeypatch.setattr(nvrtc, "compiled", missing)
-        reason = "there is none"
+        reason = "OSError: there is none"
     with pytest.raises(zoo.EngineUnavailableError, match=re.escape(f"its kernel cannot be used here: {reason}")):
         engine.start()
 

@@ -342,7 +342,7 @@ def test_a_resumed_run_by_graphs_has_the_bytes_of_an_uninterrupted_one(
     assert whole.metrics["engine"] == "manual"
     assert sum(graph.replays for graph in fake.graphs) > 3
     zoo.run("mlp-char", steps=150, out="parts", **options)
-    resumed = zoo.resume("parts", steps=300, plots=False)
+    resumed = zoo.resume("parts", steps=300, device="cpu", plots=False)
     for name in ("model.safetensors", "losses.csv"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
 

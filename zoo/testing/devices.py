@@ -16,6 +16,7 @@ from zoo.engines import Optimizer
 from zoo.errors import PluginError, ZooError
 from zoo.options.run import RunOptions
 from zoo.options.training import AUTOGRAD
+from zoo.plugin.calling import is_of_plugin
 from zoo.runs.plan import make_plan
 from zoo.testing.bench import Bench, Trained, load_registry
 from zoo.testing.guard import META, Guard, authors_line, lines_of
