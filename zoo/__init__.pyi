@@ -16,6 +16,7 @@ from .errors import DeviceError as DeviceError
 from .errors import DivergedError as DivergedError
 from .errors import EngineUnavailableError as EngineUnavailableError
 from .errors import InterruptedRunError as InterruptedRunError
+from .errors import OutOfMemoryError as OutOfMemoryError
 from .errors import PluginError as PluginError
 from .errors import UnavailableError as UnavailableError
 from .errors import UnknownNameError as UnknownNameError
