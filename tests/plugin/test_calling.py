@@ -368,7 +368,8 @@ FORMS: dict[str, Callable[[], BaseException]] = {  # of memory that runs out: of
     "GPU: cuDNN": lambda: RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     "GPU: torch's allocator, MPS": lambda: RuntimeError("MPS backend out of memory (MPS allocated: 5.05 GB)."),
 }
-NEED_MEMORY = tuple(place for place in PLACES if place not in ("entry point", *HOOKS, "model import"))
+BEFORE_ENGINE = ("engine", "engine start")
+NEED_MEMORY = tuple(place for place in PLACES if place not in ("entry point", *HOOKS, "model import", *BEFORE_ENGINE))
 IN_A_STEP = ("engine run", "forward in training", "optimizer step")
 
 
@@ -391,6 +392,25 @@ def test_memory_that_runs_out_is_nobodys_fault(
     assert "plugin" not in outcome.err
     assert ("--device cpu" in outcome.err) == form.startswith("GPU")
     assert ("the checkpoint of step 0 is in runs/bomb-1" in outcome.err) == (place in IN_A_STEP)
+
+
+@pytest.mark.parametrize("place", BEFORE_ENGINE)
+@pytest.mark.parametrize("form", FORMS)
+def test_an_engine_that_has_no_memory_gives_way_unless_it_was_named(
+    zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch, form: str, place: str
+) -> None:
+    monkeypatch.setitem(KINDS, "memory", FORMS[form])
+    install(monkeypatch, Bomb(place, "memory"), "zoo-bomb")
+    run = ("run", "bomb", "--dataset", "powder", "--steps", 3, "--no-plots", "--device", "cpu")
+    outcome = zoo_here(*run, "--json")
+    assert (outcome.code, outcome.result["engine"], outcome.err) == (0, "autograd", "")
+    outcome = zoo_here(*run, "--engine", "burning")
+    assert outcome.code == 2
+    assert outcome.err.startswith(
+        "zoo: error: engine 'burning' cannot train this: it needs more memory than there is: "
+    )
+    assert outcome.err.endswith("; --engine auto takes one that can\n")
+    assert outcome.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("form", FORMS)

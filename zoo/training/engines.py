@@ -109,7 +109,7 @@ def _memory() -> Iterator[None]:
     """An engine for which there is not enough memory is unavailable; another one may need less."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except BaseException as error:
         if not out_of_memory(error):
             raise
         raise EngineUnavailableError(f"it needs more memory than there is: {first_line(error)}") from error
