@@ -8,6 +8,7 @@
 // can be left out to see that. Uninitialized shared memory is NaN. The approximate instructions are as far off as NVIDIA's
 // documentation allows.
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -36,7 +37,9 @@ struct Barrier {
 };
 
 struct Fiber {
-  ucontext_t context;
+  ucontext_t context;  // for its first turn; those after it are by jumps, which need no system call
+  jmp_buf place;
+  bool started = false;
   std::vector<char> stack;
   bool done = false;
   int lane = 0, warp = 0;
@@ -49,7 +52,7 @@ static std::vector<Fiber> fibers;
 static std::vector<Barrier> warps;
 static std::vector<uint32_t> slots;  // (warps, 2, 32): of one exchange and the next
 static Barrier block;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static int running;
 static int left_out = 0;  // the line of a barrier that does nothing
 
@@ -64,7 +67,7 @@ static void wait(Barrier& barrier) {
   }
   fiber().waits = &barrier;
   fiber().until = generation;
-  swapcontext(&fiber().context, &scheduler);
+  if (!_setjmp(fiber().place)) _longjmp(scheduler, 1);
 }
 
 static void wait_at(Barrier& barrier, int line) {
@@ -132,7 +135,14 @@ static int order = 0;  // 0: the first thread that can runs next; 1: the last on
 static void enter() {
   work();
   fiber().done = true;
-  swapcontext(&fiber().context, &scheduler);
+  _longjmp(scheduler, 1);
+}
+
+static void give_turn(Fiber& own) {
+  if (_setjmp(scheduler)) return;
+  if (own.started) _longjmp(own.place, 1);
+  own.started = true;
+  setcontext(&own.context);
 }
 
 static void start(int threads) {
@@ -167,7 +177,7 @@ static bool run_block(std::mt19937& random) {
     Fiber& own = fibers[running = next];
     own.waits = nullptr;
     threadIdx = {unsigned(next), 0, 0};
-    swapcontext(&scheduler, &own.context);
+    give_turn(own);
     ended += own.done;
   }
   return true;

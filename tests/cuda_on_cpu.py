@@ -43,7 +43,15 @@ class CudaOnCpu:
         if not library.exists():
             source = library.with_suffix(".cu")
             source.write_text(sizes.source(), encoding="utf-8")
-            options = ["-std=c++17", "-O1", "-shared", "-fPIC", "-Wno-unknown-pragmas", f'-DSOURCE="{source}"']
+            options = [
+                "-std=c++17",
+                "-O1",
+                "-shared",
+                "-fPIC",
+                "-U_FORTIFY_SOURCE",
+                "-Wno-unknown-pragmas",
+                f'-DSOURCE="{source}"',
+            ]
             subprocess.run([COMPILER, *options, _PROGRAM, "-o", library], check=True, capture_output=True, text=True)
         loaded = ctypes.CDLL(str(library))
         loaded.zoo_set(self.order, self.left_out)
