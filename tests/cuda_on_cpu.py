@@ -43,12 +43,15 @@ class CudaOnCpu:
         assert COMPILER is not None
         library = self.folder / ("_".join(map(str, vars(sizes).values())) + ".races" * self.races + ".so")
         if not library.exists():
-            source, compiled = library.with_suffix(".cu"), library.with_suffix(".o")
+            source, compiled = library.with_suffix(".cu"), str(library.with_suffix(".o"))
             source.write_text(sizes.source(), encoding="utf-8")
             options = ["-std=c++17", "-O1", "-fPIC", "-Wno-unknown-pragmas", f'-DSOURCE="{source}"']
             if self.races:
                 options += ["-DRACES", "-fsanitize=thread", "-Wno-tsan"]  # linked without it: its functions are ours
-            for arguments in ([*options, "-c", _PROGRAM, "-o", compiled], ["-shared", compiled, "-o", library]):
+            for arguments in (
+                [*options, "-c", str(_PROGRAM), "-o", compiled],
+                ["-shared", compiled, "-o", str(library)],
+            ):
                 subprocess.run([COMPILER, *arguments], check=True, capture_output=True, text=True)
         loaded = ctypes.CDLL(str(library))
         loaded.zoo_set(self.order, self.left_out)
@@ -67,10 +70,12 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch, folder: Path) -> CudaOnCpu:
 
     monkeypatch.setattr(fused_cuda.FusedCuda, "start", started)
     monkeypatch.setattr(fused_cuda, "_device_reason", lambda device: None)
+    monkeypatch.setattr(nvrtc, "architecture", lambda capability: "sm_90")
     monkeypatch.setattr(nvrtc, "compiled", lambda source, architecture: b"\177ELF")
     monkeypatch.setattr("zoo.cuda.capability", lambda device: (9, 0))
     monkeypatch.setattr("zoo.cuda.shared_memory", lambda device: 227 << 10)
     monkeypatch.setattr("zoo.cuda.stream_handle", lambda device: 0)
+    monkeypatch.setattr("zoo.cuda.synchronize", lambda device: None)
     return emulated
 
 

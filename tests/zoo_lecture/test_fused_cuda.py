@@ -165,7 +165,7 @@ def races(sizes: tuple[int, ...], emulated: CudaOnCpu) -> int:
     emulated.races = True
     counted = emulated.driver(Sizes(B, T, E, H, V)).zoo_races
     counted()
-    net, engine = new(sizes)
+    _, engine = new(sizes)
     x, y = batches(sizes, 2)
     engine._trial = lambda kernel: None  # type: ignore[method-assign]
     engine.run(x, y, [0.1, 0.2], goes_on)
@@ -221,6 +221,8 @@ def test_what_else_an_engine_promises() -> None:
         engine.run(x, y.int(), [0.1, 0.2], goes_on)
     with pytest.raises(ValueError, match="not batches"):
         engine.run(x[:, 1:], y[:, 1:], [0.1, 0.2], goes_on)  # a kernel is for one size of batch
+    with pytest.raises(ValueError, match="x is on meta, y on cpu, and the weights on cpu"):
+        engine.run(x.to("meta"), y, [0.1, 0.2], lambda: True)
     every_other = engine.run(x.repeat_interleave(2, 0)[::2], y.T.contiguous().T, [0.1, 0.2], goes_on)
     net, engine = new(SMALL)
     assert torch.equal(engine.run(x, y, [0.1, 0.2], goes_on), every_other)
@@ -234,6 +236,10 @@ FAULTS = {
     "a row too few": ("for (int r = 0; r < R; r++)", "for (int r = 0; r < R - 1; r++)"),
     "a mean over the rows of a round": ("/ B;\n    if (v < V)", "/ R;\n    if (v < V)"),
     "the batch before": ("last ? k + 1 : k, last", "k, last"),
+    "half a percent too much": (
+        "] -= lr * sum;\n      if (B > R) m.dC",
+        "] -= lr * 1.005f * sum;\n      if (B > R) m.dC",
+    ),
     "weights that are not written": ("  write_weights(m, C", "  if (K > 9) write_weights(m, C"),
     "weights that are written twice": ("if (K == 0) return;", "if (K == 0) C[0] = 0.0f;\n  if (K == 0) return;"),
 }
@@ -254,8 +260,26 @@ def test_a_kernel_that_computes_something_else_is_refused_when_it_starts(
     monkeypatch.setattr(Sizes, "source", changed)
     on_cpu(monkeypatch, tmp_path)
     _, engine = new((5, 4, 2, 7, 35))
-    with pytest.raises(zoo.EngineUnavailableError, match="computes something else than torch here"):
-        engine.start()
+    for _ in range(2):  # it stays refused
+        with pytest.raises(zoo.EngineUnavailableError, match="computes something else than torch here"):
+            engine.start()
+    assert engine._kernel is None
+
+
+@needs_compiler
+@pytest.mark.usefixtures("emulated")
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1, 1), (2, 3, 1, 256, 1), SMALL], ids=str)
+def test_a_right_kernel_is_accepted_whatever_the_sizes_and_the_callers_precision(sizes: tuple[int, ...]) -> None:
+    """Losses may be 0, or as small as what rounding the logits makes of them."""
+    _, engine = new(sizes)
+    x, y = batches(sizes, 1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            engine.start()
+        assert engine.run(x, y, [0.1], goes_on).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @needs_compiler
@@ -268,6 +292,21 @@ def test_what_is_loaded_on_the_device_goes_with_the_engine(emulated: CudaOnCpu) 
     assert loaded() == before + 1
     del engine
     assert loaded() == before
+
+
+@needs_compiler
+def test_a_context_is_this_threads_before_the_driver_is_called(
+    emulated: CudaOnCpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new thread has none until torch does something on the device, for which being its current one is not enough."""
+    V, T, E, H, B = SMALL
+    sizes = Sizes(B, T, E, H, V)
+    loaded = emulated.driver(sizes).zoo_loaded
+    before = loaded()
+    seen: list[int] = []
+    monkeypatch.setattr("zoo.cuda.synchronize", lambda device: seen.append(loaded()))
+    new(SMALL)[1].start()
+    assert seen == [before]
 
 
 DRIVER = ["cuModuleLoadData", "cuModuleGetFunction", "cuFuncSetAttribute", "cuLaunchKernel"]
@@ -347,6 +386,23 @@ def test_the_kernel_fits_every_gpu_and_hardly_spills(
 
 
 @needs_nvrtc
+def test_a_card_that_nvrtc_does_not_know_gets_what_its_generation_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = nvrtc_here()
+    monkeypatch.setattr(nvrtc, "nvrtc_library", lambda: library)
+    assert [nvrtc.architecture(c) for c in [(8, 6), (9, 0), (12, 9)]] == ["sm_86", "sm_90", "sm_120"]
+
+
+@needs_nvrtc
+def test_what_nvrtc_loads_by_name_is_loaded_before_it_whatever_its_minor_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr("ctypes.CDLL", lambda name: loaded.append(Path(name).name))
+    nvrtc.nvrtc_library("13.99")
+    assert [re.sub(r"\.so.*", "", name) for name in loaded] == ["libnvrtc-builtins", "libnvrtc"]
+
+
+@needs_nvrtc
 def test_what_the_compiler_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     library = nvrtc_here()
     monkeypatch.setattr(nvrtc, "nvrtc_library", lambda: library)
@@ -407,6 +463,7 @@ def test_weights_that_are_not_contiguous_are_refused() -> None:
     ({"hidden_size": 257}, "132 tiles of 8 by 8 weights, of at most 128"),
     ({"vocab_size": 1000}, "3125 tiles"),
     ({"embedding_dim": 30}, "300 tiles"),
+    ({"context_length": 129, "embedding_dim": 1, "hidden_size": 8}, "129 inputs, of at most 128"),
     ({"hidden_size": 256}, "110 KiB of shared memory, of 99 KiB"),
 ])  # fmt: skip
 def test_a_net_that_does_not_fit_on_the_chip_is_refused(sizes: dict[str, int], problem: str | None) -> None:
