@@ -381,14 +381,16 @@ __device__ inline void update_output_bias(const Memory& m, bool last, float lr, 
   }
 }
 
-// Contexts and targets of the R rows from `row` on, counted over all K batches; 0 beyond a batch.
+// Contexts and targets of the R rows of a batch from `start` on. Rows beyond the batch are its last, so that they are no
+// number only where that is none: their gradients are 0 times what is in them.
 __device__ inline void read_tokens(int (&into)[(TOKENS + THREADS - 1) / THREADS], const long long* x, const long long* y,
                                    long long step, int start, int thread) {
 #pragma unroll
   for (int n = 0; n < (TOKENS + THREADS - 1) / THREADS; n++) {
     const int i = thread + n * THREADS, row = start + (i < R * T ? i / T : i - R * T);
-    const bool there = i < TOKENS && row < B;
-    into[n] = !there ? 0 : static_cast<int>(i < R * T ? x[(step * B + start) * T + i] : y[step * B + row]);
+    const int beyond = row < B ? 0 : row - (B - 1);
+    const long long first = step * B + start - beyond;
+    into[n] = i >= TOKENS ? 0 : static_cast<int>(i < R * T ? x[first * T + i] : y[step * B + row - beyond]);
   }
 }
 

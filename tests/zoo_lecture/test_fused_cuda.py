@@ -149,6 +149,19 @@ def test_what_is_no_number_stays_none() -> None:
 
 
 @needs_compiler
+@pytest.mark.usefixtures("emulated")
+def test_an_embedding_that_is_no_number_harms_only_batches_with_it() -> None:
+    """Also where a batch does not fill its rows."""
+    for sizes in (SIZES[2], SMALL):
+        net, engine = new(sizes)
+        with torch.no_grad():
+            net.C[0] = float("nan")
+        x, y = (tokens.clamp(min=1) for tokens in batches(sizes, 3))
+        assert engine.run(x, y, [0.1] * 3, goes_on).isfinite().all()
+        assert all(p.isfinite().all() for p in (net.C[1:], net.W1, net.b1, net.W2, net.b2))
+
+
+@needs_compiler
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_the_order_in_which_threads_run_does_not_matter(sizes: tuple[int, ...], emulated: CudaOnCpu) -> None:
     first = trained(sizes, 2, 2)
