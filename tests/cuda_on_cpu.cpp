@@ -7,6 +7,10 @@
 // first thread first, the last first, or a random one each time. Where a barrier is missing, the orders differ. A barrier
 // can be left out to see that. Uninitialized shared memory is NaN. The approximate instructions are as far off as NVIDIA's
 // documentation allows.
+//
+// With RACES, every access to shared memory is held against all others since: two of one number, of which one writes, must
+// be on both sides of a barrier of both threads, whatever order they came in. Shuffles and ballots are no such barriers.
+// The compiler's instrumentation for its own detector of races calls the functions at the very end.
 
 #include <setjmp.h>
 #include <ucontext.h>
@@ -46,6 +50,7 @@ struct Fiber {
   long exchanges = 0;
   Barrier* waits = nullptr;
   long until = 0;
+  long of_block = 0, of_warp = 0;  // barriers passed
 };
 
 static std::vector<Fiber> fibers;
@@ -71,7 +76,10 @@ static void wait(Barrier& barrier) {
 }
 
 static void wait_at(Barrier& barrier, int line) {
-  if (line != left_out) wait(barrier);
+  if (line == left_out) return;
+  Fiber& own = fiber();
+  wait(barrier);
+  (&barrier == &block ? own.of_block : own.of_warp)++;
 }
 
 // What every thread of the warp has given.
@@ -145,7 +153,10 @@ static void give_turn(Fiber& own) {
   setcontext(&own.context);
 }
 
+static void forget_accesses();
+
 static void start(int threads) {
+  forget_accesses();
   fibers = std::vector<Fiber>(threads);
   block = {threads};
   warps.assign(threads / 32, Barrier{32});
@@ -245,4 +256,82 @@ int cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z, unsigned 
   }
   return cpu::OK;
 }
+}
+
+namespace cpu {
+
+struct Access {
+  int thread = -1;
+  long of_block = 0, of_warp = 0;  // barriers that the thread had passed
+};
+
+struct Word {
+  Access written;
+  std::vector<Access> read;
+};
+
+static std::vector<Word> words(sizeof shared / 4);
+static long races = 0;
+
+static void forget_accesses() { words.assign(words.size(), {}); }
+
+static bool is_race(const Access& before, const Access& now) {
+  if (before.thread < 0 || before.thread == now.thread || before.of_block != now.of_block) return false;
+  return before.thread / 32 != now.thread / 32 || before.of_warp == now.of_warp;
+}
+
+static void accessed(const void* at, long bytes, bool writes) {
+  const long first = static_cast<const char*>(at) - reinterpret_cast<const char*>(shared);
+  if (first < 0 || first >= long(sizeof shared) || fibers.empty()) return;
+  const Access now = {running, fiber().of_block, fiber().of_warp};
+  for (long i = first / 4; i <= (first + bytes - 1) / 4; i++) {
+    Word& word = words[i];
+    races += is_race(word.written, now);
+    auto own = word.read.begin();
+    while (own != word.read.end() && own->thread != now.thread) own++;
+    if (writes) {
+      for (const Access& before : word.read) races += is_race(before, now);
+      word.read.clear();
+      word.written = now;
+    } else if (own == word.read.end()) {
+      word.read.push_back(now);
+    } else {
+      *own = now;
+    }
+  }
+}
+
+}  // namespace cpu
+
+extern "C" {
+
+// Races since it was asked last.
+long zoo_races() {
+  const long found = cpu::races;
+  cpu::races = 0;
+  return found;
+}
+
+#ifdef RACES
+#define ACCESSES(size)                                                          \
+  void __tsan_read##size(void* at) { cpu::accessed(at, size, false); }          \
+  void __tsan_write##size(void* at) { cpu::accessed(at, size, true); }          \
+  void __tsan_unaligned_read##size(void* at) { cpu::accessed(at, size, false); } \
+  void __tsan_unaligned_write##size(void* at) { cpu::accessed(at, size, true); }
+ACCESSES(1)
+ACCESSES(2)
+ACCESSES(4)
+ACCESSES(8)
+ACCESSES(16)
+void __tsan_read_range(void* at, unsigned long bytes) { cpu::accessed(at, bytes, false); }
+void __tsan_write_range(void* at, unsigned long bytes) { cpu::accessed(at, bytes, true); }
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit() {}
+void __tsan_init() {}
+void __tsan_vptr_read(void**) {}
+void __tsan_vptr_update(void**, void*) {}
+void* __tsan_memset(void* at, int value, unsigned long bytes) { return std::memset(at, value, bytes); }
+void* __tsan_memcpy(void* to, const void* from, unsigned long bytes) { return std::memcpy(to, from, bytes); }
+void* __tsan_memmove(void* to, const void* from, unsigned long bytes) { return std::memmove(to, from, bytes); }
+#endif
 }

@@ -30,29 +30,36 @@ class CudaOnCpu:
         folder: where libraries are built, one for each sizes of a net.
         order: which thread runs next: 0 the first that can, 1 the last, else the seed of a random choice.
         left_out: the line of the kernel's source whose barrier does nothing; 0 for none.
+        races: whether the library counts races, which `zoo_races` tells; it is then some three times slower.
     """
 
     folder: Path
     order: int = 0
     left_out: int = 0
+    races: bool = False
 
     def driver(self, sizes: Sizes) -> Any:
         """The driver's library for a net of these sizes."""
         assert COMPILER is not None
-        library = self.folder / ("_".join(map(str, vars(sizes).values())) + ".so")
+        library = self.folder / ("_".join(map(str, vars(sizes).values())) + ".races" * self.races + ".so")
         if not library.exists():
-            source = library.with_suffix(".cu")
+            source, compiled = library.with_suffix(".cu"), str(library.with_suffix(".o"))
             source.write_text(sizes.source(), encoding="utf-8")
             options = [
                 "-std=c++17",
                 "-O1",
-                "-shared",
                 "-fPIC",
                 "-U_FORTIFY_SOURCE",
                 "-Wno-unknown-pragmas",
                 f'-DSOURCE="{source}"',
             ]
-            subprocess.run([COMPILER, *options, _PROGRAM, "-o", library], check=True, capture_output=True, text=True)
+            if self.races:
+                options += ["-DRACES", "-fsanitize=thread", "-Wno-tsan"]  # linked without it: its functions are ours
+            for arguments in (
+                [*options, "-c", str(_PROGRAM), "-o", compiled],
+                ["-shared", compiled, "-o", str(library)],
+            ):
+                subprocess.run([COMPILER, *arguments], check=True, capture_output=True, text=True)
         loaded = ctypes.CDLL(str(library))
         loaded.zoo_set(self.order, self.left_out)
         return loaded
@@ -70,10 +77,12 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch, folder: Path) -> CudaOnCpu:
 
     monkeypatch.setattr(fused_cuda.FusedCuda, "start", started)
     monkeypatch.setattr(fused_cuda, "_device_reason", lambda device: None)
+    monkeypatch.setattr(nvrtc, "architecture", lambda capability: "sm_90")
     monkeypatch.setattr(nvrtc, "compiled", lambda source, architecture: b"\177ELF")
     monkeypatch.setattr("zoo.cuda.capability", lambda device: (9, 0))
     monkeypatch.setattr("zoo.cuda.shared_memory", lambda device: 227 << 10)
     monkeypatch.setattr("zoo.cuda.stream_handle", lambda device: 0)
+    monkeypatch.setattr("zoo.cuda.synchronize", lambda device: None)
     return emulated
 
 

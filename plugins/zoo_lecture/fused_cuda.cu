@@ -183,13 +183,13 @@ __device__ inline void project(const Memory& m, int thread) {
     const int r = t % 4, v = t / 4 * 4;
     float tile[8][4], row[4];
     clear(tile);
+    const float *h = m.h + r * SH + s, *W2 = m.W2 + s * SV + v;  // which go along: else each address is computed anew
 #pragma unroll 5
-    for (int n = 0; n < NH; n++) {
-      const int k = s + 8 * n;
-      const float4 right = quadruple(m.W2 + k * SV + v);
+    for (int n = 0; n < NH; n++, h += 8, W2 += 8 * SV) {
+      const float4 right = quadruple(W2);
 #pragma unroll
       for (int i = 0; i < 8; i++) {
-        const float left = m.h[(r + 4 * i) * SH + k];
+        const float left = h[4 * i * SH];
 #pragma unroll
         for (int j = 0; j < 4; j++) tile[i][j] += left * part(right, j);
       }
@@ -299,15 +299,15 @@ __device__ inline void embedding_gradient(float (&rows)[GROUPS][8], const Memory
     const int t = thread / 8 + 16 * group, r = t % 4, c = t / 4;
     Tile tile;
     clear(tile);
+    const float *h = m.h + r * SH + s, *W1 = m.W1 + s * SD + 8 * c;
     if (c < tiles(D))
 #pragma unroll 5
-      for (int n = 0; n < NH; n++) {
-        const int k = s + 8 * n;
+      for (int n = 0; n < NH; n++, h += 8, W1 += 8 * SD) {
         float right[8];
-        read_eight(right, m.W1 + k * SD + 8 * c, 4);
+        read_eight(right, W1, 4);
 #pragma unroll
         for (int i = 0; i < 8; i++) {
-          const float left = m.h[(r + 4 * i) * SH + k];
+          const float left = h[4 * i * SH];
 #pragma unroll
           for (int j = 0; j < 8; j++) tile[i][j] += left * right[j];
         }
@@ -381,14 +381,16 @@ __device__ inline void update_output_bias(const Memory& m, bool last, float lr, 
   }
 }
 
-// Contexts and targets of the R rows from `row` on, counted over all K batches; 0 beyond a batch.
+// Contexts and targets of the R rows of a batch from `start` on. Rows beyond the batch are its last, so that they are no
+// number only where that is none: their gradients are 0 times what is in them.
 __device__ inline void read_tokens(int (&into)[(TOKENS + THREADS - 1) / THREADS], const long long* x, const long long* y,
                                    long long step, int start, int thread) {
 #pragma unroll
   for (int n = 0; n < (TOKENS + THREADS - 1) / THREADS; n++) {
     const int i = thread + n * THREADS, row = start + (i < R * T ? i / T : i - R * T);
-    const bool there = i < TOKENS && row < B;
-    into[n] = !there ? 0 : static_cast<int>(i < R * T ? x[(step * B + start) * T + i] : y[step * B + row]);
+    const int beyond = row < B ? 0 : row - (B - 1);
+    const long long first = step * B + start - beyond;
+    into[n] = i >= TOKENS ? 0 : static_cast<int>(i < R * T ? x[first * T + i] : y[step * B + row - beyond]);
   }
 }
 

@@ -32,12 +32,14 @@ _SOURCE = Path(__file__).with_name("fused_cuda.cu")
 _THREADS = 256
 _ROWS = 32  # of a batch at once
 _TILES = _THREADS // 2  # half of the threads hold the gradient of W1, half that of W2: a tile of 8 by 8 each
+_MOST_INPUTS = 128  # a row of X's gradient is in the registers; with 900, a thread spills 2 KB and compiling takes 27 s
 _LARGEST_BATCH = 64  # above it, separate kernels on all multiprocessors should be faster; not measured
 _WORTH_FROM = 50_000  # steps; compiling takes a second, a step should save some 25 µs; not measured
 
 _TRIAL_STEPS, _TRIAL_LR = 2, 0.1
 # how far a trial may be off, as shares of the loss, of an update, of the largest update, and of the weights
 _OF_LOSS, _OF_UPDATE, _NOISE, _ROUNDING = 1e-4, 1e-3, 1e-5, 1e-6
+_LOSS_ROUNDING = 1e-5  # of logits of some units, which a loss near 0 does not have
 
 
 @dataclass(frozen=True)
@@ -103,15 +105,16 @@ class FusedCuda:
         """
         device, sizes = self._net.C.device, self._sizes
         try:
-            self._kernel = Kernel(sizes.source(), "train", device, threads=_THREADS, shared_bytes=sizes.shared_bytes)
-            wrong = self._trial(self._kernel)
+            kernel = Kernel(sizes.source(), "train", device, threads=_THREADS, shared_bytes=sizes.shared_bytes)
+            wrong = self._trial(kernel)
         except Exception as error:  # the libraries, the driver and torch may raise anything
             if not (is_of_plugin(error) or out_of_memory(error)):
                 raise
             raise zoo.EngineUnavailableError(f"its kernel cannot be used here: {first_line(error)}") from error
         if wrong is not None:
             raise zoo.EngineUnavailableError(f"its kernel computes something else than torch here: {wrong}")
-        return self._kernel
+        self._kernel = kernel
+        return kernel
 
     @torch.no_grad()
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Callable[[], bool]) -> Tensor:
@@ -124,11 +127,13 @@ class FusedCuda:
             stop: called once at the beginning, because all K steps are one launch.
 
         Raises:
-            ValueError: a shape or type is wrong.
+            ValueError: a shape, type or device is wrong.
         """
         K = len(lrs)
         sizes = self._sizes
         shapes = x.shape == (K, sizes.B, sizes.T) and y.shape == (K, sizes.B)
+        if {x.device, y.device} != {self._net.C.device}:  # the kernel would read another's memory
+            raise ValueError(f"x is on {x.device}, y on {y.device}, and the weights on {self._net.C.device}")
         if not shapes or {x.dtype, y.dtype} != {torch.int64}:
             raise ValueError(
                 f"x {tuple(x.shape)} {x.dtype}, y {tuple(y.shape)} {y.dtype} and {K} learning rates are not batches of "
@@ -142,25 +147,29 @@ class FusedCuda:
         return losses
 
     def _trial(self, kernel: Kernel) -> str | None:
-        """Train a new net for a few steps by the kernel and by torch; what differs, if anything does."""
+        """Train a new net for a few steps by the kernel and by torch; what differs, if anything does.
+
+        torch computes in float64 on the CPU, so that no setting of the caller's, such as TF32 or autocast, changes it.
+        """
         sizes, device = self._sizes, self._net.C.device
-        own, reference, before = (_trial_net(sizes).to(device) for _ in range(3))
+        own, before, reference = _trial_net(sizes).to(device), _trial_net(sizes), _trial_net(sizes).double()
         K, B, T = _TRIAL_STEPS, sizes.B, sizes.T
         g = torch.Generator().manual_seed(1)
         shapes = (K, B, T), (K, B)
-        x, y = (cuda.copied(torch.randint(sizes.V, shape, generator=g), device) for shape in shapes)
-        _launch(kernel, own, x[:0], y[:0], [])  # no step
-        if any(not torch.equal(p, q) for p, q in zip(own.parameters(), before.parameters(), strict=True)):
+        x, y = (torch.randint(sizes.V, shape, generator=g) for shape in shapes)
+        own_x, own_y = cuda.copied(x, device), cuda.copied(y, device)
+        _launch(kernel, own, own_x[:0], own_y[:0], [])  # no step
+        if any(not torch.equal(p.cpu(), q) for p, q in zip(own.parameters(), before.parameters(), strict=True)):
             return "a launch of no steps changes the weights"
-        losses = _launch(kernel, own, x, y, [_TRIAL_LR] * K)
+        losses = _launch(kernel, own, own_x, own_y, [_TRIAL_LR] * K).double().cpu()
         wanted = torch.stack([_torch_step(reference, x[k], y[k]) for k in range(K)])
-        if not torch.allclose(losses, wanted, rtol=_OF_LOSS, atol=0):
+        if not torch.allclose(losses, wanted, rtol=_OF_LOSS, atol=_LOSS_ROUNDING):
             return f"losses of {losses.tolist()}, and not of {wanted.tolist()}"
-        return _difference(own, reference, before)
+        return _difference(own.cpu(), reference, before)
 
 
 def _difference(own: MLPChar, reference: MLPChar, before: MLPChar) -> str | None:
-    """Which update of a net is not that of another, but for rounding, if there is one."""
+    """Which update of a net is not that of another, in float64, but for rounding, if there is one."""
     changed = zip(reference.parameters(), before.parameters(), strict=True)
     updates = [(q - old).detach().norm() for q, old in changed]
     noise = _NOISE * torch.stack(updates).max()  # an update may be 0 on paper
@@ -173,7 +182,7 @@ def _difference(own: MLPChar, reference: MLPChar, before: MLPChar) -> str | None
 
 def _launch(kernel: Kernel, net: MLPChar, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
     """Train a net on batches x (K, B, T) and y (K, B); the losses (K,)."""
-    losses = torch.empty(len(lrs), device=x.device)
+    losses = torch.empty(len(lrs), dtype=torch.float32, device=x.device)
     rates = cuda.copied(torch.tensor(lrs, dtype=torch.float32), x.device)
     weights = [p.detach() for p in (net.C, net.W1, net.b1, net.W2, net.b2)]
     kernel.launch(1, [x.contiguous(), y.contiguous(), rates, losses, *weights, len(lrs)])
@@ -181,7 +190,11 @@ def _launch(kernel: Kernel, net: MLPChar, x: Tensor, y: Tensor, lrs: Sequence[fl
 
 
 def _trial_net(sizes: Sizes) -> MLPChar:
-    return MLPChar(sizes.V, sizes.T, sizes.E, sizes.H, torch.Generator().manual_seed(1), scaled_init=True)
+    """A net of float32 with logits of about 1, so that no update is lost among the roundings of the weights."""
+    net = MLPChar(sizes.V, sizes.T, sizes.E, sizes.H, torch.Generator().manual_seed(1), scaled_init=True).float()
+    with torch.no_grad():
+        net.W2.mul_(100 / sizes.H**0.5)
+    return net
 
 
 def _torch_step(net: MLPChar, x: Tensor, y: Tensor) -> Tensor:
@@ -206,6 +219,9 @@ def _odd_quadruples(size: int) -> int:
 
 def _size_reason(sizes: Sizes, device: torch.device) -> str | None:
     """Why the kernel cannot hold a net of these sizes, or None."""
+    inputs = sizes.T * sizes.E
+    if inputs > _MOST_INPUTS:
+        return f"the net does not fit on the chip: it has {inputs} inputs, of at most {_MOST_INPUTS}"
     if sizes.most_tiles > _TILES:
         return (
             f"the net does not fit on the chip: it has {sizes.most_tiles} tiles of 8 by 8 weights, of at most {_TILES}"

@@ -43,11 +43,11 @@ class Kernel:
             RuntimeError: a call of one of them fails.
         """
         self._device, self._threads, self._shared_bytes = device, threads, shared_bytes
-        major, minor = cuda.capability(device)
-        binary = compiled(source, f"sm_{major}{minor}")
+        binary = compiled(source, architecture(cuda.capability(device)))
         self._driver = driver_library()
         self._module, self._function = ctypes.c_void_p(), ctypes.c_void_p()
         with cuda.current(device):
+            cuda.synchronize(device)  # which makes the device's context this thread's, as the driver's calls need it
             self._call("cuModuleLoadData", ctypes.byref(self._module), binary)
             unload = weakref.finalize(self, self._driver.cuModuleUnload, self._module)
             unload.atexit = False  # the process's end frees it, in whatever order
@@ -80,6 +80,21 @@ class Kernel:
             text = ctypes.c_char_p()
             self._driver.cuGetErrorString(result, ctypes.byref(text))
             raise RuntimeError(f"CUDA error: {(text.value or b'unknown').decode()} ({name}, {result})")
+
+
+def architecture(capability: tuple[int, int]) -> str:
+    """What to compile for: `sm_90`. A card that NVRTC does not know runs what is for the first of its generation.
+
+    Raises:
+        OSError: NVRTC cannot be found.
+    """
+    library = nvrtc_library()
+    count = ctypes.c_int()
+    library.nvrtcGetNumSupportedArchs(ctypes.byref(count))
+    known = (ctypes.c_int * count.value)()
+    library.nvrtcGetSupportedArchs(known)
+    major, minor = capability
+    return f"sm_{major}{minor if 10 * major + minor in known else 0}"
 
 
 @lru_cache(maxsize=8)  # many runs of one process are of one net
@@ -135,8 +150,10 @@ def nvrtc_library(version: str | None = torch.version.cuda) -> Any:
         raise OSError("this torch was built without CUDA, and so without NVRTC")
     major = version.partition(".")[0]
     if sys.platform == "win32":
-        return _first(f"nvrtc64_{major}0_0.dll")
-    for builtins in _beside_torch(f"libnvrtc-builtins.so.{version}*"):
+        return _first(f"nvrtc64_{major}0_0.dll", f"nvrtc64_{major}2_0.dll")  # 120, 130, but 112
+    for builtins in _beside_torch(
+        f"libnvrtc-builtins.so.{major}*"
+    ):  # NVRTC may be of a later minor version than torch's
         with contextlib.suppress(OSError):
             ctypes.CDLL(builtins)
     return _first(*_beside_torch(f"libnvrtc.so.{major}*"), f"libnvrtc.so.{major}", "libnvrtc.so")
