@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from cuda_on_cpu import CudaOnCpu, barriers, needs_compiler, on_cpu
+from fake_cuda import FakeCuda
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -506,6 +507,28 @@ def test_it_is_worth_starting_for_long_runs_of_small_batches() -> None:
     net = lecture_net()
     few, many = (FusedCuda(net, SGD(net.parameters()), size).worth_from for size in (32, 1024))
     assert 1000 < few < 200_000 < many
+
+
+@needs_compiler
+@pytest.mark.usefixtures("emulated")
+def test_a_run_by_the_kernel_is_recorded_and_resumed_as_one_on_cuda(
+    fake_cuda: Callable[..., FakeCuda], words_file: Path
+) -> None:
+    """From `zoo.run` down to the driver's calls: only the card is missing."""
+    fake = fake_cuda(devices=2, tensors_on=1)
+    settings = {"model.hidden_size": 16, "model.embedding_dim": 4}
+    options: dict[str, Any] = {"dataset": words_file, "device": "cpu", "plots": False, "settings": settings}
+    whole = zoo.run("mlp-char", steps=12, engine="fused", out="whole", **options)
+    assert (whole.metrics["engine"], whole.metrics["device"]) == ("fused", "cuda:1")
+    assert whole.config["versions"]["gpu"] == fake.get_device_name(1)
+    assert not fake.graphs
+    zoo.run("mlp-char", steps=5, engine="fused", out="parts", **options)
+    resumed = zoo.resume("parts", steps=12, device="cpu", plots=False)
+    assert resumed.metrics["engine"] == "fused"
+    for name in ("model.safetensors", "losses.csv"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+    other = zoo.run("mlp-char", steps=12, engine="autograd", **options)
+    assert torch.allclose(torch.tensor(whole.step_losses), torch.tensor(other.step_losses), rtol=1e-4)
 
 
 ON_CUDA: list[Callable[[], None]] = [
