@@ -20,6 +20,7 @@ from zoo.plugin.calling import is_of_plugin
 from zoo.runs.plan import make_plan
 from zoo.testing.bench import Bench, Trained, load_registry
 from zoo.testing.guard import META, Guard, authors_line, lines_of
+from zoo.text import first_line
 from zoo.training.autograd import StepOptions
 
 _STEPS = 2
@@ -124,7 +125,7 @@ def _before_steps(who: str) -> Iterator[None]:
     try:
         yield
     except (NotImplementedError, RuntimeError, PluginError) as error:
-        raise _CannotTellError(f"{who} cannot be checked without a GPU: {_first_line(error)}") from error
+        raise _CannotTellError(f"{who} cannot be checked without a GPU: {first_line(error)}") from error
 
 
 def _check_steps(who: str, when: str, trained: Trained) -> None:
@@ -152,10 +153,10 @@ def _check_block(work: Callable[[], Tensor], guard: Guard) -> Tensor:
             raise
         if not guard.faults:
             if isinstance(error, NotImplementedError):
-                raise _CannotTellError(f"{who} cannot be checked without a GPU: {_first_line(error)}") from error
+                raise _CannotTellError(f"{who} cannot be checked without a GPU: {first_line(error)}") from error
             at = authors_line(lines_of(error)) or "in torch itself"
             raise AssertionError(
-                f"{who} fails on another device than the CPU: {_first_line(error)} ({at}, {when})"
+                f"{who} fails on another device than the CPU: {first_line(error)} ({at}, {when})"
             ) from error
         cause: BaseException | None = error
     else:
@@ -173,7 +174,3 @@ def _devices(tree: object, path: str = "") -> Iterator[tuple[str, torch.device]]
     elif isinstance(tree, Mapping):
         for key, part in tree.items():
             yield from _devices(part, f"{path}.{key}".lstrip("."))
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
