@@ -157,9 +157,10 @@ class Cards:
 
     def __init__(self) -> None:
         self.number, self.default_generators = 1, (torch.Generator(), torch.Generator())
+        self.in_use = True
 
     def is_initialized(self) -> bool:
-        return True
+        return self.in_use
 
     def current_device(self) -> int:
         return self.number
@@ -192,6 +193,31 @@ def test_the_callers_current_device_is_put_back_whatever_a_plugin_sets(monkeypat
         assert torch.equal(generator.get_state(), state)
     assert "the current device of CUDA" in changed_since_new()
     assert cards.number == 0
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_the_callers_seed_is_put_back_where_cuda_comes_into_use_in_a_neutral_block(
+    monkeypatch: pytest.MonkeyPatch, depth: int, turns: int
+) -> None:
+    cards = Cards()
+    cards.in_use = False
+    monkeypatch.setattr(cuda, "api", cards)
+    for generator in cards.default_generators:
+        generator.manual_seed(7)  # torch.manual_seed(7) is done to them as soon as they are there
+    wanted = [generator.get_state() for generator in cards.default_generators]
+    with contextlib.ExitStack() as blocks:
+        for _ in range(depth):
+            blocks.enter_context(neutral())
+        with neutral():
+            cards.in_use = True
+        assert [generator.initial_seed() for generator in cards.default_generators] == [0, 0]  # neutral at once
+        cards.default_generators[1].manual_seed(3)
+        for _ in range(turns):
+            with others_turn():
+                assert [generator.initial_seed() for generator in cards.default_generators] == [7, 7]
+            assert cards.default_generators[1].initial_seed() == 3
+    assert all(map(torch.equal, [generator.get_state() for generator in cards.default_generators], wanted))
 
 
 @pytest.fixture(scope="module")

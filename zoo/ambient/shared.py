@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 import torch.backends.opt_einsum
+from torch import Tensor
 
 from zoo import cuda
 from zoo.ambient.own import CURRENT_DEVICE
 from zoo.ambient.parts import Part, Setting, Undo, attribute, settings
+from zoo.ambient.turns import TURNS
 
 _SEED = 0  # of the global generators: a plugin that draws from them gets the same numbers whoever calls
 
@@ -218,15 +220,29 @@ def _hook_tables() -> list[dict[Any, Any]]:
     ]
 
 
+_AT_FIRST: list[Tensor] = []  # what CUDA's generators were when CUDA came into use within a neutral block
+
+
 def _generators() -> Undo | None:
-    """Always put back, and seeded meanwhile."""
-    generators = [torch.default_generator, *cuda.default_generators()]
+    """Always put back, and seeded meanwhile.
+
+    CUDA's generators are only there once CUDA is in use, with the seed that the caller has given beforehand.
+    """
+    of_cuda, outermost = cuda.default_generators(), TURNS.depth <= 1
+    generators = [torch.default_generator, *of_cuda]
     states = [generator.get_state() for generator in generators]
+    if not of_cuda:
+        _AT_FIRST.clear()
+    elif not _AT_FIRST:
+        _AT_FIRST[:] = states[1:]
     for generator in generators:
         generator.manual_seed(_SEED)
 
     def undo() -> None:
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
+        if outermost and not of_cuda:
+            for new, state in zip(cuda.default_generators(), _AT_FIRST, strict=True):
+                new.set_state(state)
 
     return undo
