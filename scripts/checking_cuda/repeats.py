@@ -33,7 +33,9 @@ def repeats(setting: Setting) -> list[Result]:
     rows = each(list(ENGINES), lambda engine: [twice(setting, NET, steps, engine=engine)])
     rows += each(names, lambda name: [twice(setting, name, setting.steps(60, 2), engine="autograd")])
     dropout = {"model.dropout": 0.2}
-    return rows + each(["transformer"], lambda name: [twice(setting, name, setting.steps(60, 2), settings=dropout)])
+    rows += each(["transformer"], lambda name: [twice(setting, name, setting.steps(60, 2), settings=dropout)])
+    between = {**dropout, "model.n_layer": 2}  # of recurrent layers, where cuDNN would have its own
+    return rows + each(["lstm"], lambda name: [twice(setting, name, setting.steps(60, 2), settings=between)])
 
 
 def twice(setting: Setting, name: str, steps: int, **options: Any) -> Result:
