@@ -60,6 +60,7 @@ class FakeCuda:
         tensors_on: the device that tensors of the CPU are taken to be on.
         graphs: all that were captured, the first first.
         memory: free and total bytes of each device.
+        in_use: whether CUDA is in use in this process; `init` makes it so.
     """
 
     OutOfMemoryError = torch.OutOfMemoryError
@@ -69,6 +70,7 @@ class FakeCuda:
         self.tensors_on = tensors_on
         self.graphs: list[FakeGraph] = []
         self.memory = [70 << 30, 80 << 30]
+        self.in_use = True
         self.capturing: FakeGraph | None = None
         self.replaying = False
         self._count, self._capability = devices, capability
@@ -122,9 +124,10 @@ class FakeCuda:
 
     def init(self) -> None:
         self.record("init")
+        self.in_use = True
 
     def is_initialized(self) -> bool:
-        return True
+        return self.in_use
 
     def device_count(self) -> int:
         return self._count
@@ -170,6 +173,7 @@ class FakeCuda:
         return including_emulation or self._capability >= (8, 0)
 
     def mem_get_info(self, device: Device = None) -> tuple[int, int]:
+        assert isinstance(device, int) or torch.device(device or "cuda").index is not None, "torch 2.4 wants an index"
         self.record("mem_get_info", self.number(device))
         return self.memory[0], self.memory[1]
 

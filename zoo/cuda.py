@@ -109,7 +109,7 @@ def shared_memory(device: torch.device) -> int:
 
 def memory(device: torch.device) -> tuple[int, int]:
     """Bytes of its memory that are free, and all of them."""
-    free, total = api.mem_get_info(device)
+    free, total = api.mem_get_info(index(device))  # torch 2.4 refuses `cuda` alone
     return int(free), int(total)
 
 
