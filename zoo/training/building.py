@@ -19,6 +19,7 @@ from zoo.plugin.calling import made_by, plugin_call, plugin_errors
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import REQUIRED, fitted_arguments, signature_of
 from zoo.plugin.specs import ModelSpec, OptimizerSpec
+from zoo.training.device import synchronize
 
 
 def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, int]:
@@ -89,6 +90,7 @@ def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> 
     names = fitted_arguments(entry)
     with plugin_call(entry.who, "cannot be fitted"), torch.no_grad():
         fitted = model.fit(examples.x.to(examples.x_dtype), examples.y.long())  # type: ignore[operator]
+        synchronize(examples.y.device)  # what fails on a GPU fails here
     sizes = dict(fitted) if isinstance(fitted, Mapping) else {names[0]: fitted}
     if sizes.keys() != set(names) or not all(type(size) is int and size >= 0 for size in sizes.values()):
         raise PluginError(
@@ -133,8 +135,9 @@ def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples)
     """
     device = examples.y.device
     x, y = examples.gather(torch.arange(min(2, len(examples)), device=device))
-    with evaluating(model), plugin_errors(entry.who, f"fails on inputs of shape {tuple(x.shape)}"):
+    with plugin_errors(entry.who, f"fails on inputs of shape {tuple(x.shape)}"), evaluating(model):
         logits = model(x)
+        synchronize(device)  # what fails on a GPU fails here
     if not isinstance(logits, Tensor) or logits.ndim != y.ndim + 1 or logits.shape[:-1] != y.shape:
         got = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise PluginError(

@@ -134,6 +134,30 @@ def deterministic_sums(device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def torchs_dropout(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Compute recurrent layers that have dropout between them without cuDNN for a block, on CUDA.
+
+    cuDNN's dropout has a state of its own, which torch neither tells nor sets: a resumed run would drop others. Where
+    torch makes it anew after a generator was seeded or set, which also comes between blocks of steps, results would
+    depend on how long a block is, and so on the time; where it does not, on what the process has done before. torch's
+    own layers draw from the generator. On other devices torch is left as it is.
+    """
+    before = torch.backends.cudnn.enabled
+    if not (cuda.holds(device) and any(_drops_between_layers(part) for part in model.modules())):
+        yield
+        return
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
+
+
+def _drops_between_layers(part: nn.Module) -> bool:
+    return isinstance(part, nn.RNNBase) and part.dropout > 0 and part.num_layers > 1
+
+
+@contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let torch use `count` CPU threads for a block, and as many as before afterwards."""
     before = torch.get_num_threads()
@@ -251,6 +275,7 @@ def _check_cuda(name: str) -> None:
     _try_out(name)
 
 
+@in_neutral_state  # at its end the generators of CUDA, which may be new, are neutral too
 def _try_out(name: str) -> None:
     """Raise DeviceError where a CUDA device does not work; only the attempt shows it."""
     handled = sys.exc_info()[1]

@@ -37,7 +37,7 @@ def evaluate(model: nn.Module, examples: Examples) -> float:
     The model must be on the device of the examples. It is left as it was.
     """
     counted = _counts_of(examples)
-    with evaluating(model), plugin_errors(maker(model), "cannot be evaluated"):
+    with plugin_errors(maker(model), "cannot be evaluated"), evaluating(model):
         return _evaluate_all(model, examples) if counted is None else _evaluate_counted(model, counted)
 
 

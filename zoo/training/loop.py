@@ -24,7 +24,7 @@ from zoo.errors import DivergedError, OutOfMemoryError, memory_sentence, out_of_
 from zoo.options.schedule import Schedule
 from zoo.plugin.calling import step_errors
 from zoo.training.autograd import Autograd
-from zoo.training.device import deterministic_sums
+from zoo.training.device import deterministic_sums, torchs_dropout
 from zoo.training.validation import Validation
 
 _BLOCK_SECONDS = 0.25  # how long a block should take: once a block there is a snapshot, and progress is reported
@@ -116,8 +116,7 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
         started = time.perf_counter()
         before = _Snapshot(training)
         with _undone_without_memory(training, before):
-            losses = _train_block(training, min(block, steps - training.step, *_steps_left(training, saver)), stop)
-            values: list[float] = losses.tolist()
+            values = _train_block(training, min(block, steps - training.step, *_steps_left(training, saver)), stop)
             failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
             if failed is not None:
                 step = len(training.losses) + failed
@@ -155,14 +154,17 @@ def _steps_left(training: Training, saver: Saver | None) -> list[int]:
     return [steps for steps in left if steps]
 
 
-def _train_block(training: Training, count: int, stop: Stop) -> Tensor:
-    """At most `count` steps, done by the engine; their losses, shape (K,)."""
+def _train_block(training: Training, count: int, stop: Stop) -> list[float]:
+    """At most `count` steps, done by the engine; their losses."""
     generator = training.generator
     sampled_before = generator.get_state()
     x, y = training.examples.gather(_sample(training, count))  # (K, B, ...), (K, B) or (K, B, T)
     lrs = [training.schedule.lr(training.lr, training.step + k) for k in range(count)]
-    with step_errors(training.engine, training.optimizer, training.model):
-        losses = training.engine.run(x, y, lrs, stop)
+    with (
+        step_errors(training.engine, training.optimizer, training.model),
+        torchs_dropout(training.model, training.examples.y.device),
+    ):
+        losses: list[float] = training.engine.run(x, y, lrs, stop).tolist()  # waits: what failed on a GPU fails here
     done = len(losses)
     if done < count:
         generator.set_state(sampled_before)  # batches that were not trained on are sampled again later
