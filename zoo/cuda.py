@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -158,6 +159,12 @@ def set_generator_state(state: Tensor, device: torch.device) -> None:
     api.set_rng_state(state, device)
 
 
+@lru_cache
+def _side_stream(of: Any, number: int) -> Any:
+    """The stream of a device for all captures: cuBLAS keeps a workspace for each stream, 32 MiB on Hopper, for good."""
+    return of.Stream(number)
+
+
 class Graph:
     """Work of the device that is captured once and replayed with one launch.
 
@@ -171,7 +178,7 @@ class Graph:
             RuntimeError: the work cannot be captured. Device and stream are then current as before.
         """
         with api.device(device):  # or a capture would be on a stream of another device, and get nothing
-            stream = api.Stream(device)
+            stream = _side_stream(api, index(device))
             stream.wait_stream(api.current_stream(device))
             try:
                 with api.stream(stream):

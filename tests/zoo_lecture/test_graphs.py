@@ -169,6 +169,17 @@ def test_all_is_done_on_the_nets_device(fake_cuda: Fake, devices: int, tensors_o
 # Order
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_all_captures_of_a_device_share_a_stream(fake_cuda: Fake, devices: int) -> None:
+    """For each stream cuBLAS keeps a workspace as long as the process lives."""
+    fake = fake_cuda(devices=devices)
+    for tensors_on in [*range(devices)] * 2:
+        fake.tensors_on = tensors_on
+        trained(*started(), 130)
+    assert len({graph.stream for graph in fake.graphs}) == devices
+    assert len(fake.graphs) == 4 * devices
+
+
 def test_the_order_of_calls(fake_cuda: Fake) -> None:
     """The capturing stream waits for the work before it, and is waited for; then the graph is tried."""
     fake = fake_cuda()
@@ -181,7 +192,7 @@ def test_the_order_of_calls(fake_cuda: Fake) -> None:
     assert {call.stream for call in fake.log if call.name == "replay"} == {0}
     fake.log.clear()
     trained(net, engine, 130)
-    assert fake.names(*order, "pin_memory") == ["pin_memory", *order, "replay", "replay"]
+    assert fake.names(*order, "pin_memory") == ["pin_memory", *order[1:], "replay", "replay"]
 
 
 def test_the_buffers_are_filled_before_each_replay(fake_cuda: Fake) -> None:
@@ -266,7 +277,7 @@ def failing_step(monkeypatch: pytest.MonkeyPatch, nth: int) -> None:
     monkeypatch.setattr("zoo_lecture.manual_cuda.tanh_backward", tanh_backward)
 
 
-@pytest.mark.parametrize("place", PLACES[1:])
+@pytest.mark.parametrize("place", PLACES[2:])  # the stream is there already
 def test_where_the_long_graph_cannot_be_captured_steps_go_on_one_by_one(fake_cuda: Fake, place: str) -> None:
     fake = fake_cuda()
     expected = one_by_one(200)
