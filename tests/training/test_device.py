@@ -350,6 +350,21 @@ def test_a_small_run_is_on_the_cpu_where_there_is_a_card_and_its_evaluation_too(
         zoo.run("mlp-char", dataset=words_file, steps=2, device="cuda", plots=False)
 
 
+def test_an_evaluation_says_why_auto_does_not_take_a_card_that_is_there(
+    fake: Fake, words_file: Path, zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 2, "--no-plots", "--out", "run")
+    fake(devices=1)
+    monkeypatch.setattr(cuda, "try_out", lambda _: fail("CUDA error: no such luck"))
+    monkeypatch.setattr("zoo.training.device.fits_cpu", lambda *_: False)
+    evaluated = zoo_here("eval", "run", "--json")
+    assert evaluated.result["device"] == "cpu"
+    assert evaluated.err.startswith(
+        "zoo: warning: auto takes the CPU: device 'cuda' is not available: RuntimeError: CUDA"
+    )
+    assert evaluated.err.count("\n") == 1
+
+
 # The current device
 
 

@@ -68,7 +68,7 @@ def named_device(name: str, warn: Callable[[str], None]) -> torch.device | None:
 
 
 def suitable_device(
-    options: RunOptions, model: nn.Module, examples: Examples, warn: Callable[[str], None]
+    options: RunOptions, model: nn.Module, examples: Examples, warn: Callable[[str], None], *, say_small: bool = True
 ) -> torch.device:
     """What `auto` is for a run where there is CUDA: that, if it works and the run is large enough for it; else the CPU.
 
@@ -77,13 +77,15 @@ def suitable_device(
         model: on any device.
         examples: of training.
         warn: receives why a CUDA device that is there is not taken.
+        say_small: whether that is said of a small run, too.
     """
     if fits_cpu(options, model, examples):
         count = _largest_operation(options, model, examples)
-        warn(
-            "auto takes the CPU: a step of this run is so small that a GPU is hardly faster (its largest operation has "
-            f"{count:,} multiplications); --device cuda takes the GPU"
-        )
+        if say_small:
+            warn(
+                "auto takes the CPU: a step of this run is so small that a GPU is hardly faster (its largest operation "
+                f"has {count:,} multiplications); --device cuda takes the GPU"
+            )
         return _CPU
     return _cuda_or_cpu(warn)
 

@@ -50,7 +50,8 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
     loaded = load(run, state.registry)
     data = loaded.dataset(state.registry, fetcher(offline=offline), dataset)
     examples, novel = loaded.examples(data), loaded.novel_examples(data)
-    chosen = named or suitable_device(loaded.checked.options, loaded.model, examples["train"], lambda _: None)
+    options = loaded.checked.options
+    chosen = named or suitable_device(options, loaded.model, examples["train"], output.warning, say_small=False)
     losses, novel_losses = loaded.evaluate(examples, chosen), loaded.evaluate(novel, chosen)
     result: dict[str, Any] = {
         "run": run,
