@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,26 @@ print(json.dumps([plain.step_losses, compiled.step_losses, resumed.step_losses, 
     assert compiled == pytest.approx(plain, rel=1e-3)
     assert resumed == compiled
     assert (training["compile"], training["engine"]) == (True, "autograd")
+
+
+def test_the_compiler_does_not_advise_what_nobody_can_follow(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    def advising(model: nn.Module) -> Callable[[Tensor], Tensor]:
+        def forward(x: Tensor) -> Tensor:
+            if len(recwarn) < 2:
+                warnings.warn("TensorFloat32 tensor cores for float32 matrix multiplication available", stacklevel=1)
+                warnings.warn("another", stacklevel=1)
+            logits: Tensor = model(x)
+            return logits
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", advising)
+    model = nn.Linear(2, 2, device="meta").to_empty(device="cpu")
+    engine = Autograd(model, torch.optim.SGD(model.parameters()), StepOptions(compiled=True))
+    engine.run(torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.int64), [0.1], lambda: False)
+    assert [str(warning.message) for warning in recwarn] == ["another"]
 
 
 def test_what_the_compiler_cannot_do_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

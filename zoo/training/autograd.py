@@ -5,7 +5,9 @@ Axes: K steps of a block, B examples of a batch, then the axes of one example.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -116,18 +118,32 @@ def _in_bfloat16(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The model through torch's compiler, which works when it is first called."""
+    """The model through torch's compiler, which works when it is first called.
+
+    On CUDA it then advises once to allow TF32: float32 is float32 here, so nobody can follow that.
+    """
     compiled = torch.compile(model)
+    first = True
 
     def forward(x: Tensor) -> Tensor:
+        nonlocal first
         try:
-            logits: Tensor = compiled(x)
+            with _without_advice() if first else contextlib.nullcontext():
+                logits: Tensor = compiled(x)
+            first = False
         except _compiler_error() as error:
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ZooError(f"torch cannot compile {type(model).__name__} here: {why}; leave out --compile") from error
         return logits
 
     return forward
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
+        yield
 
 
 def _compiler_error() -> type[Exception]:
