@@ -55,6 +55,23 @@ def samples(model: nn.Module, n: int = 50, **options: object) -> list[str]:
     return sample(model, ABCD, n, SamplingOptions(**options))  # type: ignore[arg-type]
 
 
+class Elsewhere(Alphabet):
+    """It is on another device, whose inputs must be there, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.zeros(1, device="meta"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.device.type == "meta"
+        return torch.tensor([50.0, 0, 0, 0, 0]).expand(len(x), -1)
+
+
+def test_a_model_on_another_device_gets_its_inputs_there() -> None:
+    """`Loaded.evaluate` leaves it where it was evaluated."""
+    assert samples(Elsewhere(), 3) == [""] * 3
+
+
 def test_n_words_are_sampled() -> None:
     assert len(samples(Fixed(UNEVEN), 7)) == 7
 

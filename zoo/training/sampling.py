@@ -5,6 +5,7 @@ Axes: N words sampled in parallel, T characters of context, V characters of the 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def sample(
     """Sample `n` words, all of them one character at a time.
 
     Args:
-        model: on the CPU. It is left as it was.
+        model: on any device; words are drawn on the CPU. It is left as it was.
         reads: the form of the model's inputs, as in its spec.
         max_length: the most positions that a model of sequences can read.
 
@@ -93,11 +94,12 @@ def sample(
     generator = torch.Generator().manual_seed(options.seed)
     tokens = torch.tensor([[0] * max(1, window) + prefix] * n)  # (N, T)
     unfinished = torch.arange(n)  # rows of `tokens`
+    device = next(itertools.chain(model.parameters(), model.buffers()), tokens).device
     with evaluating(model):
         for _ in range(limit - len(prefix)):
             x, row_of = _unique_rows(tokens[unfinished, -window:], len(vocabulary))  # window 0 means all of T
             with plugin_errors(maker(model), "fails while it samples"):
-                logits = model(x)  # (N, V), or (N, T, V)
+                logits = model(x.to(device)).cpu()  # (N, V), or (N, T, V)
             last = logits if logits.ndim == 2 else logits[:, -1]
             probs = _probabilities(last[:, : len(vocabulary)], options)  # a model may have spare logits
             if not probs.isfinite().all():
