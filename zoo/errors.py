@@ -145,6 +145,12 @@ def whose_memory(error: BaseException) -> str:
     return "GPU memory" if of_gpu else "memory"
 
 
+def gpu_failed(error: BaseException) -> bool:
+    """Whether a call of CUDA or ROCm failed for another reason than memory. No later call of the process works then."""
+    texts = ("CUDA error: ", "HIP error: ")
+    return isinstance(error, RuntimeError) and str(error).startswith(texts) and not out_of_memory(error)
+
+
 SMALLER = "try a smaller --batch-size or a smaller model"
 SMALLER_AGAIN = "set a smaller batch_size in its config.json, and add --allow-changes"
 MORE = "free some of it, or use a machine with more"

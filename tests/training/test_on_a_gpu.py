@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -11,10 +12,12 @@ from fake_cuda import FakeCuda
 from recording import cuda_error
 from torch import Tensor, nn
 
-from zoo import PluginError, Schedule, cuda
+import zoo
+from zoo import PluginError, Schedule, ZooError, cuda
 from zoo.ambient.neutral import neutral
 from zoo.data.datasets import Examples
 from zoo.plugin.manager import load_plugins
+from zoo.runs.runner import _Execution
 from zoo.training.building import check_forward, fit_model, seeded
 from zoo.training.device import suitable_device
 from zoo.training.evaluation import evaluate
@@ -146,6 +149,29 @@ def test_what_a_plugins_kernel_does_wrong_is_its_fault_although_cuda_says_so_lat
     with pytest.raises(PluginError, match="device-side assert triggered") as caught:
         LATE_CALLS[call](model)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["synchronize", "get_rng_state", "pin_memory"])
+def test_a_gpu_that_fails_in_a_run_is_one_sentence_with_the_way_on(
+    fake_cuda: Fake, words_file: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    fake = fake_cuda()
+    begin = _Execution._train
+
+    def train_until_it_fails(*args: Any) -> None:
+        fake.fail(call, cuda_error("unspecified launch failure\nFor debugging consider ..."))
+        begin(*args)
+
+    monkeypatch.setattr(_Execution, "_train", train_until_it_fails)
+    with pytest.raises(ZooError) as caught:
+        zoo.run("bigram", dataset=words_file, steps=5, out="run", device="cpu", plots=False)
+    assert str(caught.value) == (
+        "the GPU failed: CUDA error: unspecified launch failure; the last checkpoint is in run; "
+        "to resume: zoo resume run"
+    )
+    fake.mend()
+    monkeypatch.setattr(_Execution, "_train", begin)
+    assert len(zoo.resume("run", device="cpu", plots=False).step_losses) == 5
 
 
 def test_memory_is_asked_for_by_the_number_of_the_device(fake_cuda: Fake) -> None:

@@ -21,6 +21,7 @@ from zoo.errors import (
     InterruptedRunError,
     OutOfMemoryError,
     ZooError,
+    gpu_failed,
     memory_errors,
     memory_sentence,
     out_of_memory,
@@ -181,6 +182,8 @@ class _Execution:
         try:
             return self._finish(checkpoints)
         except BaseException as error:
+            if gpu_failed(error):
+                raise ZooError(self._without_gpu(error)) from error
             if not out_of_memory(error):
                 raise
             raise OutOfMemoryError(self._without_memory(error)) from error
@@ -227,6 +230,12 @@ class _Execution:
             raise DivergedError(f"{error}, at learning rate {lr}; {saved}; try a smaller --lr") from error
         self.folder.write_checkpoint(training, self.run.config)
         self.signals.raise_at_once(self._interrupted)  # what follows, a resumption does again
+
+    def _without_gpu(self, error: BaseException) -> str:
+        """What failed, and how to go on: of the training nothing can be saved that is still on the GPU."""
+        path = self.folder.path
+        why = str(error).partition("\n")[0]
+        return f"the GPU failed: {why}; the last checkpoint is in {path}; to resume: zoo resume {quoted_path(path)}"
 
     def _without_memory(self, error: BaseException) -> str:
         """Save what was trained until memory ran out, if that can be, and say how to resume with less."""
