@@ -219,11 +219,12 @@ def check_precision(options: RunOptions, device: torch.device, model: nn.Module 
     if options.precision != BFLOAT16:
         return
     if not _computes_in_bfloat16(device):
-        raise DeviceError(f"this {device.type} does not compute in bfloat16; leave out --precision")
+        elsewhere = "" if device.type == "cpu" else _ELSE
+        raise DeviceError(f"this {device.type} does not compute in bfloat16; leave out --precision{elsewhere}")
     if cuda.holds(device) and model is not None and any(isinstance(part, nn.RNNBase) for part in model.modules()):
         raise DeviceError(
             f"--precision bfloat16 is not for recurrent models such as {type(model).__name__} on {device.type}, where "
-            "torch computes their cells in float16; leave out --precision"
+            f"torch computes their cells in float16; leave out --precision{_ELSE}"
         )
 
 
