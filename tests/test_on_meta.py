@@ -142,6 +142,14 @@ READS: dict[str, Change] = {
     "one_hot": lambda model, x, logits: logits + F.one_hot(x).sum(),
     "repeat_interleave": lambda model, x, logits: logits + logits.repeat_interleave(x[:, 0] * 0 + 1, 0).sum(),
     "inverse": lambda model, x, logits: logits + torch.linalg.inv(torch.eye(2, device=x.device)).sum(),
+    "format": lambda model, x, logits: logits * len(f"{logits.mean():.3f}"),
+    "repr": lambda model, x, logits: logits * len(repr(logits)),
+    "normal": lambda model, x, logits: logits + torch.normal(0.0, logits.detach().abs()),
+    "the gradient of prod": lambda model, x, logits: logits + model.table.prod(1)[:1],
+    "the gradient of cumprod": lambda model, x, logits: logits + torch.cumprod(logits, 1),
+    "singular values": lambda model, x, logits: logits + torch.linalg.svdvals(model.table.detach()),
+    "eigenvalues": lambda model, x, logits: logits + torch.linalg.eigvalsh(model.table.detach()),
+    "matrix_exp": lambda model, x, logits: logits + torch.matrix_exp(model.table)[0],
     "suppressed": lambda model, x, logits: suppressed(logits),
     "in evaluation only": lambda model, x, logits: logits if model.training else logits * logits.mean().item(),
 }
@@ -156,6 +164,8 @@ FROM_CPU: dict[str, Change] = {
     "torch.tensor": lambda model, x, logits: logits * torch.tensor(2.0, device=x.device),
     "torch.as_tensor": lambda model, x, logits: logits * torch.as_tensor([2.0], device=x.device),
     "new_tensor": lambda model, x, logits: logits * logits.new_tensor([2.0]),
+    "a list as an index": lambda model, x, logits: logits + logits[:, [1, 0]].sum(),
+    "a list as an index that is filled": lambda model, x, logits: filled(logits, (slice(None), [1, 0]), 1.0),
 }
 MIXED: dict[str, Change] = {
     "a tensor that is no buffer": lambda model, x, logits: logits + model.kept,
@@ -199,6 +209,9 @@ SOUND: dict[str, Change] = {
     "repeat_interleave of known size": lambda model, x, logits: (
         logits + logits.repeat_interleave(x[:, 0] * 0 + 1, 0, output_size=len(x)).sum()
     ),
+    "a product without a gradient": lambda model, x, logits: logits * logits.detach().prod(1, keepdim=True),
+    "normal numbers of one deviation": lambda model, x, logits: logits + torch.normal(logits.detach(), 1.0),
+    "numbers and slices as an index": lambda model, x, logits: logits + logits[0, 1:2, None] + logits[..., -1:],
     "the shape and the size": lambda model, x, logits: logits * 2 if len(x) > 1 and x.shape[1] else logits,
 }
 
@@ -208,6 +221,7 @@ class Table(nn.Module):
 
     context_length = 2
     change: Change
+    table: nn.Parameter
     kept: Tensor
 
     def __init__(self, vocab_size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -55,8 +56,8 @@ def check_device(
             the device `meta`.
 
     Returns:
-        None if all is well. Else why that cannot be told: an operator that torch does not have for `meta`, or a wait of
-        torch's own code, an optimizer's for instance, which the model cannot help.
+        None if all is well. Else why that cannot be told: something that torch or the model does not have for `meta`,
+        with the line, or a wait of torch's own code, an optimizer's for instance, which the model cannot help.
 
     Raises:
         AssertionError: what is wrong, with the operator and the line of the model's code.
@@ -86,7 +87,13 @@ def _check(bench: Bench, engine: str, options: StepOptions) -> None:
     plan = bench.plan
     who = f"model {plan.model.spec.name!r} with optimizer {plan.optimizer.spec.name!r}"
     saved = bench.new(AUTOGRAD, options)
-    saved.run(0, 1)
+    try:
+        saved.run(0, 1)
+    except BaseException as error:
+        if not is_of_plugin(error):
+            raise
+        at = authors_line(lines_of(error)) or "in torch itself"
+        raise AssertionError(f"{who} fails on the CPU: {first_line(error)} ({at}, in training)") from error
     bench = bench.on(META)
 
     with _before_steps(who):
@@ -152,9 +159,11 @@ def _check_block(work: Callable[[], Tensor], guard: Guard) -> Tensor:
         if not is_of_plugin(error):
             raise
         if not guard.faults:
-            if isinstance(error, NotImplementedError):
-                raise _CannotTellError(f"{who} cannot be checked without a GPU: {first_line(error)}") from error
             at = authors_line(lines_of(error)) or "in torch itself"
+            if isinstance(error, NotImplementedError) or _refuses_meta(error):
+                raise _CannotTellError(
+                    f"{who} cannot be checked without a GPU: {first_line(error)} ({at}, {when})"
+                ) from error
             raise AssertionError(
                 f"{who} fails on another device than the CPU: {first_line(error)} ({at}, {when})"
             ) from error
@@ -166,6 +175,15 @@ def _check_block(work: Callable[[], Tensor], guard: Guard) -> Tensor:
             raise _CannotTellError(guard.faults[0]) from cause
         raise AssertionError(guard.faults[0]) from cause
     return done
+
+
+def _refuses_meta(error: BaseException) -> bool:
+    """Whether an exception is about `meta` itself, which a GPU would not raise: not about tensors of two devices.
+
+    Such as that of `torch.autocast(x.device.type)`. One that names CUDA says for which devices something is.
+    """
+    text = str(error).lower()
+    return re.search(r"\bmeta\b", text) is not None and ("cuda" in text or not re.search("cpu|numpy", text))
 
 
 def _devices(tree: object, path: str = "") -> Iterator[tuple[str, torch.device]]:

@@ -36,7 +36,13 @@ _MIXED = (
     "register it as a buffer, or make it with device=x.device"
 )
 
-_READERS = {"aten::_linalg_check_errors"}  # those that have no tag of torch
+_READERS = {  # those that have no tag of torch; of some, the kernel reads a value everywhere but on `meta`
+    *("aten::_linalg_check_errors", "aten::_linalg_svd", "aten::_linalg_eigh", "aten::linalg_eig"),
+    *("aten::linalg_pinv", "aten::linalg_matrix_exp", "aten::histc", "aten::masked_scatter_backward"),
+}
+_SHOWERS = (Tensor.__repr__, Tensor.__format__)  # of values: they show none on `meta`
+_PRODUCTS = (torch.prod, Tensor.prod, torch.cumprod, Tensor.cumprod)  # whose gradient counts zeros, not so on `meta`
+_INDEXERS = (Tensor.__getitem__, Tensor.__setitem__)
 _TAKE_SCALARS = {  # besides operators by element and by lists: they take a scalar tensor of the CPU as a number
     *("aten::fill_", "aten::masked_fill", "aten::masked_fill_", "aten::index_put", "aten::index_put_"),
     *("aten::_index_put_impl_", "aten::where"),
@@ -150,7 +156,11 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Makers(TorchFunctionMode):
-    """Looks at the functions that make a tensor of Python's numbers, whose copy to the device torch shows no mode."""
+    """Looks at functions for what no operator on `meta` shows.
+
+    They are those that make a tensor of Python's numbers, whose copy to the device torch shows no mode, and those that
+    read values on a GPU alone.
+    """
 
     def __init__(self, guard: Guard) -> None:
         super().__init__()
@@ -159,6 +169,14 @@ class _Makers(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        first = args[0] if args else (kwargs or {}).get("input")
+        if isinstance(first, Tensor) and first.device == META:
+            if func in _SHOWERS:
+                self._guard.found(_READ, f"Tensor.{func.__name__}")
+            if func in _PRODUCTS and first.requires_grad and torch.is_grad_enabled():
+                self._guard.found(_READ, f"the gradient of torch.{func.__name__}")
+            if func in _INDEXERS and _has_list(args[1]):
+                self._guard.found(_FROM_CPU, "a list as an index")
         made = func(*args, **(kwargs or {}))
         if func in _MAKERS and made.device == META:
             given = args[1:] if func is Tensor.new_tensor else args
@@ -171,6 +189,8 @@ class _Makers(TorchFunctionMode):
 def _reads(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether the CPU must know values of an operator's tensors before it can go on, as torch's tags say."""
     name = func._schema.name
+    if name == "aten::normal":  # torch looks whether a tensor of standard deviations is negative
+        return isinstance(args[1] if len(args) > 1 else kwargs.get("std"), Tensor)
     if name == "aten::index":  # by a mask, whose elements are counted first
         return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
     if name == "aten::index_put_":  # by a mask; a single value is filled in without counting
@@ -179,6 +199,13 @@ def _reads(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     if name == "aten::repeat_interleave" and kwargs.get("output_size") is not None:
         return False
     return name in _READERS or bool({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags))
+
+
+def _has_list(index: Any) -> bool:
+    """Whether an index holds a list of Python's numbers, of which torch makes a tensor on the CPU first."""
+    parts = index if isinstance(index, tuple) else (index,)
+    lists = [part for part in parts if isinstance(part, list | tuple | range)]
+    return any(all(isinstance(leaf, int) for leaf in _pytree.tree_leaves(list(part))) for part in lists)
 
 
 def _moved(leaf: Any) -> Any:
