@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+import zoo
+
 BUNDLED = Path(__file__).resolve().parent.parent / "plugins" / "zoo_lecture" / "data" / "names-ssa-2018.txt"
 PARTS: dict[str, Part] = {
     "engines": against_cpu.engines,
@@ -48,11 +51,12 @@ PARTS: dict[str, Part] = {
     "repeats": repeats.repeats,
     "speed": speed.speed,
 }
+_NO_DEVICE = "DeviceError: "
 LIMIT_S = 300  # of a part; all but one that hangs need far less
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check, print the table, write the JSON; 1 if anything failed, 2 for wrong usage."""
+    """Check, print the table, write the JSON; 1 if anything failed, 2 for wrong usage, 130 for Ctrl-C."""
     args = parsed(argv)
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(args.device, Path(folder), args.words, args.words, args.quick)
@@ -60,13 +64,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             setting = replace(setting, dataset=few_words(args.words, Path(folder)))
         about = isolated("about", _about, setting, LIMIT_S)
         if about[0].result == FAILED:
-            print(f"cuda_check.py: error: {about[0].remark}", file=sys.stderr)
-            return 2 if about[0].remark.startswith("DeviceError") else 1
+            print(f"cuda_check.py: error: {about[0].remark.removeprefix(_NO_DEVICE)}", file=sys.stderr)
+            return 2 if about[0].remark.startswith(_NO_DEVICE) else 1
         facts = json.loads(about[0].remark)
-        rows = {part: checked(part, setting) for part in args.parts}
+        rows: dict[str, list[Result]] = {}
+        try:
+            for part in args.parts:
+                rows[part] = checked(part, setting)
+        except KeyboardInterrupt:
+            print("cuda_check.py: stopped; what was done follows", file=sys.stderr)
     show(facts, rows)
     content = {"about": facts, "results": [{"part": part, **asdict(row)} for part in rows for row in rows[part]]}
-    args.out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        args.out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        print(f"cuda_check.py: error: cannot write {args.out}: {error.strerror}", file=sys.stderr)
+        return 1
+    if len(rows) < len(args.parts):
+        return 130
     return int(any(row.result == FAILED for part in rows.values() for row in part))
 
 
@@ -81,10 +96,26 @@ def parsed(argv: Sequence[str] | None) -> Any:
     unknown = [part for part in args.parts if part not in PARTS]
     if unknown:
         parser.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
-    if not args.words.is_file():
-        parser.error(f"no file {args.words}")
-    args.parts, args.words = args.parts or list(PARTS), args.words.resolve()
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", args.device):
+        parser.error(f"no device {args.device!r}: there are cuda, cuda:N and cpu")
+    try:
+        zoo.TextDataset.from_file(args.words)
+    except zoo.ZooError as error:
+        parser.error(str(error))
+    writable(parser, args.out)
+    args.parts, args.words = list(dict.fromkeys(args.parts)) or list(PARTS), args.words.resolve()
     return args
+
+
+def writable(parser: argparse.ArgumentParser, out: Path) -> None:
+    """Ends with a message where `out` cannot be written: before the ten minutes, and not after them."""
+    new = not out.exists()
+    try:
+        out.open("a").close()
+    except OSError as error:
+        parser.error(f"cannot write {out}: {error.strerror}")
+    if new:
+        out.unlink()
 
 
 def checked(part: str, setting: Setting) -> list[Result]:

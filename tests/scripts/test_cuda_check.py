@@ -95,6 +95,35 @@ def test_a_part_that_fails_is_a_row_and_the_others_go_on(
 
 
 @pytest.mark.usefixtures("in_process")
+def test_what_was_done_before_ctrl_c_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(setting: Setting) -> list[Result]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cuda_check.PARTS, "engines", partial(one_row, "done"))
+    monkeypatch.setitem(cuda_check.PARTS, "speed", stopped)
+    assert cuda_check.main(["--device", "cpu", "engines", "speed", "engines"]) == 130
+    assert [row["what"] for row in json.loads(Path("cuda.json").read_text())["results"]] == ["done"]
+    assert "done" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("in_process")
+def test_results_that_cannot_be_written_are_shown_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def takes_the_place(setting: Setting) -> list[Result]:
+        Path("cuda.json").mkdir()
+        return [Result("done", PASSED)]
+
+    monkeypatch.setitem(cuda_check.PARTS, "speed", takes_the_place)
+    assert cuda_check.main(["--device", "cpu", "speed"]) == 1
+    printed = capsys.readouterr()
+    assert "done" in printed.out
+    assert "error: cannot write cuda.json" in printed.err
+
+
+@pytest.mark.usefixtures("in_process")
 def test_one_part_alone_and_a_goal_that_is_missed_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cuda_check.PARTS, "speed", lambda setting: [Result("slow", MISSED, 1.0, "µs")])
     assert cuda_check.main(["--device", "cpu", "speed"]) == 0
@@ -109,7 +138,12 @@ def test_one_part_alone_and_a_goal_that_is_missed_is_no_failure(monkeypatch: pyt
         (["--device", "cuda:99"], "cuda:99"),
         (["--device", "gpu"], "no device 'gpu'"),
         (["nothing"], "no part nothing"),
-        (["--words", "nowhere.txt"], "no file nowhere.txt"),
+        (["--device", "auto"], "no device 'auto'"),
+        (["--device", "mps"], "no device 'mps'"),
+        (["--words", "nowhere.txt"], "cannot read nowhere.txt"),
+        (["--words", os.devnull], "null"),
+        (["--out", "nowhere/cuda.json"], "cannot write nowhere/cuda.json"),
+        (["--out", "."], "cannot write ."),
     ],
 )
 def test_wrong_usage_is_one_line(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
