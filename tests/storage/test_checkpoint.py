@@ -148,6 +148,22 @@ def test_overwriting_a_file_does_not_change_loaded_tensors(path: Path) -> None:
     assert loaded.sum() == 1000
 
 
+@pytest.mark.parametrize("function", ["save", "load"])
+def test_safetensors_without_memory_is_a_memory_error(
+    small: Path, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type("PanicException", (BaseException,), {})  # PyO3's, which cannot be imported
+
+    def panics(*args: Any) -> None:
+        raise kind("PyObject pointer is null")
+
+    before = small.read_bytes()
+    monkeypatch.setattr(safetensors.torch, function, panics)
+    with pytest.raises(MemoryError):
+        load(small) if function == "load" else save(small, {"a": torch.ones(2)}, {})
+    assert small.read_bytes() == before
+
+
 def test_a_reserved_name_is_refused_and_the_old_file_is_kept(small: Path) -> None:
     before = small.read_bytes()
     with pytest.raises(CheckpointError, match="a tensor cannot be called '__metadata__'"):

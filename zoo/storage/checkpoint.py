@@ -10,10 +10,11 @@ A checkpoint is untrusted input: zoo never unpickles it, and never imports a mod
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,27 @@ def pack(name: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> b
         parse_json(text)
     except ValueError as error:
         raise CheckpointError(f"{name} cannot hold this state: {error}") from error
-    content = safetensors.torch.save(plain, {METADATA_KEY: text})
+    with _memory_errors_of_safetensors():
+        content = safetensors.torch.save(plain, {METADATA_KEY: text})
     try:
         check_writable(content, plain)
     except HeaderError as error:
         raise CheckpointError(f"{name} cannot hold this state: {error}") from error
     return content
+
+
+@contextlib.contextmanager
+def _memory_errors_of_safetensors() -> Iterator[None]:
+    """Raise MemoryError where safetensors gets no memory for its bytes.
+
+    It panics then, with an exception of PyO3's that is no Exception and says that a pointer of Python is null.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ == "PanicException" and "pointer is null" in str(error):
+            raise MemoryError("safetensors got no memory") from error
+        raise
 
 
 def load(path: Path) -> Checkpoint:
@@ -112,7 +128,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
         raise CheckpointError(f"{path} is not an intact safetensors file: {_guess_content(start) or error}") from error
     handled = sys.exc_info()[1]
     try:
-        return safetensors.torch.load(content), header, len(content)
+        with _memory_errors_of_safetensors():
+            return safetensors.torch.load(content), header, len(content)
     except Exception as error:  # besides its own error, the library raises others for unexpected headers
         pass_on(error, handled)
         if out_of_memory(error):
