@@ -242,9 +242,10 @@ class Fuzzer:
     def _training(self, optimizer: Callable[..., Any] | None) -> Training:
         """A fresh training of the net, with the run's optimizer or another."""
         model = build_model(self.loaded.entry, {**self.loaded.checked.hyperparameters, **self.loaded.checked.inputs}, 1)
-        own = self.registry.optimizers.get("sgd")
-        made = optimizer(model.parameters()) if optimizer else build_optimizer(own, model, 0.1, {})
-        return Training(model, made, self.examples, 4, 0.1, zoo.Schedule(), torch.Generator().manual_seed(1))
+        sgd = self.registry.optimizers.get("sgd")
+        new: Any = lambda net: optimizer(net.parameters()) if optimizer else build_optimizer(sgd, net, 0.1, {})  # noqa: E731
+        options = (self.examples, 4, 0.1, zoo.Schedule(), torch.Generator().manual_seed(1))
+        return Training(model, new(model), *options, new_optimizer=new)
 
 
 # Many of them

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,71 @@ class Lazy(Dropping):
         self.out = nn.LazyLinear(vocab_size)
 
 
+class LazyNorm(Dropping):
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__(vocab_size)
+        self.norm = nn.LazyBatchNorm1d()
+
+
+class Late(Dropping):
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__(vocab_size)
+        self.late: nn.Linear | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.late = self.late or nn.Linear(6, 6)
+        logits: Tensor = self.late(super().forward(x))
+        return logits
+
+
+class LateBuffer(Dropping):
+    def forward(self, x: Tensor) -> Tensor:
+        self.register_buffer("seen", x[0])
+        return super().forward(x)
+
+
+class NoLength(nn.Linear):
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__(vocab_size, vocab_size)
+
+
+class ZeroLength(Dropping):
+    context_length = 0
+
+
+class Argument(nn.Module):
+    """Takes `context_length`, and keeps no attribute of that name."""
+
+    def __init__(self, vocab_size: int, context_length: int = 2) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, 4)
+        self.out = nn.Linear(4 * context_length, vocab_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.out(self.embedding(x).flatten(1))
+        return logits
+
+
+def argument(vocab_size: int, context_length: int = 2) -> nn.Module:
+    return nn.Sequential(nn.Embedding(vocab_size, 4), nn.Flatten(), nn.Linear(4 * context_length, vocab_size))
+
+
+class Rare(Dropping):
+    """Fails in the training step of this number."""
+
+    at = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = getattr(self, "calls", -1) + self.training
+        if self.training and self.calls == self.at:
+            raise IndexError("Target 2 is out of bounds." + " CPU: registered at kernel.cpp:12" * 1000)
+        return super().forward(x)
+
+
+class RareLater(Rare):
+    at = 3
+
+
 class Extra(Dropping):
     def get_extra_state(self) -> dict[str, int]:
         return {"calls": 1}
@@ -84,7 +150,12 @@ def drawn() -> zoo.TextDataset:
 
 
 REFUSED: dict[str, tuple[type[nn.Module], str]] = {
-    "lazy": (Lazy, "has a lazy module: the shape of 'out.weight' must be known when it is made"),
+    "lazy": (Lazy, "has the lazy layer 'out' (LazyLinear), whose weights would not be seeded: give it its"),
+    "lazy-norm": (LazyNorm, "has the lazy layer 'norm' (LazyBatchNorm1d), whose weights would not be seeded"),
+    "late": (Late, "makes 'late.bias' in its forward pass: weights must be made in the constructor"),
+    "late-buffer": (LateBuffer, "makes 'seen' in its forward pass: weights must be made in the constructor"),
+    "no-length": (NoLength, "reads windows, and has no 'context_length' of at least 1: neither an attribute"),
+    "zero-length": (ZeroLength, "reads windows, and has no 'context_length' of at least 1: neither an attribute"),
     "extra": (Extra, "has '_extra_state' in its state, a dict: only tensors are saved"),
     "sparse": (Sparse, "has the sparse tensor 'table' in its state: only dense ones are saved"),
     "whole": (Whole, "returns logits of type torch.int64: floating-point numbers are wanted"),
@@ -97,7 +168,8 @@ class Plugin:
     @zoo.hookimpl
     def zoo_models(self) -> list[zoo.ModelSpec]:
         models: dict[str, Callable[..., Any]] = {name: model for name, (model, _) in REFUSED.items()}
-        models |= {"from-numpy": FromNumpy, "not-a-number": NotANumber}
+        models |= {"from-numpy": FromNumpy, "not-a-number": NotANumber, "rare": Rare, "rare-later": RareLater}
+        models |= {"argument": Argument, "argument-of-a-function": argument}
         return [zoo.ModelSpec(name, model, optimizer="sgd", lr=0.01) for name, model in models.items()]
 
     @zoo.hookimpl
@@ -159,3 +231,46 @@ def test_a_loss_that_was_never_a_number_is_not_blamed_on_the_learning_rate(zoo_h
     err = zoo_here("run", "not-a-number", "--dataset", "words", *RUN).err
     assert "before the first update" in err
     assert "--lr" not in err
+
+
+@pytest.mark.parametrize("name", ["argument", "argument-of-a-function"])
+@pytest.mark.parametrize("given", [(), ("--set", "model.context_length=4")])
+def test_a_model_is_served_windows_of_the_length_that_its_constructor_takes(
+    name: str, given: tuple[str, ...], zoo_here: Zoo
+) -> None:
+    trained = zoo_here("run", name, "--dataset", "words", *given, *RUN).result
+    assert zoo_here("eval", "out", "--json").result["losses"] == trained["losses"]
+    assert zoo.load("out").config["model"]["hyperparameters"] == {
+        "context_length": 4 if given else 2
+    }  # of which the layers' shapes are made
+    assert len(zoo.load("out").sample(3)) == 3
+    assert zoo_here("resume", "out", "--steps", 3, "--no-plots", "--json").code == 0
+
+
+def test_a_failure_in_the_first_step_names_the_model_and_leaves_no_folder(zoo_here: Zoo) -> None:
+    outcome = zoo_here("run", "rare", "--dataset", "words", *RUN)
+    assert outcome.code == 1
+    assert outcome.err.startswith(
+        "zoo: error: model 'rare' of plugin zoo-hasty 1.0 fails in a step: IndexError: Target"
+    )
+    assert outcome.err.count("\n") == 1
+    assert len(outcome.err) < 700
+    assert not Path("out").exists()
+    Path("out").mkdir()
+    assert "fails in a step" in zoo_here("run", "rare", "--dataset", "words", *RUN).err
+    assert zoo_here("run", "from-numpy", "--dataset", "words", *RUN).code == 0  # in the same folder
+
+
+def test_a_failure_in_a_later_step_loses_nothing(zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--dataset", "words", "--steps", 9, *RUN[2:])
+    outcome = zoo_here("run", "rare-later", *options)
+    assert outcome.code == 1
+    assert "model 'rare-later' of plugin zoo-hasty 1.0 fails in a step: IndexError" in outcome.err
+    step = 3  # blocks of 1, 2 and 4 steps
+    assert f"the checkpoint of step {step} is in out" in outcome.err
+    assert f"training state at step {step}," in zoo_here("verify", "out").out
+    monkeypatch.setattr(RareLater, "at", 100)
+    resumed = zoo_here("resume", "out", "--no-plots", "--json")
+    assert resumed.code == 0, resumed.err
+    whole = zoo_here("run", "rare-later", *options[:-2], "whole", "--json").result
+    assert resumed.result["losses"] == whole["losses"]

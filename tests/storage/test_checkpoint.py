@@ -13,8 +13,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zoo import CheckpointError
-from zoo.storage.checkpoint import digest, fill, flatten_state, load, save, unflatten_state
+from zoo import CheckpointError, PluginError
+from zoo.plugin.optimizer_state import flatten_state, unflatten_state
+from zoo.storage.checkpoint import digest, fill, load, save
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -468,10 +469,12 @@ def leaves(value: Any) -> list[Tensor]:
 
 @pytest.mark.parametrize("value", [{1, 2}, b"bytes", 1j, object()], ids=["set", "bytes", "complex", "object"])
 def test_an_unsupported_state_is_refused_by_name(value: object) -> None:
-    with pytest.raises(CheckpointError) as caught:
-        flatten_state({"state": {0: {"odd": value}}}, "optimizer")
+    with pytest.raises(PluginError) as caught:
+        flatten_state({"state": {0: {"odd": value}}}, "optimizer", "optimizer 'x'")
+    kind = type(value).__name__
     assert str(caught.value) == (
-        f"the state 'optimizer.state.0.odd' is a {type(value).__name__}, which a checkpoint cannot hold"
+        f"optimizer 'x' keeps 'optimizer.state.0.odd' in its state, {'an' if kind[0] == 'o' else 'a'} {kind}: a state "
+        "may hold dense tensors, int, float, bool, str, None, and lists, tuples and dicts of these"
     )
 
 

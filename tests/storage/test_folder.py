@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zoo import Schedule, UsageError, ZooError
 from zoo.data.datasets import Examples
+from zoo.plugin.optimizer_state import unflatten_state
 from zoo.storage import checkpoint
 from zoo.storage.folder import RunFolder
 from zoo.storage.losses import read_losses
@@ -229,7 +230,7 @@ def test_the_training_state_has_step_generator_and_optimizer(folder: Path, train
     state = checkpoint.load(folder / "training_state.safetensors")
     assert state.meta["step"] == 5
     assert torch.equal(state.tensors["generator"], training.generator.get_state())
-    moments = checkpoint.unflatten_state(state.meta["optimizer"], state.tensors)["state"][0]
+    moments = unflatten_state(state.meta["optimizer"], state.tensors)["state"][0]
     assert torch.equal(moments["exp_avg"], training.optimizer.state_dict()["state"][0]["exp_avg"])
 
 

@@ -219,7 +219,7 @@ def test_characters_of_probability_0_are_never_sampled(monkeypatch: pytest.Monke
 def test_a_model_of_windows_without_a_context_length_is_an_error_of_its_plugin(context_length: object) -> None:
     model = Fixed(UNEVEN)
     model.context_length = context_length  # type: ignore[assignment]
-    with pytest.raises(PluginError, match="Fixed reads windows, but has no attribute 'context_length'"):
+    with pytest.raises(PluginError, match="Fixed reads windows, and has no 'context_length' of at least 1"):
         samples(model)
 
 

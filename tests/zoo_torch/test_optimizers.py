@@ -16,9 +16,9 @@ import zoo
 import zoo.testing
 import zoo_torch
 from zoo.options.run import RunOptions
+from zoo.plugin.optimizer_state import flatten_state, unflatten_state
 from zoo.plugin.registry import Registry
 from zoo.runs.plan import make_plan
-from zoo.storage.checkpoint import flatten_state, unflatten_state
 from zoo_torch import optimizers
 from zoo_torch.light import light
 from zoo_torch.muon import Muon

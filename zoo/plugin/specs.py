@@ -138,6 +138,7 @@ class DatasetSpec:
 class OptimizerSpec:
     """An optimizer: a class with the constructor, `step`, `zero_grad`, `param_groups` and `state_dict` of
     `torch.optim.Optimizer`. Any class of `torch.optim` will do: `OptimizerSpec("adamw", "torch.optim:AdamW", lr=1e-3)`.
+    `zoo.plugin.optimizer_state` says what its state may hold.
 
     `lr` is the learning rate used where neither the user nor the model's own preset for this optimizer gives one.
     """

@@ -35,6 +35,7 @@ from zoo.training.building import (
     check_forward,
     context_length,
     fit_model,
+    window_length,
 )
 from zoo.training.device import check_precision, choose_threads, describe_device, suitable_device
 from zoo.training.engines import choose_engine
@@ -71,7 +72,7 @@ class PreparedRun:
 
     def new_training(self) -> Training:
         """Training at step 0."""
-        options = self.plan.options
+        plan, options = self.plan, self.plan.options
         return Training(
             model=self.model,
             optimizer=self.optimizer,
@@ -82,6 +83,7 @@ class PreparedRun:
             generator=torch.Generator().manual_seed(options.seed),
             engine=self.engine,
             validation=Validation.of(options, self.examples["val"]),
+            new_optimizer=lambda model: build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings),
         )
 
 
@@ -109,6 +111,8 @@ def prepare(
         long_words = _LongWords.of(plan, dataset)
         with building:
             model = _build(plan, inputs, long_words)
+        if isinstance(dataset, TextDataset) and plan.model.spec.reads == "windows":
+            window_length(model)  # where there is none, the model is named
         examples = encode(dataset, plan.model.spec.reads, context_length(model))
         _check_batch(plan, examples["train"])
     device = device or suitable_device(plan.options, model, examples["train"], observer.warning)

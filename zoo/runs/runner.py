@@ -20,6 +20,7 @@ from zoo.errors import (
     DivergedError,
     InterruptedRunError,
     OutOfMemoryError,
+    PluginError,
     ZooError,
     gpu_failed,
     memory_errors,
@@ -103,6 +104,8 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     checkpoints = CheckpointSchedule.of(plan.options)
     run = prepare(plan, _device_of(plan, observer), observer, clock)
     training, device = run.new_training(), run.device
+    with cuda.current(device):
+        training.trial.check(plan.optimizer.who)
     out = None if plan.options.out is None else Path(plan.options.out)
     with (
         cuda.current(device),
@@ -228,6 +231,13 @@ class _Execution:
                 raise DivergedError(f"{error}, {cause}; {saved}") from error
             lr = f"{training.lr:g}"
             raise DivergedError(f"{error}, at learning rate {lr}; {saved}; try a smaller --lr") from error
+        except PluginError as error:
+            if training.step == 0:
+                self.folder.empty()  # it would only block another run of the same --out
+                raise
+            self.folder.write_checkpoint(training, self.run.config)
+            saved = f"the checkpoint of step {training.step} is in {self.folder.path}"
+            raise PluginError(f"{error}; {saved}") from error
         self.folder.write_checkpoint(training, self.run.config)
         self.signals.raise_at_once(self._interrupted)  # what follows, a resumption does again
 

@@ -193,47 +193,6 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
     model.load_state_dict(dict(tensors))
 
 
-def flatten_state(state: Mapping[str, Any], prefix: str) -> tuple[dict[str, Tensor], Any]:
-    """Split a nested state (of an optimizer) into named tensors and JSON with `{"tensor": name}` in their places."""
-    tensors: dict[str, Tensor] = {}
-
-    def walk(value: Any, name: str) -> Any:
-        if isinstance(value, Tensor):
-            while name in tensors:  # the keys 1 and "1" give the same name
-                name += "~"
-            tensors[name] = value
-            return {"tensor": name}
-        if isinstance(value, Mapping):
-            # a list of pairs: the keys of an optimizer's state are integers, which JSON would turn into text
-            return {"items": [[key, walk(item, f"{name}.{key}")] for key, item in value.items()]}
-        if isinstance(value, list | tuple):
-            return {type(value).__name__: [walk(item, f"{name}.{i}") for i, item in enumerate(value)]}
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        raise CheckpointError(f"the state {name!r} is a {type(value).__name__}, which a checkpoint cannot hold")
-
-    return tensors, walk(state, prefix)
-
-
-def unflatten_state(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The inverse of `flatten_state`.
-
-    Raises:
-        CheckpointError: the tree was not made by `flatten_state`, or names a missing tensor.
-    """
-    if not isinstance(tree, dict):
-        return tree
-    try:
-        [(kind, content)] = tree.items()
-        if kind == "tensor":
-            return tensors[content]
-        if kind == "items":
-            return {key: unflatten_state(item, tensors) for key, item in content}
-        return {"list": list, "tuple": tuple}[kind](unflatten_state(item, tensors) for item in content)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError("the training state is damaged") from error
-
-
 def _some(names: Collection[str]) -> str:
     """The first few of many names."""
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""

@@ -146,10 +146,14 @@ class RunFolder:
         try:
             self.write_checkpoint(training, config)
         except BaseException:
-            for name in self._folder.names():
-                with contextlib.suppress(OSError):  # the first error is the one to report
-                    self._folder.remove(name)
+            self.empty()
             raise
+
+    def empty(self) -> None:
+        """Remove all files of a run that did not get to its first step, so that another may use the folder."""
+        for name in self._folder.names():
+            with contextlib.suppress(OSError):  # an error before is the one to report
+                self._folder.remove(name)
 
     def write_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
         """Write the training state, the losses, the config and the weights.

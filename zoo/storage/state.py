@@ -6,7 +6,6 @@ a million steps, the first whole millions of losses are only in `losses.csv`, wh
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -15,23 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo import cuda
 from zoo.data.finding import Place
-from zoo.engines import Optimizer
 from zoo.errors import CheckpointError, ZooError, out_of_memory
 from zoo.files import write_bytes
 from zoo.plugin.calling import is_of_plugin
+from zoo.plugin.optimizer_state import PREFIX, flattened, load_exactly, unflatten_state
 from zoo.storage import checkpoint
 from zoo.storage.bounds import building
 from zoo.storage.losses import LOSSES_FILE, Sealed
-from zoo.training.building import seeded
+from zoo.training.building import Trial
 from zoo.training.loop import Training
 from zoo.training.validation import Kept, Validation
 
 _MODEL = "model."
-_OPTIMIZER = "optimizer."
 _BEST = "best."
 _EVALUATIONS = "validation_steps", "validation_losses"
 
@@ -67,16 +65,10 @@ class TrainingState:
         """
         checkpoint.fill(training.model, self.weights, self.path)
         try:
-            optimizer = checkpoint.unflatten_state(self.optimizer, self.tensors)
-            own = _try_step(training)
-            if not _fits(optimizer, own) or _groups(optimizer) != _groups(own):
-                raise CheckpointError(
-                    f"{self.path} does not fit its config: its optimizer state is another optimizer's"
-                )
-            training.optimizer.load_state_dict(optimizer)
+            self._check_optimizer(training.trial)
+            load_exactly(training.optimizer, self._optimizer_state())
             _check_generator(self.tensors["generator"])
             training.generator.set_state(self.tensors["generator"])
-            _try_step(training)
             if training.validation is not None:
                 self._restore_validation(training.validation, training.model.state_dict())
         except CheckpointError:
@@ -87,6 +79,19 @@ class TrainingState:
             raise CheckpointError(f"{self.path} does not fit its config: {type(error).__name__}: {error}") from error
         training.step = self.step
         training.losses[:] = self.losses
+
+    def _optimizer_state(self) -> Any:
+        """A copy: an optimizer may take the tensors that it loads for its own."""
+        tensors = {name: t.clone() for name, t in self.tensors.items() if name.partition(".")[0] == PREFIX}
+        return unflatten_state(self.optimizer, tensors)
+
+    def _check_optimizer(self, trial: Trial) -> None:
+        """Refuse the state of another optimizer, and one of the right shapes that fails in the next step."""
+        saved = self._optimizer_state()
+        own = _reference(trial, self._optimizer_state())
+        if not _fits(saved, own) or _groups(saved) != _groups(own):
+            raise CheckpointError(f"{self.path} does not fit its config: its optimizer state is another optimizer's")
+        trial.step(saved)
 
     @property
     def best_step(self) -> int | None:
@@ -161,20 +166,22 @@ def _check_generator(state: Tensor) -> None:
 
 
 def _fits(state: Any, reference: Any) -> bool:
-    """Whether a state has the structure, shapes and types of a reference; keys may be missing.
+    """Whether a state has the structure, shapes and types of a reference, made in a first step.
 
     `load_state_dict` of an optimizer accepts any state, and its kernels may not check shapes and types again.
+
+    Keys may be missing: a parameter without a gradient has no state. What is made in a later step may come beside all
+    of the reference, at the end of a list, or in place of None or a number.
     """
     if isinstance(reference, Tensor):
         return isinstance(state, Tensor) and state.shape == reference.shape and state.dtype == reference.dtype
     if isinstance(reference, Mapping):
-        return isinstance(state, Mapping) and all(
-            key in reference and _fits(state[key], reference[key]) for key in state
-        )
+        if not isinstance(state, Mapping) or (state.keys() - reference.keys() and reference.keys() - state.keys()):
+            return False
+        return all(_fits(state[key], reference[key]) for key in state if key in reference)
     if isinstance(reference, list | tuple):
-        same = type(state) is type(reference) and len(state) == len(reference)
-        return same and all(map(_fits, state, reference))
-    return not isinstance(state, Tensor | Mapping | list | tuple)
+        return type(state) is type(reference) and len(state) >= len(reference) and all(map(_fits, state, reference))
+    return True
 
 
 def _groups(state: Mapping[str, Any]) -> list[Any]:
@@ -182,31 +189,26 @@ def _groups(state: Mapping[str, Any]) -> list[Any]:
     return [group.get("params") for group in state.get("param_groups", ()) if isinstance(group, Mapping)]
 
 
-def _try_step(training: Training) -> dict[str, Any]:
-    """One step of a copy with zero gradients. Returns the state of its optimizer.
+def _reference(trial: Trial, saved: Any) -> Any:
+    """The state of such an optimizer after its first step, with the settings that a state has for its groups.
 
-    A state of the right shapes may still fail in the first step.
+    Settings decide which tensors its kernels read. An optimizer of an unusual state takes no other settings.
     """
-    model, optimizer = _copies(training)
-    for p in model.parameters():
-        p.grad = torch.zeros_like(p)
-    with seeded(0):  # an optimizer may use random numbers
-        optimizer.step()
+    try:
+        optimizer = trial.step(_emptied(saved))
+    except BaseException as error:
+        if not is_of_plugin(error):
+            raise
+        optimizer = trial.step()
     return optimizer.state_dict()
 
 
-def _copies(training: Training) -> tuple[nn.Module, Optimizer]:
-    """The model, and an optimizer of the copy's parameters, with every attribute of its own.
-
-    torch's optimizers are copied by what they are pickled with, which lacks the attributes that a subclass adds.
-    """
-    memo: dict[int, Any] = {}
-    model = copy.deepcopy(training.model, memo)
-    if not isinstance(training.optimizer, torch.optim.Optimizer):
-        return model, copy.deepcopy(training.optimizer, memo)
-    optimizer = object.__new__(type(training.optimizer))
-    vars(optimizer).update(copy.deepcopy(vars(training.optimizer), memo))
-    return model, optimizer
+def _emptied(saved: Any) -> Any:
+    """A state without what belongs to parameters, also where it is of several optimizers."""
+    if not isinstance(saved, dict):
+        return saved
+    has_groups = "param_groups" in saved
+    return {key: {} if has_groups and key == "state" else _emptied(item) for key, item in saved.items()}
 
 
 def save(path: Path, training: Training, config: Mapping[str, Any]) -> None:
@@ -230,7 +232,7 @@ def pack(
         place: of the run's data, if that is a file.
         sealed: the losses that `losses.csv` has, and the training state need not have.
     """
-    tensors, tree = checkpoint.flatten_state(training.optimizer.state_dict(), _OPTIMIZER.rstrip("."))
+    tensors, tree = flattened(training.optimizer)
     tensors |= {_MODEL + name: tensor for name, tensor in training.model.state_dict().items()}
     tensors["losses"] = torch.tensor(training.losses[sealed.steps if sealed else 0 :], dtype=torch.float64)
     tensors["generator"] = training.generator.get_state()

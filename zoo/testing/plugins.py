@@ -6,6 +6,7 @@ import math
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +20,7 @@ from zoo.testing.bench import load_registry
 from zoo.testing.devices import check_device
 from zoo.testing.engines import check_engines
 from zoo.text import message
+from zoo.training.autograd import needs_closure
 
 STEPS = 5
 
@@ -110,9 +112,19 @@ def check_optimizer(name: str) -> None:
         if state is not None:
             optimizer.load_state_dict(state)
         for _ in range(steps):
-            optimizer.zero_grad()
-            (p**2).sum().backward()  # type: ignore[no-untyped-call]  # torch
-            optimizer.step()
+
+            def closure(optimizer: Any = optimizer, p: torch.nn.Parameter = p) -> torch.Tensor:
+                optimizer.zero_grad()
+                with torch.enable_grad():
+                    loss = (p**2).sum()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch
+                return loss
+
+            if needs_closure(optimizer):
+                optimizer.step(closure)
+            else:
+                closure()
+                optimizer.step()
         return p.detach(), optimizer.state_dict()
 
     start = torch.linspace(0.5, 1.5, 4)

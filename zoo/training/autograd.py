@@ -6,6 +6,7 @@ Axes: K steps of a block, B examples of a batch, then the axes of one example.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.engines import Optimizer, Stop
-from zoo.errors import ZooError
+from zoo.errors import PluginError, ZooError
 from zoo.options.training import BFLOAT16, FLOAT32, TrainingOptions
+from zoo.plugin.calling import maker
 from zoo.training.loss import cross_entropy
 
 
@@ -61,43 +63,76 @@ class Autograd:
         self._model, self._optimizer, self._clip_norm = model, optimizer, options.clip_norm
         self._compiled = _compiled(model) if options.compiled else None
         self._bfloat16 = options.precision == BFLOAT16
+        self._needs_closure = needs_closure(optimizer)
 
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Stop) -> Tensor:
         """As `Engine.run`; `stop` is asked before every step."""
         model, optimizer = self._model, self._optimizer
         forward = self._forward()
         losses: list[Tensor] = []
-        lr_set = one = None
+        one = None
         for x_step, y_step, lr in zip(x.unbind(), y.unbind(), lrs, strict=True):
             if stop():
                 break
-            if lr != lr_set:
-                lr_set = lr
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
+            for group in optimizer.param_groups:  # in every step: an optimizer with a scheduler inside may change it
+                group["lr"] = lr
+            if self._needs_closure:
+                loss = self._step_with_closure(forward, x_step, y_step)
+            else:
+                # forward pass
+                loss = cross_entropy(forward(x_step), y_step)
 
-            # forward pass
-            loss = cross_entropy(forward(x_step), y_step)
+                # backward pass
+                optimizer.zero_grad()
+                if one is None:
+                    one = torch.ones_like(loss)  # the loss's own gradient; to make it takes longer than a small product
+                if loss.requires_grad:  # else there is nothing to train, in a table of counts for instance
+                    _backward(loss, one)
 
-            # backward pass
-            optimizer.zero_grad()
-            if one is None:
-                one = torch.ones_like(loss)  # the loss's own gradient; to make it takes longer than a small product
-            if loss.requires_grad:  # else there is nothing to train, in a table of counts for instance
-                _backward(loss, one)
-
-            # update
-            if self._clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), self._clip_norm)
-            optimizer.step()
+                # update
+                if self._clip_norm is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), self._clip_norm)
+                optimizer.step()
 
             losses.append(loss.detach())
         return torch.stack(losses) if losses else torch.empty(0)
+
+    def _step_with_closure(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """A step of an optimizer that asks for the loss itself, as often as it likes; the first loss that it got."""
+        losses: list[Tensor] = []
+
+        def closure() -> Tensor:
+            with torch.enable_grad():  # an optimizer may call it where gradients are off
+                loss = cross_entropy(forward(x), y)
+                self._optimizer.zero_grad()
+                if loss.requires_grad:
+                    _backward(loss, torch.ones_like(loss))
+            if self._clip_norm is not None:
+                nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_norm)
+            losses.append(loss.detach())
+            return loss
+
+        self._optimizer.step(closure)
+        if not losses:
+            raise PluginError(f"{maker(self._optimizer)} never calls the closure that its 'step' asks for")
+        return losses[0]
 
     def _forward(self) -> Callable[[Tensor], Tensor]:
         """What makes logits of inputs."""
         forward = self._compiled or _without_hooks(self._model)
         return partial(_in_bfloat16, forward) if self._bfloat16 else forward
+
+
+def needs_closure(optimizer: Optimizer) -> bool:
+    """Whether an optimizer's `step` has an argument `closure` without a default, as that of LBFGS.
+
+    Asked for by its name: where a learning-rate scheduler has replaced `step`, the signature has `self` too.
+    """
+    try:
+        closure = inspect.signature(optimizer.step).parameters.get("closure")
+    except (TypeError, ValueError):  # it has no signature that Python can read
+        return False
+    return closure is not None and closure.default is closure.empty
 
 
 def _without_hooks(model: nn.Module) -> Callable[[Tensor], Tensor]:

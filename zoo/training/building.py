@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -14,12 +16,15 @@ from zoo.ambient.draws import seeded_draws
 from zoo.data.datasets import Dataset, Examples
 from zoo.data.loading import model_inputs
 from zoo.engines import Optimizer
-from zoo.errors import PluginError, UsageError
-from zoo.plugin.calling import made_by, plugin_call, plugin_errors
+from zoo.errors import PluginError, UsageError, out_of_memory
+from zoo.plugin.calling import made_by, maker, plugin_call, plugin_errors, step_errors
+from zoo.plugin.optimizer_state import check_state, load_exactly
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import REQUIRED, fitted_arguments, signature_of
 from zoo.plugin.specs import ModelSpec, OptimizerSpec
+from zoo.training.autograd import needs_closure
 from zoo.training.device import synchronize
+from zoo.training.loss import cross_entropy
 
 
 def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, int]:
@@ -59,6 +64,8 @@ def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed
     if not isinstance(model, nn.Module):
         raise PluginError(f"{entry.who} is a {type(model).__name__}, not an nn.Module")
     _check_state(entry, model)
+    if not hasattr(model, "context_length") and "context_length" in arguments:
+        model.context_length = arguments["context_length"]  # what reads it later has only the model
     return made_by(entry.who, model)
 
 
@@ -71,7 +78,12 @@ def _check_state(entry: Entry[ModelSpec], model: nn.Module) -> None:
             kind = type(value).__name__
             raise PluginError(f"{entry.who} has {name!r} in its state, a {kind}: only tensors are saved")
         if nn.parameter.is_lazy(value):
-            raise PluginError(f"{entry.who} has a lazy module: the shape of {name!r} must be known when it is made")
+            layer = name.rpartition(".")[0]
+            kind = type(model.get_submodule(layer)).__name__
+            raise PluginError(
+                f"{entry.who} has the lazy layer {layer!r} ({kind}), whose weights would not be seeded: "
+                "give it its sizes in the constructor"
+            )
         if value.layout != torch.strided:
             raise PluginError(f"{entry.who} has the sparse tensor {name!r} in its state: only dense ones are saved")
 
@@ -99,8 +111,23 @@ def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> 
     return sizes
 
 
+def window_length(model: nn.Module) -> int:
+    """How many characters a text model that reads windows wants to see.
+
+    Raises:
+        PluginError: it does not say.
+    """
+    length = context_length(model)
+    if length is None:
+        raise PluginError(
+            f"{maker(model)} reads windows, and has no 'context_length' of at least 1: neither an attribute nor an "
+            "argument of its constructor"
+        )
+    return length
+
+
 def context_length(model: nn.Module) -> int | None:
-    """How many characters a text model that reads windows wants to see, if it says."""
+    """How many characters a text model that reads windows wants to see, if it says: by an attribute or argument."""
     length = getattr(model, "context_length", None)
     return length if isinstance(length, int) and length >= 1 else None
 
@@ -126,6 +153,83 @@ def build_optimizer(entry: Entry[OptimizerSpec], model: nn.Module, lr: float, se
     return made_by(entry.who, cast(Optimizer, optimizer))
 
 
+@dataclass(frozen=True)
+class Trial:
+    """Steps with gradients of zero, of optimizers made anew for copies of a model's parameters.
+
+    No optimizer is copied or pickled: one may hold functions of its parameters, a scheduler, or other optimizers.
+
+    Attributes:
+        make: makes an optimizer for the parameters of a module.
+        model: what is to be trained; it stays as it is.
+        examples: some that it is trained on.
+    """
+
+    make: Callable[[nn.Module], Optimizer]
+    model: nn.Module
+    examples: Examples
+
+    def step(self, state: Mapping[str, Any] | None = None) -> Optimizer:
+        """An optimizer after one step; before that it has loaded `state`, whose tensors may be changed.
+
+        Raises:
+            Exception: whatever the optimizer raises.
+        """
+        copies = nn.ParameterList(_copy(p) for p in self.model.parameters())
+
+        def closure() -> Tensor:
+            return torch.zeros((), device=self.examples.y.device)
+
+        with seeded_draws(0), seeded(0, self.examples.y.device):  # an optimizer may use random numbers
+            optimizer = self.make(copies)
+            if state is not None:
+                load_exactly(optimizer, state)
+            for p, gradient in zip(copies, self._gradients() or copies, strict=True):
+                p.grad = torch.zeros_like(gradient) if p.requires_grad else None
+            if needs_closure(optimizer):
+                optimizer.step(closure)
+            else:
+                optimizer.step()
+        return optimizer
+
+    def check(self, who: str) -> None:
+        """Refuse an optimizer that fails in a first step, or whose state could then not be saved.
+
+        Args:
+            who: whose code that is: `optimizer 'clipped' of plugin zoo-stars 1.0`.
+
+        Raises:
+            PluginError: it does; what is wrong is said.
+        """
+        try:
+            with plugin_errors(who, "fails in a step"):
+                optimizer = self.step()
+            check_state(optimizer)
+        except BaseException as error:
+            if not out_of_memory(error):
+                raise  # without memory for the copies, the training itself may still fit
+
+    def _gradients(self) -> list[Tensor] | None:
+        """Gradients of two examples where a layer makes sparse ones, for their layout; None where none does."""
+        wanted = [p for p in self.model.parameters() if p.requires_grad]
+        if not wanted or not any(getattr(module, "sparse", False) is True for module in self.model.modules()):
+            return None
+        x, y = self.examples.gather(torch.arange(min(2, len(self.examples)), device=self.examples.y.device))
+        with evaluating(self.model), step_errors(self.model):
+            self.model.train()  # the backward pass of some kernels is for training only
+            loss = cross_entropy(self.model(x), y)
+            found = torch.autograd.grad(loss, wanted, allow_unused=True)
+        gradients = dict(zip(map(id, wanted), found, strict=True))
+        return [p if (gradient := gradients.get(id(p))) is None else gradient for p in self.model.parameters()]
+
+
+def _copy(p: nn.Parameter) -> nn.Parameter:
+    """A copy of a parameter, with the attributes that its author gave it, by which an optimizer may group it."""
+    copied = copy.deepcopy(p)
+    vars(copied).update(vars(p))
+    return copied
+
+
 @torch.no_grad()
 def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> None:
     """Try a model on two examples, so that a plugin's mistake is one message before training.
@@ -135,9 +239,15 @@ def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples)
     """
     device = examples.y.device
     x, y = examples.gather(torch.arange(min(2, len(examples)), device=device))
+    before = model.state_dict().keys()
     with plugin_errors(entry.who, f"fails on inputs of shape {tuple(x.shape)}"), evaluating(model):
         logits = model(x)
         synchronize(device)  # what fails on a GPU fails here
+    if new := model.state_dict().keys() - before:
+        raise PluginError(
+            f"{entry.who} makes {min(new)!r} in its forward pass: weights must be made in the constructor, "
+            "or they are neither seeded nor loaded"
+        )
     if not isinstance(logits, Tensor) or logits.ndim != y.ndim + 1 or logits.shape[:-1] != y.shape:
         got = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise PluginError(

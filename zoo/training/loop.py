@@ -6,7 +6,6 @@ Axes: K steps of a block, B examples of a batch, then the axes of one example.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,10 +19,12 @@ from zoo import cuda
 from zoo.ambient.neutral import others_turn
 from zoo.data.datasets import Examples
 from zoo.engines import Engine, Optimizer, Stop
-from zoo.errors import DivergedError, OutOfMemoryError, memory_sentence, out_of_memory
+from zoo.errors import DivergedError, OutOfMemoryError, PluginError, memory_sentence, out_of_memory
 from zoo.options.schedule import Schedule
 from zoo.plugin.calling import step_errors
+from zoo.plugin.optimizer_state import copied, load_exactly
 from zoo.training.autograd import Autograd
+from zoo.training.building import Trial
 from zoo.training.device import deterministic_sums, torchs_dropout
 from zoo.training.validation import Validation
 
@@ -44,6 +45,7 @@ class Training:
         losses: the loss of every step done.
         engine: implementation of the training step; by default autograd.
         validation: evaluates the validation split during training; None: evaluated only after training.
+        new_optimizer: makes such an optimizer for another module's parameters; needed to restore a state.
     """
 
     model: nn.Module
@@ -57,10 +59,22 @@ class Training:
     losses: list[float] = field(default_factory=list)
     engine: Engine = None  # type: ignore[assignment]  # until it is made from the model and the optimizer
     validation: Validation | None = None
+    new_optimizer: Callable[[nn.Module], Optimizer] | None = None
 
     def __post_init__(self) -> None:
         if self.engine is None:
             self.engine = Autograd(self.model, self.optimizer)
+
+    @property
+    def trial(self) -> Trial:
+        """Steps of such an optimizer that change nothing here.
+
+        Raises:
+            ValueError: there is no `new_optimizer`.
+        """
+        if self.new_optimizer is None:
+            raise ValueError("a training whose optimizer is to be tried needs 'new_optimizer'")
+        return Trial(self.new_optimizer, self.model, self.examples)
 
     @property
     def stopped_early(self) -> bool:
@@ -103,6 +117,8 @@ def train(
         DivergedError: a loss is not finite. `training` is then as it was at the start of that block, or of the one
             before if the block began with that loss: at weights whose loss is known to be finite.
         OutOfMemoryError: memory ran out. `training` is then as it was at the start of that block.
+        PluginError: a plugin failed in a step or an evaluation, or its optimizer has a state that no file can hold.
+            `training` is then as it was at the start of that block, or of the one before.
     """
     training.model.train()
     with deterministic_sums(training.examples.y.device):
@@ -114,8 +130,8 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
     good = _Snapshot(training)
     while training.step < steps and not training.stopped_early and not stop():
         started = time.perf_counter()
-        before = _Snapshot(training)
-        with _undone_without_memory(training, before):
+        before = _snapshot(training, good)
+        with _undone(training, before):
             values = _train_block(training, min(block, steps - training.step, *_steps_left(training, saver)), stop)
             failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
             if failed is not None:
@@ -135,11 +151,23 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
             block = min(2 * block, _longest_block(training))
 
 
+def _snapshot(training: Training, good: _Snapshot) -> _Snapshot:
+    """What `training` is now. Where its optimizer has a state that no file can hold, back to the last good one."""
+    try:
+        return _Snapshot(training)
+    except PluginError:
+        good.restore()
+        raise
+
+
 @contextlib.contextmanager
-def _undone_without_memory(training: Training, before: _Snapshot) -> Iterator[None]:
-    """Where memory runs out in the middle of a block, bring `training` back to its start, so that it can be saved."""
+def _undone(training: Training, before: _Snapshot) -> Iterator[None]:
+    """Where memory runs out or a plugin fails in a block, bring `training` back to its start, to be saved."""
     try:
         yield
+    except PluginError:
+        before.restore()
+        raise
     except BaseException as error:
         if not out_of_memory(error):
             raise
@@ -195,7 +223,7 @@ class _Snapshot:
         self._training = training
         self._step = training.step
         self._weights = {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
-        self._optimizer = copy.deepcopy(training.optimizer.state_dict())
+        self._optimizer = copied(training.optimizer)
         self._generator = training.generator.get_state()
         self._validation = training.validation.copy() if training.validation is not None else None
         self._device = training.examples.y.device
@@ -206,7 +234,7 @@ class _Snapshot:
         self._training.step = self._step
         del self._training.losses[self._step :]
         self._training.model.load_state_dict(self._weights)
-        self._training.optimizer.load_state_dict(self._optimizer)
+        load_exactly(self._training.optimizer, self._optimizer)
         self._training.generator.set_state(self._generator)
         self._training.validation = self._validation
         torch.set_rng_state(self._global_generator)

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from zoo.data.datasets import TextDataset
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import PluginError, UsageError, ZooError
+from zoo.errors import UsageError, ZooError
 from zoo.numbers import show_value
 from zoo.options.run import SAMPLING_SEED
 from zoo.options.values import fits, is_number, plain
 from zoo.plugin.calling import maker, plugin_errors
 from zoo.plugin.specs import Reads
-from zoo.training.building import context_length, evaluating
+from zoo.training.building import evaluating, window_length
 
 _MANY = 1 << 12  # words; with fewer, finding equal windows takes longer than it saves
 LONGEST_WORD = 100  # characters; a model may never end a word
@@ -90,7 +90,7 @@ def sample(
     limit = min(max_length, LONGEST_WORD) if reads == "sequences" else LONGEST_WORD
     if len(prefix) >= limit:
         raise UsageError(f"the prefix {options.prefix!r} is too long: at most {limit - 1} characters")
-    window = _window(model) if reads == "windows" else 0
+    window = window_length(model) if reads == "windows" else 0
     generator = torch.Generator().manual_seed(options.seed)
     tokens = torch.tensor([[0] * max(1, window) + prefix] * n)  # (N, T)
     unfinished = torch.arange(n)  # rows of `tokens`
@@ -120,13 +120,6 @@ def found_in(words: Iterable[str], dataset: TextDataset) -> list[FoundIn]:
     """For each word the split that has it, training first, or `new` for an unseen word."""
     train, val, test = (set(dataset.splits[name]) for name in ("train", "val", "test"))
     return ["train" if w in train else "val" if w in val else "test" if w in test else "new" for w in words]
-
-
-def _window(model: nn.Module) -> int:
-    length = context_length(model)
-    if length is None:
-        raise PluginError(f"{type(model).__name__} reads windows, but has no attribute 'context_length'")
-    return length
 
 
 def _unique_rows(x: Tensor, base: int) -> tuple[Tensor, Tensor | slice]:
