@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -181,7 +182,8 @@ class Trial:
             return torch.zeros((), device=self.examples.y.device)
 
         with seeded_draws(0), seeded(0, self.examples.y.device):  # an optimizer may use random numbers
-            optimizer = self.make(copies)
+            with warnings.catch_warnings(action="ignore"):  # the training's own optimizer was warned of
+                optimizer = self.make(copies)
             if state is not None:
                 load_exactly(optimizer, state)
             for p, gradient in zip(copies, self._gradients() or copies, strict=True):
