@@ -274,3 +274,21 @@ def test_a_failure_in_a_later_step_loses_nothing(zoo_here: Zoo, monkeypatch: pyt
     assert resumed.code == 0, resumed.err
     whole = zoo_here("run", "rare-later", *options[:-2], "whole", "--json").result
     assert resumed.result["losses"] == whole["losses"]
+
+
+def test_a_failure_in_the_first_step_of_a_resumed_run_keeps_its_folder(
+    zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rare, "at", 100)
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.runs.runner.train", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            zoo.run("rare", dataset="words", steps=2, device="cpu", plots=False, out="out")
+    monkeypatch.setattr(Rare, "at", 0)
+    outcome = zoo_here("resume", "out", "--no-plots")
+    assert "model 'rare' of plugin zoo-hasty 1.0 fails in a step" in outcome.err
+    assert "training state at step 0," in zoo_here("verify", "out").out
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt

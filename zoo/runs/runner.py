@@ -232,7 +232,7 @@ class _Execution:
             lr = f"{training.lr:g}"
             raise DivergedError(f"{error}, at learning rate {lr}; {saved}; try a smaller --lr") from error
         except PluginError as error:
-            if training.step == 0:
+            if training.step == 0 and not self.folder.holds_earlier_work:
                 self.folder.empty()  # it would only block another run of the same --out
                 raise
             self.folder.write_checkpoint(training, self.run.config)

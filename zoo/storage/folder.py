@@ -73,6 +73,7 @@ class RunFolder:
         self._checkpoint: tuple[Training, Mapping[str, Any]] | None = None
         self._results: dict[str, bytes] = {}
         self.place: Place | None = None  # of the run's data, if that is a file
+        self.holds_earlier_work = False
 
     @classmethod
     def create(cls, model_name: str, out: Path | None = None, *, warn: Warn = ignore) -> RunFolder:
@@ -119,7 +120,9 @@ class RunFolder:
         except BaseException:
             folder.close()
             raise
-        return cls(folder, warn, made=False)
+        opened = cls(folder, warn, made=False)
+        opened.holds_earlier_work = True
+        return opened
 
     @property
     def path(self) -> Path:
