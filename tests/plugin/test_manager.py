@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import AmbiguousNameError, PluginError, UnknownNameError, UsageError
+from zoo import PluginError, UnknownNameError, UsageError
 from zoo.plugin.manager import PluginStatus, load_plugins
 from zoo.plugin.registry import Registry
 
@@ -244,18 +244,18 @@ def test_a_plugin_that_is_seen_through_two_paths_is_loaded_once(site: Site, tmp_
 
 
 def test_a_clash_of_short_names_leaves_both_reachable(site: Site) -> None:
+    site.install("zoo-first", plugin_with("mine"))
+    site.install("zoo-rival", plugin_with("mine"))
+    registry, _ = load(site)
+    assert registry.models.names() == ["zoo-first/mine", "zoo-rival/mine"]
+
+
+def test_a_clash_with_a_builtin_name_leaves_the_name_to_the_builtin_one(site: Site) -> None:
     site.install("zoo-models", plugin_with("mlp-char"))
     site.install("zoo-rival", plugin_with("mlp-char"))
     registry, _ = load(site)
-    assert registry.models.names() == ["zoo-models/mlp-char", "zoo-rival/mlp-char"]
-
-
-def test_a_clash_with_a_builtin_name_is_an_error_and_never_a_silent_choice(site: Site) -> None:
-    site.install("zoo-models", plugin_with("mlp-char"))
-    site.install("zoo-rival", plugin_with("mlp-char"))
-    registry, _ = load(site)
-    with pytest.raises(AmbiguousNameError, match="use 'zoo-models/mlp-char' or 'zoo-rival/mlp-char'"):
-        registry.models.get("mlp-char")
+    assert registry.models.get("mlp-char").full_name == "zoo-models/mlp-char"
+    assert registry.models.names() == ["mlp-char", "zoo-rival/mlp-char"]
 
 
 def test_builtin_plugins_come_first_and_the_rest_by_name(site: Site) -> None:

@@ -1,6 +1,7 @@
 """The registry: every model, dataset and optimizer by name, with the plugin that registered it.
 
-A short name works while one distribution uses it; `distribution/name` always works.
+A short name works while one distribution uses it, and always where it is a built-in one; `distribution/name` always
+works.
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ class KindRegistry(Generic[S]):
         return sorted(self.display_name(entry) for entry in self)
 
     def display_name(self, entry: Entry[S]) -> str:
-        """The short name where it is unique, else the full name."""
-        return entry.spec.name if len(self._short(entry.spec.name)) == 1 else entry.full_name
+        """The short name where it means this entry, else the full name."""
+        return entry.spec.name if self._short(entry.spec.name) == [entry] else entry.full_name
 
     def get(self, name: str, *, prefer: Sequence[str] = ()) -> Entry[S]:
         """Find an entry by short or full name.
@@ -122,7 +123,7 @@ class KindRegistry(Generic[S]):
 
         Raises:
             UnknownNameError: no entry has that name; the message suggests the nearest names.
-            AmbiguousNameError: several distributions use that short name.
+            AmbiguousNameError: several distributions use that short name, and it is no built-in one.
         """
         if name in self._entries:
             return self._entries[name]
@@ -140,7 +141,9 @@ class KindRegistry(Generic[S]):
         return found[0]
 
     def _short(self, name: str) -> list[Entry[S]]:
-        return [entry for entry in self if entry.spec.name == name]
+        """The entries that a short name may mean. A built-in name means zoo's own, whatever plugins call theirs."""
+        found = [entry for entry in self if entry.spec.name == name]
+        return [entry for entry in found if entry.plugin.builtin] or found
 
     def _unknown(self, name: str) -> str:
         message = f"no {self.kind} {name!r}; {suggest(name, self.names())}"
