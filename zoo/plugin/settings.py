@@ -6,7 +6,6 @@ A keyword argument's name, annotation and default are all the configuration ther
 from __future__ import annotations
 
 import inspect
-import math
 import sys
 import types
 import typing
@@ -16,7 +15,7 @@ from typing import Any
 
 from zoo.errors import PluginError, UnknownNameError, UsageError, suggest
 from zoo.numbers import LARGEST_COUNT, LARGEST_SEED, show_value, too_large
-from zoo.options.values import convert, describe_type, is_number, is_scalar
+from zoo.options.values import convert, describe_type, is_number, is_plain, is_scalar
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
@@ -78,7 +77,7 @@ class Signature:
                 raise UsageError(f"'{section}.{name}' has no default: give it with --set {section}.{name}=VALUE")
             else:
                 values[name] = _as_annotated(setting)
-                if not _is_plain(values[name]):
+                if not is_plain(values[name]):
                     raise PluginError(
                         f"{who} has a default that no config can hold: '{section}.{name}' is {setting.default!r}; "
                         "a setting is a finite number, text, true, false, none, or a list of these"
@@ -176,15 +175,6 @@ def _as_annotated(setting: Setting) -> Any:
         return convert(setting.default, setting.annotation)
     except ValueError:
         return setting.default
-
-
-def _is_plain(value: object) -> bool:
-    """Whether JSON can hold it."""
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, bool | int | str)
 
 
 def _convert_named(key: str, value: object, annotation: Any) -> Any:
