@@ -69,8 +69,13 @@ class Entry(NamedTuple, Generic[S]):
         if isinstance(target, str):
             imported = target.partition(":")[0] in sys.modules  # then none of its code runs
             guarded = plugin_errors if imported else plugin_call
-            with guarded(f"{self.spec.name!r} of plugin {self.plugin}", f"cannot be imported from {target!r}"):
-                found = import_object(target)
+            try:
+                with guarded(f"{self.spec.name!r} of plugin {self.plugin}", f"cannot be imported from {target!r}"):
+                    found = import_object(target)
+            except PluginError as error:
+                from zoo.plugin.requirements import why_it_fails  # here, because only failures need it
+
+                raise PluginError(f"{error}{why_it_fails(self.plugin.distribution)}") from error.__cause__
         if not callable(found):
             raise PluginError(f"{target!r} of plugin {self.plugin} is not a class or a function")
         factory: Callable[..., Any] = found
