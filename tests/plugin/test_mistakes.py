@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,18 @@ def drawn() -> zoo.TextDataset:
     return zoo.TextDataset([*random.sample(WORDS.split(), 20), WORDS.split()[int(np.random.randint(25))]])
 
 
+def gaps() -> zoo.TensorDataset:
+    """Numbers with a missing one."""
+    full, y = torch.ones(6, 2), [0, 1, 0, 1, 0, 1]
+    missing = full.clone()
+    missing[4, 1] = torch.nan
+    return zoo.TensorDataset((missing, y), (full, y), (full, y))
+
+
+def linear(num_features: int, num_classes: int) -> nn.Module:
+    return nn.Linear(num_features, num_classes)
+
+
 REFUSED: dict[str, tuple[type[nn.Module], str]] = {
     "lazy": (Lazy, "has a lazy module: the shape of 'out.weight' must be known when it is made"),
     "extra": (Extra, "has '_extra_state' in its state, a dict: only tensors are saved"),
@@ -97,13 +110,14 @@ class Plugin:
     @zoo.hookimpl
     def zoo_models(self) -> list[zoo.ModelSpec]:
         models: dict[str, Callable[..., Any]] = {name: model for name, (model, _) in REFUSED.items()}
-        models |= {"from-numpy": FromNumpy, "not-a-number": NotANumber}
+        models |= {"from-numpy": FromNumpy, "not-a-number": NotANumber, "linear": linear}
         return [zoo.ModelSpec(name, model, optimizer="sgd", lr=0.01) for name, model in models.items()]
 
     @zoo.hookimpl
     def zoo_datasets(self) -> list[zoo.DatasetSpec]:
         return [
             zoo.DatasetSpec("drawn", drawn),
+            zoo.DatasetSpec("gaps", gaps),
             zoo.DatasetSpec("few", lambda: zoo.TextDataset(["a"])),
             zoo.DatasetSpec("words", lambda: zoo.TextDataset(WORDS.split())),
         ]
@@ -159,3 +173,11 @@ def test_a_loss_that_was_never_a_number_is_not_blamed_on_the_learning_rate(zoo_h
     err = zoo_here("run", "not-a-number", "--dataset", "words", *RUN).err
     assert "before the first update" in err
     assert "--lr" not in err
+
+
+def test_nan_in_the_data_is_told_before_training_and_not_blamed_on_the_learning_rate(zoo_here: Zoo) -> None:
+    outcome = zoo_here("run", "linear", "--dataset", "gaps", *RUN)
+    [line] = outcome.err.splitlines()
+    assert "dataset 'gaps': the train split has NaN in X, at row 4, column 1" in line
+    assert "--lr" not in line
+    assert not Path("out").exists()
