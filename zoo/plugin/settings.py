@@ -6,6 +6,7 @@ A keyword argument's name, annotation and default are all the configuration ther
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import types
 import typing
@@ -63,7 +64,7 @@ class Signature:
 
         Raises:
             UnknownNameError: a key that the factory does not have.
-            UsageError: a value of the wrong type, or none where there is no default.
+            UsageError: a value of the wrong type, a path, or none where there is no default.
         """
         for name in given:
             if name not in self.settings:
@@ -72,6 +73,7 @@ class Signature:
         values = {}
         for name, setting in self.settings.items():
             if name in given:
+                _refuse_path(f"{section}.{name}", given[name], setting)
                 values[name] = _convert_named(f"{section}.{name}", given[name], setting.annotation)
             elif setting.default is REQUIRED:
                 raise UsageError(f"'{section}.{name}' has no default: give it with --set {section}.{name}=VALUE")
@@ -167,6 +169,30 @@ def split_sections(settings: Mapping[str, object], sections: Sequence[str]) -> d
             raise UsageError(f"no setting {key!r}: settings are {known}")
         split[section][name] = value
     return split
+
+
+def _refuse_path(key: str, value: object, setting: Setting) -> None:
+    """A config names no place of this machine, because a run must load on another, so no setting can be a path.
+
+    Raises:
+        UsageError: the value is a path, or is to be one.
+    """
+    kinds = list(_kinds(setting.annotation))
+    is_path = any(isinstance(kind, type) and issubclass(kind, os.PathLike) for kind in kinds)
+    text = str in kinds and isinstance(value, str)
+    if isinstance(value, os.PathLike) or (is_path and not text and value not in (None, "none", "null", "")):
+        raise UsageError(
+            f"'{key}' cannot be the path {show_value(str(value))}: a run records no path of this machine, so that it "
+            f"loads on another; its plugin can take text (str), or fetch a file by its digest"
+        )
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """A type and all types in it, but for the `str` of `os.PathLike[str]`."""
+    kind = typing.get_origin(annotation) or annotation
+    yield kind
+    for part in () if kind is os.PathLike else typing.get_args(annotation):
+        yield from _kinds(part)
 
 
 def _as_annotated(setting: Setting) -> Any:
