@@ -507,7 +507,7 @@ def test_a_run_whose_plugin_is_disabled_names_the_plugin(finished_run: FinishedR
 
 def test_a_run_without_its_dataset_cannot_be_evaluated(finished_run: FinishedRun, zoo_with: ZooWith) -> None:
     line = error_line(zoo_with([], "eval", finished_run("mixed")), 1)
-    assert "no dataset 'zoo-trigram/planets'" in line
+    assert "needs the dataset 'zoo-trigram/planets' of plugin zoo-trigram 1.2.0" in line
     assert "give it with --dataset" in line
 
 
@@ -523,7 +523,7 @@ def test_a_run_without_its_dataset_can_be_sampled(finished_run: FinishedRun, zoo
     result = zoo_with([], "sample", finished_run("mixed"), "-n", "3")
     assert (result.returncode, len(result.stdout.splitlines())) == (0, 3)
     [line] = result.stderr.splitlines()
-    assert "no dataset 'zoo-trigram/planets'" in line
+    assert "needs the dataset 'zoo-trigram/planets' of plugin zoo-trigram 1.2.0" in line
 
 
 # Broken plugins
