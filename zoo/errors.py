@@ -76,6 +76,10 @@ class OtherVersionError(CheckpointError):
     """A checkpoint was made with another version of a plugin, and does not fit the one that is installed."""
 
 
+class OtherVersionWarning(UserWarning):
+    """A checkpoint was made with another version of its plugin, which may compute something else."""
+
+
 class DivergedError(ZooError):
     """The loss became NaN or infinite, in the training step `step` if it is known."""
 

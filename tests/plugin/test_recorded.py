@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -181,6 +182,21 @@ def test_a_changed_forward_is_told_in_one_line(command: str, trained: Path, inst
     install(CHANGED["forward"], "2.0")
     _, [line] = said(zoo_here, command)
     assert "may compute something else than it did: it was made with zoo-moving 1.0, and zoo-moving 2.0 is in" in line
+
+
+def test_a_command_shows_the_warning_as_its_own_and_without_a_line_of_code(
+    trained: Path, install: Install, zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(CHANGED["forward"], "2.0")
+
+    def shown(*args: Any) -> None:  # as Python shows one, where pytest does not collect it
+        sys.stderr.write(warnings.formatwarning(*args[:4]))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", shown)
+        [line] = zoo_here(*COMMANDS["eval"]).err.splitlines()
+    assert line.startswith("zoo: warning: out/model.safetensors may compute something else than it did: ")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -23,6 +23,7 @@ from zoo.errors import (
     CheckpointError,
     DataError,
     MissingPluginError,
+    OtherVersionWarning,
     UsageError,
     ZooError,
     memory_errors,
@@ -204,7 +205,8 @@ def load(target: str | Path, registry: Registry) -> Loaded:
     other = loaded.checked.recorded("model").other_version(loaded.entry)
     # What zoo's own models compute is tested with the weights of earlier versions; a plugin knows the weights it ships.
     if other is not None and not loaded.entry.plugin.builtin and path != _shipped(loaded.entry):
-        warnings.warn(message(f"{path} may compute something else than it did: {other}"), stacklevel=5)
+        text = f"{path} may compute something else than it did: {other}"
+        warnings.warn(message(text), OtherVersionWarning, stacklevel=5)
     return loaded
 
 
