@@ -69,7 +69,15 @@ class CheckpointError(ZooError):
 
 
 class MissingPluginError(CheckpointError):
-    """A checkpoint needs a model whose plugin is not installed, disabled or broken."""
+    """A checkpoint needs a model, dataset or optimizer whose plugin is not installed, disabled or broken."""
+
+
+class OtherVersionError(CheckpointError):
+    """A checkpoint was made with another version of a plugin, and does not fit the one that is installed."""
+
+
+class OtherVersionWarning(UserWarning):
+    """A checkpoint was made with another version of its plugin, which may compute something else."""
 
 
 class DivergedError(ZooError):

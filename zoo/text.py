@@ -24,6 +24,7 @@ _CREDENTIALS = (  # lengths are bounded because untrusted text could make an unb
     (r"(?<![^\s'\"(=])[^\s:/@'\"]{1,500}:[^\s/@'\"]{1,500}@(?=[\w\[])", "***@"),  # there is no scheme
 )
 _DISTRIBUTION = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"  # as PyPI and pip have it
+_VERSION = r"[0-9][A-Za-z0-9.+]{0,98}"
 _NAME_AND_VERSION = r"[A-Za-z0-9._-]{1,100} [A-Za-z0-9.+!_-]{1,100}"
 _MARKDOWN = r"[\\`*\[\]<>|~$!&]|(?<![^\W_])_|_(?![^\W_])"
 _AUTOLINK = r"(?i::(?=//)|@|(?<=www)\.)"
@@ -115,12 +116,14 @@ def quoted_path(path: str | Path) -> str:
     return quoted(f"./{text}" if text.startswith("-") else text)
 
 
-def pip_command(action: str, distribution: str) -> str | None:
-    """`pip install NAME` or `pip uninstall NAME`; None if that text cannot be the name of a distribution.
+def pip_command(action: str, distribution: str, version: str | None = None) -> str | None:
+    """`pip install NAME`, `pip install NAME==VERSION` or `pip uninstall NAME`; None if that cannot be a distribution.
 
-    The name may come from a checkpoint, which must not choose what a person types.
+    The name may come from a checkpoint, which must not choose what a person types. A text that cannot be a version is
+    left out.
     """
-    return f"pip {action} {distribution}" if re.fullmatch(_DISTRIBUTION, distribution) else None
+    pinned = f"=={version}" if version is not None and re.fullmatch(_VERSION, version) else ""
+    return f"pip {action} {distribution}{pinned}" if re.fullmatch(_DISTRIBUTION, distribution) else None
 
 
 def _shortened(text: str, limit: int) -> str:

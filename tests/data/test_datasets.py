@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from zoo import DataError, TensorDataset, TextDataset, UsageError
+from zoo.data import datasets
 from zoo.data.datasets import Examples, SplitName, counts
 
 SIX = ["ab", "ba", "abc", "cab", "bca", "aab"]
@@ -362,3 +363,53 @@ def test_all_examples_come_in_order_for_any_batch_size(examples: Examples, size:
 def test_splits_are_counted_in_examples(examples: Examples) -> None:
     splits: dict[SplitName, Examples] = {"train": examples, "val": examples}
     assert counts(splits) == {"train": 5, "val": 5}
+
+
+# Numbers that are none
+
+WRONG_NUMBERS = {"NaN": float("nan"), "infinity": float("inf"), "minus infinity": -float("inf")}
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize(("told", "number"), WRONG_NUMBERS.items(), ids=WRONG_NUMBERS)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_a_number_that_is_none_is_told_with_its_split_row_and_column(
+    split: str, told: str, number: float, dtype: torch.dtype
+) -> None:
+    x = torch.ones(5, 3)
+    x[3, 1] = number
+    with pytest.raises(DataError) as caught:
+        tensors(**{split: (x.to(dtype), torch.zeros(5, dtype=torch.long))})
+    where = f"the {split} split has {told} in X, at row 3, column 1 (counted from 0)"
+    assert str(caught.value) == f"{where}: leave these rows out, or put numbers in"
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ([(0, 0, 0)], "at row 0, position (0, 0) (counted from 0):"),
+        ([(6, 1, 2)], "at row 6, position (1, 2) (counted from 0):"),
+        ([(2, 0, 0), (2, 1, 1)], "at row 2, position (0, 0) (counted from 0):"),
+        ([(2, 0, 0), (5, 0, 0)], "at row 2, position (0, 0) (counted from 0), and such numbers in 1 more row:"),
+        ([(2, 0, 0), (3, 0, 0), (6, 1, 1)], "(counted from 0), and such numbers in 2 more rows:"),
+    ],
+)
+@pytest.mark.parametrize("at_once", [1, 12, 20, 10_000])
+def test_numbers_are_found_in_all_parts_of_large_data(
+    places: list[tuple[int, ...]], told: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "_NUMBERS_AT_ONCE", at_once)
+    x = torch.ones(7, 2, 3)
+    for place in places:
+        x[place] = torch.nan
+    with pytest.raises(DataError) as caught:
+        tensors(train=(x, torch.zeros(7, dtype=torch.long)))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, torch.int64, torch.uint8, torch.bool, torch.complex64], ids=str)
+def test_large_numbers_that_are_finite_are_kept(dtype: torch.dtype) -> None:
+    largest = torch.finfo(dtype).max if dtype.is_floating_point else 1
+    x = torch.full((4, 4), largest, dtype=torch.float64).to(dtype)
+    assert tensors(train=(x, torch.zeros(4, dtype=torch.long))).splits["train"][0].dtype is dtype

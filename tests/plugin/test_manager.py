@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from zoo import AmbiguousNameError, PluginError, UnknownNameError, UsageError
+from zoo import PluginError, UnknownNameError, UsageError
 from zoo.plugin.manager import PluginStatus, load_plugins
 from zoo.plugin.registry import Registry
 
@@ -26,14 +26,21 @@ class Site:
         folder.mkdir()
 
     def install(
-        self, distribution: str, source: str, *, version: str = "1.0", entries: dict[str, str] | None = None
+        self,
+        distribution: str,
+        source: str,
+        *,
+        version: str = "1.0",
+        entries: dict[str, str] | None = None,
+        requires: Sequence[str] = (),
     ) -> None:
         """One module, named after the distribution, and by default one entry point, `main`, that names it."""
         module = distribution.replace("-", "_")
         (self.folder / f"{module}.py").write_text("import zoo\n" + textwrap.dedent(source))
         info = self.folder / f"{module}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        headers = [f"Name: {distribution}", f"Version: {version}", *(f"Requires-Dist: {line}" for line in requires)]
+        (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *headers]) + "\n")
         lines = [f"{name} = {target}\n" for name, target in (entries or {"main": module}).items()]
         (info / "entry_points.txt").write_text("[zoo]\n" + "".join(lines))
 
@@ -200,6 +207,53 @@ def test_the_warning_names_the_plugin_its_version_the_cause_and_the_remedy(site:
         assert part in warning
 
 
+REQUIREMENTS = {  # a requirement of the plugin, and what is told of it; a distribution `zoo-base` 1.0 is installed
+    "zoo-base>=2": "zoo-base>=2, and 1.0 is installed",
+    "zoo_base >=2, <3": "zoo_base<3,>=2, and 1.0 is installed",
+    "zoo-base==1.0.dev1": "zoo-base==1.0.dev1, and 1.0 is installed",
+    "zoo-nowhere>=2": "zoo-nowhere>=2, and it is not installed",
+    "zoo-nowhere": "zoo-nowhere, and it is not installed",
+    'zoo-nowhere; python_version >= "3"': "zoo-nowhere, and it is not installed",
+    "zoo-base>=1": None,
+    "zoo-base": None,
+    'zoo-nowhere; python_version < "3"': None,
+    "zoo-nowhere; extra == 'fast'": None,
+    "no requirement at all": None,
+}
+FAILING = {
+    "import": "import nowhere_at_all",
+    "a field that this zoo has not": "zoo.ModelSpec('x', 'm:f', later=1)",
+    "a hook that this zoo has not": "@zoo.hookimpl\ndef zoo_later():\n    return []",
+}
+
+
+@pytest.mark.parametrize("source", FAILING.values(), ids=FAILING)
+@pytest.mark.parametrize(("requirement", "told"), REQUIREMENTS.items(), ids=REQUIREMENTS)
+def test_a_plugin_that_fails_without_its_requirements_is_told_so(
+    site: Site, requirement: str, told: str | None, source: str
+) -> None:
+    site.install("zoo-base", "")
+    site.install("zoo-broken", source, requires=["pluggy", requirement])
+    _, statuses = load(site)
+    ending = f"; its requirements are not met: {told} ('pip install zoo-broken' installs them, or remove it with "
+    assert (ending in statuses["zoo-broken"].warning) is (told is not None)
+    assert ("requirements" in statuses["zoo-broken"].cause) is (told is not None)
+
+
+def test_a_plugin_that_works_without_its_requirements_is_left_alone(site: Site) -> None:
+    site.install("zoo-good", GOOD, requires=["zoo-nowhere"])
+    _, statuses = load(site)
+    assert statuses["zoo-good"].warnings == []
+
+
+def test_a_factory_that_cannot_be_imported_without_requirements_is_told_so(site: Site) -> None:
+    site.install("zoo-good", GOOD, requires=["zoo-nowhere>=2"])
+    registry, _ = load(site)
+    told = r"No module named 'nowhere'; its requirements are not met: zoo-nowhere>=2, and it is not installed"
+    with pytest.raises(PluginError, match=told):
+        registry.models.get("good").factory()
+
+
 def test_an_unknown_name_points_to_the_plugins_that_failed(site: Site) -> None:
     site.install("zoo-broken", "import nowhere_at_all")
     registry, _ = load(site)
@@ -244,18 +298,18 @@ def test_a_plugin_that_is_seen_through_two_paths_is_loaded_once(site: Site, tmp_
 
 
 def test_a_clash_of_short_names_leaves_both_reachable(site: Site) -> None:
+    site.install("zoo-first", plugin_with("mine"))
+    site.install("zoo-rival", plugin_with("mine"))
+    registry, _ = load(site)
+    assert registry.models.names() == ["zoo-first/mine", "zoo-rival/mine"]
+
+
+def test_a_clash_with_a_builtin_name_leaves_the_name_to_the_builtin_one(site: Site) -> None:
     site.install("zoo-models", plugin_with("mlp-char"))
     site.install("zoo-rival", plugin_with("mlp-char"))
     registry, _ = load(site)
-    assert registry.models.names() == ["zoo-models/mlp-char", "zoo-rival/mlp-char"]
-
-
-def test_a_clash_with_a_builtin_name_is_an_error_and_never_a_silent_choice(site: Site) -> None:
-    site.install("zoo-models", plugin_with("mlp-char"))
-    site.install("zoo-rival", plugin_with("mlp-char"))
-    registry, _ = load(site)
-    with pytest.raises(AmbiguousNameError, match="use 'zoo-models/mlp-char' or 'zoo-rival/mlp-char'"):
-        registry.models.get("mlp-char")
+    assert registry.models.get("mlp-char").full_name == "zoo-models/mlp-char"
+    assert registry.models.names() == ["mlp-char", "zoo-rival/mlp-char"]
 
 
 def test_builtin_plugins_come_first_and_the_rest_by_name(site: Site) -> None:

@@ -149,6 +149,18 @@ def drawn() -> zoo.TextDataset:
     return zoo.TextDataset([*random.sample(WORDS.split(), 20), WORDS.split()[int(np.random.randint(25))]])
 
 
+def gaps() -> zoo.TensorDataset:
+    """Numbers with a missing one."""
+    full, y = torch.ones(6, 2), [0, 1, 0, 1, 0, 1]
+    missing = full.clone()
+    missing[4, 1] = torch.nan
+    return zoo.TensorDataset((missing, y), (full, y), (full, y))
+
+
+def linear(num_features: int, num_classes: int) -> nn.Module:
+    return nn.Linear(num_features, num_classes)
+
+
 REFUSED: dict[str, tuple[type[nn.Module], str]] = {
     "lazy": (Lazy, "has the lazy layer 'out' (LazyLinear), whose weights would not be seeded: give it its"),
     "lazy-norm": (LazyNorm, "has the lazy layer 'norm' (LazyBatchNorm1d), whose weights would not be seeded"),
@@ -169,13 +181,14 @@ class Plugin:
     def zoo_models(self) -> list[zoo.ModelSpec]:
         models: dict[str, Callable[..., Any]] = {name: model for name, (model, _) in REFUSED.items()}
         models |= {"from-numpy": FromNumpy, "not-a-number": NotANumber, "rare": Rare, "rare-later": RareLater}
-        models |= {"argument": Argument, "argument-of-a-function": argument}
+        models |= {"argument": Argument, "argument-of-a-function": argument, "linear": linear}
         return [zoo.ModelSpec(name, model, optimizer="sgd", lr=0.01) for name, model in models.items()]
 
     @zoo.hookimpl
     def zoo_datasets(self) -> list[zoo.DatasetSpec]:
         return [
             zoo.DatasetSpec("drawn", drawn),
+            zoo.DatasetSpec("gaps", gaps),
             zoo.DatasetSpec("few", lambda: zoo.TextDataset(["a"])),
             zoo.DatasetSpec("words", lambda: zoo.TextDataset(WORDS.split())),
         ]
@@ -292,3 +305,11 @@ def test_a_failure_in_the_first_step_of_a_resumed_run_keeps_its_folder(
 
 def interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_nan_in_the_data_is_told_before_training_and_not_blamed_on_the_learning_rate(zoo_here: Zoo) -> None:
+    outcome = zoo_here("run", "linear", "--dataset", "gaps", *RUN)
+    [line] = outcome.err.splitlines()
+    assert "dataset 'gaps': the train split has NaN in X, at row 4, column 1" in line
+    assert "--lr" not in line
+    assert not Path("out").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import AmbiguousNameError, ModelSpec, PluginError, UnknownNameError
+from zoo import AmbiguousNameError, DatasetSpec, ModelSpec, OptimizerSpec, PluginError, UnknownNameError
 from zoo.errors import suggest
 from zoo.plugin.registry import Entry, KindRegistry, Plugin, Registry
 from zoo.plugin.specs import Factory
@@ -97,8 +97,21 @@ def test_one_distribution_cannot_use_a_name_twice() -> None:
 
 def test_a_short_name_of_two_distributions_is_an_error_that_lists_both() -> None:
     with pytest.raises(AmbiguousNameError) as caught:
-        registry_of(entry("mlp", OTHER), entry("mlp")).get("mlp")
-    assert str(caught.value) == "2 plugins have a model called 'mlp': use 'zoo-models/mlp' or 'zoo-other/mlp'"
+        registry_of(entry("mlp", THIRD), entry("mlp", OTHER)).get("mlp")
+    assert str(caught.value) == "2 plugins have a model called 'mlp': use 'zoo-other/mlp' or 'zoo-third/mlp'"
+
+
+@pytest.mark.parametrize("kind", [kind.kind for kind in Registry().kinds()])
+@pytest.mark.parametrize("others", [[OTHER], [THIRD, OTHER]], ids=["one", "two"])
+def test_a_built_in_name_always_means_the_built_in_entry(kind: str, others: list[Plugin]) -> None:
+    registry = next(one for one in Registry().kinds() if one.kind == kind)
+    spec = {"model": ModelSpec, "dataset": DatasetSpec, "optimizer": OptimizerSpec}[kind]("taken", dict)
+    for plugin in (others[0], BUILTIN, *others[1:]):
+        registry.add(Entry(spec, plugin))
+    assert registry.get("taken").plugin is BUILTIN
+    assert registry.names() == ["taken", *sorted(f"{plugin.distribution}/taken" for plugin in others)]
+    for plugin in others:
+        assert registry.get(f"{plugin.distribution}/taken").plugin is plugin
 
 
 @pytest.mark.parametrize("plugin", [BUILTIN, OTHER])
@@ -127,12 +140,12 @@ def test_a_preference_for_a_distribution_without_that_name_changes_nothing() -> 
 
 def test_a_preference_for_a_third_distribution_does_not_settle_a_clash() -> None:
     with pytest.raises(AmbiguousNameError):
-        registry_of(entry("mlp"), entry("mlp", OTHER)).get("mlp", prefer=["zoo-third"])
+        registry_of(entry("mlp", THIRD), entry("mlp", OTHER)).get("mlp", prefer=["zoo-fourth"])
 
 
 def test_names_are_short_where_they_are_unique_and_full_where_they_clash() -> None:
-    names = registry_of(entry("gru", OTHER), entry("mlp", OTHER), entry("mlp")).names()
-    assert names == ["gru", "zoo-models/mlp", "zoo-other/mlp"]
+    names = registry_of(entry("gru", OTHER), entry("mlp", OTHER), entry("mlp", THIRD)).names()
+    assert names == ["gru", "zoo-other/mlp", "zoo-third/mlp"]
 
 
 def test_every_name_that_is_shown_can_be_typed() -> None:

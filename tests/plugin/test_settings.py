@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
@@ -297,3 +298,36 @@ def test_a_setting_of_no_section_is_refused(key: str) -> None:
     with pytest.raises(UsageError) as caught:
         split_sections({key: 1}, SECTIONS)
     assert str(caught.value) == f"no setting {key!r}: settings are model.KEY, data.KEY, optimizer.KEY"
+
+
+# Paths
+
+
+def with_path(file: Path) -> None: ...
+def with_perhaps_a_path(file: Path | None = None) -> None: ...
+def with_path_like(file: os.PathLike[str] | None = None) -> None: ...
+def with_paths(file: Sequence[Path] = ()) -> None: ...
+def with_text(file: str = "") -> None: ...
+def with_anything(file: Any = None) -> None: ...
+def with_text_or_path(file: str | Path = "") -> None: ...
+
+
+@pytest.mark.parametrize(
+    "value", ["/home/me/words.txt", "words.txt", Path("/home/me/words.txt")], ids=["absolute", "relative", "Path"]
+)
+@pytest.mark.parametrize(
+    "factory", [with_path, with_paths, with_perhaps_a_path, with_path_like, with_text, with_anything, with_text_or_path]
+)
+def test_a_path_is_refused_in_one_sentence_and_text_is_text(factory: Any, value: str | Path) -> None:
+    signature = Signature(factory)
+    if isinstance(value, str) and factory in (with_text, with_anything, with_text_or_path):
+        assert signature.resolve("data", {"file": value}) == {"file": value}
+        return
+    with pytest.raises(UsageError) as caught:
+        signature.resolve("data", {"file": value})
+    assert str(caught.value).startswith(f"'data.file' cannot be the path {str(value)!r}: a run records no path of this")
+
+
+@pytest.mark.parametrize("given", [{}, {"file": "none"}, {"file": None}], ids=str)
+def test_a_path_may_be_left_out(given: dict[str, Any]) -> None:
+    assert Signature(with_perhaps_a_path).resolve("data", given) == {"file": None}

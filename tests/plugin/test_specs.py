@@ -6,13 +6,152 @@ import dataclasses
 from typing import Any
 
 import pytest
-from conftest import run_python
+from conftest import Zoo, run_python
+from dropping import install
 
+import zoo
 from zoo import DatasetSpec, ModelSpec, OptimizerSpec, Preset, Schedule
 
 KINDS: list[type[Any]] = [ModelSpec, DatasetSpec, OptimizerSpec]
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
+
+VALUES: dict[str, Any] = {
+    "None": None,
+    "true": True,
+    "0": 0,
+    "3": 3,
+    "-1": -1,
+    "2.5": 2.5,
+    "NaN": float("nan"),
+    "infinity": float("inf"),
+    "empty": "",
+    "text": "text",
+    "Two Words": "Two Words",
+    "cosine": "cosine",
+    "windows": "windows",
+    "auto": "auto",
+    "float32": "float32",
+    "m:f": "m:f",
+    "bytes": b"text",
+    "list": ["text"],
+    "tuple": ("text",),
+    "words": ("Two Words",),
+    "numbers": (3,),
+    "mapping": {},
+    "to text": {"text": "text"},
+    "to a number": {"text": 3},
+    "of numbers": {3: "m:f"},
+    "to a path": {"text": "m:f"},
+    "upper case": {"Text": "m:f"},
+    "of auto": {"auto": "m:f"},
+    "setting": {"model.size": 3},
+    "old setting": {"model.size": "model.width"},
+    "setting of data": {"data.size": "data.width"},
+    "no setting": {"size": 3},
+    "no section": {"net.size": 3},
+    "no key": {"model.": 3},
+    "to NaN": {"model.size": float("nan")},
+    "to an object": {"model.size": object()},
+    "to a mapping": {"preset": {"steps": 3}},
+    "to a preset": {"preset": Preset()},
+    "object": object(),
+    "schedule": Schedule(),
+}
+_TEXTS = ["empty", "text", "Two Words", "cosine", "windows", "auto", "float32", "m:f"]
+_NAMES = ["None", "text", "cosine", "windows", "auto", "float32"]  # an option's text is looked up when it is used
+ACCEPTED: dict[str, list[str]] = {  # of all values, by field: each other one must be refused
+    "summary": _TEXTS,
+    "description": _TEXTS,
+    "references": ["tuple", "words"],
+    "fallback": _NAMES,
+    "reads": ["windows"],
+    "embedding": ["None", *_TEXTS[1:]],
+    "presets": ["mapping", "to a preset"],
+    "engines": ["mapping", "to a path"],
+    "fitted": ["tuple"],
+    "weights": ["None", "m:f"],
+    "renamed": ["mapping", "old setting"],
+    "settings": ["mapping", "setting", "old setting", "setting of data"],
+    "dataset": ["None", *_TEXTS],
+    "optimizer": ["None", *_TEXTS],
+    "synthetic": ["None", *_TEXTS],
+    "teacher": ["None", *_TEXTS],
+    "engine": ["None", *_TEXTS],
+    "steps": ["None", "3"],
+    "batch_size": ["None", "3"],
+    "lr": ["None", "3", "2.5"],
+    "schedule": ["None", "cosine", "schedule"],
+    "warmup": ["None", "0", "3"],
+    "clip_norm": ["None", "3", "2.5"],
+    "validate_every": ["None", "3"],
+    "patience": ["None", "3"],
+    "synthetic_share": ["None", "0"],
+    "teacher_share": ["None", "0"],
+    "precision": ["None", "float32"],
+    "compile": ["None", "true"],
+    "milestones": ["numbers"],
+    "gamma": ["3", "2.5"],
+    "cosine": ["true"],
+    "final": ["0"],
+    "ends": ["None", "3"],
+}
+NAMED: dict[type[Any], dict[str, str]] = {kind: {"name": "zz", "factory": "m:f"} for kind in KINDS}
+FIELDS = [
+    (kind, field.name)
+    for kind in (*KINDS, Preset, Schedule)
+    for field in dataclasses.fields(kind)
+    if field.name not in ("name", "factory")
+]
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS, ids=[f"{kind.__name__}.{field}" for kind, field in FIELDS])
+def test_a_field_holds_what_it_may_and_every_other_value_is_refused_by_name(kind: type[Any], field: str) -> None:
+    accepted = set(ACCEPTED[field]) - ({"None"} if kind is Schedule and field == "warmup" else set())
+    for label, value in VALUES.items():
+        if label in accepted:
+            kind(**NAMED.get(kind, {}), **{field: value})
+            continue
+        with pytest.raises(ValueError, match=field.replace("teacher", "synthetic")) as caught:  # its name now
+            kind(**NAMED.get(kind, {}), **{field: value})
+        who = {Preset: "a preset: ", Schedule: ""}.get(kind, f"{getattr(kind, 'kind', '')} 'zz': ")
+        assert str(caught.value).startswith(who), label
+        assert len(str(caught.value).splitlines()) == 1, label
+
+
+@pytest.mark.parametrize(
+    ("field", "presets", "told"),
+    [
+        ({"renamed": {"old": "new"}}, {}, "renamed must have settings"),
+        ({"renamed": {"old": "new"}}, {"new": Preset()}, None),
+        ({}, {"Two Words": Preset()}, "a key of presets must be a name"),
+    ],
+)
+def test_fields_of_a_model_fit_each_other(field: dict[str, Any], presets: dict[str, Preset], told: str | None) -> None:
+    if told is None:
+        ModelSpec("zz", "m:f", presets=presets, **field)
+        return
+    with pytest.raises(ValueError, match=f"model 'zz': .*{told}"):
+        ModelSpec("zz", "m:f", presets=presets, **field)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("field", ["summary", "references"])
+def test_a_wrong_field_fails_its_plugin_alone_in_one_line(
+    kind: type[Any], field: str, zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Plugin:
+        @zoo.hookimpl
+        def zoo_models(self) -> list[ModelSpec]:
+            return [ModelSpec("fine", "m:f"), kind("zz", "m:f", **{field: None})]
+
+    install(monkeypatch, Plugin(), "zoo-wrong")
+    outcome = zoo_here("list", "--json")
+    [line] = outcome.err.splitlines()
+    assert f"plugin zoo-wrong 1.0 was skipped: ValueError: {kind.kind} 'zz': {field} must be" in line
+    names = [model["name"] for model in outcome.result["models"]]
+    assert "mlp-char" in names
+    assert "fine" not in names
 
 
 @each_kind

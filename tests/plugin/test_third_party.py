@@ -45,7 +45,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # what is installed, and the a
     "tiny-gru": ([TRIGRAM], ["tiny-gru"]),
     "tiny-conv": ([BLOBS], ["tiny-conv"]),
     "mixed": ([TRIGRAM], ["mlp-char", "--dataset", "planets", "--optimizer", "signsgd"]),
-    "built-in": ([TRIGRAM, TAKEN], ["zoo-models/mlp-char", "--dataset", "planets"]),
+    "built-in": ([TRIGRAM, TAKEN], ["mlp-char", "--dataset", "planets"]),
     "namesake": ([TRIGRAM, TAKEN], ["zoo-taken-name/mlp-char", "--dataset", "planets"]),
 }
 
@@ -507,7 +507,7 @@ def test_a_run_whose_plugin_is_disabled_names_the_plugin(finished_run: FinishedR
 
 def test_a_run_without_its_dataset_cannot_be_evaluated(finished_run: FinishedRun, zoo_with: ZooWith) -> None:
     line = error_line(zoo_with([], "eval", finished_run("mixed")), 1)
-    assert "no dataset 'zoo-trigram/planets'" in line
+    assert "needs the dataset 'zoo-trigram/planets' of plugin zoo-trigram 1.2.0" in line
     assert "give it with --dataset" in line
 
 
@@ -523,7 +523,7 @@ def test_a_run_without_its_dataset_can_be_sampled(finished_run: FinishedRun, zoo
     result = zoo_with([], "sample", finished_run("mixed"), "-n", "3")
     assert (result.returncode, len(result.stdout.splitlines())) == (0, 3)
     [line] = result.stderr.splitlines()
-    assert "no dataset 'zoo-trigram/planets'" in line
+    assert "needs the dataset 'zoo-trigram/planets' of plugin zoo-trigram 1.2.0" in line
 
 
 # Broken plugins
@@ -626,30 +626,23 @@ def test_an_unknown_name_in_the_choice_is_wrong_usage(zoo_with: ZooWith) -> None
 # A taken name
 
 
-@pytest.mark.parametrize("args", [["run", "mlp-char"], ["info", "mlp-char"]], ids=["run", "info"])
-def test_a_name_that_two_plugins_use_is_an_error_that_lists_both(zoo_with: ZooWith, args: list[str]) -> None:
-    line = error_line(zoo_with([TAKEN], *args), 2)
-    assert "'zoo-models/mlp-char' or 'zoo-taken-name/mlp-char'" in line
+def test_a_built_in_name_means_the_built_in_model_and_optimizer(zoo_here: ZooWith) -> None:
+    args = ("--dataset", "names-ssa-2018", "--optimizer", "sgd", "--steps", "3", "--device", "cpu", "--no-plots")
+    result = zoo_here([TAKEN], "run", "mlp-char", *args, "--json")
+    assert suppliers(Path(json.loads(result.stdout)["run_dir"])) == ["zoo-models", "zoo-models", "zoo-models"]
 
 
-def test_an_optimizers_name_that_two_plugins_use_is_an_error_that_lists_both(zoo_with: ZooWith) -> None:
-    line = error_line(zoo_with([TAKEN], "run", "zoo-models/mlp-char", "--optimizer", "sgd"), 2)
-    assert "2 plugins have an optimizer called 'sgd'" in line
-    assert "'zoo-models/sgd' or 'zoo-taken-name/sgd'" in line
+def test_info_of_a_built_in_name_describes_the_built_in_model(zoo_here: ZooWith) -> None:
+    assert "model of zoo-models" in zoo_here([TAKEN], "info", "mlp-char").stdout
 
 
-def test_the_list_has_the_full_names_of_what_two_plugins_use(zoo_with: ZooWith) -> None:
+def test_the_list_has_both_of_a_name_and_the_full_name_of_the_third_partys(zoo_with: ZooWith) -> None:
     listed = names_listed(zoo_with([TAKEN], "list", "--json"))
-    assert {kind: sorted(names) for kind, names in listed.items()} == {
-        kind: sorted(
-            [name for name in names if name not in ("mlp-char", "sgd")]
-            + [f"{owner}/{name}" for owner in ("zoo-models", TAKEN) for name in names if name in ("mlp-char", "sgd")]
-        )
-        for kind, names in BUILT_IN.items()
-    }
+    taken = {"models": ["zoo-taken-name/mlp-char"], "datasets": [], "optimizers": ["zoo-taken-name/sgd"]}
+    assert {kind: sorted(names) for kind, names in listed.items()} == with_built_in(**taken)
 
 
-def test_by_its_full_name_the_built_in_model_runs_with_the_built_in_optimizer(finished_run: FinishedRun) -> None:
+def test_by_its_short_name_the_built_in_model_runs_with_the_built_in_optimizer(finished_run: FinishedRun) -> None:
     run = finished_run("built-in")
     assert suppliers(run) == ["zoo-models", "zoo-trigram", "zoo-models"]
     assert metrics_of(run)["lr"] == 0.1

@@ -289,9 +289,18 @@ def test_a_model_is_trained_with_what_its_own_distribution_has(registry: Registr
 
 
 def test_a_name_that_a_person_gives_is_not_settled_by_the_models_distribution(registry: Registry) -> None:
-    add(registry, OptimizerSpec("sgd", sgd), OTHER)
-    with pytest.raises(AmbiguousNameError, match="optimizer called 'sgd': use 'zoo-models/sgd' or 'zoo-oth"):
-        make_plan(registry, RunOptions("mlp", optimizer="sgd"))
+    third = Plugin("third", "zoo-third", "1.0")
+    add(registry, ModelSpec("theirs", model), OTHER)
+    for plugin in (OTHER, third):
+        add(registry, OptimizerSpec("own", sgd), plugin)
+    with pytest.raises(AmbiguousNameError, match="optimizer called 'own': use 'zoo-other/own' or 'zoo-third/own"):
+        make_plan(registry, RunOptions("theirs", optimizer="own", dataset="names"))
+
+
+def test_a_built_in_name_that_a_person_gives_means_the_built_in_one(registry: Registry) -> None:
+    for spec in (OptimizerSpec("sgd", sgd), ModelSpec("theirs", model)):
+        add(registry, spec, OTHER)
+    assert make_plan(registry, RunOptions("theirs", optimizer="sgd", lr=0.1, dataset="names")).optimizer.plugin.builtin
 
 
 @pytest.mark.parametrize("optimizer", ["gone", "adam"])

@@ -19,7 +19,7 @@ from zoo import CheckpointError, ModelSpec, UsageError
 from zoo.cli.state import State
 from zoo.data.download import fetcher
 from zoo.plugin.registry import Entry, Plugin, Registry
-from zoo.storage import loading
+from zoo.storage import checkpoint, loading
 from zoo.storage.shipped import ShippedMetrics, bits, shipped_metrics, shipped_weights, weights_path
 from zoo.training.evaluation import evaluate_splits
 
@@ -169,6 +169,7 @@ def test_script_writes_metrics_that_are_read_back(
         seconds=raw["seconds"]["train"],
         losses=raw["losses"],
         novel=raw["novel"]["losses"],
+        sha256=raw["dataset"]["sha256"],
     )
 
 
@@ -199,7 +200,7 @@ def test_script_fails_when_the_weights_are_too_large(tmp_path: Path, capsys: pyt
 
 # Metrics of shipped weights
 
-METRICS = {
+METRICS: dict[str, Any] = {
     "model": "net",
     "dataset": {"name": "names-ssa-2018", "sha256": "0" * 64, "examples": {"train": 8, "val": 1, "test": 1}},
     "parameters": 1234,
@@ -234,7 +235,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
 def test_metrics_are_those_of_the_run(shop: Shop) -> None:
     known = shipped_metrics(shop("net", METRICS))
-    assert known == ShippedMetrics("names-ssa-2018", None, 1234, 500, 1.5, {"train": 2.0, "val": 2.1, "test": 2.2}, {})
+    losses = {"train": 2.0, "val": 2.1, "test": 2.2}
+    sha256 = METRICS["dataset"]["sha256"]
+    assert known == ShippedMetrics("names-ssa-2018", None, 1234, 500, 1.5, losses, {}, sha256)
 
 
 def test_metrics_include_the_preset_and_the_losses_on_unseen_words_if_given(shop: Shop) -> None:
@@ -262,9 +265,9 @@ def test_metrics_include_the_preset_and_the_losses_on_unseen_words_if_given(shop
         {**METRICS, "parameters": "1234"},
         {**METRICS, "steps": -1},
         {**METRICS, "losses": {"train": 2.0, "val": 2.1}},
-        {**METRICS, "losses": {**METRICS["losses"], "val": float("nan")}},  # type: ignore[dict-item]
-        {**METRICS, "losses": {**METRICS["losses"], "val": float("inf")}},  # type: ignore[dict-item]
-        {**METRICS, "losses": {**METRICS["losses"], "val": 10**400}},  # type: ignore[dict-item]
+        {**METRICS, "losses": {**METRICS["losses"], "val": float("nan")}},
+        {**METRICS, "losses": {**METRICS["losses"], "val": float("inf")}},
+        {**METRICS, "losses": {**METRICS["losses"], "val": 10**400}},
         json.dumps(METRICS).replace("1234", "9" * 5000),
         {**METRICS, "seconds": 1.5},
         {**METRICS, "preset": 3},
@@ -282,7 +285,6 @@ def test_metrics_of_missing_weights_are_none(shop: Shop, tmp_path: Path) -> None
     assert shipped_metrics(shop("net", METRICS, weights=None)) is None
     assert shipped_metrics(shop("net", METRICS, weights="zoo_nowhere:net.safetensors")) is None
     assert shipped_metrics(shop("net", METRICS, weights="zoo_shop.sub:net.safetensors")) is None  # whose import raises
-    assert shipped_metrics(shop("net", METRICS, weights=":net.safetensors")) is None
     entry = shop("net", METRICS)
     assert shipped_metrics(entry) is not None
     shipped_weights(entry).unlink()
@@ -394,6 +396,37 @@ def test_list_sorts_models_by_any_metric_and_those_without_last(
     assert [model["name"] for model in zoo_here("list", "--sort", order, "--json").result["models"]] == names
 
 
+def other_data(name: str, digest: str = "1") -> dict[str, Any]:
+    return {**METRICS, "dataset": {**METRICS["dataset"], "name": name, "sha256": digest * 64}}
+
+
+@pytest.mark.parametrize("arguments", [["list", "models"], ["list"]], ids=["models", "all"])
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        ("name", ["bare", "digits", "fast", "good", "words"]),
+        ("loss", ["digits", "good", "fast", "words", "bare"]),
+        ("unseen-words", ["digits", "good", "words", "bare", "fast"]),
+        ("parameters", ["fast", "digits", "words", "good", "bare"]),
+    ],
+)
+def test_losses_of_different_data_are_never_sorted_into_one_column(
+    zoo_here: Zoo, three_models: Registry, shop: Shop, order: str, names: list[str], arguments: list[str]
+) -> None:
+    better = {"losses": {"train": 0.1, "val": 0.2, "test": 0.3}, "parameters": 100}
+    better["novel"] = {"losses": {"val": 0.2, "test": 0.3}}
+    three_models.models.add(shop("digits", {**other_data("digits"), **better, "model": "digits"}))
+    three_models.models.add(shop("words", {**other_data("names-ssa-2018"), **better, "model": "words"}))
+    out = zoo_here(*arguments, "--sort", order).out
+    assert [row[0] for row in rows(out)[1:]] == names
+    data = {row[0]: " ".join(row) for row in rows(out)}
+    assert "data" in data["models"].split()
+    assert "digits (11111111)" in data["digits"]
+    assert "names-ssa-2018 (11111111)" in data["words"]  # another file of the same name
+    assert f"names-ssa-2018 ({METRICS['dataset']['sha256'][:8]})" in data["good"]
+    assert "Those of different data do not compare: --sort keeps them apart." in out
+
+
 def test_list_shows_losses_in_bits(zoo_here: Zoo, three_models: Registry) -> None:
     out = zoo_here("list", "models", "--bits").out
     assert rows(out)[3][5:7] == [f"{bits(2.0):.4f}", f"{bits(2.3):.4f}"] == ["2.8854", "3.3182"]
@@ -453,6 +486,19 @@ def test_an_unknown_order_is_one_line(zoo_here: Zoo) -> None:
 
 class Net(torch.nn.Module):
     """Replaces a model whose package cannot be imported."""
+
+
+@pytest.mark.parametrize("vocabulary", [None, [".", "a", "b"]], ids=["numbers", "text"])
+def test_info_advises_to_sample_where_that_is_possible(
+    vocabulary: list[str] | None, zoo_here: Zoo, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = _importable(shop("net", METRICS))
+    checkpoint.save(shipped_weights(entry), {}, {"config": {"dataset": {"vocabulary": vocabulary}}})
+    registry = Registry()
+    registry.models.add(entry)
+    monkeypatch.setattr(State, "registry", registry)
+    use = "zoo eval net" if vocabulary is None else "zoo sample net, zoo eval net"
+    assert f"Use them: {use}\n" in zoo_here("info", "net").out
 
 
 def test_info_describes_the_weights_and_how_to_use_them(

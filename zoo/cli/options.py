@@ -14,7 +14,7 @@ from zoo.files import from_person
 from zoo.numbers import parse_whole, show_value
 from zoo.options.declaration import Declared, declared
 from zoo.plugin.settings import parse_assignments
-from zoo.runs.plan import SECTIONS
+from zoo.plugin.specs import SECTIONS
 
 
 class PathFromPerson(click.ParamType[Path]):

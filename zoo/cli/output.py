@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Literal, NoReturn, TextIO
 
+from zoo.errors import OtherVersionWarning
 from zoo.text import message, visible, without_credentials
 
 Name = Literal["stdout", "stderr"]
@@ -121,6 +122,8 @@ def guarded(*, own_process: bool) -> Iterator[None]:
     sys.stdout, sys.stderr = _Guarded("stdout", streams), _Guarded("stderr", streams)
 
     def format_warning(*args: Any, **kwargs: Any) -> str:
+        if isinstance(args[0], OtherVersionWarning):  # zoo's own, and not about a line of code
+            return f"zoo: warning: {message(args[0])}\n"
         return "\n".join(map(visible, outer[3](*args, **kwargs).split("\n")))
 
     warnings.formatwarning = format_warning

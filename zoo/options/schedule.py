@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from zoo.numbers import show_value
+from zoo.options.values import is_number
 
 SCHEDULES = ("constant", "step", "cosine")
 
@@ -26,7 +31,7 @@ class Schedule:
         ends: the step at which the cosine ends; a plan puts the run's own number of steps here.
 
     Raises:
-        ValueError: milestones do not rise, or a number is out of range.
+        ValueError: a field is of another type, milestones do not rise, or a number is out of range.
     """
 
     milestones: tuple[int, ...] = ()
@@ -37,6 +42,9 @@ class Schedule:
     ends: int | None = None
 
     def __post_init__(self) -> None:
+        for name, (words, holds) in _FIELDS.items():
+            if not holds(getattr(self, name)):
+                raise ValueError(f"{name} must be {words}, got {show_value(getattr(self, name))}")
         if any(step <= 0 for step in self.milestones) or list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must be steps above 0, each above the one before, got {self.milestones}")
         if not 0 < self.gamma < math.inf:
@@ -82,5 +90,18 @@ class Schedule:
             rate *= self.final + (1 - self.final) * (1 + math.cos(math.pi * through)) / 2
         return rate * (step + 1) / self.warmup if step < self.warmup else rate
 
+
+def _is_steps(value: object) -> bool:
+    return isinstance(value, tuple) and all(type(step) is int for step in value)
+
+
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "milestones": ("a tuple of steps, as in (4000,)", _is_steps),
+    "gamma": ("a number", is_number),
+    "warmup": ("a whole number", lambda value: type(value) is int),
+    "cosine": ("true or false", lambda value: isinstance(value, bool)),
+    "final": ("a number", is_number),
+    "ends": ("a whole number", lambda value: value is None or type(value) is int),
+}
 
 CONSTANT = Schedule()

@@ -38,21 +38,25 @@ class PluginStatus:
     provides: dict[str, list[str]] = field(default_factory=dict)  # {"models": [...], ...}
     error: BaseException | None = None
     changed: list[str] = field(default_factory=list)  # what its import changed of torch's state, and was put back
+    unmet: str = ""  # the requirements that are not met, where it failed
 
     @property
     def cause(self) -> str:
         """Why the plugin failed, in one line; empty if it did not."""
         if self.error is None:
             return ""
-        return message(self.error) if isinstance(self.error, PluginError) else message(described(self.error))
+        error = str(self.error) if isinstance(self.error, PluginError) else described(self.error)
+        return message(error + self.unmet)
 
     @property
     def warning(self) -> str:
-        """One line: which plugin and version was skipped, why, and how to remove it."""
+        """One line: which plugin and version was skipped, why, and how to mend or remove it."""
+        install = pip_command("install", self.plugin.distribution) if self.unmet else None
         remove = pip_command("uninstall", self.plugin.distribution)
+        mend = f"'{install}' installs them, or " if install else ""
         return message(
             f"plugin {shown_version(str(self.plugin))} was skipped: {self.cause}"
-            + (f" (remove it with '{remove}')" if remove else "")
+            + (f" ({mend}remove it with '{remove}')" if remove else "")
         )
 
     @property
@@ -144,8 +148,14 @@ def _load(pm: pluggy.PluginManager, registry: Registry, plugin: Plugin, entry_po
             pm.unregister(name=key)
         for kind in registry.kinds():
             kind.remove_plugin(plugin)
-        return PluginStatus(plugin, "failed", error=error, changed=changed)
+        return PluginStatus(plugin, "failed", error=error, changed=changed, unmet=_unmet(plugin))
     return PluginStatus(plugin, "loaded", provides=provides, changed=changed)
+
+
+def _unmet(plugin: Plugin) -> str:
+    from zoo.plugin.requirements import why_it_fails  # here, because only failures need it
+
+    return why_it_fails(plugin.distribution)
 
 
 def _check_hook_names(module: object) -> None:

@@ -1,6 +1,7 @@
 """The registry: every model, dataset and optimizer by name, with the plugin that registered it.
 
-A short name works while one distribution uses it; `distribution/name` always works.
+A short name works while one distribution uses it, and always where it is a built-in one; `distribution/name` always
+works.
 """
 
 from __future__ import annotations
@@ -68,8 +69,13 @@ class Entry(NamedTuple, Generic[S]):
         if isinstance(target, str):
             imported = target.partition(":")[0] in sys.modules  # then none of its code runs
             guarded = plugin_errors if imported else plugin_call
-            with guarded(f"{self.spec.name!r} of plugin {self.plugin}", f"cannot be imported from {target!r}"):
-                found = import_object(target)
+            try:
+                with guarded(f"{self.spec.name!r} of plugin {self.plugin}", f"cannot be imported from {target!r}"):
+                    found = import_object(target)
+            except PluginError as error:
+                from zoo.plugin.requirements import why_it_fails  # here, because only failures need it
+
+                raise PluginError(f"{error}{why_it_fails(self.plugin.distribution)}") from error.__cause__
         if not callable(found):
             raise PluginError(f"{target!r} of plugin {self.plugin} is not a class or a function")
         factory: Callable[..., Any] = found
@@ -109,8 +115,8 @@ class KindRegistry(Generic[S]):
         return sorted(self.display_name(entry) for entry in self)
 
     def display_name(self, entry: Entry[S]) -> str:
-        """The short name where it is unique, else the full name."""
-        return entry.spec.name if len(self._short(entry.spec.name)) == 1 else entry.full_name
+        """The short name where it means this entry, else the full name."""
+        return entry.spec.name if self._short(entry.spec.name) == [entry] else entry.full_name
 
     def get(self, name: str, *, prefer: Sequence[str] = ()) -> Entry[S]:
         """Find an entry by short or full name.
@@ -122,7 +128,7 @@ class KindRegistry(Generic[S]):
 
         Raises:
             UnknownNameError: no entry has that name; the message suggests the nearest names.
-            AmbiguousNameError: several distributions use that short name.
+            AmbiguousNameError: several distributions use that short name, and it is no built-in one.
         """
         if name in self._entries:
             return self._entries[name]
@@ -140,7 +146,9 @@ class KindRegistry(Generic[S]):
         return found[0]
 
     def _short(self, name: str) -> list[Entry[S]]:
-        return [entry for entry in self if entry.spec.name == name]
+        """The entries that a short name may mean. A built-in name means zoo's own, whatever plugins call theirs."""
+        found = [entry for entry in self if entry.spec.name == name]
+        return [entry for entry in found if entry.plugin.builtin] or found
 
     def _unknown(self, name: str) -> str:
         message = f"no {self.kind} {name!r}; {suggest(name, self.names())}"

@@ -6,7 +6,7 @@ A keyword argument's name, annotation and default are all the configuration ther
 from __future__ import annotations
 
 import inspect
-import math
+import os
 import sys
 import types
 import typing
@@ -16,7 +16,7 @@ from typing import Any
 
 from zoo.errors import PluginError, UnknownNameError, UsageError, suggest
 from zoo.numbers import LARGEST_COUNT, LARGEST_SEED, show_value, too_large
-from zoo.options.values import convert, describe_type, is_number, is_scalar
+from zoo.options.values import convert, describe_type, is_number, is_plain, is_scalar
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
@@ -64,7 +64,7 @@ class Signature:
 
         Raises:
             UnknownNameError: a key that the factory does not have.
-            UsageError: a value of the wrong type, or none where there is no default.
+            UsageError: a value of the wrong type, a path, or none where there is no default.
         """
         for name in given:
             if name not in self.settings:
@@ -73,12 +73,13 @@ class Signature:
         values = {}
         for name, setting in self.settings.items():
             if name in given:
+                _refuse_path(f"{section}.{name}", given[name], setting)
                 values[name] = _convert_named(f"{section}.{name}", given[name], setting.annotation)
             elif setting.default is REQUIRED:
                 raise UsageError(f"'{section}.{name}' has no default: give it with --set {section}.{name}=VALUE")
             else:
                 values[name] = _as_annotated(setting)
-                if not _is_plain(values[name]):
+                if not is_plain(values[name]):
                     raise PluginError(
                         f"{who} has a default that no config can hold: '{section}.{name}' is {setting.default!r}; "
                         "a setting is a finite number, text, true, false, none, or a list of these"
@@ -170,21 +171,36 @@ def split_sections(settings: Mapping[str, object], sections: Sequence[str]) -> d
     return split
 
 
+def _refuse_path(key: str, value: object, setting: Setting) -> None:
+    """A config names no place of this machine, because a run must load on another, so no setting can be a path.
+
+    Raises:
+        UsageError: the value is a path, or is to be one.
+    """
+    kinds = list(_kinds(setting.annotation))
+    is_path = any(isinstance(kind, type) and issubclass(kind, os.PathLike) for kind in kinds)
+    text = str in kinds and isinstance(value, str)
+    if isinstance(value, os.PathLike) or (is_path and not text and value not in (None, "none", "null", "")):
+        raise UsageError(
+            f"'{key}' cannot be the path {show_value(str(value))}: a run records no path of this machine, so that it "
+            f"loads on another; its plugin can take text (str), or fetch a file by its digest"
+        )
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """A type and all types in it, but for the `str` of `os.PathLike[str]`."""
+    kind = typing.get_origin(annotation) or annotation
+    yield kind
+    for part in () if kind is os.PathLike else typing.get_args(annotation):
+        yield from _kinds(part)
+
+
 def _as_annotated(setting: Setting) -> Any:
     """A default in the type of its annotation (`float = 0` is 0.0), as it would come from the command line."""
     try:
         return convert(setting.default, setting.annotation)
     except ValueError:
         return setting.default
-
-
-def _is_plain(value: object) -> bool:
-    """Whether JSON can hold it."""
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, bool | int | str)
 
 
 def _convert_named(key: str, value: object, annotation: Any) -> Any:

@@ -6,21 +6,30 @@ when it is used. That keeps `zoo list` instant however many plugins are installe
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from zoo.errors import UnknownNameError, suggest
-from zoo.options.declaration import NOT_GIVEN, declared, problems
+from zoo.errors import UnknownNameError, UsageError, suggest
+from zoo.numbers import show_value
+from zoo.options.declaration import NOT_GIVEN, POSITIVE, declared, problems
 from zoo.options.training import AUTO, AUTOGRAD, TrainingOptions
+from zoo.options.values import is_number, is_plain, plain
+from zoo.plugin import fields
+from zoo.plugin.fields import Holds, check_fields, check_named, check_value, is_name, optional
 
 Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_FACTORY_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+SECTIONS = ("model", "data", "optimizer")  # of settings: `--set SECTION.KEY=VALUE`
+
+_SETTING = Holds(
+    f"SECTION.KEY, where the section is {', '.join(SECTIONS[:-1])} or {SECTIONS[-1]}", lambda key: _is_setting(key)
+)
+_VALUE = Holds("a finite number, text, true, false, None, or a list of these", lambda value: is_plain(plain(value)))
+_DESCRIBED = {"description": fields.TEXT, "references": fields.TEXTS}
+_LR = Holds(POSITIVE.text, lambda value: value is None or (is_number(value) and POSITIVE.holds(value)))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -35,8 +44,13 @@ class Preset(TrainingOptions):
     settings: Mapping[str, object] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_options(self)
+        with _naming("a preset"):
+            super().__post_init__()
+            _check_options(self)
+            check_fields(self, {"summary": fields.TEXT, "settings": fields.MAPPING})
+            for key, value in self.settings.items():
+                check_value("a key of settings", key, _SETTING)
+                check_value(f"settings[{key!r}]", value, _VALUE)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -84,17 +98,16 @@ class ModelSpec(TrainingOptions):
     renamed: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_named(self.name, self.factory)
-        _check_options(self)
-        for engine, factory in self.engines.items():
-            _check_named(engine, factory)
-            if engine in (AUTO, AUTOGRAD):
-                raise ValueError(f"an engine cannot be called {engine!r}: every model has that one")
-        if self.reads not in ("windows", "sequences"):
-            raise ValueError(f"reads must be 'windows' or 'sequences', got {self.reads!r}")
-        if self.weights is not None and ":" not in self.weights:
-            raise ValueError(f"weights must be 'package:path', got {self.weights!r}")
+        check_named(self.name, self.factory)
+        with _naming(f"{self.kind} {self.name!r}"):
+            super().__post_init__()
+            _check_options(self)
+            check_fields(self, _OF_MODEL)
+            _check_engines(self)
+            for name, preset in self.presets.items():
+                check_value("a key of presets", name, fields.NAME)
+                check_value(f"presets[{name!r}]", preset, _PRESET)
+            _check_renamed(self)
         for option in declared(type(self)).values():
             if getattr(self, option.name) is NOT_GIVEN:
                 object.__setattr__(self, option.name, option.option.default)
@@ -131,7 +144,9 @@ class DatasetSpec:
     references: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_named(self.name, self.factory)
+        check_named(self.name, self.factory)
+        with _naming(f"{self.kind} {self.name!r}"):
+            check_fields(self, {"summary": fields.TEXT, "fallback": optional(fields.NAME), **_DESCRIBED})
 
 
 @dataclass(frozen=True)
@@ -155,21 +170,61 @@ class OptimizerSpec:
     references: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_named(self.name, self.factory)
-        if self.lr is not None and not 0 < self.lr < math.inf:
-            raise ValueError(f"lr must be above 0, got {self.lr!r}")
+        check_named(self.name, self.factory)
+        with _naming(f"{self.kind} {self.name!r}"):
+            check_fields(self, {"summary": fields.TEXT, "lr": _LR, **_DESCRIBED})
 
 
 Spec: TypeAlias = ModelSpec | DatasetSpec | OptimizerSpec
 
+_PRESET = Holds("a zoo.Preset", lambda value: isinstance(value, Preset))
+_OF_MODEL = {
+    "summary": fields.TEXT,
+    "reads": fields.READS,
+    "embedding": optional(fields.PARAMETER),
+    "presets": fields.MAPPING,
+    "engines": fields.MAPPING,
+    "fitted": fields.ARGUMENTS,
+    "weights": optional(fields.WEIGHTS),
+    "renamed": fields.MAPPING,
+    **_DESCRIBED,
+}
 
-def _check_named(name: str, factory: Factory) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"a name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
-    if not callable(factory) and not (isinstance(factory, str) and _FACTORY_PATH.fullmatch(factory)):
-        raise ValueError(f"the factory of {name!r} must be 'package.module:attribute' or callable, got {factory!r}")
+
+@contextmanager
+def _naming(who: str) -> Iterator[None]:
+    """Say of which record a wrong value is."""
+    try:
+        yield
+    except (ValueError, UsageError) as error:
+        raise ValueError(f"{who}: {error}") from error
 
 
 def _check_options(record: TrainingOptions) -> None:
     for option, problem in problems(record):
         raise ValueError(f"{option.name} {problem}")
+
+
+def _check_engines(spec: ModelSpec) -> None:
+    for engine, factory in spec.engines.items():
+        check_value("a key of engines", engine, fields.NAME)
+        check_value(f"engines[{engine!r}]", factory, fields.FACTORY)
+        if engine in (AUTO, AUTOGRAD):
+            raise ValueError(f"a key of engines cannot be {engine!r}: every model has an engine of that name")
+
+
+def _check_renamed(spec: ModelSpec) -> None:
+    """Old names that would never be looked up, or that lead nowhere, are the author's mistakes."""
+    for old, new in spec.renamed.items():
+        if all(isinstance(name, str) and name.startswith("model.") and _is_setting(name) for name in (old, new)):
+            continue
+        if not is_name(old) or "." in old or not is_name(new) or new not in spec.presets:
+            raise ValueError(
+                "renamed must have settings, as in {'model.width': 'model.hidden_size'}, or presets, the new name one "
+                f"of its own; got {show_value({old: new})}"
+            )
+
+
+def _is_setting(key: object) -> bool:
+    section, _, name = key.partition(".") if isinstance(key, str) else ("", "", "")
+    return section in SECTIONS and name.isidentifier()

@@ -16,9 +16,7 @@ from zoo.options.schedule import Schedule
 from zoo.options.values import is_number
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
 from zoo.plugin.settings import is_fitted, resolve_settings, settings_under_todays_names, split_sections
-from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
-
-SECTIONS = ("model", "data", "optimizer")  # of `--set`
+from zoo.plugin.specs import SECTIONS, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 
 _SHARE = 1 / 3  # of synthetic words in each batch, by default
 _ARRANGEMENT_KEYS = tuple(f"data.{name}" for name in ARRANGEMENT)

@@ -6,19 +6,21 @@ is compared with what its state records: the data, the plugins' versions, the se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from zoo.data.finding import RecordedFile, check_content
 from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
-from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError
+from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_GIVEN, decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
+from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, settings_under_todays_names
-from zoo.plugin.specs import DatasetSpec
+from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec
 from zoo.runs.plan import RunPlan, check_synthetic
 from zoo.storage.config import RunConfig, config_under_todays_names, differences, is_in
 from zoo.storage.state import TrainingState
@@ -67,27 +69,67 @@ def plan_resumption(
         more = "give a larger --steps to continue" if options.steps is None else f"--steps {steps} is not more"
         raise UsageError(f"the run in {folder} has done all its {state.step} steps: {more}")
     given = None if options.dataset is None else _given_data(registry, recorded, options)
-    try:
-        plan = _plan(registry, config, options, given or _own_data(registry, config, recorded))
-    except UnknownNameError as error:
-        raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
-    except UsageError as error:
-        raise CheckpointError(f"the run in {folder} cannot be resumed: its config does not fit: {error}") from error
-    _check_engine(plan, options, folder)
+    parts = _find_parts(registry, config, given or _own_data(registry, config, recorded, folder), folder)
+    others = parts.of_other_versions(config)
+    with naming_versions(others):
+        try:
+            plan = _plan(parts, config, options)
+        except UnknownNameError as error:
+            raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
+        except UsageError as error:
+            raise CheckpointError(f"the run in {folder} cannot be resumed: its config does not fit: {error}") from error
+        _check_engine(plan, options, folder)
     then = _with_settings(begun, plan)
+    _check_settings(_with_settings(config, plan), plan, folder, others)
     if not options.allow_changes:
-        _check_versions(then, plan, folder)
-    _check_settings(_with_settings(config, plan), plan, folder)
+        _check_versions(then, plan, folder, others)
     return plan, then
 
 
-def _own_data(registry: Registry, config: RunConfig, recorded: RecordedFile) -> Entry[DatasetSpec] | Path:
+class _Parts(NamedTuple):
+    """What a run's config names, as it is installed now."""
+
+    model: Entry[ModelSpec]
+    optimizer: Entry[OptimizerSpec]
+    synthetic: Entry[ModelSpec] | None
+    dataset: Entry[DatasetSpec] | Path
+
+    def of_other_versions(self, config: RunConfig) -> list[str]:
+        """What to say of those whose plugin is of another version now."""
+        told = [
+            config.recorded(name).other_version(entry)
+            for name, entry in self._asdict().items()
+            if isinstance(entry, Entry) and entry.full_name == config.recorded(name).name
+        ]
+        return list(dict.fromkeys(filter(None, told)))
+
+
+def other_versions(state: TrainingState, plan: RunPlan) -> list[str]:
+    """What to say of the plugins of a resumed run that are of other versions now; for an error that may come of it."""
+    parts = _Parts(plan.model, plan.optimizer, plan.synthetic, plan.dataset)
+    return parts.of_other_versions(RunConfig.read(state.config, state.path))
+
+
+def _find_parts(registry: Registry, config: RunConfig, data: Entry[DatasetSpec] | Path, folder: Path) -> _Parts:
+    who = f"the run in {folder}"
+    synthetic = None
+    if config.options.synthetic is not None:
+        synthetic = find_recorded(registry, registry.models, config.recorded("synthetic"), who)
+    return _Parts(
+        model=find_recorded(registry, registry.models, config.recorded("model"), who),
+        optimizer=find_recorded(registry, registry.optimizers, config.recorded("optimizer"), who),
+        synthetic=synthetic,
+        dataset=data,
+    )
+
+
+def _own_data(registry: Registry, config: RunConfig, recorded: RecordedFile, folder: Path) -> Entry[DatasetSpec] | Path:
     """The data of a run, wherever it is now. Other data must be given: a state may lead to any file of this machine."""
     if not config.dataset_is_file:
         try:
-            return registry.datasets.get(config.dataset)
-        except UnknownNameError as error:
-            raise UnknownNameError(f"{error} (the data of this run; give it with --dataset)") from error
+            return find_recorded(registry, registry.datasets, config.recorded("dataset"), f"the run in {folder}")
+        except MissingPluginError as error:
+            raise MissingPluginError(f"{error} (the data of this run; give it with --dataset)") from error
     try:
         return recorded.find()
     except DataError as error:
@@ -113,11 +155,9 @@ def _data_settings(source: Entry[DatasetSpec] | Path, config: RunConfig) -> dict
     return resolve_data_settings(source, kept)
 
 
-def _plan(registry: Registry, config: RunConfig, options: ResumeOptions, dataset: Entry[DatasetSpec] | Path) -> RunPlan:
-    model = registry.models.get(config.model)
-    optimizer = registry.optimizers.get(config.optimizer)
+def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
+    model, optimizer, synthetic, dataset = parts
     chosen = replace(config.options, **_given(options))
-    synthetic = None if chosen.synthetic is None else registry.models.get(chosen.synthetic)
     if synthetic is not None:
         check_synthetic(synthetic, chosen, model)
     return RunPlan(
@@ -188,7 +228,7 @@ def check_unchanged(then: dict[str, Any], now: dict[str, Any], folder: Path, *, 
     ]
     if any(is_in(line, ("dataset.vocabulary", "model")) and ".plugin." not in line for line in found):
         raise CheckpointError(f"the run in {folder} cannot be resumed: {'; '.join(found)}")
-    _refuse(found, folder)
+    _refuse(found, folder, allowed=not allow_changes and all(map(_may_change, found)))
 
 
 def _may_change(line: str) -> bool:
@@ -226,7 +266,8 @@ def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> RunConfig
     if not changed:
         return begun
     if not allow_changes:
-        _refuse([f"config.json was edited: {line}" for line in changed], folder)
+        allowed = all(is_in(line, CHANGEABLE) for line in changed)
+        _refuse([f"config.json was edited: {line}" for line in changed], folder, allowed=allowed)
     wrong = [line for line in changed if not is_in(line, CHANGEABLE)]
     if wrong:
         raise CheckpointError(f"{path} was edited where a run cannot change: {'; '.join(wrong)}")
@@ -249,25 +290,32 @@ def _with_settings(config: RunConfig, plan: RunPlan) -> dict[str, Any]:
     return {**config.raw, "model": {**config.raw["model"], "hyperparameters": settings}}
 
 
-def _check_versions(raw: dict[str, Any], plan: RunPlan, folder: Path) -> None:
+def _check_versions(raw: dict[str, Any], plan: RunPlan, folder: Path, others: list[str]) -> None:
     found = []
     for part, entry in (("model", plan.model), ("optimizer", plan.optimizer), ("dataset", plan.dataset)):
         if isinstance(entry, Entry) and not (part == "dataset" and _is_other(raw[part], entry)):
             now = {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
             found += differences(raw[part]["plugin"], now, f"{part}.plugin")
-    _refuse(found, folder)
+    _refuse(found, folder, others, allowed=True)
 
 
-def _check_settings(then: dict[str, Any], plan: RunPlan, folder: Path) -> None:
+def _check_settings(then: dict[str, Any], plan: RunPlan, folder: Path, others: list[str]) -> None:
     """A new version may have settings that the old one had not: their defaults were never chosen for this run."""
     found = differences(then["model"]["hyperparameters"], plan.model_settings, "model.hyperparameters")
     found += differences(then["optimizer"]["hyperparameters"], plan.optimizer_settings, "optimizer.hyperparameters")
-    _refuse(found, folder)
+    _refuse(found, folder, others, allowed=False)
 
 
-def _refuse(found: list[str], folder: Path) -> None:
+def _refuse(found: list[str], folder: Path, others: Sequence[str] = (), *, allowed: bool) -> None:
+    """Refuse to resume a run that differs in what was `found`.
+
+    Args:
+        others: what to say of plugins of other versions.
+        allowed: whether `--allow-changes` would resume it, which then is advised.
+    """
     if found:
+        remedies = [*others, *(["--allow-changes resumes it all the same"] if allowed else [])]
         raise CheckpointError(
-            f"the run in {folder} would not be resumed as it began: {'; '.join(found)} "
-            "(--allow-changes resumes it all the same, where that makes sense)"
+            f"the run in {folder} would not be resumed as it began: {'; '.join(found)}"
+            + (f" ({'; '.join(remedies)})" if remedies else "")
         )

@@ -34,13 +34,14 @@ from zoo.options.run import ResumeOptions, RunOptions
 from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
 from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.calling import is_of_plugin
+from zoo.plugin.recorded import naming_versions
 from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
 from zoo.runs.observer import Guarded, Observer
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
-from zoo.runs.resuming import check_unchanged, inexact, plan_resumption, same_data
+from zoo.runs.resuming import check_unchanged, inexact, other_versions, plan_resumption, same_data
 from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.card import model_card
@@ -140,15 +141,18 @@ def resume(
     with RunFolder.open(path, warn=observer.warning) as folder:
         state = states.load(path / STATE_FILE)
         plan, config = plan_resumption(registry, state, path, options)
-        run = prepare(plan, _device_of(plan, observer), observer, clock, state.building())
-        run = replace(run, config=same_data(config, run.config))
-        folder.place = _place(run, folder) or state.place
-        check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
+        others = other_versions(state, plan)
+        with naming_versions(others):
+            run = prepare(plan, _device_of(plan, observer), observer, clock, state.building())
+            run = replace(run, config=same_data(config, run.config))
+            folder.place = _place(run, folder) or state.place
+            check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
         for line in inexact(config, run.config):
             observer.warning(f"the last digits may not be those of an uninterrupted run: {line}")
         training = run.new_training()
         with cuda.current(run.device):
-            state.restore(training)
+            with naming_versions(others):
+                state.restore(training)
             folder.go_on_after(state)
             with stop_signals() as signals, seeded(plan.options.seed, run.device):
                 state.restore_global_generators(run.device)

@@ -23,6 +23,7 @@ from zoo.options.run import RunOptions
 from zoo.options.schedule import Schedule
 from zoo.options.training import recorded_under_todays_names
 from zoo.options.values import convert_fields
+from zoo.plugin.recorded import Recorded
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ T = TypeVar("T")
 class RunConfig:
     """The parts of a config that zoo uses, with their types checked. `raw` is all of it, under today's names.
 
+    `versions` are those of the plugins of `model`, `dataset`, `optimizer` and `synthetic`, as far as they are recorded.
     `model`, `dataset` and `optimizer` are full names (`distribution/name`), except for a dataset that was a file: that
     is its name, or in an earlier config its path as it was typed. `options` are those of the run, as far as a config
     records them.
@@ -38,7 +40,7 @@ class RunConfig:
 
     raw: dict[str, Any]
     model: str
-    model_plugin: str
+    versions: dict[str, str]
     hyperparameters: dict[str, Any]
     inputs: dict[str, Any]
     dataset: str
@@ -67,7 +69,7 @@ class RunConfig:
         return cls(
             raw=read.get(dict),
             model=model,
-            model_plugin=" ".join(read.get(str, "model", "plugin", key) for key in ("distribution", "version")),
+            versions={"model": read.get(str, "model", "plugin", "version"), **read.other_versions()},
             hyperparameters=read.get(dict, "model", "hyperparameters"),
             inputs=read.get(dict, "model", "inputs"),
             dataset=name if is_file else read.full_name("dataset"),
@@ -80,6 +82,11 @@ class RunConfig:
             optimizer_settings=read.get(dict, "optimizer", "hyperparameters"),
             options=read.options(model),
         )
+
+    def recorded(self, part: str) -> Recorded:
+        """What plays a part: `model`, `dataset` (where it is no file), `optimizer` or `synthetic`."""
+        name = self.options.synthetic if part == "synthetic" else getattr(self, part)
+        return Recorded(str(name), self.versions.get(part, "unknown"))
 
     def data_file(self, folder: Path, place: Place | None) -> RecordedFile:
         """The data, where it was a file, of the run in that folder; `place` is what its training state remembers."""
@@ -171,6 +178,21 @@ class _Reader:
         if problem is not None:
             raise self.damaged(where, problem)
         return value
+
+    def other_versions(self) -> dict[str, str]:
+        """The versions of plugins besides the model's; what an old or damaged config lacks is left out."""
+        found = {}
+        for part, path in {
+            "dataset": ("dataset",),
+            "optimizer": ("optimizer",),
+            "synthetic": ("training", "synthetic"),
+        }.items():
+            plugin: Any = self._raw
+            for key in (*path, "plugin", "version"):
+                plugin = plugin.get(key) if isinstance(plugin, dict) else None
+            if isinstance(plugin, str):
+                found[part] = plugin
+        return found
 
     def full_name(self, *part: str) -> str:
         return f"{self.get(str, *part, 'plugin', 'distribution')}/{self.get(str, *part, 'name')}"

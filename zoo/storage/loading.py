@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from zoo.errors import (
     CheckpointError,
     DataError,
     MissingPluginError,
-    UnknownNameError,
+    OtherVersionWarning,
     UsageError,
     ZooError,
     memory_errors,
@@ -30,17 +31,18 @@ from zoo.errors import (
 from zoo.files import from_person, kind_of
 from zoo.numbers import LARGEST_COUNT
 from zoo.options.run import SAMPLING_SEED
+from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, signature_of
-from zoo.plugin.specs import ModelSpec
+from zoo.plugin.specs import DatasetSpec, ModelSpec
 from zoo.storage import checkpoint
 from zoo.storage.bounds import building
 from zoo.storage.checkpoint import Checkpoint
 from zoo.storage.config import RunConfig
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, where_run_is
-from zoo.storage.shipped import shipped_weights
+from zoo.storage.shipped import has_weights, shipped_weights
 from zoo.storage.state import remembered_place
-from zoo.text import pip_command, shown, shown_version, visible
+from zoo.text import message, shown, visible
 from zoo.training.building import build_model, context_length
 from zoo.training.device import threads
 from zoo.training.evaluation import evaluate_splits
@@ -136,16 +138,19 @@ class Loaded:
             return load_dataset(source, resolve_data_settings(source, keep), fetch)
         found = self._data_file().find() if self.checked.dataset_is_file else None
         try:
-            source = found or registry.datasets.get(self.checked.dataset)
+            source = found or self._registered(registry)
             settings = resolve_data_settings(source, self.checked.data_settings)
             known = self.checked.dataset_sha256 if isinstance(source, Path) else None
             dataset = load_dataset(source, settings, fetch, sha256=known)
-        except (DataError, UsageError) as error:
+        except (DataError, UsageError, MissingPluginError) as error:
             raise DataError(f"{error} (the data of this run; give it with --dataset)") from error
         if dataset.sha256 != self.checked.dataset_sha256:
             name = found or self.checked.dataset
             raise DataError(f"{name} has changed since this run was trained on it; give the same data with --dataset")
         return dataset
+
+    def _registered(self, registry: Registry) -> Entry[DatasetSpec]:
+        return find_recorded(registry, registry.datasets, self.checked.recorded("dataset"), self.path)
 
     def _data_file(self) -> RecordedFile:
         folder = self.path.parent
@@ -191,11 +196,18 @@ def load(target: str | Path, registry: Registry) -> Loaded:
     Raises:
         UsageError: `target` is none of these.
         CheckpointError: the file is damaged, not of zoo, or does not fit its config.
+        OtherVersionError: it does not fit the installed version of its plugin. One that it fits is warned of.
         PluginError: the model's plugin is broken.
         ZooError: the system denies access to the path.
     """
     path = find_weights(target, registry)
-    return rebuild(path, checkpoint.load(path), registry)
+    loaded = rebuild(path, checkpoint.load(path), registry)
+    other = loaded.checked.recorded("model").other_version(loaded.entry)
+    # What zoo's own models compute is tested with the weights of earlier versions; a plugin knows the weights it ships.
+    if other is not None and not loaded.entry.plugin.builtin and path != _shipped(loaded.entry):
+        text = f"{path} may compute something else than it did: {other}"
+        warnings.warn(message(text), OtherVersionWarning, stacklevel=5)
+    return loaded
 
 
 def rebuild(path: Path, stored: Checkpoint, registry: Registry) -> Loaded:
@@ -203,18 +215,21 @@ def rebuild(path: Path, stored: Checkpoint, registry: Registry) -> Loaded:
 
     Raises:
         MissingPluginError: there is no such model.
+        OtherVersionError: the weights do not fit the installed version of their plugin.
         CheckpointError: the weights do not fit their config.
         PluginError: the model's plugin is broken.
     """
     config = RunConfig.read(stored.meta.get("config"), path)
-    entry = _entry(registry, config, path)
-    hyperparameters = _hyperparameters(entry, config, path)
-    try:
-        with building(path, stored.file_bytes, len(stored.tensors)):
-            model = build_model(entry, {**hyperparameters, **config.inputs}, config.options.init_seed)
-    except UsageError as error:
-        raise CheckpointError(f"{path} has a config that its model refuses: {error}") from error
-    checkpoint.fill(model, stored.tensors, path)
+    recorded = config.recorded("model")
+    entry = find_recorded(registry, registry.models, recorded, path)
+    with naming_versions(list(filter(None, [recorded.other_version(entry)]))):
+        hyperparameters = _hyperparameters(entry, config, path)
+        try:
+            with building(path, stored.file_bytes, len(stored.tensors)):
+                model = build_model(entry, {**hyperparameters, **config.inputs}, config.options.init_seed)
+        except UsageError as error:
+            raise CheckpointError(f"{path} has a config that its model refuses: {error}") from error
+        checkpoint.fill(model, stored.tensors, path)
     model.eval()
     step = stored.meta.get("step")
     return Loaded(model, config.raw, path, entry, config, step if isinstance(step, int) else None)
@@ -237,15 +252,8 @@ def find_weights(target: str | Path, registry: Registry) -> Path:
     raise UsageError(f"no run folder, .safetensors file or model called {shown(target)}")
 
 
-def _entry(registry: Registry, config: RunConfig, path: Path) -> Entry[ModelSpec]:
-    try:
-        return registry.models.get(config.model)
-    except UnknownNameError as error:
-        install = pip_command("install", config.model.partition("/")[0])
-        raise MissingPluginError(
-            f"{path} needs the model {config.model!r} of plugin {shown_version(config.model_plugin)}, which is not "
-            "installed, disabled or broken: see 'zoo plugins'" + (f"; '{install}' installs it" if install else "")
-        ) from error
+def _shipped(entry: Entry[ModelSpec]) -> Path | None:
+    return shipped_weights(entry) if has_weights(entry) else None
 
 
 def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ class ShippedMetrics(NamedTuple):
         seconds: the training time.
         losses: in nats per target, on the full `train`, `val` and `test` splits.
         novel: in nats per target, on the unseen words of `val` and `test`; empty if not known.
+        sha256: the digest of the training data; empty if not known.
     """
 
     dataset: str
@@ -44,6 +45,7 @@ class ShippedMetrics(NamedTuple):
     seconds: float
     losses: Mapping[str, float]
     novel: Mapping[str, float]
+    sha256: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The object in `zoo list --json` and `zoo info --json`, with losses in nats and in bits."""
@@ -114,6 +116,19 @@ def has_weights(entry: Entry[ModelSpec]) -> bool:
     return True
 
 
+def can_sample(entry: Entry[ModelSpec]) -> bool:
+    """Whether the weights that a model ships can be sampled: those of a model of text, which have a vocabulary.
+
+    Of a damaged file that is not known: `zoo sample` says what is wrong with it.
+    """
+    from zoo.storage.checkpoint import load_meta  # imports torch
+
+    try:
+        return load_meta(weights_path(entry))["config"]["dataset"]["vocabulary"] is not None
+    except (UsageError, CheckpointError, KeyError, TypeError):
+        return True
+
+
 def shipped_metrics(entry: Entry[ModelSpec]) -> ShippedMetrics | None:
     """The metrics of a model's shipped weights.
 
@@ -152,6 +167,7 @@ def _parse_metrics(raw: object, model: str) -> ShippedMetrics:
     losses = _mapping(metrics.get("losses"))
     return ShippedMetrics(
         dataset=_text(_mapping(metrics.get("dataset")).get("name")),
+        sha256=_text(_mapping(metrics.get("dataset")).get("sha256", "")),
         preset=None if preset is None else _text(preset),
         parameters=int(_number(metrics.get("parameters"))),
         steps=int(_number(metrics.get("steps"))),

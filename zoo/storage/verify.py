@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 from torch import Tensor
 
 from zoo.ambient import in_neutral_state
-from zoo.errors import CheckpointError, MissingPluginError, PluginError, UsageError, ZooError
+from zoo.errors import CheckpointError, MissingPluginError, OtherVersionError, PluginError, UsageError, ZooError
 from zoo.files import kind_of
 from zoo.numbers import show_loss
 from zoo.options.declaration import declared
@@ -111,7 +111,7 @@ def _describe(path: Path, stored: Checkpoint, registry: Registry) -> str:
     """What weights are, after trying whether they fit their model."""
     try:
         loaded = rebuild(path, stored, registry)
-    except (MissingPluginError, PluginError) as error:
+    except (MissingPluginError, OtherVersionError, PluginError) as error:
         raise _NotCheckedError(f"the file is as it was written; whether it fits its model: {error}") from error
     at = "" if loaded.step is None else f", step {loaded.step:,}"
     parameters = sum(p.numel() for p in loaded.model.parameters())

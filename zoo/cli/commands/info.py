@@ -21,7 +21,7 @@ from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry, KindRegistry, Registry
 from zoo.plugin.settings import REQUIRED, Setting, Signature, signature_of
 from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
-from zoo.storage.shipped import bits, has_weights, shipped_metrics
+from zoo.storage.shipped import bits, can_sample, has_weights, shipped_metrics
 from zoo.text import quoted
 
 
@@ -131,7 +131,8 @@ def _training(spec: ModelSpec) -> str:
 
 def _weights(entry: Entry[ModelSpec], typed: str) -> list[str]:
     """Lines on what is known of the weights that a model comes with, and how to use them."""
-    use = f"zoo sample {quoted(typed)}, zoo eval {quoted(typed)}"
+    commands = ["sample", "eval"] if can_sample(entry) else ["eval"]
+    use = ", ".join(f"zoo {command} {quoted(typed)}" for command in commands)
     known = shipped_metrics(entry)
     if known is None:
         return [f"Comes with trained weights: {use}"]

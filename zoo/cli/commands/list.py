@@ -17,6 +17,8 @@ from zoo.storage.shipped import ShippedMetrics, bits, shipped_metrics
 
 _KINDS = ("models", "datasets", "optimizers")
 
+_LOSSES = ("loss", "unseen-words")  # orders
+
 Row: TypeAlias = tuple[Entry[Any], ShippedMetrics | None]
 
 
@@ -43,7 +45,8 @@ class _SortKey(click.Choice):  # type: ignore[type-arg]  # generic only in later
 def command(state: State, kind: str | None, sort: str, in_bits: bool, as_json: bool) -> None:
     """List models, datasets and optimizers, with the plugin that provides each.
 
-    Models with shipped weights are listed with their validation loss; 'zoo list models' shows more metrics.
+    Models with shipped weights are listed with their validation loss; 'zoo list models' shows more metrics. Losses are
+    sorted within each dataset, because those of different data do not compare.
     """
     if kind not in (None, "models") and (in_bits or sort != "name"):
         option = f"--sort {sort}" if sort != "name" else "--bits"
@@ -70,10 +73,25 @@ def _rows(name: str, entries: KindRegistry[Any]) -> list[Row]:
 
 
 def _sorted(rows: list[Row], order: str) -> list[Row]:
-    """The best, smallest or fastest first; models without that metric last. `rows` are sorted by name."""
+    """The best, smallest or fastest first; models without that metric last. `rows` are sorted by name.
+
+    Losses of different data do not compare: they are sorted within each.
+    """
     if order == "name":
         return rows
-    return sorted(rows, key=lambda row: _sort_value(row[1], order))
+    values = {row[0].full_name: _sort_value(row[1], order) for row in rows}
+
+    def key(row: Row) -> tuple[object, ...]:
+        value = values[row[0].full_name]
+        data = _data(row[1]) if order in _LOSSES and value < math.inf else ()
+        return value == math.inf, data, value
+
+    return sorted(rows, key=key)
+
+
+def _data(metrics: ShippedMetrics | None) -> tuple[str, str]:
+    """What losses must share to compare: the data, by name and digest."""
+    return ("", "") if metrics is None else (metrics.dataset, metrics.sha256)
 
 
 def _sort_value(metrics: ShippedMetrics | None, order: str) -> float:
@@ -89,23 +107,34 @@ def _sort_value(metrics: ShippedMetrics | None, order: str) -> float:
 def _print_metrics(entries: KindRegistry[Any], rows: list[Row], *, in_bits: bool, all_columns: bool) -> None:
     """The table of models of which some have metrics: all columns, or only the validation loss."""
     columns = ["parameters", "val loss", "unseen words", "seconds"] if all_columns else ["val loss"]
+    data = {_data(metrics) for _, metrics in rows if metrics}
+    several, same_name = len(data) > 1, len(data) > len({name for name, _ in data})
+    names = ["data"] if several else []
     cells = [
         (
             entries.display_name(entry),
             entry.spec.summary,
+            *(_data_cell(metrics, with_digest=same_name) for _ in names),
             *(_cell(metrics, column, in_bits) for column in columns),
             str(entry.plugin),
         )
         for entry, metrics in rows
     ]
-    print_table(["models", "", *columns, "from"], cells, right=columns)
+    print_table(["models", "", *names, *columns, "from"], cells, right=columns)
     datasets = " and ".join(sorted({metrics.dataset for _, metrics in rows if metrics}))
     unit = "bits" if in_bits else "nats"
     output.lines(
         "",
         f"Losses in {unit} (per character for text) of the shipped weights on the validation split of {datasets}"
-        + ("; unseen words: those not in the training split." if all_columns else "."),
+        + ("; unseen words: those not in the training split." if all_columns else ".")
+        + (" Those of different data do not compare: --sort keeps them apart." if several else ""),
     )
+
+
+def _data_cell(metrics: ShippedMetrics | None, *, with_digest: bool) -> str:
+    if metrics is None:
+        return "-"
+    return f"{metrics.dataset} ({metrics.sha256[:8]})" if with_digest else metrics.dataset
 
 
 def _cell(metrics: ShippedMetrics | None, column: str, in_bits: bool) -> str:
