@@ -405,7 +405,8 @@ def test_a_dataset_whose_plugin_is_gone_is_given_as_a_file(lab: Lab, monkeypatch
     with monkeypatch.context() as patch:
         _register(patch, lambda: zoo.TextDataset.from_file(lab.words))
         zoo.run("mlp-char", dataset="planets", steps=STEPS, out="parts", **OPTIONS)
-    with pytest.raises(zoo.CheckpointError, match=r"no dataset 'zoo-space/planets'.*give it with --dataset"):
+    needs = r"needs the dataset 'zoo-space/planets' of plugin zoo-space 1.0.*give it with --dataset"
+    with pytest.raises(zoo.CheckpointError, match=needs):
         zoo.resume("parts", steps=MORE, plots=False)
     zoo.resume("parts", steps=MORE, dataset=lab.words, plots=False)
 
