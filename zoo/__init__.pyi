@@ -5,9 +5,9 @@ from .api import list_optimizers as list_optimizers
 from .api import load as load
 from .api import resume as resume
 from .api import run as run
-from .data.datasets import TensorDataset as TensorDataset
 from .data.datasets import TextDataset as TextDataset
 from .data.download import Fetcher as Fetcher
+from .data.tensors import TensorDataset as TensorDataset
 from .data.vocabulary import Vocabulary as Vocabulary
 from .errors import AmbiguousNameError as AmbiguousNameError
 from .errors import CheckpointError as CheckpointError

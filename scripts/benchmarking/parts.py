@@ -42,7 +42,7 @@ from steps import (
 )
 
 import zoo
-from zoo.data.datasets import Examples, SplitName
+from zoo.data.examples import SplitName, TensorExamples
 from zoo.data.loading import encode
 from zoo.plugin.manager import load_plugins
 from zoo.training.building import asked_inputs, build_model, build_optimizer
@@ -127,7 +127,7 @@ def family(words: Path, rounds: int, device: str) -> list[Row]:
 def data(words: Path, rounds: int, device: str) -> list[Row]:
     """From a file to the tensors of three splits, vocabulary included."""
 
-    def ours() -> dict[SplitName, Examples]:
+    def ours() -> dict[SplitName, TensorExamples]:
         return encode(zoo.TextDataset.from_file(words), "windows", 3)
 
     def theirs() -> Splits:
@@ -221,8 +221,9 @@ def assert_alike(name: str, ours: Training, words: Words, loop: Loop) -> None:
     """Both train on the same tensors, and nets of the same size."""
     for number in range(1000):
         x, y = words[number]
-        assert torch.equal(x, ours.examples.x[number].cpu().long())
-        assert torch.equal(y, ours.examples.y[number].cpu().long())
+        our_x, our_y = ours.examples.gather(torch.tensor([number]))
+        assert torch.equal(x, our_x[0].cpu())
+        assert torch.equal(y, our_y[0].cpu())
     parameters = sum(p.numel() for p in ours.model.parameters()) - sum(p.numel() for p in loop.net.parameters())
     assert parameters == (3 * 64 if name == "gru" else 0)  # torch's cell has two biases for one in each of its layers
 

@@ -84,7 +84,7 @@ def shuffled_examples(words: Path) -> Any:
 
 
 def train_more(training: Training, steps: int) -> None:
-    with cuda.current(training.examples.y.device):  # as a run has it
+    with cuda.current(training.examples.device):  # as a run has it
         train(training, training.step + steps)
 
 

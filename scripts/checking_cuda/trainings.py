@@ -49,7 +49,7 @@ def new_training(setting: Setting, model: str, device: str | None = None, **opti
 
 def train_to(training: Training, step: int, seed: int = 0) -> None:
     """Train, with dropout from a seed."""
-    device = training.examples.y.device
+    device = training.examples.device
     with cuda.current(device), seeded(seed, device):
         train(training, step)
 

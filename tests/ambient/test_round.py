@@ -23,7 +23,7 @@ from torch import nn
 
 import zoo
 import zoo.testing
-from zoo.data.datasets import Examples
+from zoo.data.examples import Examples
 from zoo.runs.runner import Run
 from zoo.storage import loading, verify
 from zoo.storage.loading import Loaded

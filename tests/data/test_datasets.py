@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from zoo import DataError, TensorDataset, TextDataset, UsageError
-from zoo.data import datasets
-from zoo.data.datasets import Examples, SplitName, counts
+from zoo.data.examples import SplitName, TensorExamples, counts
 
 SIX = ["ab", "ba", "abc", "cab", "bca", "aab"]
 MANY = [f"{a}{b}{c}" for a in "abcd" for b in "abcd" for c in "abcd"]
@@ -338,30 +337,32 @@ def test_equal_tensors_have_equal_digests_in_any_memory_layout() -> None:
 
 
 @pytest.fixture
-def examples() -> Examples:
-    return Examples(torch.arange(10, dtype=torch.uint8).view(5, 2), torch.arange(5, dtype=torch.uint8), torch.int64)
+def examples() -> TensorExamples:
+    return TensorExamples(
+        torch.arange(10, dtype=torch.uint8).view(5, 2), torch.arange(5, dtype=torch.uint8), torch.int64
+    )
 
 
-def test_a_batch_is_gathered_by_index_and_converted(examples: Examples) -> None:
+def test_a_batch_is_gathered_by_index_and_converted(examples: TensorExamples) -> None:
     x, y = examples.gather(torch.tensor([3, 0, 3]))
     assert (x.tolist(), y.tolist()) == ([[6, 7], [0, 1], [6, 7]], [3, 0, 3])
     assert (x.dtype, y.dtype) == (torch.int64, torch.int64)
 
 
-def test_indices_of_several_axes_give_batches_of_the_same_axes(examples: Examples) -> None:
+def test_indices_of_several_axes_give_batches_of_the_same_axes(examples: TensorExamples) -> None:
     x, y = examples.gather(torch.tensor([[0, 1, 2], [4, 4, 4]]))
     assert (x.shape, y.tolist()) == ((2, 3, 2), [[0, 1, 2], [4, 4, 4]])
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
-def test_all_examples_come_in_order_for_any_batch_size(examples: Examples, size: int) -> None:
+def test_all_examples_come_in_order_for_any_batch_size(examples: TensorExamples, size: int) -> None:
     xs, ys = zip(*examples.in_order(size), strict=True)
     assert torch.equal(torch.cat(xs), examples.x.long())
     assert torch.cat(ys).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_splits_are_counted_in_examples(examples: Examples) -> None:
-    splits: dict[SplitName, Examples] = {"train": examples, "val": examples}
+def test_splits_are_counted_in_examples(examples: TensorExamples) -> None:
+    splits: dict[SplitName, TensorExamples] = {"train": examples, "val": examples}
     assert counts(splits) == {"train": 5, "val": 5}
 
 
@@ -399,7 +400,7 @@ def test_a_number_that_is_none_is_told_with_its_split_row_and_column(
 def test_numbers_are_found_in_all_parts_of_large_data(
     places: list[tuple[int, ...]], told: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datasets, "_NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr("zoo.data.tensors._NUMBERS_AT_ONCE", at_once)
     x = torch.ones(7, 2, 3)
     for place in places:
         x[place] = torch.nan

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from zoo import DataError, TextDataset, Vocabulary
-from zoo.data.datasets import Examples
 from zoo.data.encoding import encode_sequences, encode_windows
+from zoo.data.examples import TensorExamples
 
 ALPHABETS = {
     "Latin": "abcdefghijklmnopqrstuvwxyz",
@@ -48,7 +48,7 @@ def random_words(alphabet: str, count: int = 200, longest: int = 9) -> list[str]
     return [*alphabet, *("".join(rng.choices(alphabet, k=rng.randint(1, longest))) for _ in range(count))]
 
 
-def assert_same(examples: Examples, x: Tensor, y: Tensor) -> None:
+def assert_same(examples: TensorExamples, x: Tensor, y: Tensor) -> None:
     assert torch.equal(examples.x.long(), x)
     assert torch.equal(examples.y.long(), y)
 

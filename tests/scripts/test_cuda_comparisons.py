@@ -275,7 +275,8 @@ def test_the_first_step_that_differs_and_its_operators_are_found(setting: Settin
 
     def new() -> Training:
         training = trainings.new_training(setting, "bigram", engine="autograd", optimizer="sgd")
-        model = Noisy(int(training.examples.x.max()) + 1, torch.Generator().manual_seed(1))
+        x, _ = training.examples.gather(torch.arange(len(training.examples)))
+        model = Noisy(int(x.max()) + 1, torch.Generator().manual_seed(1))
         return Training(model, torch.optim.SGD(model.parameters(), 0.1), training.examples, 32, 0.1,
                         zoo.Schedule(), torch.Generator().manual_seed(1))  # fmt: skip
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import Schedule, UsageError, ZooError
-from zoo.data.datasets import Examples
+from zoo.data.examples import TensorExamples
 from zoo.plugin.optimizer_state import unflatten_state
 from zoo.storage import checkpoint
 from zoo.storage.folder import RunFolder
@@ -35,7 +35,7 @@ class Table(nn.Module):
 
 @pytest.fixture
 def training() -> Training:
-    examples = Examples(torch.tensor([[0], [1], [2], [3]]), torch.tensor([0, 1, 2, 0]), torch.int64)
+    examples = TensorExamples(torch.tensor([[0], [1], [2], [3]]), torch.tensor([0, 1, 2, 0]), torch.int64)
     model = Table()
     optimizer = torch.optim.Adam(model.parameters())
     new = Training(model, optimizer, examples, 2, 0.1, Schedule(), torch.Generator().manual_seed(1))

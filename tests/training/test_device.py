@@ -16,7 +16,7 @@ from torch import nn
 import zoo
 import zoo.testing
 from zoo import DeviceError, cuda
-from zoo.data.datasets import Examples
+from zoo.data.examples import TensorExamples
 from zoo.options.run import RunOptions
 from zoo.runs import prepare
 from zoo.runs.observer import Observer
@@ -326,7 +326,7 @@ def test_auto_takes_the_cpu_for_a_small_run_and_says_so(
     y = torch.zeros((2, positions) if positions > 1 else 2, dtype=torch.uint8)
     said: list[str] = []
     options = RunOptions("x", batch_size=batch_size)
-    assert suitable_device(options, model, Examples(y, y, torch.int64), said.append).type == device
+    assert suitable_device(options, model, TensorExamples(y, y, torch.int64), said.append).type == device
     assert len(said) == (device == "cpu")
     if said:
         assert said[0].startswith("auto takes the CPU: a step of this run is so small that a GPU is hardly faster")
@@ -468,7 +468,7 @@ def test_torch_is_left_alone_where_its_user_has_set_it_or_the_device_is_another(
 def threads_for(parameters: int, batch_size: int, positions: int = 1, **options: Any) -> int:
     model = nn.Linear(parameters, 1, bias=False, device="meta")
     y = torch.zeros((2, positions) if positions > 1 else 2, dtype=torch.uint8)
-    return choose_threads(RunOptions("x", batch_size=batch_size, **options), model, Examples(y, y, torch.int64))
+    return choose_threads(RunOptions("x", batch_size=batch_size, **options), model, TensorExamples(y, y, torch.int64))
 
 
 @pytest.mark.parametrize(
@@ -499,7 +499,7 @@ def test_a_recurrent_net_uses_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     model = nn.LSTM(64, 1024, device="meta")
     y = torch.zeros((2, 64), dtype=torch.uint8)
-    assert choose_threads(RunOptions("x", batch_size=4096), model, Examples(y, y, torch.int64)) == 1
+    assert choose_threads(RunOptions("x", batch_size=4096), model, TensorExamples(y, y, torch.int64)) == 1
 
 
 @pytest.mark.parametrize("asked", [None, 1, 2])

@@ -19,7 +19,7 @@ from torch import nn
 
 import zoo
 from zoo.cli.state import State
-from zoo.data.datasets import Examples
+from zoo.data.examples import TensorExamples
 from zoo.engines import Optimizer
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin, Registry
@@ -598,7 +598,7 @@ def training(engine: str, failed: int | None) -> Training:
             net.W1[3, 5] = float("nan")
     optimizer = SGD(net.parameters())
     make: Any = {"manual": Manual, "fused": FusedCPU}[engine]
-    data = Examples(torch.randint(27, (99, 3), generator=g), torch.randint(27, (99,), generator=g), torch.int64)
+    data = TensorExamples(torch.randint(27, (99, 3), generator=g), torch.randint(27, (99,), generator=g), torch.int64)
     schedule: Any = Spoiling(None if failed is None else failed - 1)
     return Training(net, optimizer, data, 32, 0.1, schedule, g, engine=make(net, optimizer, 32))
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.data.datasets import Examples, SplitName
+from zoo.data.examples import SplitName, TensorExamples
 from zoo.training import evaluation
 from zoo.training.evaluation import CountedContexts, count_contexts, evaluate, evaluate_splits
 
@@ -38,7 +38,7 @@ def tokens(*shape: int, low: int = 0, seed: int = 2) -> Tensor:
 def test_the_loss_equals_cross_entropy_of_the_full_split(n: int) -> None:
     model, x, y = Table(), tokens(n, 3), tokens(n, seed=3)
     expected = F.cross_entropy(model(x).double(), y).item()
-    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(expected, abs=1e-6)
+    assert evaluate(model, TensorExamples(x, y, torch.int64)) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("numbers", [1, 10, 64, 1 << 20])
@@ -46,39 +46,39 @@ def test_the_size_of_its_batches_does_not_matter(numbers: int, monkeypatch: pyte
     monkeypatch.setattr("zoo.training.evaluation._MAX_INPUTS", numbers)
     model, x, y = Table(), tokens(101, 3), tokens(101, seed=3)
     expected = F.cross_entropy(model(x).double(), y).item()
-    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(expected, abs=1e-6)
+    assert evaluate(model, TensorExamples(x, y, torch.int64)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_target_at_each_position_counts_for_itself() -> None:
     model, x, y = Table(positions=True), tokens(500, 6), tokens(500, 6, low=-1, seed=3)
     expected = F.cross_entropy(model(x).double().flatten(0, 1), y.flatten(), ignore_index=-1).item()
-    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(expected, abs=1e-6)
+    assert evaluate(model, TensorExamples(x, y, torch.int64)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_ignored_targets_do_not_thin_the_mean() -> None:
     model, x, y = Table(), tokens(40, 3), tokens(40, seed=3)
-    few = evaluate(model, Examples(x[:10], y[:10], torch.int64))
+    few = evaluate(model, TensorExamples(x[:10], y[:10], torch.int64))
     y[10:] = -1
-    assert evaluate(model, Examples(x, y, torch.int64)) == pytest.approx(few, abs=1e-6)
+    assert evaluate(model, TensorExamples(x, y, torch.int64)) == pytest.approx(few, abs=1e-6)
 
 
 def test_text_in_its_smallest_type_is_widened() -> None:
     model, x, y = Table(), tokens(40, 3), tokens(40, seed=3)
-    small = Examples(x.to(torch.uint8), y.to(torch.uint8), torch.int64)
-    assert evaluate(model, small) == evaluate(model, Examples(x, y, torch.int64))
+    small = TensorExamples(x.to(torch.uint8), y.to(torch.uint8), torch.int64)
+    assert evaluate(model, small) == evaluate(model, TensorExamples(x, y, torch.int64))
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_of_the_model_is_left_as_it_was(training: bool) -> None:
     model = Table().train(training)
-    evaluate(model, Examples(tokens(5, 3), tokens(5), torch.int64))
+    evaluate(model, TensorExamples(tokens(5, 3), tokens(5), torch.int64))
     assert model.training is training
 
 
 def test_the_mode_of_each_part_of_the_model_is_left_as_it_was() -> None:
     model = Table().train()
     model.inner.eval()
-    evaluate(model, Examples(tokens(5, 3), tokens(5), torch.int64))
+    evaluate(model, TensorExamples(tokens(5, 3), tokens(5), torch.int64))
     assert (model.training, model.inner.training) == (True, False)
 
 
@@ -90,21 +90,21 @@ def test_a_model_is_evaluated_in_evaluation_mode() -> None:
             modes.append(self.training)
             return super().forward(x)
 
-    evaluate(Watching().train(), Examples(tokens(5, 3), tokens(5), torch.int64))
+    evaluate(Watching().train(), TensorExamples(tokens(5, 3), tokens(5), torch.int64))
     assert modes == [False]
 
 
 def test_no_gradient_is_left_behind() -> None:
     model = Table()
-    evaluate(model, Examples(tokens(5, 3), tokens(5), torch.int64))
+    evaluate(model, TensorExamples(tokens(5, 3), tokens(5), torch.int64))
     assert model.C.grad is None
 
 
 def test_each_split_has_a_loss_of_its_own() -> None:
     model = Table()
-    splits: dict[SplitName, Examples] = {
-        "train": Examples(tokens(50, 3), tokens(50), torch.int64),
-        "test": Examples(tokens(9, 3, seed=8), tokens(9, seed=9), torch.int64),
+    splits: dict[SplitName, TensorExamples] = {
+        "train": TensorExamples(tokens(50, 3), tokens(50), torch.int64),
+        "test": TensorExamples(tokens(9, 3, seed=8), tokens(9, seed=9), torch.int64),
     }
     assert evaluate_splits(model, splits) == {name: evaluate(model, split) for name, split in splits.items()}
 
@@ -127,20 +127,20 @@ class Sum(nn.Module):
         return logits
 
 
-def text(N: int, V: int, T: int, dtype: torch.dtype = torch.int64, seed: int = 2) -> Examples:
+def text(N: int, V: int, T: int, dtype: torch.dtype = torch.int64, seed: int = 2) -> TensorExamples:
     """Contexts of which some are frequent and some are not, as in language."""
     g = torch.Generator().manual_seed(seed)
     x, y = ((torch.rand(shape, generator=g) ** 3 * V).long().to(dtype) for shape in ((N, T), (N,)))
-    return Examples(x, y, torch.int64)
+    return TensorExamples(x, y, torch.int64)
 
 
-def different(examples: Examples) -> Tensor:
+def different(examples: TensorExamples) -> Tensor:
     """The contexts that occur, sorted."""
     contexts: Tensor = torch.unique(examples.x, dim=0)
     return contexts
 
 
-def plain_mean(model: nn.Module, examples: Examples) -> float:
+def plain_mean(model: nn.Module, examples: TensorExamples) -> float:
     with torch.no_grad():
         logits = model.eval()(examples.x.long())
     return F.cross_entropy(logits.double(), examples.y.long(), ignore_index=-1).item()
@@ -194,7 +194,7 @@ def test_the_contexts_of_a_split_are_counted_once_for_as_long_as_it_lives(
 ) -> None:
     counts: list[int] = []
 
-    def count(examples: Examples) -> CountedContexts | None:
+    def count(examples: TensorExamples) -> CountedContexts | None:
         counts.append(len(examples))
         return count_contexts(examples)
 
@@ -264,19 +264,19 @@ def test_contexts_are_served_in_the_type_that_training_has(way: str, dtype: torc
             return super().forward(x.long())
 
     examples = text(300, 2, 3)
-    evaluate(Noting(2, 3), Examples(examples.x.to(dtype), examples.y, dtype))
+    evaluate(Noting(2, 3), TensorExamples(examples.x.to(dtype), examples.y, dtype))
     assert served == {dtype}
 
 
 def test_targets_of_another_type_than_the_contexts_are_counted_too(way: str) -> None:
     examples = text(2000, 27, 3)
-    mixed = Examples(examples.x.to(torch.uint8), examples.y.to(torch.int16), torch.int64)
+    mixed = TensorExamples(examples.x.to(torch.uint8), examples.y.to(torch.int16), torch.int64)
     assert evaluate(Sum(27, 3), mixed) == evaluate(Sum(27, 3), examples)
 
 
 def test_a_target_may_be_above_every_character_of_a_context(way: str) -> None:
     model, examples = Sum(9, 2), text(300, 9, 2)
-    small = Examples(examples.x.clamp(max=3), examples.y, torch.int64)
+    small = TensorExamples(examples.x.clamp(max=3), examples.y, torch.int64)
     assert evaluate(model, small) == pytest.approx(plain_mean(model, small), rel=1e-6)
 
 
@@ -296,12 +296,12 @@ def with_one(part: Tensor, value: int) -> Tensor:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda e: Examples(e.x, with_one(e.y, -1), torch.int64),
-        lambda e: Examples(e.x.float(), e.y, torch.float32),
-        lambda e: Examples(e.x.cfloat(), e.y, torch.complex64),
-        lambda e: Examples(e.x.to(torch.uint16), e.y, torch.uint16),
-        lambda e: Examples(e.x[:, :, None].expand(-1, -1, 2), e.y, torch.int64),
-        lambda e: Examples(e.x, e.x, torch.int64),
+        lambda e: TensorExamples(e.x, with_one(e.y, -1), torch.int64),
+        lambda e: TensorExamples(e.x.float(), e.y, torch.float32),
+        lambda e: TensorExamples(e.x.cfloat(), e.y, torch.complex64),
+        lambda e: TensorExamples(e.x.to(torch.uint16), e.y, torch.uint16),
+        lambda e: TensorExamples(e.x[:, :, None].expand(-1, -1, 2), e.y, torch.int64),
+        lambda e: TensorExamples(e.x, e.x, torch.int64),
     ],
     ids=[
         "ignored target",
@@ -312,19 +312,19 @@ def with_one(part: Tensor, value: int) -> Tensor:
         "a target at each position",
     ],
 )
-def test_what_cannot_be_counted_is_not(way: str, change: Callable[[Examples], Examples]) -> None:
+def test_what_cannot_be_counted_is_not(way: str, change: Callable[[TensorExamples], TensorExamples]) -> None:
     assert count_contexts(change(text(100, 7, 3))) is None
 
 
 def test_an_ignored_target_is_left_out_of_the_mean_the_plain_way(way: str) -> None:
     model, examples = Sum(7, 3), text(100, 7, 3)
-    ignoring = Examples(examples.x, with_one(examples.y, -1), torch.int64)
+    ignoring = TensorExamples(examples.x, with_one(examples.y, -1), torch.int64)
     assert evaluate(model, ignoring) == pytest.approx(plain_mean(model, ignoring), rel=1e-6)
 
 
 def test_numbers_too_large_for_one_integer_are_not_counted() -> None:
     examples = text(2000, 60, 3)
-    assert count_contexts(Examples(with_one(examples.x, 1 << 20), examples.y, torch.int64)) is None
+    assert count_contexts(TensorExamples(with_one(examples.x, 1 << 20), examples.y, torch.int64)) is None
     long = text(2000, 27, 13)  # 27 ** 14 is above 2 ** 62
     assert count_contexts(long) is None
     assert evaluate(Sum(27, 13), long) == pytest.approx(plain_mean(Sum(27, 13), long), rel=1e-6)
@@ -364,7 +364,7 @@ class Counting(nn.Module):
 def test_the_buffers_of_the_model_are_left_as_they_were(in_place: bool, n: int) -> None:
     model = Counting(in_place=in_place)
     before = model.calls
-    evaluate(model, Examples(tokens(n, 3), tokens(n), torch.int64))
+    evaluate(model, TensorExamples(tokens(n, 3), tokens(n), torch.int64))
     assert model.calls is before
     assert model.calls == 0
 
@@ -377,6 +377,6 @@ def test_the_type_of_the_logits_does_not_change_the_loss(dtype: torch.dtype, flo
             return torch.tensor([[0.5, 1.0, -20.0, 2.0, 0.25, 0.0, 0.0]], dtype=dtype).expand(len(x), 7)
 
     x, y = tokens(20_000, 3), torch.full((20_000,), 2)
-    examples = Examples(x.float(), y, torch.float32) if floats else Examples(x, y, torch.int64)
+    examples = TensorExamples(x.float(), y, torch.float32) if floats else TensorExamples(x, y, torch.int64)
     exact = -torch.tensor([0.5, 1.0, -20.0, 2.0, 0.25, 0.0, 0.0], dtype=torch.float64).log_softmax(0)[2]
     assert evaluate(Typed(), examples) == pytest.approx(float(exact), rel=1e-5)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import DivergedError, Schedule
-from zoo.data.datasets import Examples
+from zoo.data.examples import TensorExamples
 from zoo.training.autograd import Autograd, StepOptions
 from zoo.training.loop import Training, train
 from zoo.training.loss import cross_entropy
@@ -58,12 +58,14 @@ class Positions(nn.Module):
         return self.C[x]
 
 
-def examples(n: int = 50) -> Examples:
+def examples(n: int = 50) -> TensorExamples:
     g = torch.Generator().manual_seed(2)
-    return Examples(torch.randn((n, 3), generator=g), torch.randint(0, 4, (n,), generator=g), torch.float32)
+    return TensorExamples(torch.randn((n, 3), generator=g), torch.randint(0, 4, (n,), generator=g), torch.float32)
 
 
-def make(model: nn.Module | None = None, data: Examples | None = None, optimizer: str = "sgd", **rest: Any) -> Training:
+def make(
+    model: nn.Module | None = None, data: TensorExamples | None = None, optimizer: str = "sgd", **rest: Any
+) -> Training:
     model = model or Linear()
     given = {"batch_size": 8, "lr": 0.1, "schedule": Schedule(), "generator": torch.Generator().manual_seed(3), **rest}
     made = OPTIMIZERS[optimizer](model.parameters(), lr=given["lr"])
@@ -75,7 +77,7 @@ def reference(training: Training, steps: int) -> None:
     training.model.train()
     for _ in range(steps):
         indices = torch.randint(0, len(training.examples), (training.batch_size,), generator=training.generator)
-        x, y = training.examples.x[indices].to(training.examples.x_dtype), training.examples.y[indices].long()
+        x, y = training.examples.gather(indices)
         for group in training.optimizer.param_groups:
             group["lr"] = training.schedule.lr(training.lr, training.step)
         logits = training.model(x)
@@ -157,7 +159,7 @@ def test_training_in_parts_is_training_in_one_go(blocks: Blocks, parts: tuple[in
 @pytest.mark.usefixtures("two_threads")
 def test_a_large_batch_looked_up_by_two_threads_has_the_same_bits_every_time(blocks: Blocks) -> None:
     x, y = torch.randint(0, 5, (2, 300, 16), generator=torch.Generator().manual_seed(4))
-    trained = [make(Positions(), Examples(x, y, torch.int64), batch_size=2048) for _ in range(4)]
+    trained = [make(Positions(), TensorExamples(x, y, torch.int64), batch_size=2048) for _ in range(4)]
     for training in trained:
         train(training, 20)
         assert_same(trained[0], training)
@@ -174,7 +176,7 @@ def test_batches_are_drawn_uniformly_with_replacement_by_the_given_generator(blo
     training = make(Watching())
     train(training, 10)
     g = torch.Generator().manual_seed(3)
-    drawn = [training.examples.x[torch.randint(0, 50, (8,), generator=g)] for _ in range(10)]
+    drawn = [training.examples.gather(torch.randint(0, 50, (8,), generator=g))[0] for _ in range(10)]
     assert torch.equal(torch.stack(seen), torch.stack(drawn))
 
 
@@ -381,9 +383,9 @@ def test_a_divergence_puts_back_the_generator_that_dropout_draws_from(blocks: Bl
 # Targets
 
 
-def tokens(*targets: list[int]) -> Examples:
+def tokens(*targets: list[int]) -> TensorExamples:
     y = torch.tensor(targets)
-    return Examples(torch.arange(y.numel()).view(y.shape) % 5, y, torch.int64)
+    return TensorExamples(torch.arange(y.numel()).view(y.shape) % 5, y, torch.int64)
 
 
 def test_a_target_at_each_position_is_trained_on(blocks: Blocks) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import zoo
 from zoo import PluginError, Schedule, ZooError, cuda
 from zoo.ambient.neutral import neutral
-from zoo.data.datasets import Examples
+from zoo.data.examples import Examples, TensorExamples
 from zoo.plugin.manager import load_plugins
 from zoo.runs.runner import _Execution
 from zoo.training.building import check_forward, fit_model, seeded
@@ -44,7 +44,7 @@ class Recurrent(nn.Module):
 
 def examples() -> Examples:
     g = torch.Generator().manual_seed(2)
-    return Examples(torch.randn((20, 4, 2), generator=g), torch.randint(0, 3, (20,), generator=g), torch.float32)
+    return TensorExamples(torch.randn((20, 4, 2), generator=g), torch.randint(0, 3, (20,), generator=g), torch.float32)
 
 
 def training(model: nn.Module) -> Training:
@@ -112,7 +112,7 @@ class Buffered(nn.Module):
 
 def tokens() -> Examples:
     g = torch.Generator().manual_seed(2)
-    return Examples(torch.randint(7, (20, 3), generator=g), torch.randint(7, (20,), generator=g), torch.int64)
+    return TensorExamples(torch.randint(7, (20, 3), generator=g), torch.randint(7, (20,), generator=g), torch.int64)
 
 
 def late(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda) -> None:

@@ -16,7 +16,7 @@ from conftest import Zoo
 from torch import Tensor, nn
 
 import zoo
-from zoo.data.datasets import Examples
+from zoo.data.examples import TensorExamples
 from zoo.errors import CheckpointError, UsageError
 from zoo.options.run import RunOptions
 from zoo.plugin.manager import load_plugins
@@ -171,7 +171,7 @@ def test_the_dataset_must_be_text(ngram: Entry[ModelSpec]) -> None:
 )
 def test_the_examples_are_repeated_until_the_share_is_right(share: float, times: int, again: int) -> None:
     words = SyntheticWords(["ab"] * 80, share, zoo.Vocabulary("ab"), 4)
-    own = Examples(torch.full((10, 4), 1, dtype=torch.uint8), torch.zeros(10, 4, dtype=torch.int16), torch.int64)
+    own = TensorExamples(torch.full((10, 4), 1, dtype=torch.uint8), torch.zeros(10, 4, dtype=torch.int16), torch.int64)
     both = words.beside(own, "sequences", None)
     assert both.x.shape == both.y.shape == (10 * times + 80 * again, 4)
     assert torch.equal(both.x[: 10 * times], own.x.repeat(times, 1))
@@ -182,7 +182,7 @@ def test_the_examples_are_repeated_until_the_share_is_right(share: float, times:
 
 def test_windows_are_those_of_the_words() -> None:
     words = SyntheticWords(["ab"] * 80, 0.5, zoo.Vocabulary("ab"), 4)
-    own = Examples(torch.zeros(240, 3, dtype=torch.uint8), torch.zeros(240, dtype=torch.uint8), torch.int64)
+    own = TensorExamples(torch.zeros(240, 3, dtype=torch.uint8), torch.zeros(240, dtype=torch.uint8), torch.int64)
     both = words.beside(own, "windows", 3)
     assert both.x[240:243].tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
     assert both.y[240:243].tolist() == [1, 2, 0]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.cli.state import State
-from zoo.data.datasets import Examples
+from zoo.data.examples import TensorExamples
 from zoo.errors import CheckpointError
 from zoo.options.schedule import CONSTANT
 from zoo.plugin.manager import load_plugins
@@ -292,7 +292,7 @@ def test_a_loss_that_is_no_number_takes_back_what_was_seen_since(tmp_path: Path)
     """The weights of a step that training goes back from must not be the best ones."""
     model = linear(2)
     x = torch.randn(16, 2, generator=torch.Generator().manual_seed(1))
-    examples = Examples(x, (x[:, 0] > 0).long(), torch.float32)
+    examples = TensorExamples(x, (x[:, 0] > 0).long(), torch.float32)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     validation = Validation(examples, 1)
     training = Training(
@@ -319,7 +319,7 @@ def looks_best(validation: Validation) -> int:
 
 
 def test_a_validation_loss_that_is_no_number_is_never_the_best() -> None:
-    examples = Examples(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64), torch.float32)
+    examples = TensorExamples(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64), torch.float32)
     model = linear(1)
     validation = Validation(examples, 1, patience=2)
     with torch.no_grad():

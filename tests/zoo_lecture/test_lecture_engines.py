@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
-from zoo.data.datasets import Examples
 from zoo.data.encoding import encode_windows
+from zoo.data.examples import Examples
 from zoo.engines import Engine
 from zoo.options.schedule import Schedule
 from zoo.training.autograd import Autograd

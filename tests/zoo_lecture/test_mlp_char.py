@@ -15,8 +15,8 @@ from torch.nn.utils import parametrize, prune
 
 import zoo_lecture
 from zoo import Schedule, TextDataset
-from zoo.data.datasets import Examples
 from zoo.data.encoding import encode_windows
+from zoo.data.examples import Examples
 from zoo.training.loop import Training, train
 from zoo_lecture.mlp_char import MLPChar
 from zoo_lecture.names import SHA256, URL, names, names_ssa_2018

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.data.datasets import Examples, TextDataset
+from zoo.data.datasets import TextDataset
+from zoo.data.examples import TensorExamples
 from zoo.data.vocabulary import BOUNDARY, Vocabulary
 from zoo.data.words import WORDS, Words, batches, has_unknown, tokenize
 from zoo.errors import DataError
@@ -25,7 +26,7 @@ MAX_CHARACTERS = 10_000  # of a word: each is a step of a recurrent net, for eve
 _EXAMPLES = 1 << 16  # made at once, so that they fit into the processor's cache
 
 
-def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length: int) -> Examples:
+def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length: int) -> TensorExamples:
     """For each character and each word's end as a target, the window of `context_length` characters before it.
 
     `emma` with a context of 3 gives `... -> e`, `..e -> m`, `.em -> m`, `emm -> a` and `mma -> .`.
@@ -44,7 +45,7 @@ def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length:
         tokens = np.zeros(context_length + len(rows), y.dtype)  # of these rows and T before them
         tokens[context_length - (start - earliest) :] = y[earliest : start + len(rows)]
         _fill_windows(rows, tokens)
-    return Examples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
+    return TensorExamples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
 
 
 def check_sizes(dataset: TextDataset, reads: Reads, length: int) -> None:
@@ -93,7 +94,7 @@ def _fill_windows(rows: NDArray[Any], tokens: NDArray[Any]) -> None:
         rows[:, -distance] = before
 
 
-def encode_sequences(words: Sequence[str], vocabulary: Vocabulary, max_length: int) -> Examples:
+def encode_sequences(words: Sequence[str], vocabulary: Vocabulary, max_length: int) -> TensorExamples:
     """Each word as one padded sequence: inputs start with the boundary, targets end with it.
 
     With 6 positions, `emma` gives `.emma.` for x, and `emma.` and one ignored target (-1) for y.
@@ -117,7 +118,7 @@ def encode_sequences(words: Sequence[str], vocabulary: Vocabulary, max_length: i
         offset = end
     x = np.zeros_like(y)
     np.maximum(y[:, :-1], 0, out=x[:, 1:])
-    return Examples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
+    return TensorExamples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
 
 
 def _tokens(words: Sequence[str], vocabulary: Vocabulary) -> NDArray[Any]:

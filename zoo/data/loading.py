@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from zoo.ambient.draws import seeded_draws
-from zoo.data.datasets import LECTURE_SPLIT, Dataset, Examples, SplitName, TensorDataset, TextDataset
+from zoo.data.datasets import LECTURE_SPLIT, TextDataset
 from zoo.data.download import Fetcher
+from zoo.data.examples import Examples, SplitName, TensorExamples
+from zoo.data.kinds import Dataset
+from zoo.data.tensors import TensorDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, PluginError, UsageError
 from zoo.files import check_name, from_person, kind_of
@@ -108,6 +111,16 @@ def model_inputs(dataset: Dataset) -> dict[str, int]:
     return {"num_features": dataset.num_features, "num_classes": dataset.num_classes}
 
 
+@overload
+def encode(
+    dataset: TextDataset,
+    reads: Reads,
+    context_length: int | None,
+    *,
+    vocabulary: Vocabulary | None = None,
+    max_length: int | None = None,
+) -> dict[SplitName, TensorExamples]: ...
+@overload
 def encode(
     dataset: Dataset,
     reads: Reads,
@@ -115,7 +128,15 @@ def encode(
     *,
     vocabulary: Vocabulary | None = None,
     max_length: int | None = None,
-) -> dict[SplitName, Examples]:
+) -> Mapping[SplitName, Examples]: ...
+def encode(
+    dataset: Dataset,
+    reads: Reads,
+    context_length: int | None,
+    *,
+    vocabulary: Vocabulary | None = None,
+    max_length: int | None = None,
+) -> Mapping[SplitName, Examples]:
     """The examples of each split in the form that a model reads.
 
     Args:
@@ -131,7 +152,7 @@ def encode(
     from zoo.data.encoding import check_sizes
 
     if isinstance(dataset, TensorDataset):
-        return {name: Examples(x, y, x.dtype) for name, (x, y) in dataset.splits.items()}
+        return {name: TensorExamples(x, y, x.dtype) for name, (x, y) in dataset.splits.items()}
     length = max_length or dataset.max_length if reads == "sequences" else context_length
     if length is not None:
         check_sizes(dataset, reads, length)
@@ -140,7 +161,7 @@ def encode(
 
 def encode_words(
     splits: Mapping[SplitName, Sequence[str]], reads: Reads, length: int | None, vocabulary: Vocabulary
-) -> dict[SplitName, Examples]:
+) -> dict[SplitName, TensorExamples]:
     """The examples of words in the form that a text model reads.
 
     Args:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset, counts
+from zoo.data.datasets import TextDataset
+from zoo.data.examples import Examples, SplitName, counts
 from zoo.data.finding import file_name
+from zoo.data.kinds import Dataset
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.plugin.registry import DISTRIBUTION, Entry

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from zoo import cuda
-from zoo.data.datasets import LONG, Dataset, Examples, SplitName, TextDataset
+from zoo.data.datasets import LONG, TextDataset
 from zoo.data.download import fetcher
 from zoo.data.encoding import check_sizes
+from zoo.data.examples import Examples, SplitName, TensorExamples
+from zoo.data.kinds import Dataset
 from zoo.data.loading import encode, load_dataset
 from zoo.engines import Engine, Optimizer
 from zoo.errors import DataError, UnavailableError, UsageError
@@ -63,7 +65,7 @@ class PreparedRun:
     plan: RunPlan
     device: torch.device
     dataset: Dataset
-    examples: dict[SplitName, Examples]
+    examples: Mapping[SplitName, Examples]
     train_on: Examples
     model: torch.nn.Module
     optimizer: Optimizer
@@ -133,7 +135,7 @@ class _Made:
     source: Entry[DatasetSpec] | Path
     dataset: Dataset
     inputs: dict[str, int]
-    examples: dict[SplitName, Examples]
+    examples: Mapping[SplitName, Examples]
     model: torch.nn.Module
     long_words: _LongWords
 
@@ -146,9 +148,9 @@ def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Cloc
             observer.stage("Fitting")
             sizes = fit_model(plan.model, model, examples["train"])
         words, train_on = _synthetic_words(plan, made.dataset, observer), examples["train"]
-        if words is not None:
+        if words is not None and isinstance(train_on, TensorExamples):  # words are
             train_on = words.beside(train_on, spec.reads, context_length(model))
-    most = max(plan.batch_size, batch_size_of(model, examples["train"].x))
+    most = max(plan.batch_size, batch_size_of(model, examples["train"].input_size))
     times = min(most, len(examples["train"])) / 2  # it tries two
     with made.long_words.limit(times) if device.type == "cpu" else nullcontext():
         check_forward(plan.model, model, examples["train"])
@@ -209,7 +211,7 @@ def _build(plan: RunPlan, inputs: Mapping[str, int], long_words: _LongWords) -> 
 
 def _check_batch(plan: RunPlan, examples: Examples) -> None:
     """Refuse a batch that no memory can hold: indices, inputs and targets, of 8 bytes each."""
-    numbers = 1 + examples.x[0].numel() + examples.y[0].numel()
+    numbers = 1 + examples.input_size + examples.target_size
     check_fits(f"--batch-size {plan.batch_size}", 8 * numbers * plan.batch_size)
 
 

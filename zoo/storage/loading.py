@@ -13,9 +13,11 @@ from torch import nn
 
 from zoo import cuda
 from zoo.ambient import in_neutral_state
-from zoo.data.datasets import Dataset, Examples, SplitName, TextDataset
+from zoo.data.datasets import TextDataset
 from zoo.data.download import Fetcher
+from zoo.data.examples import Examples, SplitName
 from zoo.data.finding import RecordedFile
+from zoo.data.kinds import Dataset
 from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, load_dataset, resolve_data_settings
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import (
@@ -157,7 +159,7 @@ class Loaded:
         return self.checked.data_file(folder, remembered_place(folder / STATE_FILE))
 
     @in_neutral_state
-    def novel_examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
+    def novel_examples(self, dataset: Dataset) -> Mapping[SplitName, Examples]:
         """The examples of the unseen words of validation and test; splits without any are left out."""
         if self.checked.vocabulary is None or not isinstance(dataset, TextDataset):
             return {}
@@ -168,7 +170,7 @@ class Loaded:
         return encode_words(novel, reads, length, self.checked.vocabulary)
 
     @in_neutral_state
-    def examples(self, dataset: Dataset) -> dict[SplitName, Examples]:
+    def examples(self, dataset: Dataset) -> Mapping[SplitName, Examples]:
         """The examples of a dataset for this model, in the model's vocabulary.
 
         Raises:

@@ -237,7 +237,7 @@ def pack(
     tensors["losses"] = torch.tensor(training.losses[sealed.steps if sealed else 0 :], dtype=torch.float64)
     tensors["generator"] = training.generator.get_state()
     tensors["global_generator"] = torch.get_rng_state()
-    device = training.examples.y.device
+    device = training.examples.device
     if cuda.holds(device):
         tensors["cuda_generator"] = cuda.generator_state(device)
     meta = {"step": training.step, "optimizer": tree, "config": config}

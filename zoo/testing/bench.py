@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from zoo.data.datasets import Dataset
 from zoo.data.download import fetcher
+from zoo.data.kinds import Dataset
 from zoo.data.loading import encode, load_dataset
 from zoo.engines import Stop
 from zoo.errors import UnavailableError
@@ -54,7 +54,7 @@ class Bench:
         Raises:
             UsageError: the engine cannot train it here.
         """
-        model = self._built().to(self._examples.y.device)
+        model = self._built().to(self._examples.device)
         if is_fitted(self.plan.model):
             fit_model(self.plan.model, model, self._examples)
         return Trained(self, model.to(self.device).train(), engine, options)

@@ -12,8 +12,9 @@ import torch
 
 from zoo.ambient import in_neutral_state
 from zoo.api import load, run
-from zoo.data.datasets import SPLITS, TextDataset
+from zoo.data.datasets import TextDataset
 from zoo.data.download import fetcher
+from zoo.data.examples import SPLITS
 from zoo.data.loading import load_dataset
 from zoo.plugin.settings import signature_of
 from zoo.testing.bench import load_registry

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from zoo import cuda
 from zoo.ambient.draws import seeded_draws
-from zoo.data.datasets import Dataset, Examples
+from zoo.data.examples import Examples, TensorExamples
+from zoo.data.kinds import Dataset
 from zoo.data.loading import model_inputs
 from zoo.engines import Optimizer
 from zoo.errors import PluginError, UsageError, out_of_memory
@@ -101,9 +102,11 @@ def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> 
         PluginError: it fails, or returns something else.
     """
     names = fitted_arguments(entry)
+    if not isinstance(examples, TensorExamples):
+        raise UsageError(f"{entry.title} is fitted to all examples at once, and these are not in memory")
     with plugin_call(entry.who, "cannot be fitted"), torch.no_grad():
         fitted = model.fit(examples.x.to(examples.x_dtype), examples.y.long())  # type: ignore[operator]
-        synchronize(examples.y.device)  # what fails on a GPU fails here
+        synchronize(examples.device)  # what fails on a GPU fails here
     sizes = dict(fitted) if isinstance(fitted, Mapping) else {names[0]: fitted}
     if sizes.keys() != set(names) or not all(type(size) is int and size >= 0 for size in sizes.values()):
         raise PluginError(
@@ -179,9 +182,9 @@ class Trial:
         copies = nn.ParameterList(_copy(p) for p in self.model.parameters())
 
         def closure() -> Tensor:
-            return torch.zeros((), device=self.examples.y.device)
+            return torch.zeros((), device=self.examples.device)
 
-        with seeded_draws(0), seeded(0, self.examples.y.device):  # an optimizer may use random numbers
+        with seeded_draws(0), seeded(0, self.examples.device):  # an optimizer may use random numbers
             with warnings.catch_warnings(action="ignore"):  # the training's own optimizer was warned of
                 optimizer = self.make(copies)
             if state is not None:
@@ -216,7 +219,7 @@ class Trial:
         wanted = [p for p in self.model.parameters() if p.requires_grad]
         if not wanted or not any(getattr(module, "sparse", False) is True for module in self.model.modules()):
             return None
-        x, y = self.examples.gather(torch.arange(min(2, len(self.examples)), device=self.examples.y.device))
+        x, y = self.examples.gather(torch.arange(min(2, len(self.examples)), device=self.examples.device))
         with evaluating(self.model), step_errors(self.model):
             self.model.train()  # the backward pass of some kernels is for training only
             loss = cross_entropy(self.model(x), y)
@@ -239,7 +242,7 @@ def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples)
     Raises:
         PluginError: the model fails, or its logits do not fit the targets.
     """
-    device = examples.y.device
+    device = examples.device
     x, y = examples.gather(torch.arange(min(2, len(examples)), device=device))
     before = model.state_dict().keys()
     with plugin_errors(entry.who, f"fails on inputs of shape {tuple(x.shape)}"), evaluating(model):
@@ -257,7 +260,7 @@ def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples)
         )
     if not logits.is_floating_point():
         raise PluginError(f"{entry.who} returns logits of type {logits.dtype}: floating-point numbers are wanted")
-    largest = int(examples.y.max())
+    largest = int(examples.y.max()) if isinstance(examples, TensorExamples) else int(y.max())
     if largest >= logits.shape[-1]:
         raise PluginError(f"{entry.who} returns {logits.shape[-1]} logits, too few for target {largest}")
 

@@ -18,7 +18,7 @@ from torch import nn
 from zoo import cuda
 from zoo.ambient import in_neutral_state
 from zoo.ambient.neutral import available_threads
-from zoo.data.datasets import Examples
+from zoo.data.examples import Examples
 from zoo.errors import DeviceError, out_of_memory
 from zoo.options.declaration import decided
 from zoo.options.run import RunOptions
@@ -199,7 +199,7 @@ def choose_threads(options: RunOptions, model: nn.Module, examples: Examples) ->
 
 def _largest_operation(options: RunOptions, model: nn.Module, examples: Examples) -> int:
     """How many multiplications the largest operation of a forward pass has: of all positions of a batch by a matrix."""
-    positions = decided(options.batch_size) * examples.y[0].numel()
+    positions = decided(options.batch_size) * examples.target_size
     return positions * max((p.numel() for p in model.parameters() if p.ndim > 1), default=0)
 
 

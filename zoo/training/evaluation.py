@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zoo.data.datasets import Examples, SplitName
+from zoo.data.examples import Examples, SplitName, TensorExamples
 from zoo.plugin.calling import maker, plugin_errors
 from zoo.training.building import evaluating
 from zoo.training.loss import IGNORED, cross_entropy, full_precision
@@ -91,6 +91,8 @@ def count_contexts(examples: Examples) -> CountedContexts | None:
     Each pair is encoded as one integer with its characters as digits. Integers of a small range are counted in a table,
     others by sorting.
     """
+    if not isinstance(examples, TensorExamples):
+        return None
     x, y = examples.x, examples.y
     if x.ndim != 2 or y.ndim != 1 or not {x.dtype, y.dtype} <= _INTEGERS:
         return None
@@ -140,7 +142,7 @@ def _count_by_sorting(x: Tensor, y: Tensor, base: int) -> tuple[Tensor, Tensor]:
 
 def _evaluate_counted(model: nn.Module, counted: CountedContexts) -> float:
     """The mean loss over all examples, from the logits of the unique contexts."""
-    size = batch_size_of(model, counted.contexts)
+    size = batch_size_of(model, counted.contexts.shape[1])
     total = torch.zeros((), dtype=torch.float64, device=counted.count.device)
     starts = torch.arange(0, len(counted.contexts) + size, size, device=total.device)
     bounds = torch.searchsorted(counted.context, starts).tolist()  # of the pairs of each batch of contexts
@@ -156,18 +158,18 @@ def _evaluate_counted(model: nn.Module, counted: CountedContexts) -> float:
 
 def _evaluate_all(model: nn.Module, examples: Examples) -> float:
     """The mean loss over all examples, from the logits of each."""
-    device = examples.y.device
+    device = examples.device
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     count = torch.zeros((), dtype=torch.int64, device=total.device)
-    for x, y in examples.in_order(batch_size_of(model, examples.x)):
+    for x, y in examples.in_order(batch_size_of(model, examples.input_size)):
         total += cross_entropy(model(x), y, "sum").to(total.device, torch.float64)
         count += (y != IGNORED).sum().to(count.device)
     return float(total / count)
 
 
-def batch_size_of(model: nn.Module, x: Tensor) -> int:
-    """How many examples of inputs `x` are evaluated at once."""
+def batch_size_of(model: nn.Module, input_size: int) -> int:
+    """How many examples, with inputs of so many numbers, are evaluated at once."""
     parameters = sum(p.numel() for p in model.parameters())
     by_work = _MAX_WORK // max(1, parameters)
-    by_inputs = _MAX_INPUTS // max(1, x[0].numel())
+    by_inputs = _MAX_INPUTS // max(1, input_size)
     return max(1, min(1 << 14, by_work, by_inputs))

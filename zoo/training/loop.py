@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo import cuda
 from zoo.ambient.neutral import others_turn
-from zoo.data.datasets import Examples
+from zoo.data.examples import Examples
 from zoo.engines import Engine, Optimizer, Stop
 from zoo.errors import DivergedError, OutOfMemoryError, PluginError, memory_sentence, out_of_memory
 from zoo.options.schedule import Schedule
@@ -121,7 +121,7 @@ def train(
             `training` is then as it was at the start of that block, or of the one before.
     """
     training.model.train()
-    with deterministic_sums(training.examples.y.device):
+    with deterministic_sums(training.examples.device):
         _train_blocks(training, steps, report, stop, saver)
 
 
@@ -190,7 +190,7 @@ def _train_block(training: Training, count: int, stop: Stop) -> list[float]:
     lrs = [training.schedule.lr(training.lr, training.step + k) for k in range(count)]
     with (
         step_errors(training.engine, training.optimizer, training.model),
-        torchs_dropout(training.model, training.examples.y.device),
+        torchs_dropout(training.model, training.examples.device),
     ):
         losses: list[float] = training.engine.run(x, y, lrs, stop).tolist()  # waits: what failed on a GPU fails here
     done = len(losses)
@@ -206,13 +206,11 @@ def _train_block(training: Training, count: int, stop: Stop) -> list[float]:
 def _sample(training: Training, count: int) -> Tensor:
     """Indices of the next `count` batches, shape (K, B): uniform, with replacement, sampled on the CPU."""
     shape = (count, training.batch_size)
-    indices = torch.randint(0, len(training.examples), shape, generator=training.generator)
-    device = training.examples.y.device
-    return cuda.copied(indices, device)
+    return torch.randint(0, len(training.examples), shape, generator=training.generator)
 
 
 def _longest_block(training: Training) -> int:
-    per_step = training.batch_size * max(1, training.examples.x[0].numel())
+    per_step = training.batch_size * max(1, training.examples.input_size)
     return max(1, min(_MOST_STEPS, _MOST_NUMBERS // per_step))
 
 
@@ -226,7 +224,7 @@ class _Snapshot:
         self._optimizer = copied(training.optimizer)
         self._generator = training.generator.get_state()
         self._validation = training.validation.copy() if training.validation is not None else None
-        self._device = training.examples.y.device
+        self._device = training.examples.device
         self._global_generator = torch.get_rng_state()  # dropout and the like draw from it
         self._cuda_generator = cuda.generator_state(self._device) if cuda.holds(self._device) else None
 

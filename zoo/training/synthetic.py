@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import torch
 
-from zoo.data.datasets import Dataset, Examples, TextDataset
+from zoo.data.datasets import TextDataset
+from zoo.data.examples import TensorExamples
+from zoo.data.kinds import Dataset
 from zoo.data.loading import encode, encode_words
 from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import sha256_of
@@ -51,7 +53,7 @@ class SyntheticWords:
         """Identifies the words, as a dataset's digest identifies its own."""
         return sha256_of(self.words)
 
-    def beside(self, examples: Examples, reads: Reads, context_length: int | None) -> Examples:
+    def beside(self, examples: TensorExamples, reads: Reads, context_length: int | None) -> TensorExamples:
         """All that is trained on: real and synthetic examples, each repeated until the share is right.
 
         Args:
@@ -59,11 +61,11 @@ class SyntheticWords:
             reads, context_length: how the model reads text.
         """
         length = self.max_length if reads == "sequences" else context_length
-        sampled = encode_words({"train": self.words}, reads, length, self.vocabulary)["train"].to(examples.y.device)
+        sampled = encode_words({"train": self.words}, reads, length, self.vocabulary)["train"].to(examples.device)
         ratio = len(sampled) * (1 - self.share) / (len(examples) * self.share)
         parts = [examples] * max(1, round(ratio)) + [sampled] * max(1, round(1 / ratio))
         x, y = (torch.cat([getattr(part, name) for part in parts]) for name in "xy")  # (N, T), and (N,) or (N, T)
-        return Examples(x, y, examples.x_dtype)
+        return TensorExamples(x, y, examples.x_dtype)
 
 
 def sample_words(source: Entry[ModelSpec], options: RunOptions, dataset: Dataset) -> SyntheticWords:

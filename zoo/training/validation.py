@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from zoo.data.datasets import Examples
+from zoo.data.examples import Examples
 from zoo.options.training import TrainingOptions
 from zoo.training.evaluation import evaluate
 

@@ -40,8 +40,8 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
 
     RUN is a run folder, a .safetensors file, or the name of a model with shipped weights.
     """
-    from zoo.data.datasets import counts
     from zoo.data.download import fetcher
+    from zoo.data.examples import counts
     from zoo.storage.loading import load
     from zoo.training.device import describe_device, named_device, suitable_device
 

@@ -11,8 +11,8 @@ import click
 from zoo.cli import output
 from zoo.cli.state import State, debug_option, json_option
 from zoo.cli.table import print_table
-from zoo.data.datasets import TensorDataset
 from zoo.data.loading import arrangement
+from zoo.data.tensors import TensorDataset
 from zoo.errors import UnknownNameError, suggest
 from zoo.numbers import show_loss
 from zoo.options.declaration import filled
