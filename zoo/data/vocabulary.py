@@ -1,4 +1,4 @@
-"""The vocabulary: characters and their token ids. Token 0 is `.`, which starts and ends every word."""
+"""The vocabulary: characters and their token ids. Token 0 is where a word, or a text, starts and ends."""
 
 from __future__ import annotations
 
@@ -6,26 +6,33 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from zoo.errors import DataError, UsageError
 
-BOUNDARY = "."
+BOUNDARY = "."  # how token 0 is written
+NEWLINE = "\n"  # how it is written where `.` occurs in the words
+START = ""  # how it is written in running text, of which every character counts: before the first one
 
 
 class Vocabulary:
-    """The characters of a text dataset: `.` is token 0, the others follow in the order of their code points.
+    """The characters of a text: the boundary, `.`, is token 0, the others follow in the order of their code points.
 
     `stoi` maps characters to tokens and `itos` tokens to characters, as in the lecture.
     """
 
-    def __init__(self, characters: Iterable[str]) -> None:
-        """Assign tokens from 1 to the given characters, except `.`, in sorted order.
+    def __init__(self, characters: Iterable[str], boundary: str = BOUNDARY) -> None:
+        """Assign tokens from 1 to the given characters, except the boundary, in sorted order.
+
+        Args:
+            characters: of the text.
+            boundary: how token 0 is written: `BOUNDARY`, `NEWLINE` or `START`.
 
         Raises:
             DataError: one of them is not a single character.
         """
-        others = sorted(set(characters) - {BOUNDARY})
+        self.boundary = boundary
+        others = sorted(set(characters) - {boundary})
         for character in others:
             if len(character) != 1:
                 raise DataError(f"a vocabulary is made of single characters, and {character!r} is not one")
-        self.itos: tuple[str, ...] = (BOUNDARY, *others)
+        self.itos: tuple[str, ...] = (boundary, *others)
         self.stoi: dict[str, int] = {character: token for token, character in enumerate(self.itos)}
 
     def __len__(self) -> int:
@@ -47,10 +54,10 @@ class Vocabulary:
         """The tokens of `text`.
 
         Raises:
-            UsageError: a character is not in the vocabulary, or is the boundary `.`.
+            UsageError: a character is not in the vocabulary, or is the boundary.
         """
         for character in text:
-            if character == BOUNDARY or character not in self.stoi:
+            if character == self.boundary or character not in self.stoi:
                 raise UsageError(
                     f"{text!r} has {character!r}, which is not in the vocabulary {''.join(self.itos[1:])!r}"
                 )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zoo.data.finding import Place, RecordedFile
-from zoo.data.vocabulary import BOUNDARY, Vocabulary
+from zoo.data.vocabulary import BOUNDARY, NEWLINE, START, Vocabulary
 from zoo.errors import CheckpointError
 from zoo.files import canonical_json, parse_json, read_text
 from zoo.options.declaration import Declared, declared
@@ -219,10 +219,11 @@ class _Reader:
 def _vocabulary(characters: list[Any] | None, source: Path) -> Vocabulary | None:
     if characters is None:
         return None
-    valid = all(isinstance(c, str) and len(c) == 1 for c in characters)
-    if not valid or characters != [BOUNDARY, *sorted(set(characters) - {BOUNDARY})]:
+    valid = bool(characters) and all(isinstance(c, str) and len(c) == 1 for c in characters[characters[0] == START :])
+    boundary = characters[0] if valid else None
+    if boundary not in (BOUNDARY, NEWLINE, START) or characters != [boundary, *sorted(set(characters) - {boundary})]:
         raise CheckpointError(f"{source} has a damaged config: 'dataset.vocabulary' is no vocabulary")
-    return Vocabulary(characters)
+    return Vocabulary(characters, boundary)
 
 
 # metrics.json: the result, with digests that tie it to the weights and show whether it was edited
