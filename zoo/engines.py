@@ -29,6 +29,30 @@ class Optimizer(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
+class Loss(Protocol):
+    """What an engine may ask for by the name `loss`: what the model is trained on.
+
+    Attributes:
+        name: as people know it: `cross_entropy`, `mse_loss`.
+        is_cross_entropy: whether it is the mean cross-entropy of whole numbers, the loss of an engine that asks for
+            none.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_cross_entropy(self) -> bool: ...
+
+    def mean(self, output: Any, target: Tensor, x: Tensor) -> Tensor:
+        """The mean over a batch, a scalar with a gradient.
+
+        Args:
+            output: what the model returned for `x`.
+            target: the targets, shape (B, ...); `x` itself where the data has none.
+            x: the inputs, shape (B, ...).
+        """
+
+
 class Engine(Protocol):
     """Does the steps of a block. Between two calls the model and the optimizer hold everything there is to know.
 
@@ -49,7 +73,7 @@ class Engine(Protocol):
 
         Args:
             x: inputs, shape (K, B, ...), on the device.
-            y: targets, shape (K, B) or (K, B, T), on the device.
+            y: targets, shape (K, B, ...), on the device; the inputs where the data has none.
             lrs: the learning rate of each step.
             stop: may be asked between steps; where it is true, the rest of the block is left out.
 

@@ -42,9 +42,9 @@ def check_stated(weights: Path, registry: Registry) -> None:
     """The weights have the losses that their card and their metrics state."""
     loaded = loading.load(weights, registry)
     data = loaded.dataset(registry, fetcher(offline=True))
-    losses = evaluate_splits(loaded.model, loaded.examples(data))
-    novel = evaluate_splits(loaded.model, loaded.novel_examples(data))
-    measured = losses | {f"{split}, unseen words": loss for split, loss in novel.items()}
+    losses = {name: one.loss for name, one in evaluate_splits(loaded.model, loaded.examples(data)).items()}
+    novel = {name: one.loss for name, one in evaluate_splits(loaded.model, loaded.novel_examples(data)).items()}
+    measured: dict[str, float] = {**losses} | {f"{split}, unseen words": loss for split, loss in novel.items()}
     stated = card_losses(weights.with_suffix(".md").read_text())
     assert {name: nats for name, (nats, _) in stated.items()} == pytest.approx(measured, abs=NEAR + ROUNDED)
     assert {name: in_bits for name, (_, in_bits) in stated.items()} == pytest.approx(

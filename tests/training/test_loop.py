@@ -14,7 +14,7 @@ from zoo import DivergedError, Schedule
 from zoo.data.examples import TensorExamples
 from zoo.training.autograd import Autograd, StepOptions
 from zoo.training.loop import Training, train
-from zoo.training.loss import cross_entropy
+from zoo.training.objective.cross_entropy import cross_entropy
 
 STEPS = 40
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

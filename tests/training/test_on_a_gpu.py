@@ -22,6 +22,7 @@ from zoo.training.building import check_forward, fit_model, seeded
 from zoo.training.device import suitable_device
 from zoo.training.evaluation import evaluate
 from zoo.training.loop import Training, train
+from zoo.training.objective.objective import PLAIN
 from zoo.training.validation import Validation
 
 Fake = Callable[..., FakeCuda]
@@ -134,7 +135,7 @@ def three_steps(model: Buffered) -> None:
 
 LATE_CALLS: dict[str, Callable[[Buffered], object]] = {
     "a step": three_steps,
-    "the trial": lambda model: check_forward(load_plugins()[0].models.get("mlp-char"), model, tokens()),
+    "the trial": lambda model: check_forward(load_plugins()[0].models.get("mlp-char"), model, tokens(), PLAIN),
     "fitting": lambda model: fit_model(load_plugins()[0].models.get("ngram"), model, tokens()),
     "evaluating": lambda model: evaluate(model, tokens()),
 }

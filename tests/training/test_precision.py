@@ -20,7 +20,7 @@ from zoo.options.run import RunOptions
 from zoo.runs.runner import Run
 from zoo.training.autograd import Autograd, StepOptions
 from zoo.training.device import check_precision
-from zoo.training.loss import cross_entropy
+from zoo.training.objective.cross_entropy import cross_entropy
 
 Zoo = Callable[..., Any]
 

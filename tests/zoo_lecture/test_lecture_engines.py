@@ -239,7 +239,7 @@ def test_fused_comes_to_the_same_loss_as_manual(settings: dict[str, Any], apart:
     After 200,000 steps three seeds were apart by 0.0007 at most, and by less than 0.00005 from scaled weights. Here
     several times as much is allowed: this finds rounding that adds up over many steps, not single wrong steps.
     """
-    ends = [evaluate(trained(make, 20_000, **settings).model, names("val")) for make in (Manual, FusedCPU)]
+    ends = [evaluate(trained(make, 20_000, **settings).model, names("val")).loss for make in (Manual, FusedCPU)]
     assert ends[0] == pytest.approx(ends[1], abs=apart)
 
 

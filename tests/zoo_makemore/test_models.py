@@ -22,7 +22,7 @@ from zoo.options.run import RunOptions
 from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.plan import make_plan
 from zoo.runs.runner import Run
-from zoo.training.loss import cross_entropy
+from zoo.training.objective.cross_entropy import cross_entropy
 from zoo_makemore.bow import causal_average
 from zoo_makemore.ngram import NGram
 from zoo_makemore.packing import Packing

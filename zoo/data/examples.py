@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from zoo.data.splits import SPLITS as SPLITS
+from zoo.data.splits import Split, checked
+from zoo.data.splits import SplitName as SplitName
+from zoo.plugin.calling import plugin_errors
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-SplitName: TypeAlias = Literal["train", "val", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 class Examples(Protocol):
@@ -54,13 +56,15 @@ class TensorExamples:
 
     Attributes:
         x: inputs, shape (N, ...).
-        y: targets, shape (N,) or (N, T).
+        y: targets, shape (N, ...); x itself where there are none.
         x_dtype: the type to which batches of inputs are converted.
+        y_dtype: the type to which batches of targets are converted; None for int64.
     """
 
     x: Tensor
     y: Tensor
     x_dtype: Any  # torch.dtype
+    y_dtype: Any = None
 
     @property
     def device(self) -> torch.device:
@@ -78,19 +82,80 @@ class TensorExamples:
         return len(self.y)
 
     def to(self, device: Any) -> TensorExamples:
-        return TensorExamples(self.x.to(device), self.y.to(device), self.x_dtype)
+        x = self.x.to(device)
+        return TensorExamples(x, x if self.y is self.x else self.y.to(device), self.x_dtype, self.y_dtype)
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         from zoo import cuda  # here, because it imports torch
 
         flat = (cuda.copied(indices, self.device) if indices.device.type == "cpu" else indices).flatten()
         x = self.x.index_select(0, flat).to(self.x_dtype).view(*indices.shape, *self.x.shape[1:])
-        y = self.y.index_select(0, flat).long().view(*indices.shape, *self.y.shape[1:])
+        y = self._converted(self.y.index_select(0, flat)).view(*indices.shape, *self.y.shape[1:])
         return x, y
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self), size):
-            yield self.x[start : start + size].to(self.x_dtype), self.y[start : start + size].long()
+            yield self.x[start : start + size].to(self.x_dtype), self._converted(self.y[start : start + size])
+
+    def _converted(self, y: Tensor) -> Tensor:
+        return y.long() if self.y_dtype is None else y.to(self.y_dtype)
+
+
+@dataclass(frozen=True)
+class GatheredExamples:
+    """Examples of a split outside memory, gathered for each block of steps.
+
+    Attributes:
+        split: has `gather`.
+        who: whose code that is, for messages.
+        name: of the split.
+        like: one example, with batch dimension: x of shape (1, ...), and y.
+        x_dtype, y_dtype: as of `TensorExamples`.
+        device: where batches are made.
+    """
+
+    split: Split
+    who: str
+    name: SplitName
+    like: tuple[Tensor, Tensor]
+    x_dtype: Any
+    y_dtype: Any
+    device: torch.device
+
+    @property
+    def input_size(self) -> int:
+        return self.like[0].numel()
+
+    @property
+    def target_size(self) -> int:
+        return self.like[1].numel()
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def to(self, device: Any) -> GatheredExamples:
+        import torch
+
+        return replace(self, device=torch.device(device))
+
+    def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        flat = indices.flatten().cpu()
+        with plugin_errors(self.who, f"cannot gather examples of the {self.name} split"):
+            x, y = checked(self.name, self.split, flat)
+        x = self._ready(x, self.x_dtype, indices.shape)
+        return x, x if y is None else self._ready(y, self.y_dtype, indices.shape)
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        import torch
+
+        for start in range(0, len(self), size):
+            yield self.gather(torch.arange(start, min(start + size, len(self))))
+
+    def _ready(self, part: Tensor, dtype: Any, shape: torch.Size) -> Tensor:
+        from zoo import cuda  # here, because it imports torch
+
+        part = part.long() if dtype is None else part.to(dtype)
+        return cuda.copied(part, self.device).view(*shape, *part.shape[1:])
 
 
 def counts(examples: Mapping[SplitName, Examples]) -> dict[str, int]:

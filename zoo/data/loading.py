@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 from zoo.ambient.draws import seeded_draws
 from zoo.data.datasets import LECTURE_SPLIT, TextDataset
 from zoo.data.download import Fetcher
-from zoo.data.examples import Examples, SplitName, TensorExamples
+from zoo.data.examples import Examples, GatheredExamples, SplitName, TensorExamples
 from zoo.data.kinds import Dataset
+from zoo.data.splits import Pair, Split
 from zoo.data.tensors import TensorDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, PluginError, UsageError
 from zoo.files import check_name, from_person, kind_of
-from zoo.plugin.calling import plugin_call
+from zoo.plugin.calling import made_by, plugin_call
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import Signature, signature_of
 from zoo.plugin.specs import DatasetSpec, Reads
@@ -104,11 +105,59 @@ def load_dataset(
     )
 
 
-def model_inputs(dataset: Dataset) -> dict[str, int]:
-    """The arguments of a model's constructor that depend on the data, by name."""
+def model_inputs(dataset: Dataset, asked: Collection[str]) -> dict[str, Any]:
+    """What the data decides about a model, of the names that are asked for.
+
+    Raises:
+        DataError: it is asked for, and cannot be known.
+    """
     if isinstance(dataset, TextDataset):
         return {"vocab_size": len(dataset.vocabulary), "max_length": dataset.max_length}
-    return {"num_features": dataset.num_features, "num_classes": dataset.num_classes}
+    own = ["num_features", "num_classes" if dataset.targets == "classes" else "num_outputs"]
+    return {name: getattr(dataset, name) for name in own if name in asked} | dataset.provides
+
+
+def provided_names(dataset: Dataset) -> Collection[str]:
+    """The names of what a dataset provides besides what is known of every one of its kind."""
+    return dataset.provides if isinstance(dataset, TensorDataset) else ()
+
+
+def offered_values(dataset: Dataset) -> dict[str, Any]:
+    """What a loss or a metric may ask for by name: what is known of the data, and what it provides."""
+    if isinstance(dataset, TextDataset):
+        return {"vocab_size": len(dataset.vocabulary), "num_classes": len(dataset.vocabulary)}
+    known: dict[str, Any] = {} if dataset.classes is None else {"classes": dataset.classes}
+    if dataset.targets == "classes" and (dataset.classes is not None or dataset.in_memory):
+        known["num_classes"] = dataset.num_classes
+    elif dataset.targets != "classes":
+        known["num_outputs"] = dataset.num_outputs
+    return {**known, **dataset.provides}
+
+
+def encode_tensors(dataset: TensorDataset, floats: Any = None, who: str = "the dataset") -> dict[SplitName, Examples]:
+    """The examples of each split. Whole numbers of the inputs stay what they are.
+
+    Args:
+        dataset: tensors, or splits outside memory.
+        floats: the type of floating-point inputs and targets in a batch; by default float32.
+        who: whose code gathers them, for messages.
+    """
+    import torch
+
+    floats = floats or torch.float32
+    return {name: _examples(name, split, dataset, floats, who) for name, split in dataset.splits.items()}
+
+
+def _examples(name: SplitName, split: Pair | Split, dataset: TensorDataset, floats: Any, who: str) -> Examples:
+    import torch
+
+    x, y = dataset.example(name)
+    x_dtype = floats if x.is_floating_point() else x.dtype
+    y = x if y is None else y
+    y_dtype = x_dtype if y is x else floats if y.is_floating_point() else None
+    if isinstance(split, Pair):
+        return TensorExamples(split.x, split.y, x_dtype, y_dtype)
+    return GatheredExamples(split, who, name, (x[:1], y[:1]), x_dtype, y_dtype, torch.device("cpu"))
 
 
 @overload
@@ -152,7 +201,7 @@ def encode(
     from zoo.data.encoding import check_sizes
 
     if isinstance(dataset, TensorDataset):
-        return {name: TensorExamples(x, y, x.dtype) for name, (x, y) in dataset.splits.items()}
+        return encode_tensors(dataset)
     length = max_length or dataset.max_length if reads == "sequences" else context_length
     if length is not None:
         check_sizes(dataset, reads, length)
@@ -195,4 +244,4 @@ def _call(entry: Entry[DatasetSpec], arguments: Mapping[str, Any]) -> Dataset:
         raise PluginError(
             f"{entry.who} returned a {type(dataset).__name__}, not a zoo.TextDataset or a zoo.TensorDataset"
         )
-    return dataset
+    return made_by(entry.who, dataset)

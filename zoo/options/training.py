@@ -86,6 +86,14 @@ class TrainingOptions:
             editable=True,
         ),
     ] = NOT_GIVEN
+    monitor: Annotated[
+        str | None,
+        Option(
+            "The metric that decides which weights are the best; by default the loss.",
+            metavar="NAME[:max|:min]",
+            may_be_missing=True,
+        ),
+    ] = NOT_GIVEN
     synthetic: Annotated[
         str | None,
         Option(

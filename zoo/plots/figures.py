@@ -14,8 +14,8 @@ import io
 import math
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
@@ -64,16 +64,18 @@ def plot_loss(
     title: str,
     final: dict[str, float] | None = None,
     evaluations: Sequence[tuple[int, float]] = (),
+    unit: str = "nats",
     *,
     file_format: Format = "png",
 ) -> bytes:
-    """Plot log10 of the loss of every step, with a running mean.
+    """Plot log10 of the loss of every step, with a running mean; of a loss that may be 0 or below, the loss itself.
 
     Args:
-        losses: of every step from 0, in nats.
+        losses: of every step from 0.
         title: above the plot.
         final: the losses of full splits at the end, shown as horizontal lines.
         evaluations: pairs of step and validation loss.
+        unit: what losses are in.
         file_format: of the content that is returned.
 
     Raises:
@@ -81,7 +83,8 @@ def plot_loss(
     """
     if not losses:
         raise UsageError("there are no losses to plot")
-    values = np.log10(np.maximum(np.asarray(losses, dtype=np.float64), 1e-12))
+    scale = _Scale.of(unit, losses, final, evaluations)
+    values = scale(losses)
     window = max(1, len(values) // 100)
     with _own_style():
         figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -101,23 +104,30 @@ def plot_loss(
         )
         mean, centres = _running_mean(values, window)
         axes.plot(centres, mean, color=_BLUE, lw=1.8, label=f"mean of {window:,} steps" if window > 1 else "loss")
-        plotted = [values]
-        for name, colour in (("train", _GREEN), ("val", _ORANGE)):
-            if final and final.get(name, 0) > 0:
-                level = math.log10(final[name])
-                axes.axhline(
-                    level, color=colour, lw=1, ls=(0, (4, 3)), label=f"{name} at the end: {show_loss(final[name])}"
-                )
-                plotted.append(np.array([level]))
-        if finite := [(step, math.log10(loss)) for step, loss in evaluations if 0 < loss < math.inf]:
-            at, levels = zip(*finite, strict=True)
-            axes.plot(at, levels, color=_ORANGE, lw=1, label="validation")
-            axes.plot(at, levels, "o", ms=4, color=_ORANGE)  # not in the legend, which enlarges dots
-            plotted.append(np.array(levels))
-        _loss_axes(axes, np.concatenate(plotted), len(values))
+        levels = _plot_evaluations(axes, final or {}, evaluations, scale)
+        _loss_axes(axes, np.append(values, levels), len(values), scale)
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         axes.legend(loc="upper right", frameon=False, fontsize=9, markerscale=3)
         return _encode(figure, file_format)
+
+
+def _plot_evaluations(
+    axes: Axes, final: Mapping[str, float], evaluations: Sequence[tuple[int, float]], scale: _Scale
+) -> list[float]:
+    """The losses of full splits at the end, and of the evaluations on the way; their levels."""
+    plotted = []
+    for name, colour in (("train", _GREEN), ("val", _ORANGE)):
+        if name in final:
+            level = float(scale(final[name]))
+            label = f"{name} at the end: {show_loss(final[name])}"
+            axes.axhline(level, color=colour, lw=1, ls=(0, (4, 3)), label=label)
+            plotted.append(level)
+    if finite := [(step, float(scale(loss))) for step, loss in evaluations if math.isfinite(loss)]:
+        at, levels = zip(*finite, strict=True)
+        axes.plot(at, levels, color=_ORANGE, lw=1, label="validation")
+        axes.plot(at, levels, "o", ms=4, color=_ORANGE)  # not in the legend, which enlarges dots
+        plotted += levels
+    return plotted
 
 
 def plot_embeddings(
@@ -238,20 +248,44 @@ def _own_style() -> Iterator[None]:
         yield
 
 
-def _loss_axes(axes: Axes, values: NDArray[np.float64], steps: int) -> None:
-    """Set limits, labels and ticks: log10 of the loss on the left, nats on the right."""
+class _Scale(NamedTuple):
+    """How losses are plotted: by their log10, or as they are."""
+
+    unit: str
+    linear: bool
+
+    @classmethod
+    def of(
+        cls,
+        unit: str,
+        losses: Sequence[float],
+        final: Mapping[str, float] | None,
+        evaluations: Sequence[tuple[int, float]],
+    ) -> _Scale:
+        """For losses that may be 0 or below, as they are."""
+        others = [*(final or {}).values(), *(loss for _, loss in evaluations)]
+        return cls(unit, bool(np.nanmin(losses) <= 0) or any(loss <= 0 for loss in others))
+
+    def __call__(self, losses: ArrayLike) -> NDArray[np.float64]:
+        return np.asarray(losses, dtype=np.float64) if self.linear else _log10(losses)
+
+
+def _loss_axes(axes: Axes, values: NDArray[np.float64], steps: int, scale: _Scale) -> None:
+    """Set limits, labels and ticks: log10 of the loss on the left, the loss on the right."""
     low, high = float(values.min()), float(values.max())
     pad = 0.04 * (high - low) or 0.05
     axes.set_ylim(low - pad, high + pad)
     axes.set_xlim(-0.01 * steps, 1.01 * steps)
     axes.set_xlabel("step")
-    axes.set_ylabel("log10(loss)")
+    axes.set_ylabel(f"loss ({scale.unit})" if scale.linear else "log10(loss)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axes.grid(axis="y", color="#e3e9ef", lw=0.8)
+    if scale.linear:
+        return
     right = axes.secondary_yaxis("right", functions=(_exp10, _log10))
-    right.set_ylabel("loss (nats)")
-    right.yaxis.set_major_formatter(FuncFormatter(lambda nats, _: f"{nats:g}"))
+    right.set_ylabel(f"loss ({scale.unit})")
+    right.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     right.yaxis.set_major_locator(FixedLocator([tick for tick in _NATS if low - pad < math.log10(tick) < high + pad]))
 
 

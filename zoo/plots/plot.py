@@ -62,12 +62,18 @@ def loss_plot(
     name: str,
     config: Mapping[str, Any],
     losses: Sequence[float],
-    final: dict[str, float] | None,
+    final: Mapping[str, float] | None,
     evaluations: Sequence[tuple[int, float]] = (),
 ) -> Plot:
     """The loss of every step, the final loss of each split, and the validation loss of each evaluation."""
-    title = _title("Loss", config, len(losses))
-    return Plot(name, "loss", {"losses": losses, "title": title, "final": final, "evaluations": evaluations})
+    arguments = {
+        "losses": losses,
+        "title": _title("Loss", config, len(losses)),
+        "final": None if final is None else dict(final),
+        "evaluations": evaluations,
+        "unit": config.get("loss", {}).get("unit", "nats"),
+    }
+    return Plot(name, "loss", arguments)
 
 
 @in_neutral_state

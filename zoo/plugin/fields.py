@@ -53,6 +53,7 @@ TEXTS = Holds("a tuple of texts, as in ('Bengio et al., 2003',)", _is_texts)
 ARGUMENTS = Holds("a tuple of arguments' names, as in ('table_size',)", _is_identifiers)
 NAME = Holds("a name of lower-case letters, digits, '.', '_' and '-'", is_name)
 FACTORY = Holds("'package.module:attribute' or callable", is_factory)
+IDENTIFIER = Holds("a name of letters, digits and '_'", lambda value: isinstance(value, str) and value.isidentifier())
 READS = Holds("'windows' or 'sequences'", lambda value: isinstance(value, str) and value in ("windows", "sequences"))
 PARAMETER = Holds("the name of a parameter, such as 'embedding.weight'", lambda value: _is_text(value) and value != "")
 WEIGHTS = Holds("'package:path'", _is_inside)
@@ -82,7 +83,6 @@ def check_value(name: str, value: object, holds: Holds) -> None:
 
 def check_named(name: object, factory: object) -> None:
     """Raise ValueError if a name or a factory is none."""
-    if not is_name(name):
-        raise ValueError(f"a name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
-    if not is_factory(factory):
-        raise ValueError(f"the factory of {name!r} must be 'package.module:attribute' or callable, got {factory!r}")
+    if not NAME.test(name):
+        raise ValueError(f"a name is made of {NAME.words.removeprefix('a name of ')}, got {name!r}")
+    check_value(f"the factory of {name!r}", factory, FACTORY)

@@ -54,13 +54,16 @@ class Signature:
             if p.name not in inputs
         }
 
-    def resolve(self, section: str, given: Mapping[str, object], who: str = "this factory") -> dict[str, Any]:
+    def resolve(
+        self, section: str, given: Mapping[str, object], who: str = "this factory", *, partial: bool = False
+    ) -> dict[str, Any]:
         """The value of every setting: what was given, checked and converted, and the defaults of the rest.
 
         Args:
-            section: `model`, `data` or `optimizer`, for messages.
+            section: one of `zoo.plugin.specs.SECTIONS`, for messages.
             given: text (from a command line) or values (from Python).
             who: whose settings they are, for messages: `model 'trigram'`.
+            partial: leave out what is not given and has no default: the data may provide it.
 
         Raises:
             UnknownNameError: a key that the factory does not have.
@@ -76,7 +79,8 @@ class Signature:
                 _refuse_path(f"{section}.{name}", given[name], setting)
                 values[name] = _convert_named(f"{section}.{name}", given[name], setting.annotation)
             elif setting.default is REQUIRED:
-                raise UsageError(f"'{section}.{name}' has no default: give it with --set {section}.{name}=VALUE")
+                if not partial:
+                    raise UsageError(f"'{section}.{name}' has no default: give it with --set {section}.{name}=VALUE")
             else:
                 values[name] = _as_annotated(setting)
                 if not is_plain(values[name]):
@@ -87,13 +91,17 @@ class Signature:
         return values
 
 
-def signature_of(entry: Entry[Any]) -> Signature:
+def signature_of(entry: Entry[Any], provided: Collection[str] = ()) -> Signature:
     """The signature of what a plugin registered.
+
+    Args:
+        entry: of the plugin.
+        provided: names of arguments that the data provides, which are then no settings.
 
     Raises:
         PluginError: it cannot be imported, or has no signature that Python can read.
     """
-    return Signature(entry.factory(), (*entry.spec.inputs, *fitted_arguments(entry)))
+    return Signature(entry.factory(), (*entry.spec.inputs, *fitted_arguments(entry), *provided))
 
 
 def fitted_arguments(entry: Entry[Any]) -> tuple[str, ...]:
@@ -112,9 +120,12 @@ def is_fitted(entry: Entry[ModelSpec]) -> bool:
     return bool(fitted_arguments(entry))
 
 
-def resolve_settings(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:
-    """`Signature.resolve` for what a plugin registered."""
-    return signature_of(entry).resolve(entry.spec.section, settings_under_todays_names(entry, given), entry.title)
+def resolve_settings(
+    entry: Entry[Any], given: Mapping[str, object], provided: Collection[str] = (), *, partial: bool = False
+) -> dict[str, Any]:
+    """`Signature.resolve` for what a plugin registered; the data may provide arguments of some names."""
+    given = settings_under_todays_names(entry, given)
+    return signature_of(entry, provided).resolve(entry.spec.section, given, entry.title, partial=partial)
 
 
 def settings_under_todays_names(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:

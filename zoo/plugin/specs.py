@@ -22,13 +22,14 @@ from zoo.plugin.fields import Holds, check_fields, check_named, check_value, is_
 Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
 
-SECTIONS = ("model", "data", "optimizer")  # of settings: `--set SECTION.KEY=VALUE`
+SECTIONS = ("model", "loss", "data", "optimizer")  # of settings: `--set SECTION.KEY=VALUE`
 
 _SETTING = Holds(
     f"SECTION.KEY, where the section is {', '.join(SECTIONS[:-1])} or {SECTIONS[-1]}", lambda key: _is_setting(key)
 )
 _VALUE = Holds("a finite number, text, true, false, None, or a list of these", lambda value: is_plain(plain(value)))
 _DESCRIBED = {"description": fields.TEXT, "references": fields.TEXTS}
+_JUDGED = {"loss": optional(fields.FACTORY), "metrics": optional(fields.MAPPING)}
 _LR = Holds(POSITIVE.text, lambda value: value is None or (is_number(value) and POSITIVE.holds(value)))
 
 
@@ -58,7 +59,8 @@ class ModelSpec(TrainingOptions):
     """A model: an `nn.Module` class, or a function that returns one, and how it is trained by default.
 
     The factory's keyword arguments are the model's hyper-parameters; `vocab_size`, `max_length`, `num_features`,
-    `num_classes` and `generator` are filled in by zoo where the factory has an argument of that name.
+    `num_classes`, `num_outputs`, `generator` and what the dataset provides are filled in by zoo where the factory has
+    an argument of that name.
 
     Fields:
         name: what people type; lower-case letters, digits, `.`, `_` and `-`.
@@ -70,11 +72,23 @@ class ModelSpec(TrainingOptions):
         embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` shows.
         presets: named ways to train it; the first one is the default.
         engines: faster implementations of its training step than autograd, by name, the fastest first: factories
-            called with `(model, optimizer, batch_size)`, each returning a `zoo.engines.Engine` or raising
-            `zoo.EngineUnavailableError`.
+            called with `(model, optimizer, batch_size)`, and with `loss` where they ask for it, each returning a
+            `zoo.engines.Engine` or raising `zoo.EngineUnavailableError`. One that does not ask for the loss computes
+            cross-entropy, and is offered where that is the loss.
         fitted: the factory's arguments that the model's method `fit` decides; see `zoo.training.building.fit_model`.
             A model that has any is fitted to its data (by counting, for instance) and not trained.
         description, references: for `zoo info`: longer text, and papers or lectures.
+        loss: what it is trained on, with the signature of the functions in `torch.nn.functional` (or a class as in
+            `torch.nn`): `loss(output, target, *, reduction, **settings)`. One without `reduction` returns a number for
+            each example or target. It may ask by name for `x`, for `model`, and for what the dataset provides. By
+            default the dataset's, or what the targets decide: cross-entropy for whole numbers, mean squared error for
+            others, and against the input where there are none. Its attribute `unit` says what it is in (`nats`, say).
+        metrics: functions `metric(output, target)` with a number for each target or example, or classes with
+            `update(output, target)` and `compute()`, by the names that results have for them. They may ask by name for
+            `model` and for what the dataset provides. Their attribute `higher_is_better` is for `--monitor`. By default
+            accuracy for classes, RMSE and R2 for numbers, bits per character for text.
+        generate: `generate(model, n, generator, **settings)` makes n samples: texts, or pictures of shape (n, H, W) or
+            (n, 3, H, W) in 0..1. By default words and running text are sampled one character at a time.
         weights: a checkpoint that the plugin ships, `"package:path/in/package.safetensors"`.
         renamed: settings and presets that have another name now, the old name first. Old names still work, on the
             command line and in checkpoints: `{"model.n_net": "model.ensemble_size"}`.
@@ -82,7 +96,10 @@ class ModelSpec(TrainingOptions):
 
     kind: ClassVar[str] = "model"
     section: ClassVar[str] = "model"  # of `--set`
-    inputs: ClassVar[tuple[str, ...]] = ("vocab_size", "max_length", "num_features", "num_classes", "generator")
+    inputs: ClassVar[tuple[str, ...]] = (
+        *("vocab_size", "max_length", "num_features", "num_classes", "num_outputs"),  # decided by the data
+        "generator",
+    )
 
     name: str
     factory: Factory
@@ -92,6 +109,9 @@ class ModelSpec(TrainingOptions):
     presets: Mapping[str, Preset] = field(default_factory=dict, kw_only=True)
     engines: Mapping[str, Factory] = field(default_factory=dict, kw_only=True)
     fitted: tuple[str, ...] = field(default=(), kw_only=True)
+    loss: Factory | None = field(default=None, kw_only=True)
+    metrics: Mapping[str, Factory] | None = field(default=None, kw_only=True)
+    generate: Factory | None = field(default=None, kw_only=True)
     description: str = field(default="", kw_only=True)
     references: tuple[str, ...] = field(default=(), kw_only=True)
     weights: str | None = field(default=None, kw_only=True)
@@ -104,6 +124,7 @@ class ModelSpec(TrainingOptions):
             _check_options(self)
             check_fields(self, _OF_MODEL)
             _check_engines(self)
+            _check_metrics(self)
             for name, preset in self.presets.items():
                 check_value("a key of presets", name, fields.NAME)
                 check_value(f"presets[{name!r}]", preset, _PRESET)
@@ -129,7 +150,8 @@ class DatasetSpec:
 
     Its keyword arguments can be set with `--set data.KEY=VALUE`; an argument called `fetch` is filled in by zoo with
     the `zoo.Fetcher` that downloads to the cache. `fallback` names the dataset to use instead, with a warning, when
-    this one cannot be downloaded and the user had named no dataset at all.
+    this one cannot be downloaded and the user had named no dataset at all. `loss` and `metrics` are those of
+    `ModelSpec`, for models that name none.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -142,11 +164,14 @@ class DatasetSpec:
     fallback: str | None = None
     description: str = ""
     references: tuple[str, ...] = ()
+    loss: Factory | None = None
+    metrics: Mapping[str, Factory] | None = None
 
     def __post_init__(self) -> None:
         check_named(self.name, self.factory)
         with _naming(f"{self.kind} {self.name!r}"):
-            check_fields(self, {"summary": fields.TEXT, "fallback": optional(fields.NAME), **_DESCRIBED})
+            check_fields(self, {"summary": fields.TEXT, "fallback": optional(fields.NAME), **_DESCRIBED, **_JUDGED})
+            _check_metrics(self)
 
 
 @dataclass(frozen=True)
@@ -185,6 +210,8 @@ _OF_MODEL = {
     "presets": fields.MAPPING,
     "engines": fields.MAPPING,
     "fitted": fields.ARGUMENTS,
+    "generate": optional(fields.FACTORY),
+    **_JUDGED,
     "weights": optional(fields.WEIGHTS),
     "renamed": fields.MAPPING,
     **_DESCRIBED,
@@ -211,6 +238,14 @@ def _check_engines(spec: ModelSpec) -> None:
         check_value(f"engines[{engine!r}]", factory, fields.FACTORY)
         if engine in (AUTO, AUTOGRAD):
             raise ValueError(f"a key of engines cannot be {engine!r}: every model has an engine of that name")
+
+
+def _check_metrics(spec: ModelSpec | DatasetSpec) -> None:
+    for name, factory in (spec.metrics or {}).items():
+        check_value("a key of metrics", name, fields.IDENTIFIER)
+        check_value(f"metrics[{name!r}]", factory, fields.FACTORY)
+        if name in ("loss", "bits_per_character"):
+            raise ValueError(f"a key of metrics cannot be {name!r}: zoo has a figure of that name")
 
 
 def _check_renamed(spec: ModelSpec) -> None:

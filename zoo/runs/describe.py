@@ -12,11 +12,13 @@ from zoo.data.datasets import TextDataset
 from zoo.data.examples import Examples, SplitName, counts
 from zoo.data.finding import file_name
 from zoo.data.kinds import Dataset
+from zoo.data.tensors import TensorDataset
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.plugin.registry import DISTRIBUTION, Entry
 from zoo.plugin.specs import DatasetSpec, Spec
 from zoo.runs.plan import RunPlan
+from zoo.training.objective.objective import Objective
 from zoo.training.synthetic import SyntheticWords
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ def make_config(
     dataset: Dataset,
     examples: Mapping[SplitName, Examples],
     synthetic: SyntheticWords | None,
-    inputs: Mapping[str, int],
+    inputs: Mapping[str, Any],
+    objective: Objective,
     parameters: int,
     device: torch.device,
 ) -> dict[str, Any]:
@@ -41,6 +44,7 @@ def make_config(
         dataset, examples: the data.
         synthetic: the synthetic words trained on.
         inputs: what the data decided about the model.
+        objective: the loss and the metrics.
         parameters: how many parameters were trained.
         device: where it is trained.
     """
@@ -59,11 +63,19 @@ def make_config(
             "settings": plan.data_settings,
             "examples": counts(examples),
             "vocabulary": vocabulary,
+            **(_of_tensors(dataset) if isinstance(dataset, TensorDataset) else {}),
         },
+        "loss": objective.as_config(),
         "optimizer": {**_origin(plan.optimizer), "hyperparameters": plan.optimizer_settings},
         "training": {**recorded(plan.options), **_synthetic(plan, synthetic)},
         "versions": versions(device),
     }
+
+
+def _of_tensors(dataset: TensorDataset) -> dict[str, Any]:
+    """What a checkpoint must know of data that is not text: as far as there is any of it."""
+    known = {"classes": dataset.classes, "provides": dataset.provides, "sha256_covers": dataset.digest_covers}
+    return {"targets": dataset.targets, **{name: value for name, value in known.items() if value}}
 
 
 def recorded(options: RunOptions) -> dict[str, Any]:

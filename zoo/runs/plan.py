@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ class RunPlan:
         model, dataset, optimizer: what they name; a dataset may be a file.
         fallback: used in place of `dataset` when that cannot be downloaded.
         synthetic: the model that synthetic words are sampled from.
-        model_settings, data_settings, optimizer_settings: complete and typed.
+        model_settings, data_settings, optimizer_settings: complete and typed; of the model without what has no default
+            and must come from the data.
+        loss_settings: as they were given: which loss it is shows with the data.
+        named: the settings of the model that were asked for, and are not its defaults.
         dataset_sha256: the digest that the file must have, where a checkpoint led to it, or it is not read at all.
         prefers_engine: the engine is a preset's or the model's, and not one that the user asks for: where it cannot be
             had, another one is used.
@@ -49,6 +52,8 @@ class RunPlan:
     optimizer_settings: dict[str, Any]
     dataset_sha256: str | None = None
     prefers_engine: bool = False
+    loss_settings: dict[str, Any] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
 
     @property
     def steps(self) -> int:
@@ -115,10 +120,12 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         fallback=fallback,
         optimizer=optimizer,
         synthetic=synthetic,
-        model_settings=resolve_settings(model, settings["model"]),
+        model_settings=resolve_settings(model, settings["model"], partial=True),
         data_settings=data_settings,
         optimizer_settings=resolve_settings(optimizer, settings["optimizer"]),
         prefers_engine=given.engine is NOT_GIVEN,
+        loss_settings=settings["loss"],
+        named=frozenset(settings["model"]),
     )
 
 

@@ -16,11 +16,13 @@ from zoo.data.download import fetcher
 from zoo.data.encoding import check_sizes
 from zoo.data.examples import Examples, SplitName, TensorExamples
 from zoo.data.kinds import Dataset
-from zoo.data.loading import encode, load_dataset
+from zoo.data.loading import encode, encode_tensors, load_dataset, offered_values, provided_names
+from zoo.data.tensors import TensorDataset
 from zoo.engines import Engine, Optimizer
 from zoo.errors import DataError, UnavailableError, UsageError
 from zoo.memory import check_fits, memory_bytes, show_bytes
 from zoo.options.declaration import decided
+from zoo.plugin.calling import maker
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import is_fitted
 from zoo.plugin.specs import DatasetSpec
@@ -29,20 +31,24 @@ from zoo.runs.describe import make_config
 from zoo.runs.observer import Observer
 from zoo.runs.plan import RunPlan
 from zoo.storage.allocation import AllocationLimit
+from zoo.training.augmentation import Augmentation
 from zoo.training.autograd import StepOptions
 from zoo.training.building import (
     asked_inputs,
     build_model,
     build_optimizer,
     check_forward,
+    complete_settings,
     context_length,
     fit_model,
+    floats_of,
     window_length,
 )
 from zoo.training.device import check_precision, choose_threads, describe_device, suitable_device
 from zoo.training.engines import choose_engine
 from zoo.training.evaluation import batch_size_of
 from zoo.training.loop import Training
+from zoo.training.objective.objective import Objective, make_objective
 from zoo.training.synthetic import SyntheticWords, sample_words
 from zoo.training.validation import Validation
 
@@ -68,6 +74,7 @@ class PreparedRun:
     examples: Mapping[SplitName, Examples]
     train_on: Examples
     model: torch.nn.Module
+    objective: Objective
     optimizer: Optimizer
     engine: Engine
     config: dict[str, Any]
@@ -84,9 +91,17 @@ class PreparedRun:
             schedule=self.plan.schedule,
             generator=torch.Generator().manual_seed(options.seed),
             engine=self.engine,
-            validation=Validation.of(options, self.examples["val"]),
+            validation=Validation.of(options, self.examples["val"], self.objective),
+            loss=self.objective.loss,
+            augment=self._augment(),
             new_optimizer=lambda model: build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings),
         )
+
+    def _augment(self) -> Augmentation | None:
+        function = getattr(self.dataset, "augment", None)
+        if function is None:
+            return None
+        return Augmentation(function, f"augment of {maker(self.dataset)}", self.plan.options.seed)
 
 
 def prepare(
@@ -110,12 +125,14 @@ def prepare(
         observer.stage("Reading the data")
         source, dataset = _load(plan, observer)
         inputs = asked_inputs(plan.model, dataset)
+        own = complete_settings(plan.model, plan.model_settings, plan.named, provided_names(dataset))
+        plan = replace(plan, model_settings=own)
         long_words = _LongWords.of(plan, dataset)
         with building:
             model = _build(plan, inputs, long_words)
         if isinstance(dataset, TextDataset) and plan.model.spec.reads == "windows":
             window_length(model)  # where there is none, the model is named
-        examples = encode(dataset, plan.model.spec.reads, context_length(model))
+        examples = _encode(plan, dataset, model, observer)
         _check_batch(plan, examples["train"])
     device = device or suitable_device(plan.options, model, examples["train"], observer.warning)
     check_precision(plan.options, device, model)
@@ -123,7 +140,16 @@ def prepare(
         with clock.measure("data", device):
             model = model.to(device)
             examples = {name: split.to(device) for name, split in examples.items()}
-        made = _Made(plan, source, dataset, inputs, examples, model, long_words)
+        objective = make_objective(
+            plan.model,
+            source if isinstance(source, Entry) else None,
+            dataset,
+            model,
+            settings=plan.loss_settings,
+            offered=offered_values(dataset),
+            monitor=plan.options.monitor,
+        )
+        made = _Made(plan, source, dataset, inputs, examples, model, objective, long_words)
         return _prepared(made, device, observer, clock)
 
 
@@ -134,9 +160,10 @@ class _Made:
     plan: RunPlan
     source: Entry[DatasetSpec] | Path
     dataset: Dataset
-    inputs: dict[str, int]
+    inputs: dict[str, Any]
     examples: Mapping[SplitName, Examples]
     model: torch.nn.Module
+    objective: Objective
     long_words: _LongWords
 
 
@@ -153,7 +180,7 @@ def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Cloc
     most = max(plan.batch_size, batch_size_of(model, examples["train"].input_size))
     times = min(most, len(examples["train"])) / 2  # it tries two
     with made.long_words.limit(times) if device.type == "cpu" else nullcontext():
-        check_forward(plan.model, model, examples["train"])
+        check_forward(plan.model, model, examples["train"], made.objective)
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
     engine_name, engine = choose_engine(
         decided(plan.options.engine),
@@ -163,14 +190,17 @@ def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Cloc
         batch_size=plan.batch_size,
         steps=plan.steps,
         options=StepOptions.of(plan.options),
+        loss=made.objective.loss,
         otherwise=observer.warning if plan.prefers_engine else None,
     )
     threads = choose_threads(plan.options, model, train_on)
     chosen = replace(plan.options, device=describe_device(device), engine=engine_name, threads=threads)
     plan = replace(plan, options=chosen)
     parameters = sum(p.numel() for p in model.parameters()) + sum(sizes.values())
-    config = make_config(plan, made.source, made.dataset, examples, words, made.inputs | sizes, parameters, device)
-    return PreparedRun(plan, device, made.dataset, examples, train_on, model, optimizer, engine, config)
+    config = make_config(
+        plan, made.source, made.dataset, examples, words, made.inputs | sizes, made.objective, parameters, device
+    )
+    return PreparedRun(plan, device, made.dataset, examples, train_on, model, made.objective, optimizer, engine, config)
 
 
 @dataclass(frozen=True)
@@ -207,6 +237,21 @@ def _build(plan: RunPlan, inputs: Mapping[str, int], long_words: _LongWords) -> 
         limit = AllocationLimit(memory, UsageError(f"{needs}: choose smaller sizes"))
     with limit, long_words.limit():
         return build_model(plan.model, {**plan.model_settings, **inputs}, plan.options.init_seed)
+
+
+def _encode(
+    plan: RunPlan, dataset: Dataset, model: torch.nn.Module, observer: Observer
+) -> Mapping[SplitName, Examples]:
+    """The examples of each split as the model reads them: floating-point numbers in the type of its weights."""
+    if not isinstance(dataset, TensorDataset):
+        return encode(dataset, plan.model.spec.reads, context_length(model))
+    floats = floats_of(model)
+    if dataset.has_float64 and floats != torch.float64:
+        observer.warning(
+            f"the data is float64, and the model's weights are {str(floats).removeprefix('torch.')}: its numbers are "
+            "converted to that, batch by batch"
+        )
+    return encode_tensors(dataset, floats, maker(dataset))
 
 
 def _check_batch(plan: RunPlan, examples: Examples) -> None:

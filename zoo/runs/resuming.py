@@ -63,7 +63,7 @@ def plan_resumption(
     config = _edited(begun, folder, allow_changes=options.allow_changes)
     recorded = config.data_file(folder, state.place if config.dataset == begun.dataset else None)
     steps = options.steps or decided(config.options.steps)
-    if stopped_early(config.options, state.validation_losses) and _has_result(folder, state.step):
+    if stopped_early(config.options, state.ranks) and _has_result(folder, state.step):
         raise UsageError(f"early stopping ended the run in {folder} at step {state.step}: it is finished")
     if steps < state.step or (steps == state.step and _has_result(folder, steps)):
         more = "give a larger --steps to continue" if options.steps is None else f"--steps {steps} is not more"
@@ -167,10 +167,11 @@ def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
         fallback=None,
         optimizer=optimizer,
         synthetic=synthetic,
-        model_settings=resolve_settings(model, config.hyperparameters),
+        model_settings=resolve_settings(model, config.hyperparameters, config.provides),
         data_settings=_data_settings(dataset, config),
         dataset_sha256=config.dataset_sha256 if isinstance(dataset, Path) and options.dataset is None else None,
         optimizer_settings=resolve_settings(optimizer, config.optimizer_settings),
+        loss_settings=config.loss_settings,
     )
 
 

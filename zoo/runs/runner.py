@@ -50,8 +50,9 @@ from zoo.storage.folder import STATE_FILE, RunFolder
 from zoo.text import quoted_path, visible
 from zoo.training.building import seeded
 from zoo.training.device import check_precision, fewer_threads, named_device, threads
-from zoo.training.evaluation import evaluate_splits
+from zoo.training.evaluation import evaluate_splits, metrics_of
 from zoo.training.loop import Training, train
+from zoo.training.objective.objective import LOSS
 from zoo.training.signals import StopRequests, stop_signals
 
 
@@ -207,10 +208,11 @@ class _Execution:
             self.observer.stage("Evaluating")
             with self.clock.measure("eval", self.run.device):
                 self._take_best()
-                losses = evaluate_splits(self.run.model, self.run.examples)
+                found = evaluate_splits(self.run.model, self.run.examples, self.run.objective)
+        losses: dict[str, float] = {name: evaluation.loss for name, evaluation in found.items()}
         self._check_finite(losses)
         plots = self._plot(losses) if self.run.plan.options.plots else []
-        metrics = sealed(self._metrics(losses))
+        metrics = sealed(self._metrics(losses, metrics_of(found)))
         self.folder.write_card(model_card(config, metrics, plots=plots))
         self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
@@ -304,7 +306,7 @@ class _Execution:
                     f"{self.run.plan.lr:g}; the checkpoint is in {self.folder.path}; try a smaller --lr"
                 )
 
-    def _plot(self, losses: dict[str, float]) -> list[str]:
+    def _plot(self, losses: Mapping[str, float]) -> list[str]:
         """Make the plots that the run has; their file names."""
         self.observer.stage("Plotting")
         run, spec = self.run, self.run.plan.model.spec
@@ -320,7 +322,7 @@ class _Execution:
         folder = self.folder
         return save_plots(plots, self.plot_worker, self.observer.warning, folder.write_plot, folder.path)
 
-    def _metrics(self, losses: dict[str, float]) -> dict[str, Any]:
+    def _metrics(self, losses: Mapping[str, float], metrics: dict[str, dict[str, float | None]]) -> dict[str, Any]:
         plan, config = self.run.plan, self.run.config
         return {
             "model": plan.model.spec.name,
@@ -330,6 +332,8 @@ class _Execution:
             **{name: config["training"][name] for name, one in declared(RunOptions).items() if one.option.reported},
             "steps": self.training.step,
             "losses": losses,
+            "metrics": metrics,
+            "loss_unit": self.run.objective.loss.unit,
             **self._best(),
             "seconds": self.clock.seconds(),
             "run_dir": str(self.folder.path),
@@ -343,7 +347,11 @@ class _Execution:
     def _best(self) -> dict[str, Any]:
         """The step of the best weights and their validation loss, where there were evaluations during training."""
         kept = self.training.validation.kept if self.training.validation is not None else None
-        return {"best": {"step": kept.step, "loss": kept.loss}} if kept is not None else {}
+        if kept is None:
+            return {}
+        monitor = self.run.objective.monitor
+        value = {} if monitor.name == LOSS else {monitor.name: -kept.rank if monitor.higher else kept.rank}
+        return {"best": {"step": kept.step, "loss": kept.loss, **value}}
 
 
 class _Saver:

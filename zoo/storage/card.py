@@ -24,10 +24,7 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: 
     name = markdown(config["model"]["name"])
     dataset, training = config["dataset"], config["training"]
     examples = dataset["examples"]
-    rows = "\n".join(
-        f"| {split} | {examples[split]:,} | {show_loss(metrics['losses'][split])} |"
-        for split in ("train", "val", "test")
-    )
+    table = _table(examples, metrics)
     images = "\n".join(f"![{plot.partition('.')[0]}]({plot})" for plot in plots)
     versions = ", ".join(f"{markdown(package)} {markdown(version)}" for package, version in config["versions"].items())
     text = f"""# {name}
@@ -36,9 +33,7 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: 
 of {training["batch_size"]} examples with {markdown(config["optimizer"]["name"])} (learning rate {training["lr"]:g})
 on {markdown(dataset["name"])}{_synthetic(training)}.
 
-| split | examples | loss (nats) |
-|---|---|---|
-{rows}
+{table}
 
 {images}
 
@@ -74,6 +69,19 @@ weights = load_file("model.safetensors")  # a dict of tensors
     return text.replace("\n\n\n\n", "\n\n")
 
 
+def _table(examples: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """The loss and the metrics of each split."""
+    found: Mapping[str, Mapping[str, float | None]] = metrics.get("metrics", {})
+    names = list(dict.fromkeys(name for split in found.values() for name in split))
+    head = ["split", "examples", f"loss ({markdown(metrics.get('loss_unit', 'nats'))})"]
+    lines = [[*head, *(markdown(name.replace("_", " ")) for name in names)], ["---"] * (len(head) + len(names))]
+    for split, loss in metrics["losses"].items():
+        values = [found.get(split, {}).get(name) for name in names]
+        shown = ["-" if value is None else show_loss(value) for value in values]
+        lines.append([split, f"{examples[split]:,}", show_loss(loss), *shown])
+    return "\n".join(f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines)
+
+
 def _steps(metrics: Mapping[str, Any]) -> str:
     best = metrics.get("best")
     return f"{metrics['steps']:,} steps" + (f" (the best weights are those after {best['step']:,})" if best else "")
@@ -92,6 +100,7 @@ def command(config: Mapping[str, Any]) -> str:
         words += [declared(RunOptions)[name].flag] + ([] if value is True else [str(value)])
     settings = {
         "model": config["model"]["hyperparameters"],
+        "loss": config.get("loss", {}).get("settings", {}),
         "data": config["dataset"]["settings"],
         "optimizer": config["optimizer"]["hyperparameters"],
     }

@@ -52,6 +52,8 @@ class RunConfig:
     optimizer: str
     optimizer_settings: dict[str, Any]
     options: RunOptions
+    provides: dict[str, Any]
+    loss_settings: dict[str, Any]
 
     @classmethod
     def read(cls, raw: object, source: Path) -> RunConfig:
@@ -81,6 +83,8 @@ class RunConfig:
             optimizer=read.full_name("optimizer"),
             optimizer_settings=read.get(dict, "optimizer", "hyperparameters"),
             options=read.options(model),
+            provides=read.get(dict, "dataset", "provides", optional=True) or {},
+            loss_settings=read.get(dict, "loss", "settings", optional=True) or {},
         )
 
     def recorded(self, part: str) -> Recorded:

@@ -17,8 +17,18 @@ from zoo.data.datasets import TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.examples import Examples, SplitName
 from zoo.data.finding import RecordedFile
-from zoo.data.kinds import Dataset
-from zoo.data.loading import ARRANGEMENT, encode, encode_words, find_dataset, load_dataset, resolve_data_settings
+from zoo.data.kinds import Dataset, is_text
+from zoo.data.loading import (
+    ARRANGEMENT,
+    encode,
+    encode_tensors,
+    encode_words,
+    find_dataset,
+    load_dataset,
+    offered_values,
+    resolve_data_settings,
+)
+from zoo.data.tensors import TensorDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import (
     MORE,
@@ -33,6 +43,7 @@ from zoo.errors import (
 from zoo.files import from_person, kind_of
 from zoo.numbers import LARGEST_COUNT
 from zoo.options.run import SAMPLING_SEED
+from zoo.plugin.calling import maker
 from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, signature_of
@@ -45,9 +56,10 @@ from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, where_run_is
 from zoo.storage.shipped import has_weights, shipped_weights
 from zoo.storage.state import remembered_place
 from zoo.text import message, shown, visible
-from zoo.training.building import build_model, context_length
+from zoo.training.building import build_model, context_length, floats_of
 from zoo.training.device import threads
-from zoo.training.evaluation import evaluate_splits
+from zoo.training.evaluation import Evaluation, evaluate_splits
+from zoo.training.objective.objective import PLAIN, Objective, make_objective
 from zoo.training.sampling import SamplingOptions, sample
 
 
@@ -115,17 +127,38 @@ class Loaded:
 
     @in_neutral_state
     @memory_errors(MORE)
-    def evaluate(self, splits: Mapping[SplitName, Examples], device: torch.device) -> dict[str, float]:
-        """The mean loss over each split, with the threads that the run itself was evaluated with.
+    def evaluate(
+        self, splits: Mapping[SplitName, Examples], device: torch.device, objective: Objective = PLAIN
+    ) -> dict[SplitName, Evaluation]:
+        """The mean loss and the metrics over each split, with the threads that the run itself was evaluated with.
 
         Moves the model to `device`, where it stays.
 
         Raises:
-            PluginError: the model fails.
+            PluginError: the model, its loss or a metric fails.
         """
         with threads(self._threads), cuda.current(device):
             model = self.model.to(device)
-            return evaluate_splits(model, {name: split.to(device) for name, split in splits.items()})
+            return evaluate_splits(model, {name: split.to(device) for name, split in splits.items()}, objective)
+
+    @in_neutral_state
+    def objective(self, registry: Registry, dataset: Dataset) -> Objective:
+        """The loss that the model was trained on, and its metrics, for its own data or data like it.
+
+        Raises:
+            PluginError: they cannot be made.
+            UsageError: the loss has no such settings any more.
+        """
+        recorded = None if self.checked.dataset_is_file else self.checked.recorded("dataset")
+        known = recorded is not None and recorded.name in registry.datasets
+        return make_objective(
+            self.entry,
+            registry.datasets.get(recorded.name) if recorded is not None and known else None,
+            dataset,
+            self.model,
+            settings=self.checked.loss_settings,
+            offered=offered_values(dataset),
+        )
 
     @in_neutral_state
     def dataset(self, registry: Registry, fetch: Fetcher, other: str | Path | None = None) -> Dataset:
@@ -176,8 +209,10 @@ class Loaded:
         Raises:
             DataError: the vocabulary lacks a character, or a word is too long.
         """
-        if (self.checked.vocabulary is None) == isinstance(dataset, TextDataset):
+        if (self.checked.vocabulary is None) == is_text(dataset):
             raise DataError(f"the dataset is not of the kind that model {self.entry.spec.name!r} was trained on")
+        if isinstance(dataset, TensorDataset):
+            return encode_tensors(dataset, floats_of(self.model), maker(dataset))
         return encode(
             dataset,
             self.entry.spec.reads,
@@ -260,14 +295,17 @@ def _shipped(entry: Entry[ModelSpec]) -> Path | None:
 
 def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> Mapping[str, Any]:
     """The hyper-parameters in the config, checked against the types of the model's constructor."""
-    signature = signature_of(entry)
+    signature = signature_of(entry, config.provides)
     unknown = config.inputs.keys() - (signature.inputs.keys() - {"generator"})
-    positive = all(type(value) is int and 0 < value <= LARGEST_COUNT for value in config.inputs.values())
+    counts = [value for name, value in config.inputs.items() if name not in config.provides]
+    positive = all(type(value) is int and 0 < value <= LARGEST_COUNT for value in counts)
+    shared = config.inputs.keys() & config.provides.keys()
+    positive = positive and all(config.inputs[name] == config.provides[name] for name in shared)
     size = config.inputs.get("vocab_size")
     fits = size is None or (config.vocabulary is not None and size == len(config.vocabulary))
     if unknown or not positive or not fits:
         raise CheckpointError(f"{path} has a damaged config: 'model.inputs' does not fit model {entry.spec.name!r}")
     try:
-        return resolve_settings(entry, config.hyperparameters)
+        return resolve_settings(entry, config.hyperparameters, config.provides)
     except ZooError as error:
         raise CheckpointError(f"{path} does not fit model {entry.spec.name!r}: {error}") from error

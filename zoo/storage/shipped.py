@@ -33,9 +33,11 @@ class ShippedMetrics(NamedTuple):
         parameters: the number of trained parameters.
         steps: the number of training steps.
         seconds: the training time.
-        losses: in nats per target, on the full `train`, `val` and `test` splits.
+        losses: in `unit` per target, on the full `train`, `val` and `test` splits.
         novel: in nats per target, on the unseen words of `val` and `test`; empty if not known.
         sha256: the digest of the training data; empty if not known.
+        unit: `nats`, or the name of another loss.
+        metrics: on the validation split, by name.
     """
 
     dataset: str
@@ -46,18 +48,25 @@ class ShippedMetrics(NamedTuple):
     losses: Mapping[str, float]
     novel: Mapping[str, float]
     sha256: str = ""
+    unit: str = "nats"
+    metrics: Mapping[str, float] = {}
 
     def as_json(self) -> dict[str, Any]:
-        """The object in `zoo list --json` and `zoo info --json`, with losses in nats and in bits."""
+        """The object in `zoo list --json` and `zoo info --json`, with losses in their unit, and nats in bits, too."""
         return {
             "dataset": self.dataset,
             "preset": self.preset,
             "parameters": self.parameters,
             "steps": self.steps,
             "seconds": self.seconds,
-            "losses": _nats_and_bits(self.losses),
-            "novel": _nats_and_bits(self.novel),
+            "losses": self._in_units(self.losses),
+            "novel": self._in_units(self.novel),
+            "metrics": dict(self.metrics),
         }
+
+    def _in_units(self, losses: Mapping[str, float]) -> dict[str, dict[str, float]]:
+        found = {self.unit: dict(losses)}
+        return found | ({"bits": {split: bits(loss) for split, loss in losses.items()}} if self.unit == "nats" else {})
 
 
 def bits(nats: float) -> float:
@@ -165,6 +174,7 @@ def _parse_metrics(raw: object, model: str) -> ShippedMetrics:
     preset = metrics.get("preset")
     novel = _mapping(_mapping(metrics.get("novel", {})).get("losses", {}))
     losses = _mapping(metrics.get("losses"))
+    measured = _mapping(_mapping(metrics.get("metrics", {})).get("val", {}))
     return ShippedMetrics(
         dataset=_text(_mapping(metrics.get("dataset")).get("name")),
         sha256=_text(_mapping(metrics.get("dataset")).get("sha256", "")),
@@ -172,8 +182,10 @@ def _parse_metrics(raw: object, model: str) -> ShippedMetrics:
         parameters=int(_number(metrics.get("parameters"))),
         steps=int(_number(metrics.get("steps"))),
         seconds=_number(_mapping(metrics.get("seconds")).get("train")),
-        losses={split: _number(losses.get(split)) for split in ("train", "val", "test")},
+        losses={split: _any_number(losses.get(split)) for split in ("train", "val", "test")},
         novel={split: _number(novel[split]) for split in ("val", "test") if novel.get(split) is not None},
+        unit=_text(metrics.get("loss_unit", "nats")),
+        metrics={_text(name): _any_number(value) for name, value in measured.items() if value is not None},
     )
 
 
@@ -195,5 +207,8 @@ def _number(value: object) -> float:
     return value
 
 
-def _nats_and_bits(nats: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    return {"nats": dict(nats), "bits": {split: bits(loss) for split, loss in nats.items()}}
+def _any_number(value: object) -> float:
+    """A loss or a metric, which may be negative."""
+    if isinstance(value, int | float) and value < 0:
+        return -_number(-value)
+    return _number(value)

@@ -27,11 +27,13 @@ from zoo.storage.bounds import building
 from zoo.storage.losses import LOSSES_FILE, Sealed
 from zoo.training.building import Trial
 from zoo.training.loop import Training
+from zoo.training.objective.objective import LOSS
 from zoo.training.validation import Kept, Validation
 
 _MODEL = "model."
 _BEST = "best."
 _EVALUATIONS = "validation_steps", "validation_losses"
+_RANKS = "validation_ranks"  # what the best was decided by, where that was not the loss
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,11 @@ class TrainingState:
         return {name.removeprefix(_BEST): tensor for name, tensor in self.tensors.items() if name.startswith(_BEST)}
 
     @property
-    def validation_losses(self) -> list[float]:
-        """The losses of the evaluations so far."""
+    def ranks(self) -> list[float]:
+        """What the evaluations so far are compared by, the lower the better: their losses, or the metric monitored."""
+        if _RANKS in self.tensors:
+            ranks: list[float] = self.tensors[_RANKS].tolist()
+            return ranks
         return [loss for _, loss in self.evaluations]
 
     @property
@@ -123,13 +128,15 @@ class TrainingState:
         steps = [step for step, _ in self.evaluations]
         if steps != list(range(validation.every, self.step + 1, validation.every)):
             raise CheckpointError(f"{self.path} is damaged: its validation losses are not those of its steps")
-        validation.steps[:], validation.losses[:] = steps, self.validation_losses
+        validation.steps[:], validation.losses[:] = steps, [loss for _, loss in self.evaluations]
+        validation.ranks[:] = self.ranks
         if self.best_step is None:
             return
         best = self.best
         if best.keys() != weights.keys() or not _fits(best, weights):
             raise CheckpointError(f"{self.path} does not fit its config: its best weights are another model's")
-        validation.best = Kept(self.best_step, dict(self.evaluations)[self.best_step], best)
+        index = steps.index(self.best_step)
+        validation.best = Kept(self.best_step, validation.losses[index], best, validation.ranks[index])
 
     def restore_global_generators(self, device: torch.device) -> None:
         """Set the state of torch's global generators, which dropout and the like use.
@@ -254,7 +261,9 @@ def pack(
 def _validation_tensors(validation: Validation) -> dict[str, Tensor]:
     best = validation.best.weights if validation.best is not None else {}
     steps, losses = _EVALUATIONS
+    by_loss = validation.objective.monitor.name == LOSS
     return {
+        **({} if by_loss else {_RANKS: torch.tensor(validation.ranks, dtype=torch.float64)}),
         steps: torch.tensor(validation.steps, dtype=torch.int64),
         losses: torch.tensor(validation.losses, dtype=torch.float64),
         **{_BEST + name: tensor for name, tensor in best.items()},
@@ -298,7 +307,9 @@ def _has_evaluations(stored: checkpoint.Checkpoint, step: int) -> bool:
     if recorded is None:
         return True
     steps, losses = (stored.tensors.get(name, torch.empty(0)) for name in _EVALUATIONS)
+    ranks = stored.tensors.get(_RANKS, losses)
     written = steps.dtype == torch.int64 and losses.dtype == torch.float64 and steps.ndim == 1
+    written = written and ranks.dtype == torch.float64 and ranks.shape == steps.shape
     if not (isinstance(recorded, dict) and "best_step" in recorded and written and steps.shape == losses.shape):
         return False
     known = dict(zip(steps.tolist(), losses.tolist(), strict=True))

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from zoo.engines import Optimizer, Stop
 from zoo.errors import PluginError, ZooError
 from zoo.options.training import BFLOAT16, FLOAT32, TrainingOptions
 from zoo.plugin.calling import maker
-from zoo.training.loss import cross_entropy
+from zoo.training.objective.loss import CROSS_ENTROPY, Loss
+from zoo.training.objective.outputs import in_full_precision
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,11 @@ class Autograd:
 
     worth_from = 0
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, options: StepOptions = PLAIN) -> None:
-        """Take what to train, and how."""
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, options: StepOptions = PLAIN, loss: Loss = CROSS_ENTROPY
+    ) -> None:
+        """Take what to train, how, and on what loss."""
+        self._loss = loss
         self._model, self._optimizer, self._clip_norm = model, optimizer, options.clip_norm
         self._compiled = _compiled(model) if options.compiled else None
         self._bfloat16 = options.precision == BFLOAT16
@@ -68,7 +73,7 @@ class Autograd:
     def run(self, x: Tensor, y: Tensor, lrs: Sequence[float], stop: Stop) -> Tensor:
         """As `Engine.run`; `stop` is asked before every step."""
         model, optimizer = self._model, self._optimizer
-        forward = self._forward()
+        forward, mean_loss = self._forward(), self._loss.mean
         losses: list[Tensor] = []
         one = None
         for x_step, y_step, lr in zip(x.unbind(), y.unbind(), lrs, strict=True):
@@ -80,7 +85,7 @@ class Autograd:
                 loss = self._step_with_closure(forward, x_step, y_step)
             else:
                 # forward pass
-                loss = cross_entropy(forward(x_step), y_step)
+                loss = mean_loss(forward(x_step), y_step, x_step)
 
                 # backward pass
                 optimizer.zero_grad()
@@ -97,13 +102,13 @@ class Autograd:
             losses.append(loss.detach())
         return torch.stack(losses) if losses else torch.empty(0)
 
-    def _step_with_closure(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+    def _step_with_closure(self, forward: Callable[[Tensor], Any], x: Tensor, y: Tensor) -> Tensor:
         """A step of an optimizer that asks for the loss itself, as often as it likes; the first loss that it got."""
         losses: list[Tensor] = []
 
         def closure() -> Tensor:
             with torch.enable_grad():  # an optimizer may call it where gradients are off
-                loss = cross_entropy(forward(x), y)
+                loss = self._loss.mean(forward(x), y, x)
                 self._optimizer.zero_grad()
                 if loss.requires_grad:
                     _backward(loss, torch.ones_like(loss))
@@ -117,8 +122,8 @@ class Autograd:
             raise PluginError(f"{maker(self._optimizer)} never calls the closure that its 'step' asks for")
         return losses[0]
 
-    def _forward(self) -> Callable[[Tensor], Tensor]:
-        """What makes logits of inputs."""
+    def _forward(self) -> Callable[[Tensor], Any]:
+        """What makes outputs of inputs."""
         forward = self._compiled or _without_hooks(self._model)
         return partial(_in_bfloat16, forward) if self._bfloat16 else forward
 
@@ -135,7 +140,7 @@ def needs_closure(optimizer: Optimizer) -> bool:
     return closure is not None and closure.default is closure.empty
 
 
-def _without_hooks(model: nn.Module) -> Callable[[Tensor], Tensor]:
+def _without_hooks(model: nn.Module) -> Callable[[Tensor], Any]:
     """What a call of the model comes to: `model.forward`, unless it has hooks or the user has compiled it.
 
     torch looks for them in every call: 2.5 % of a small step.
@@ -146,13 +151,13 @@ def _without_hooks(model: nn.Module) -> Callable[[Tensor], Tensor]:
     return model if here or everywhere else model.forward
 
 
-def _in_bfloat16(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _in_bfloat16(forward: Callable[[Tensor], Any], x: Tensor) -> Any:
     with torch.autocast(x.device.type, torch.bfloat16):
-        logits = forward(x)
-    return logits.float()
+        output = forward(x)
+    return in_full_precision(output)
 
 
-def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+def _compiled(model: nn.Module) -> Callable[[Tensor], Any]:
     """The model through torch's compiler, which works when it is first called.
 
     On CUDA it then advises once to allow TF32: float32 is float32 here, so nobody can follow that.
@@ -160,16 +165,16 @@ def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
     compiled = torch.compile(model)
     first = True
 
-    def forward(x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> Any:
         nonlocal first
         try:
             with _without_advice() if first else contextlib.nullcontext():
-                logits: Tensor = compiled(x)
+                output = compiled(x)
             first = False
         except _compiler_error() as error:
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ZooError(f"torch cannot compile {type(model).__name__} here: {why}; leave out --compile") from error
-        return logits
+        return output
 
     return forward
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from zoo import cuda
 from zoo.ambient.draws import seeded_draws
 from zoo.data.examples import Examples, TensorExamples
-from zoo.data.kinds import Dataset
-from zoo.data.loading import model_inputs
+from zoo.data.kinds import Dataset, is_text, targets_of
+from zoo.data.loading import model_inputs, provided_names
 from zoo.engines import Optimizer
 from zoo.errors import PluginError, UsageError, out_of_memory
 from zoo.plugin.calling import made_by, maker, plugin_call, plugin_errors, step_errors
@@ -26,26 +26,57 @@ from zoo.plugin.settings import REQUIRED, fitted_arguments, signature_of
 from zoo.plugin.specs import ModelSpec, OptimizerSpec
 from zoo.training.autograd import needs_closure
 from zoo.training.device import synchronize
-from zoo.training.loss import cross_entropy
+from zoo.training.objective.loss import CROSS_ENTROPY, Loss
+from zoo.training.objective.objective import Objective
+
+_TARGETS = {"classes": "its targets are classes", "numbers": "its targets are numbers", "inputs": "it has no targets"}
 
 
-def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, int]:
+def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, Any]:
     """What the data decides about a model, as far as its constructor has arguments of those names.
 
     Raises:
         UsageError: it needs something that data of this kind does not have.
+        DataError: it needs something that is not known of the data.
     """
-    offered = model_inputs(dataset)
     left_out = {"generator", *fitted_arguments(entry)}
-    asked = {name: default for name, default in signature_of(entry).inputs.items() if name not in left_out}
+    inputs = signature_of(entry, provided_names(dataset)).inputs
+    asked = {name: default for name, default in inputs.items() if name not in left_out}
+    offered = model_inputs(dataset, asked)
+    kind = "text" if is_text(dataset) else f"not text ({_TARGETS[targets_of(dataset)]})"
     for name, default in asked.items():
         if name not in offered and default is REQUIRED:
-            kind = "text" if "vocab_size" in offered else "not text"
             raise UsageError(f"{entry.title} needs {name}, and this dataset, which is {kind}, has none")
     if asked and not asked.keys() & offered.keys():
         reads, is_ = ("reads", "is not") if "vocab_size" in asked else ("does not read", "is")
         raise UsageError(f"{entry.title} {reads} text, and this dataset {is_} text")
     return {name: offered[name] for name in asked if name in offered}
+
+
+def complete_settings(
+    entry: Entry[ModelSpec], settings: Mapping[str, Any], named: Collection[str], provided: Collection[str]
+) -> dict[str, Any]:
+    """The settings of a model, without those that the data decides.
+
+    Args:
+        entry: the model.
+        settings: those that it has by itself.
+        named: those of them that a person or a preset asked for.
+        provided: the names of what the data provides.
+
+    Raises:
+        UsageError: one was asked for that the data decides, or one has no default and is not provided.
+    """
+    for name in provided:
+        if name in named:
+            raise UsageError(f"'model.{name}' is decided by the data: leave it out")
+    for name in signature_of(entry, provided).settings:
+        if name not in settings:
+            raise UsageError(
+                f"'model.{name}' has no default, and this dataset does not provide it: give it with "
+                f"--set model.{name}=VALUE"
+            )
+    return {name: value for name, value in settings.items() if name not in provided}
 
 
 def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed: int) -> nn.Module:
@@ -115,6 +146,11 @@ def fit_model(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> 
     return sizes
 
 
+def floats_of(model: nn.Module) -> torch.dtype:
+    """The type of floating-point inputs that a model asks for: that of its first weight of such a type, or float32."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
 def window_length(model: nn.Module) -> int:
     """How many characters a text model that reads windows wants to see.
 
@@ -167,11 +203,13 @@ class Trial:
         make: makes an optimizer for the parameters of a module.
         model: what is to be trained; it stays as it is.
         examples: some that it is trained on.
+        loss: what it is trained on.
     """
 
     make: Callable[[nn.Module], Optimizer]
     model: nn.Module
     examples: Examples
+    loss: Loss = CROSS_ENTROPY
 
     def step(self, state: Mapping[str, Any] | None = None) -> Optimizer:
         """An optimizer after one step; before that it has loaded `state`, whose tensors may be changed.
@@ -222,7 +260,7 @@ class Trial:
         x, y = self.examples.gather(torch.arange(min(2, len(self.examples)), device=self.examples.device))
         with evaluating(self.model), step_errors(self.model):
             self.model.train()  # the backward pass of some kernels is for training only
-            loss = cross_entropy(self.model(x), y)
+            loss = self.loss.mean(self.model(x), y, x)
             found = torch.autograd.grad(loss, wanted, allow_unused=True)
         gradients = dict(zip(map(id, wanted), found, strict=True))
         return [p if (gradient := gradients.get(id(p))) is None else gradient for p in self.model.parameters()]
@@ -236,33 +274,33 @@ def _copy(p: nn.Parameter) -> nn.Parameter:
 
 
 @torch.no_grad()
-def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples) -> None:
-    """Try a model on two examples, so that a plugin's mistake is one message before training.
+def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples, objective: Objective) -> None:
+    """Try a model, its loss and its metrics on two examples, so that a plugin's mistake is one message before training.
 
     Raises:
-        PluginError: the model fails, or its logits do not fit the targets.
+        PluginError: the model, the loss or a metric fails, or the output does not fit the targets.
     """
     device = examples.device
     x, y = examples.gather(torch.arange(min(2, len(examples)), device=device))
     before = model.state_dict().keys()
     with plugin_errors(entry.who, f"fails on inputs of shape {tuple(x.shape)}"), evaluating(model):
-        logits = model(x)
+        output = model(x)
         synchronize(device)  # what fails on a GPU fails here
     if new := model.state_dict().keys() - before:
         raise PluginError(
             f"{entry.who} makes {min(new)!r} in its forward pass: weights must be made in the constructor, "
             "or they are neither seeded nor loaded"
         )
-    if not isinstance(logits, Tensor) or logits.ndim != y.ndim + 1 or logits.shape[:-1] != y.shape:
-        got = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-        raise PluginError(
-            f"{entry.who} returns logits {got} for targets of shape {tuple(y.shape)}: (*targets, classes) is wanted"
-        )
-    if not logits.is_floating_point():
-        raise PluginError(f"{entry.who} returns logits of type {logits.dtype}: floating-point numbers are wanted")
-    largest = int(examples.y.max()) if isinstance(examples, TensorExamples) else int(y.max())
-    if largest >= logits.shape[-1]:
-        raise PluginError(f"{entry.who} returns {logits.shape[-1]} logits, too few for target {largest}")
+    loss = objective.loss
+    with plugin_errors(entry.who if loss.is_cross_entropy else getattr(loss, "who", loss.name), "fails"):
+        problem = loss.problem(output, y, x)
+    if problem is not None:
+        raise PluginError(f"{entry.who} {problem}")
+    if loss.is_cross_entropy:
+        largest = int(examples.y.max()) if isinstance(examples, TensorExamples) else int(y.max())
+        if largest >= output.shape[-1]:
+            raise PluginError(f"{entry.who} returns {output.shape[-1]} logits, too few for target {largest}")
+    objective.metrics.start(device).update(output, y)
 
 
 @contextlib.contextmanager

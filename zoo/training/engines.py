@@ -13,9 +13,11 @@ from zoo.errors import EngineUnavailableError, PluginError, UsageError, out_of_m
 from zoo.options.training import AUTO, AUTOGRAD
 from zoo.plugin.calling import made_by, plugin_call
 from zoo.plugin.registry import Entry
+from zoo.plugin.settings import Signature
 from zoo.plugin.specs import ModelSpec
 from zoo.text import first_line
 from zoo.training.autograd import PLAIN, Autograd, StepOptions
+from zoo.training.objective.loss import CROSS_ENTROPY, Loss
 
 
 def choose_engine(
@@ -27,13 +29,14 @@ def choose_engine(
     batch_size: int,
     steps: int,
     options: StepOptions = PLAIN,
+    loss: Loss = CROSS_ENTROPY,
     otherwise: Callable[[str], object] | None = None,
 ) -> tuple[str, Engine]:
     """The engine of that name; for `auto` the fastest that can train this, and is worth starting for so many steps.
 
     Args:
         name: of the engine, or `auto`.
-        entry, model, optimizer, batch_size, steps, options: what is to be trained, and how.
+        entry, model, optimizer, batch_size, steps, options, loss: what is to be trained, how, and on what.
         otherwise: for an engine that is preferred and not demanded, as a preset's is. Where it cannot be had, this is
             told why, and `auto` chooses.
 
@@ -41,7 +44,7 @@ def choose_engine(
         UsageError: the model has no such engine, or it cannot train this; why is said.
         PluginError: the plugin's engine fails while it is made.
     """
-    candidates = _Candidates(entry, model, optimizer, batch_size)
+    candidates = _Candidates(entry, model, optimizer, batch_size, loss)
     if name not in (AUTO, AUTOGRAD):
         entry.spec.check_engine(name)
         try:
@@ -52,14 +55,16 @@ def choose_engine(
                     f"{error}; --engine auto takes one that {'can' if options == PLAIN else 'does'}"
                 ) from error
             why = str(error)
-        found = choose_engine(AUTO, entry, model, optimizer, batch_size=batch_size, steps=steps, options=options)
+        found = choose_engine(
+            AUTO, entry, model, optimizer, batch_size=batch_size, steps=steps, options=options, loss=loss
+        )
         otherwise(f"{why}; using {found[0]!r} instead")
         return found
     if name == AUTO and options == PLAIN:
         for faster in entry.spec.engines:
             with contextlib.suppress(EngineUnavailableError):
                 return faster, candidates.started(faster, steps)
-    return AUTOGRAD, Autograd(model, optimizer, options)
+    return AUTOGRAD, Autograd(model, optimizer, options, loss)
 
 
 def _named(name: str, candidates: _Candidates, options: StepOptions) -> Engine:
@@ -80,6 +85,7 @@ class _Candidates:
     model: nn.Module
     optimizer: Optimizer
     batch_size: int
+    loss: Loss
 
     def started(self, name: str, steps: int | None = None) -> Engine:
         """Make one and start it.
@@ -92,8 +98,13 @@ class _Candidates:
             EngineUnavailableError: it cannot train this, memory runs out, or it is not worth starting.
         """
         who = f"engine {name!r} of {self.entry.who}"
+        factory = self.entry.load(self.entry.spec.engines[name])
+        takes_loss = "loss" in Signature(factory, ("loss",)).inputs
+        if not takes_loss and not self.loss.is_cross_entropy:
+            raise EngineUnavailableError(f"it computes cross-entropy, and the loss is {self.loss.name}")
         with _memory(), plugin_call(who, "cannot be made"):
-            engine: Engine = self.entry.load(self.entry.spec.engines[name])(self.model, self.optimizer, self.batch_size)
+            loss = {"loss": self.loss} if takes_loss else {}
+            engine: Engine = factory(self.model, self.optimizer, self.batch_size, **loss)
             worth_from = getattr(engine, "worth_from", None)
         if not (callable(getattr(engine, "run", None)) and isinstance(worth_from, int)):
             raise PluginError(f"{who} is no engine: it needs a method 'run' and a number 'worth_from'")

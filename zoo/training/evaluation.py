@@ -1,4 +1,4 @@
-"""The mean loss on all examples of a split.
+"""The mean loss and the metrics on all examples of a split.
 
 Axes: N examples, T characters of a context, M unique contexts, P unique pairs of context and target.
 """
@@ -6,9 +6,11 @@ Axes: N examples, T characters of a context, M unique contexts, P unique pairs o
 from __future__ import annotations
 
 import itertools
+import math
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,9 @@ from torch import Tensor, nn
 from zoo.data.examples import Examples, SplitName, TensorExamples
 from zoo.plugin.calling import maker, plugin_errors
 from zoo.training.building import evaluating
-from zoo.training.loss import IGNORED, cross_entropy, full_precision
+from zoo.training.objective.cross_entropy import full_precision
+from zoo.training.objective.metrics import Metrics
+from zoo.training.objective.objective import PLAIN, Objective
 
 _MAX_INPUTS = 1 << 20  # elements of the inputs of one batch
 _MAX_WORK = 1 << 27  # examples times parameters: a large model gets smaller batches
@@ -29,21 +33,43 @@ _MAX_KEPT = 1 << 26  # bytes of a split's counts that are kept: of several milli
 _COUNTED: dict[int, tuple[weakref.ref[Examples], CountedContexts | None]] = {}
 
 
+class Evaluation(NamedTuple):
+    """The mean loss over a split, and its metrics by name. Both may be NaN or infinite."""
+
+    loss: float
+    metrics: dict[str, float]
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, examples: Examples) -> float:
-    """Mean cross-entropy in nats over all targets of `examples` that are not ignored.
+def evaluate(model: nn.Module, examples: Examples, objective: Objective = PLAIN) -> Evaluation:
+    """The mean loss and the metrics over all targets of `examples` that are not ignored.
 
-    The model runs once for each unique context of text, because in evaluation mode equal contexts give equal logits.
-    The model must be on the device of the examples. It is left as it was.
+    For cross-entropy the model runs once for each unique context of text, because in evaluation mode equal contexts
+    give equal logits. The model must be on the device of the examples. It is left as it was.
     """
-    counted = _counts_of(examples)
+    counted = _counts_of(examples) if objective.needs_only_counts else None
+    metrics = objective.metrics.start(examples.device)
     with plugin_errors(maker(model), "cannot be evaluated"), evaluating(model):
-        return _evaluate_all(model, examples) if counted is None else _evaluate_counted(model, counted)
+        if counted is None:
+            loss = _evaluate_all(model, examples, objective, metrics)
+        else:
+            loss = _evaluate_counted(model, counted)
+        return Evaluation(loss, metrics.values(loss))
 
 
-def evaluate_splits(model: nn.Module, splits: Mapping[SplitName, Examples]) -> dict[str, float]:
+def evaluate_splits(
+    model: nn.Module, splits: Mapping[SplitName, Examples], objective: Objective = PLAIN
+) -> dict[SplitName, Evaluation]:
     """`evaluate` for each split."""
-    return {name: evaluate(model, examples) for name, examples in splits.items()}
+    return {name: evaluate(model, examples, objective) for name, examples in splits.items()}
+
+
+def metrics_of(evaluations: Mapping[SplitName, Evaluation]) -> dict[str, dict[str, float | None]]:
+    """The metrics of each split as JSON has them: None where one is NaN or infinite."""
+    return {
+        split: {name: value if math.isfinite(value) else None for name, value in evaluation.metrics.items()}
+        for split, evaluation in evaluations.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -156,14 +182,17 @@ def _evaluate_counted(model: nn.Module, counted: CountedContexts) -> float:
     return float(total / counted.count.sum())
 
 
-def _evaluate_all(model: nn.Module, examples: Examples) -> float:
-    """The mean loss over all examples, from the logits of each."""
+def _evaluate_all(model: nn.Module, examples: Examples, objective: Objective, metrics: Metrics) -> float:
+    """The mean loss over all examples, from the output for each; the metrics are updated."""
     device = examples.device
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     count = torch.zeros((), dtype=torch.int64, device=total.device)
     for x, y in examples.in_order(batch_size_of(model, examples.input_size)):
-        total += cross_entropy(model(x), y, "sum").to(total.device, torch.float64)
-        count += (y != IGNORED).sum().to(count.device)
+        output = model(x)
+        part, targets = objective.loss.total(output, y, x)
+        total += part.to(total.device, torch.float64)
+        count += targets.to(count.device)
+        metrics.update(output, y)
     return float(total / count)
 
 

@@ -23,9 +23,11 @@ from zoo.errors import DivergedError, OutOfMemoryError, PluginError, memory_sent
 from zoo.options.schedule import Schedule
 from zoo.plugin.calling import step_errors
 from zoo.plugin.optimizer_state import copied, load_exactly
+from zoo.training.augmentation import Augmentation
 from zoo.training.autograd import Autograd
 from zoo.training.building import Trial
 from zoo.training.device import deterministic_sums, torchs_dropout
+from zoo.training.objective.loss import CROSS_ENTROPY, Loss
 from zoo.training.validation import Validation
 
 _BLOCK_SECONDS = 0.25  # how long a block should take: once a block there is a snapshot, and progress is reported
@@ -45,6 +47,8 @@ class Training:
         losses: the loss of every step done.
         engine: implementation of the training step; by default autograd.
         validation: evaluates the validation split during training; None: evaluated only after training.
+        loss: what is trained on.
+        augment: changes each batch.
         new_optimizer: makes such an optimizer for another module's parameters; needed to restore a state.
     """
 
@@ -60,10 +64,12 @@ class Training:
     engine: Engine = None  # type: ignore[assignment]  # until it is made from the model and the optimizer
     validation: Validation | None = None
     new_optimizer: Callable[[nn.Module], Optimizer] | None = None
+    loss: Loss = CROSS_ENTROPY
+    augment: Augmentation | None = None
 
     def __post_init__(self) -> None:
         if self.engine is None:
-            self.engine = Autograd(self.model, self.optimizer)
+            self.engine = Autograd(self.model, self.optimizer, loss=self.loss)
 
     @property
     def trial(self) -> Trial:
@@ -74,7 +80,7 @@ class Training:
         """
         if self.new_optimizer is None:
             raise ValueError("a training whose optimizer is to be tried needs 'new_optimizer'")
-        return Trial(self.new_optimizer, self.model, self.examples)
+        return Trial(self.new_optimizer, self.model, self.examples, self.loss)
 
     @property
     def stopped_early(self) -> bool:
@@ -186,7 +192,9 @@ def _train_block(training: Training, count: int, stop: Stop) -> list[float]:
     """At most `count` steps, done by the engine; their losses."""
     generator = training.generator
     sampled_before = generator.get_state()
-    x, y = training.examples.gather(_sample(training, count))  # (K, B, ...), (K, B) or (K, B, T)
+    x, y = training.examples.gather(_sample(training, count))  # (K, B, ...) each
+    if training.augment is not None:
+        x, y = training.augment.block(x, y, training.step)
     lrs = [training.schedule.lr(training.lr, training.step + k) for k in range(count)]
     with (
         step_errors(training.engine, training.optimizer, training.model),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli import output
+from zoo.cli.results import ResultRow, print_results
 from zoo.cli.state import (
     State,
     dataset_option,
@@ -17,9 +18,10 @@ from zoo.cli.state import (
     offline_option,
     run_argument,
 )
-from zoo.cli.table import print_table
-from zoo.numbers import show_loss
-from zoo.storage.shipped import bits
+
+if TYPE_CHECKING:
+    from zoo.data.examples import SplitName
+    from zoo.training.evaluation import Evaluation
 
 
 @click.command("eval")
@@ -35,8 +37,9 @@ from zoo.storage.shipped import bits
 def command(state: State, run: str, dataset: str | None, device: str, offline: bool, as_json: bool) -> None:
     """Evaluate RUN on the full training, validation and test splits.
 
-    The loss is in nats per target. For text, the loss on unseen words is shown too: validation and test words that
-    are not in the training split.
+    The loss is in nats per target, or what the model's own loss is in. The metrics are the model's, or those of the
+    kind of its targets. For text, the loss on unseen words is shown too: validation and test words that are not in the
+    training split.
 
     RUN is a run folder, a .safetensors file, or the name of a model with shipped weights.
     """
@@ -44,6 +47,7 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
     from zoo.data.examples import counts
     from zoo.storage.loading import load
     from zoo.training.device import describe_device, named_device, suitable_device
+    from zoo.training.evaluation import metrics_of
 
     state.settle()
     named = named_device(device, output.warning)
@@ -52,7 +56,9 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
     examples, novel = loaded.examples(data), loaded.novel_examples(data)
     options = loaded.checked.options
     chosen = named or suitable_device(options, loaded.model, examples["train"], output.warning, say_small=False)
-    losses, novel_losses = loaded.evaluate(examples, chosen), loaded.evaluate(novel, chosen)
+    objective = loaded.objective(state.registry, data)
+    found, unseen = loaded.evaluate(examples, chosen, objective), loaded.evaluate(novel, chosen, objective)
+    metrics, unit = metrics_of(found), objective.loss.unit
     result: dict[str, Any] = {
         "run": run,
         "model": loaded.entry.spec.name,
@@ -62,22 +68,23 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
             "examples": counts(examples),
         },
         "device": describe_device(chosen),
-        "losses": _finite(losses),
-        "novel": {"examples": counts(novel), "losses": _finite(novel_losses)},
+        "losses": _finite(found),
+        "metrics": metrics,
+        "loss_unit": unit,
+        "novel": {"examples": counts(novel), "losses": _finite(unseen)},
     }
     if as_json:
         output.json_object(result)
         return
-    rows = [_row(name, len(split), losses[name]) for name, split in examples.items()]
-    rows += [_row(f"{name}, unseen words", len(split), novel_losses[name]) for name, split in novel.items()]
-    columns = ["examples", "loss (nats)", "bits" if loaded.checked.vocabulary is None else "bits per character"]
-    print_table(["split", *columns], rows, right=columns)
+    rows = [ResultRow(name, len(split), found[name].loss, metrics[name]) for name, split in examples.items()]
+    of_unseen = metrics_of(unseen)
+    rows += [
+        ResultRow(f"{name}, unseen words", len(split), unseen[name].loss, of_unseen[name])
+        for name, split in novel.items()
+    ]
+    print_results(rows, unit)
 
 
-def _row(name: str, examples: int, loss: float) -> tuple[str, ...]:
-    return name, f"{examples:,}", show_loss(loss), show_loss(bits(loss))
-
-
-def _finite(losses: Mapping[str, float]) -> dict[str, float | None]:
-    """None instead of infinity and NaN, which JSON does not have."""
-    return {name: loss if math.isfinite(loss) else None for name, loss in losses.items()}
+def _finite(evaluations: Mapping[SplitName, Evaluation]) -> dict[str, float | None]:
+    """The losses, with None instead of infinity and NaN, which JSON does not have."""
+    return {name: one.loss if math.isfinite(one.loss) else None for name, one in evaluations.items()}

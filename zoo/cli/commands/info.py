@@ -141,10 +141,14 @@ def _weights(entry: Entry[ModelSpec], typed: str) -> list[str]:
     return [
         f"Comes with weights trained on {known.dataset}{preset}: {known.parameters:,} parameters, "
         f"{known.steps:,} steps in {known.seconds:,.1f} s",
-        f"Their validation loss is {show_loss(loss)} nats ({show_loss(bits(loss))} bits)"
+        f"Their validation loss is {_in_unit(loss, known.unit)}"
         + ("" if novel is None else f", and {show_loss(novel)} over unseen words"),
         f"Use them: {use}",
     ]
+
+
+def _in_unit(loss: float, unit: str) -> str:
+    return f"{show_loss(loss)} nats ({show_loss(bits(loss))} bits)" if unit == "nats" else f"{show_loss(loss)} ({unit})"
 
 
 def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:

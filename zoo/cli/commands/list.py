@@ -89,9 +89,9 @@ def _sorted(rows: list[Row], order: str) -> list[Row]:
     return sorted(rows, key=key)
 
 
-def _data(metrics: ShippedMetrics | None) -> tuple[str, str]:
-    """What losses must share to compare: the data, by name and digest."""
-    return ("", "") if metrics is None else (metrics.dataset, metrics.sha256)
+def _data(metrics: ShippedMetrics | None) -> tuple[str, str, str]:
+    """What losses must share to compare: the data, by name and digest, and their unit."""
+    return ("", "", "") if metrics is None else (metrics.dataset, metrics.sha256, metrics.unit)
 
 
 def _sort_value(metrics: ShippedMetrics | None, order: str) -> float:
@@ -107,8 +107,10 @@ def _sort_value(metrics: ShippedMetrics | None, order: str) -> float:
 def _print_metrics(entries: KindRegistry[Any], rows: list[Row], *, in_bits: bool, all_columns: bool) -> None:
     """The table of models of which some have metrics: all columns, or only the validation loss."""
     columns = ["parameters", "val loss", "unseen words", "seconds"] if all_columns else ["val loss"]
+    if all_columns and any(_own_metrics(metrics) for _, metrics in rows):
+        columns.insert(3, "metrics")
     data = {_data(metrics) for _, metrics in rows if metrics}
-    several, same_name = len(data) > 1, len(data) > len({name for name, _ in data})
+    several, same_name = len(data) > 1, len(data) > len({name for name, *_ in data})
     names = ["data"] if several else []
     cells = [
         (
@@ -144,8 +146,17 @@ def _cell(metrics: ShippedMetrics | None, column: str, in_bits: bool) -> str:
         return f"{metrics.parameters:,}"
     if column == "seconds":
         return f"{metrics.seconds:,.1f}"
+    if column == "metrics":
+        return ", ".join(f"{name} {show_loss(value)}" for name, value in _own_metrics(metrics).items()) or "-"
     loss = metrics.losses["val"] if column == "val loss" else metrics.novel.get("val")
+    if loss is not None and metrics.unit != "nats":
+        return f"{show_loss(loss)} ({metrics.unit})"
     return "-" if loss is None else show_loss(bits(loss) if in_bits else loss)
+
+
+def _own_metrics(metrics: ShippedMetrics | None) -> dict[str, float]:
+    """The metrics of a model's shipped weights that say more than their loss."""
+    return {} if metrics is None else {name: v for name, v in metrics.metrics.items() if name != "bits_per_character"}
 
 
 def _as_json(name: str, entries: KindRegistry[Any], row: Row) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import click
 
 from zoo.cli import output
 from zoo.cli.options import given, options_of
+from zoo.cli.results import ResultRow, print_results
 from zoo.cli.state import State, debug_option, json_option, quiet_option
-from zoo.cli.table import print_table
-from zoo.numbers import divergence, show_loss
+from zoo.numbers import divergence
 from zoo.options.run import RunOptions
 from zoo.runs.plan import make_plan
 
@@ -48,8 +48,11 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
 
 
 def warn_of_divergence(run: Run) -> None:
-    """Remark on a loss that training has made worse."""
-    classes = max([*run.config["model"]["inputs"].values(), len(run.config["dataset"]["vocabulary"] or ())], default=1)
+    """Remark on a cross-entropy that training has made worse."""
+    if run.config["loss"]["unit"] != "nats":
+        return
+    sizes = [size for size in run.config["model"]["inputs"].values() if isinstance(size, int)]
+    classes = max([*sizes, len(run.config["dataset"]["vocabulary"] or ())], default=1)
     remark = divergence(run.losses["train"], run.step_losses[0], classes) if run.step_losses else None
     if remark is not None:
         output.warning(remark)
@@ -72,6 +75,9 @@ def print_result(metrics: dict[str, Any], resumed_at: int = 0, *, as_json: bool 
     best = metrics.get("best")
     if best and best["step"] < metrics["steps"]:
         output.lines(f"The weights are those after {best['step']:,} steps, the best on validation")
-    rows = [(name, f"{count:,}", show_loss(metrics["losses"][name])) for name, count in dataset["examples"].items()]
-    print_table(["split", "examples", "loss (nats)"], rows, right=["examples", "loss (nats)"])
+    rows = [
+        ResultRow(name, count, metrics["losses"][name], metrics["metrics"][name])
+        for name, count in dataset["examples"].items()
+    ]
+    print_results(rows, metrics["loss_unit"])
     output.lines("", f"Everything is in {metrics['run_dir']}")

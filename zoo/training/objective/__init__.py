@@ -1,0 +1,1 @@
+"""What a model is trained on and judged by: its loss, and its metrics."""
