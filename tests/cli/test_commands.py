@@ -41,6 +41,8 @@ RUN_KEYS = [
     "seed",
     "init_seed",
     "losses",
+    "metrics",
+    "loss_unit",
     "seconds",
     "run_dir",
     "weights_sha256",

@@ -170,6 +170,7 @@ def test_script_writes_metrics_that_are_read_back(
         losses=raw["losses"],
         novel=raw["novel"]["losses"],
         sha256=raw["dataset"]["sha256"],
+        metrics=raw["metrics"]["val"],
     )
 
 
@@ -447,6 +448,7 @@ def test_list_as_json_has_losses_in_nats_and_bits(zoo_here: Zoo, three_models: R
             "bits": {"train": bits(1.9), "val": bits(2.0), "test": bits(2.1)},
         },
         "novel": {"nats": {"val": 2.3}, "bits": {"val": bits(2.3)}},
+        "metrics": {},
     }
     assert "figures" not in zoo_here("list", "--json").result["datasets"][0]
 

@@ -155,7 +155,9 @@ class Metric:
         """Raises PluginError: it fails."""
         with plugin_errors(self.who, "fails"):
             if not self.whole and is_classes(output, target):
-                accumulator.update(*without_ignored(output, target))
+                output, target = without_ignored(output, target)
+                if len(target):
+                    accumulator.update(output, target)
             else:
                 accumulator.update(output, target)
 
