@@ -92,9 +92,14 @@ def test_every_form_gives_the_same_batches_in_the_same_order(form: str, kind: st
 def test_what_is_outside_memory_is_never_read_whole(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.zeros((10 * SAMPLED, 2), np.float32)
     y = np.zeros((10 * SAMPLED, 1), np.float32)
-    read = []
+    read: list[int] = []
     gather = Mapped.gather
-    monkeypatch.setattr(Mapped, "gather", lambda self, indices: (read.append(len(indices)), gather(self, indices))[1])
+
+    def noting(self: Mapped, indices: Tensor) -> tuple[Any, Any]:
+        read.append(len(indices))
+        return gather(self, indices)
+
+    monkeypatch.setattr(Mapped, "gather", noting)
     split = in_form(form, tmp_path, x, y)
     data = TensorDataset(split, split, split)
     assert data.sha256

@@ -106,6 +106,8 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
     )
     if options.patience is not None and options.validate_every is None:
         raise UsageError("--patience counts evaluations of the validation split: give --validate-every, too")
+    if given.monitor not in (NOT_GIVEN, None) and options.validate_every is None:
+        raise UsageError("--monitor decides at evaluations of the validation split: give --validate-every, too")
     if given.warmup is not NOT_GIVEN and given.warmup > decided(options.steps):
         raise UsageError(
             f"--warmup {given.warmup} is longer than the run of --steps {options.steps}: give fewer, or more"

@@ -60,11 +60,29 @@ def _find(registry: Registry, name: str) -> list[tuple[str, Entry[Any]]]:
     return found
 
 
-def _settings(entry: Entry[Any]) -> list[Setting]:
+def _settings(entry: Entry[Any]) -> dict[str, Setting]:
+    """What `--set` takes for it, by key; its loss has settings, too."""
     settings = signature_of(entry).settings
     if isinstance(entry.spec, DatasetSpec) and not _makes_tensors(entry.factory()):
         settings = settings | {k: s for k, s in Signature(arrangement).settings.items() if k not in settings}
-    return list(settings.values())
+    found = {f"{entry.spec.section}.{name}": setting for name, setting in settings.items()}
+    if getattr(entry.spec, "loss", None) is not None:
+        from zoo.training.objective.objective import named_loss
+
+        found |= {f"loss.{name}": setting for name, setting in named_loss(entry)[2].settings.items()}
+    return found
+
+
+def _judged(entry: Entry[Any]) -> list[str]:
+    """Lines on the loss and the metrics that a model or a dataset names."""
+    lines = []
+    if getattr(entry.spec, "loss", None) is not None:
+        from zoo.training.objective.objective import named_loss
+
+        lines.append(f"Loss: {named_loss(entry)[1]}")
+    if names := getattr(entry.spec, "metrics", None):
+        lines.append(f"Metrics: {', '.join(names)}")
+    return lines
 
 
 def _makes_tensors(factory: Callable[..., Any]) -> bool:
@@ -105,9 +123,10 @@ def _print(kind: str, entry: Entry[Any], typed: str) -> None:
             output.lines("", *_weights(entry, typed))
     if isinstance(spec, OptimizerSpec) and spec.lr is not None:
         output.lines("", f"Its own learning rate is {spec.lr:g}")
+    output.lines(*_judged(entry))
     rows = [
-        (f"{spec.section}.{s.name}", s.type_name, "required" if s.default is REQUIRED else str(s.default))
-        for s in _settings(entry)
+        (key, s.type_name, "required" if s.default is REQUIRED else str(s.default))
+        for key, s in _settings(entry).items()
     ]
     if rows:
         output.lines("")
@@ -164,15 +183,16 @@ def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:
         "references": list(spec.references),
         "settings": [
             {
-                "key": f"{spec.section}.{s.name}",
+                "key": key,
                 "type": s.type_name,
                 "default": None if s.default is REQUIRED else s.default,
                 "required": s.default is REQUIRED,
             }
-            for s in _settings(entry)
+            for key, s in _settings(entry).items()
         ],
         "presets": {name: preset.summary for name, preset in _presets(spec).items()},
         "engines": _engines(spec),
+        "metrics": list(getattr(spec, "metrics", None) or ()),
         "weights": isinstance(spec, ModelSpec) and has_weights(entry),
         "figures": known and known.as_json(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,13 +116,8 @@ def _loss(
             key = next(iter(settings))
             raise UnknownNameError(f"{default.name} has no setting 'loss.{key}': it has none")
         return default
-    function = named.load(named.spec.loss)
-    if isinstance(function, type):
-        function = from_class(function)
-    name = _name(named.spec.loss, function)
+    function, name, signature = named_loss(named, offered)
     who = f"loss {name!r} of {named.who}"
-    own = (*inputs_of(function), *offered)
-    signature = Signature(function, own)
     values = signature.resolve(LOSS, settings, f"loss {name!r}")
     if targets == "classes" and is_plain_cross_entropy(function, values):
         return CROSS_ENTROPY
@@ -132,6 +127,22 @@ def _loss(
     if given:
         function = functools.update_wrapper(functools.partial(function, **given), function)
     return FunctionLoss(who, function, name, unit, values, asked, model if "model" in asked else None)
+
+
+def named_loss(entry: Entry[Any], offered: Collection[str] = ()) -> tuple[Callable[..., Any], str, Signature]:
+    """The loss that a spec names: the function, what it is called, and its settings.
+
+    Args:
+        entry: with a loss.
+        offered: the names of what the data provides.
+
+    Raises:
+        PluginError: it cannot be imported, or has no signature.
+    """
+    function = entry.load(entry.spec.loss)
+    if isinstance(function, type):
+        function = from_class(function)
+    return function, _name(entry.spec.loss, function), Signature(function, (*inputs_of(function), *offered))
 
 
 def _name(factory: Factory, function: Callable[..., Any]) -> str:
