@@ -191,7 +191,7 @@ def _evaluate_all(model: nn.Module, examples: Examples, objective: Objective, me
         output = model(x)
         part, targets = objective.loss.total(output, y, x)
         total += part.to(total.device, torch.float64)
-        count += targets.to(count.device)
+        count += targets.to(count.device) if isinstance(targets, Tensor) else targets
         metrics.update(output, y)
     return float(total / count)
 

@@ -32,7 +32,7 @@ class Loss(engines.Loss, Protocol):
     @property
     def unit(self) -> str: ...
 
-    def total(self, output: Any, target: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    def total(self, output: Any, target: Tensor, x: Tensor) -> tuple[Tensor, Tensor | int]:
         """The sum over a batch, and the number of its targets, or examples, that are not ignored."""
 
     def problem(self, output: Any, target: Tensor, x: Tensor) -> str | None:
@@ -50,7 +50,7 @@ class CrossEntropy:
     def mean(self, output: Any, target: Tensor, x: Tensor) -> Tensor:
         return cross_entropy(output, target)
 
-    def total(self, output: Any, target: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    def total(self, output: Any, target: Tensor, x: Tensor) -> tuple[Tensor, Tensor | int]:
         return cross_entropy(output, target, "sum"), (target != IGNORED).sum()
 
     def problem(self, output: Any, target: Tensor, x: Tensor) -> str | None:
@@ -101,7 +101,7 @@ class FunctionLoss:
         total, count = summed(self._call(output, target, x), target)
         return total / count
 
-    def total(self, output: Any, target: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    def total(self, output: Any, target: Tensor, x: Tensor) -> tuple[Tensor, Tensor | int]:
         flat = target.flatten() if self._flattens(output, target) else target
         return summed(self._values(output, target, x), flat)
 

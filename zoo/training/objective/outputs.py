@@ -57,15 +57,17 @@ def without_ignored(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return (output, target) if bool(kept.all()) else (output[kept], target[kept])
 
 
-def summed(values: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def summed(values: Tensor, target: Tensor) -> tuple[Tensor, Tensor | int]:
     """The sum of a number for each target or example, and how many there are; ignored targets do not count.
+
+    Nothing waits for the device.
 
     Args:
         values: shape (B,), or that of the targets.
         target: shape (B, ...).
     """
     if target.is_floating_point() or values.shape != target.shape:
-        return values.sum(), torch.tensor(values.numel(), device=values.device)
+        return values.sum(), values.numel()
     kept = target != IGNORED
     return torch.where(kept, values, 0).sum(), kept.sum()
 
