@@ -1,5 +1,6 @@
 from .api import create_model as create_model
 from .api import list_datasets as list_datasets
+from .api import list_loggers as list_loggers
 from .api import list_models as list_models
 from .api import list_optimizers as list_optimizers
 from .api import load as load
@@ -25,6 +26,7 @@ from .errors import ZooError as ZooError
 from .options.schedule import Schedule as Schedule
 from .plugin.hookspecs import hookimpl as hookimpl
 from .plugin.specs import DatasetSpec as DatasetSpec
+from .plugin.specs import LoggerSpec as LoggerSpec
 from .plugin.specs import ModelSpec as ModelSpec
 from .plugin.specs import OptimizerSpec as OptimizerSpec
 from .plugin.specs import Preset as Preset

@@ -51,6 +51,11 @@ def list_optimizers() -> list[str]:
     return _registry().optimizers.names()
 
 
+def list_loggers() -> list[str]:
+    """The names of all loggers, sorted."""
+    return _registry().loggers.names()
+
+
 @in_neutral_state
 def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, **hyperparameters: object) -> nn.Module:
     """Make a model, on the CPU.

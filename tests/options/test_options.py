@@ -86,9 +86,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"settings": 3}, "settings must be a mapping such as {'model.hidden_size': 300}, got 3"),
     ({"settings": {1: 2}}, "no setting 1: settings are model.KEY"),
     ({"dataset": 5}, "dataset must be text or a path, got 5"),
-    ({"schedule": 3}, "schedule must be text or Schedule, got 3"),
-    ({"schedule": Schedule()}, "schedule must be a name; a Schedule is for a model's spec or a preset"),
-    ({"schedule": "cosin"}, "--schedule must be constant, step or cosine, got 'cosin'; did you mean 'cosine'?"),
+    ({"schedule": 3}, "schedule must be text or Schedule or a function, got 3"),
+    ({"schedule": Schedule()}, "schedule must be a name; a Schedule or a function is for a model's spec or a preset"),
+    (
+        {"schedule": "cosin"},
+        "--schedule must be constant, step, cosine or package.module:function, got 'cosin'; did you mean 'cosine'?",
+    ),
     ({"precision": "half"}, "--precision must be float32 or bfloat16, got 'half'"),
     ({"checkpoint_every": "x"}, "--checkpoint-every takes steps"),
 ]

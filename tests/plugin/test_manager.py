@@ -125,7 +125,7 @@ def test_specs_of_a_plugin_are_found_by_name(site: Site) -> None:
     assert str(registry.models.get("good").plugin) == "zoo-good 1.2.3"
 
 
-def test_all_three_hooks_are_called(site: Site) -> None:
+def test_all_hooks_are_called(site: Site) -> None:
     site.install(
         "zoo-all",
         """
@@ -135,10 +135,13 @@ def test_all_three_hooks_are_called(site: Site) -> None:
         def zoo_datasets(): return [zoo.DatasetSpec("d", "a:b")]
         @zoo.hookimpl
         def zoo_optimizers(): return (zoo.OptimizerSpec("o", "a:b"),)
+        @zoo.hookimpl
+        def zoo_loggers(): return [zoo.LoggerSpec("l", "a:b")]
         """,
     )
     _, statuses = load(site)
-    assert statuses["zoo-all"].provides == {"models": ["m1", "m2"], "datasets": ["d"], "optimizers": ["o"]}
+    provides = {"models": ["m1", "m2"], "datasets": ["d"], "optimizers": ["o"], "loggers": ["l"]}
+    assert statuses["zoo-all"].provides == provides
 
 
 def test_prints_of_a_plugin_go_to_stderr(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import AmbiguousNameError, DatasetSpec, ModelSpec, OptimizerSpec, PluginError, UnknownNameError
+from zoo import AmbiguousNameError, DatasetSpec, LoggerSpec, ModelSpec, OptimizerSpec, PluginError, UnknownNameError
 from zoo.errors import suggest
 from zoo.plugin.registry import Entry, KindRegistry, Plugin, Registry
 from zoo.plugin.specs import Factory
@@ -105,7 +105,9 @@ def test_a_short_name_of_two_distributions_is_an_error_that_lists_both() -> None
 @pytest.mark.parametrize("others", [[OTHER], [THIRD, OTHER]], ids=["one", "two"])
 def test_a_built_in_name_always_means_the_built_in_entry(kind: str, others: list[Plugin]) -> None:
     registry = next(one for one in Registry().kinds() if one.kind == kind)
-    spec = {"model": ModelSpec, "dataset": DatasetSpec, "optimizer": OptimizerSpec}[kind]("taken", dict)
+    spec = {"model": ModelSpec, "dataset": DatasetSpec, "optimizer": OptimizerSpec, "logger": LoggerSpec}[kind](
+        "taken", dict
+    )
     for plugin in (others[0], BUILTIN, *others[1:]):
         registry.add(Entry(spec, plugin))
     assert registry.get("taken").plugin is BUILTIN
@@ -185,7 +187,7 @@ def test_an_unknown_name_mentions_plugins_that_failed_to_load() -> None:
 
 
 def test_there_is_a_registry_for_each_kind() -> None:
-    assert [one.kind for one in Registry().kinds()] == ["model", "dataset", "optimizer"]
+    assert [one.kind for one in Registry().kinds()] == ["model", "dataset", "optimizer", "logger"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The three records by which plugins describe what they bring."""
+"""The four records by which plugins describe what they bring."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from conftest import Zoo, run_python
 from dropping import install
 
 import zoo
-from zoo import DatasetSpec, ModelSpec, OptimizerSpec, Preset, Schedule
+from zoo import DatasetSpec, LoggerSpec, ModelSpec, OptimizerSpec, Preset, Schedule
 
-KINDS: list[type[Any]] = [ModelSpec, DatasetSpec, OptimizerSpec]
+KINDS: list[type[Any]] = [ModelSpec, DatasetSpec, OptimizerSpec, LoggerSpec]
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -57,6 +57,7 @@ VALUES: dict[str, Any] = {
     "to a preset": {"preset": Preset()},
     "object": object(),
     "schedule": Schedule(),
+    "function": min,
 }
 _TEXTS = ["empty", "text", "Two Words", "cosine", "windows", "auto", "float32", "m:f"]
 _NAMES = ["None", "text", "cosine", "windows", "auto", "float32"]  # an option's text is looked up when it is used
@@ -81,7 +82,7 @@ ACCEPTED: dict[str, list[str]] = {  # of all values, by field: each other one mu
     "steps": ["None", "3"],
     "batch_size": ["None", "3"],
     "lr": ["None", "3", "2.5"],
-    "schedule": ["None", "cosine", "schedule"],
+    "schedule": ["None", "cosine", "schedule", "m:f", "function"],
     "warmup": ["None", "0", "3"],
     "clip_norm": ["None", "3", "2.5"],
     "validate_every": ["None", "3"],
@@ -99,6 +100,7 @@ ACCEPTED: dict[str, list[str]] = {  # of all values, by field: each other one mu
     "cosine": ["true"],
     "final": ["0"],
     "ends": ["None", "3"],
+    "function": ["None", "m:f", "function"],
 }
 NAMED: dict[type[Any], dict[str, str]] = {kind: {"name": "zz", "factory": "m:f"} for kind in KINDS}
 FIELDS = [

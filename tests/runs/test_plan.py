@@ -434,7 +434,10 @@ def test_gradients_are_clipped_where_somebody_says_so(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"schedule": "cosin"}, "--schedule must be constant, step or cosine, got 'cosin'; did you mean 'cosine'?"),
+        (
+            {"schedule": "cosin"},
+            "--schedule must be constant, step, cosine or package.module:function, got 'cosin'; did you mean 'cosine'?",
+        ),
         ({"warmup": -1}, "--warmup must be 0 or above, got -1"),
         ({"clip_norm": 0.0}, "--clip-norm must be above 0, got 0.0"),
     ],

@@ -23,8 +23,8 @@ COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands
     "eval": "Evaluate RUN on the full training, validation and test splits.",
     "sample": "Sample words from RUN.",
     "plot": "Plot the loss, the embeddings, or both, of RUN.",
-    "list": "List models, datasets and optimizers, with the plugin that provides each.",
-    "info": "Describe a model, dataset or optimizer.",
+    "list": "List models, datasets, optimizers and loggers, with the plugin that provides each.",
+    "info": "Describe a model, dataset, optimizer or logger.",
     "plugins": "List every plugin: loaded, failed (with the cause) or disabled.",
     "verify": "Check that a file or run folder is intact, and show what is in it.",
 }

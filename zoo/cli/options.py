@@ -73,16 +73,24 @@ def _option(one: Declared) -> Callable[[F], F]:
     shared: dict[str, Any] = {"help": option.help, "hidden": option.renamed is not None}
     if _has(one.type, bool):
         return click.option(*names, is_flag=True, default=None, flag_value=one.default is not True, **shared)
-    if any(typing.get_origin(kind) is abc.Mapping for kind in typing.get_args(one.type)):
+    origins = {typing.get_origin(kind) for kind in typing.get_args(one.type)}
+    if abc.Sequence in origins:
+        return click.option(*names, multiple=True, callback=_listed, metavar=option.metavar, **shared)
+    if abc.Mapping in origins:
         return click.option(*names, multiple=True, callback=_parse, metavar=option.metavar, **shared)
     numeric = (found for known, found in _TYPES.items() if _has(one.type, known) and not _has(one.type, str))
-    kind, metavar = next(numeric, (click.STRING, "|".join(option.choices) or "TEXT"))
+    texts = "|".join([*option.choices, *["package.module:function"] * option.or_path]) or "TEXT"
+    kind, metavar = next(numeric, (click.STRING, texts))
     shared |= {"default": one.default, "show_default": one.default is not None}
     return click.option(*names, type=kind, metavar=option.metavar or metavar, **shared)
 
 
 def _has(kind: Any, known: type[Any]) -> bool:
     return kind is known or known in typing.get_args(kind)
+
+
+def _listed(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
+    return list(values) or None
 
 
 def _parse(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:

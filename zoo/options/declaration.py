@@ -10,13 +10,13 @@ import inspect
 import math
 import os
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from zoo.errors import UsageError, suggest
 from zoo.numbers import LARGEST_SEED, show_value, too_large
-from zoo.options.values import describe_type, fits, is_number
+from zoo.options.values import describe_type, fits, is_number, is_object_path
 
 NOT_GIVEN: None = None  # the value of an option that was not given: a preset, the model's spec or a default decides
 
@@ -26,6 +26,8 @@ _WORDS: dict[Any, str] = {
     bool: "true or false",
     str: "text",
     os.PathLike: "a path",
+    Callable: "a function",
+    Sequence: "a list of texts",
     Mapping: "a mapping such as {'model.hidden_size': 300}",
 }
 
@@ -56,6 +58,7 @@ class Option:
         help: one sentence for `--help`.
         range: the values that it may have; None for any of its type.
         choices: the texts that it may be; empty for any.
+        or_path: whether it may also name an object of a plugin, `package.module:attribute`, beside its choices.
         metavar: how `--help` shows a value; by default read off the type.
         flag: the name on the command line, where it is not the field's own.
         default: used if neither the user, nor the preset, nor the model's spec gives a value.
@@ -70,6 +73,7 @@ class Option:
     help: str
     range: Range | None = None
     choices: tuple[str, ...] = ()
+    or_path: bool = False
     metavar: str | None = None
     flag: str | None = None
     default: Any = None
@@ -101,9 +105,12 @@ class Declared(NamedTuple):
 
     def problem(self, value: object) -> str | None:
         """What is wrong with a value, to be put behind the option's name; None where nothing is."""
-        if self.option.choices and isinstance(value, str) and value not in self.option.choices:
-            given = f"got {show_value(value)}; {suggest(value, self.option.choices)}"
-            return f"must be {_listed(self.option.choices)}, {given}"
+        choices = self.option.choices
+        if choices and isinstance(value, str) and value not in choices:
+            if self.option.or_path and is_object_path(value):
+                return None
+            listed = _listed((*choices, "package.module:function") if self.option.or_path else choices)
+            return f"must be {listed}, got {show_value(value)}; {suggest(value, choices)}"
         if is_number(value):
             if self.option.range is not None and not self.option.range.holds(value):
                 return f"must be {self.option.range.text}, got {show_value(value)}"

@@ -4,11 +4,12 @@ No `from __future__ import annotations` here: the annotations are read.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from zoo.options.declaration import NOT_GIVEN, POSITIVE, SEEDS, THREADS, Option
+from zoo.options.schedule import SCHEDULES
 from zoo.options.training import ENGINES, TrainingOptions
 
 SEED = 2147483647  # the lecture's
@@ -23,6 +24,10 @@ class CallOptions:
     checkpoint_every: Annotated[
         str | int | None,
         Option("Save every N steps, or every 30s, 5m, ...; default 10s.", metavar="N|TIME", recorded=False),
+    ] = None
+    log: Annotated[
+        str | Sequence[str] | None,
+        Option("Tell a logger of the run; can be repeated. 'zoo list loggers'.", metavar="NAME", recorded=False),
     ] = None
     plots: Annotated[bool, Option("Make no plots.", recorded=False)] = True
     offline: Annotated[bool, Option("Make no network request.", recorded=False)] = False
@@ -59,7 +64,7 @@ class RunOptions(CallOptions, TrainingOptions):
     settings: Annotated[
         Mapping[str, object] | None,
         Option(
-            "Set model.KEY, data.KEY or optimizer.KEY; can be repeated.",
+            "Set model.KEY, data.KEY, optimizer.KEY or logger.KEY; can be repeated.",
             flag="--set",
             metavar="SECTION.KEY=VALUE",
             recorded=False,
@@ -83,6 +88,19 @@ class ResumeOptions(CallOptions):
     device: Annotated[str | None, Option("Another device than the run's own.", metavar=DEVICES)] = NOT_GIVEN
     engine: Annotated[str | None, Option("Another engine than the run's own.", metavar=ENGINES)] = NOT_GIVEN
     threads: Annotated[int | None, Option("Another number of CPU threads than the run's own.", THREADS)] = NOT_GIVEN
+    schedule: Annotated[
+        str | None,
+        Option(
+            "The run's schedule, where it is a function, which no checkpoint may import.",
+            choices=SCHEDULES,
+            or_path=True,
+            metavar="package.module:function",
+        ),
+    ] = NOT_GIVEN
+    settings: Annotated[
+        Mapping[str, object] | None,
+        Option("Set logger.KEY; can be repeated.", flag="--set", metavar="logger.KEY=VALUE", recorded=False),
+    ] = None
     allow_changes: Annotated[
         bool,
         Option("Resume although the data, a plugin or config.json has changed.", recorded=False),

@@ -6,17 +6,20 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from zoo.numbers import show_value
-from zoo.options.values import is_number
+from zoo.options.values import is_number, is_object_path
 
 SCHEDULES = ("constant", "step", "cosine")
+
+Factor: TypeAlias = Callable[[int, int], float]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate that rises over `warmup` steps, and is then constant, falls at milestones, or along a cosine.
+    """A learning rate that rises over `warmup` steps, and is then constant, falls at milestones, along a cosine, or as
+    a function says.
 
     `Schedule(milestones=(100_000,), gamma=0.1)` is the lecture's: a tenth of the learning rate from step 100,000 on.
     `Schedule(cosine=True, warmup=500)` falls along half a cosine to 0 at the end of the run, as in Loshchilov and
@@ -28,7 +31,9 @@ class Schedule:
         warmup: steps of a linear warm-up; the first step has 1 / warmup of the rate.
         cosine: fall along half a cosine, from the end of the warm-up to step `ends`.
         final: the fraction of the peak rate at the end of the cosine, and after it.
-        ends: the step at which the cosine ends; a plan puts the run's own number of steps here.
+        ends: the step at which the cosine or the function ends; a plan puts the run's own number of steps here.
+        function: `"package.module:function"`, or the function itself, called as `function(step, steps)`. It returns the
+            factor of the peak rate at `step`, which counts from 0; `steps` is `ends`. It depends on nothing else.
 
     Raises:
         ValueError: a field is of another type, milestones do not rise, or a number is out of range.
@@ -40,6 +45,7 @@ class Schedule:
     cosine: bool = False
     final: float = 0.0
     ends: int | None = None
+    function: str | Factor | None = None
 
     def __post_init__(self) -> None:
         for name, (words, holds) in _FIELDS.items():
@@ -53,30 +59,40 @@ class Schedule:
             raise ValueError(f"warmup must be a number of steps, got {self.warmup}")
         if not 0 <= self.final <= 1:
             raise ValueError(f"final must be from 0 to 1, got {self.final}")
-        if self.cosine and self.milestones:
-            raise ValueError("a schedule falls at milestones or along a cosine, not both")
+        if bool(self.milestones) + self.cosine + (self.function is not None) > 1:
+            raise ValueError("a schedule falls at milestones, along a cosine or as a function says: give one of them")
         if self.ends is not None and self.ends < 1:
             raise ValueError(f"ends must be a step above 0, got {self.ends}")
 
     def over(self, steps: int) -> Schedule:
-        """This schedule for a run of so many steps: a cosine that has no end yet ends with it."""
-        return dataclasses.replace(self, ends=steps) if self.cosine and self.ends is None else self
+        """This schedule for a run of so many steps: a cosine or a function that has no end yet ends with it."""
+        ends_with_it = self.ends is None and (self.cosine or self.function is not None)
+        return dataclasses.replace(self, ends=steps) if ends_with_it else self
 
     def named(self, name: str, steps: int) -> Schedule:
-        """Another of `SCHEDULES` in the place of this one, with this one's numbers where it has them.
+        """Another of `SCHEDULES`, or a function, in the place of this one, with this one's numbers where it has them.
 
         Without milestones of its own, `step` falls to `gamma` at half of the steps, and again at three quarters.
         """
         if name == "step":
             halfway, later = max(1, steps // 2), max(1, steps * 3 // 4)
             milestones = self.milestones or tuple(sorted({halfway, later}))
-            return dataclasses.replace(self, milestones=milestones, cosine=False, ends=None)
-        return dataclasses.replace(self, milestones=(), cosine=name == "cosine", ends=None)
+            return dataclasses.replace(self, milestones=milestones, cosine=False, ends=None, function=None)
+        function = name if is_object_path(name) else None
+        return dataclasses.replace(self, milestones=(), cosine=name == "cosine", ends=None, function=function)
 
     def as_options(self) -> dict[str, object]:
         """The options of `zoo run` that ask for such a schedule, by their names."""
-        name = "cosine" if self.cosine else "step" if self.milestones else "constant"
+        name = self.path or ("cosine" if self.cosine else "step" if self.milestones else "constant")
         return {"schedule": name, "warmup": self.warmup}
+
+    @property
+    def path(self) -> str | None:
+        """Where its function is, `package.module:function`, as a config records it; None where there is none."""
+        if self.function is None or isinstance(self.function, str):
+            return self.function
+        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return f"{getattr(self.function, '__module__', None)}:{name.replace('<', '').replace('>', '')}"
 
     def lr(self, base_lr: float, step: int) -> float:
         """The learning rate of `step` in a run with peak learning rate `base_lr`."""
@@ -88,6 +104,9 @@ class Schedule:
         if self.cosine and self.ends is not None and step >= self.warmup:
             through = min(1.0, (step - self.warmup) / max(1, self.ends - self.warmup))
             rate *= self.final + (1 - self.final) * (1 + math.cos(math.pi * through)) / 2
+        if self.function is not None:
+            assert callable(self.function)  # a plan has put it in the place of its path
+            rate *= self.function(step, self.ends or 1)
         return rate * (step + 1) / self.warmup if step < self.warmup else rate
 
 
@@ -101,6 +120,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "warmup": ("a whole number", lambda value: type(value) is int),
     "cosine": ("true or false", lambda value: isinstance(value, bool)),
     "final": ("a number", is_number),
+    "function": ("'package.module:function' or a function", lambda f: f is None or callable(f) or is_object_path(f)),
     "ends": ("a whole number", lambda value: value is None or type(value) is int),
 }
 

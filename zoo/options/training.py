@@ -8,7 +8,7 @@ No `from __future__ import annotations` here: the annotations are read.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
@@ -54,10 +54,11 @@ class TrainingOptions:
         Option("Peak (base) learning rate.", POSITIVE, reported=True, editable=True),
     ] = NOT_GIVEN
     schedule: Annotated[
-        str | Schedule | None,
+        str | Schedule | Callable[..., float] | None,
         Option(
-            "How the learning rate changes over the run.",
+            "How the learning rate changes over the run; a function gives its factor.",
             choices=SCHEDULES,
+            or_path=True,
             default=CONSTANT,
             editable=True,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import types
 import typing
@@ -13,6 +14,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from zoo.numbers import parse_whole
 
 R = TypeVar("R")
+
+_OBJECT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -169,6 +172,11 @@ def _convert_sequence(value: object, kind: Any, args: tuple[Any, ...]) -> Any:
         return tuple(convert(item, arg) for item, arg in zip(items, args, strict=True))
     converted = [convert(item, args[0] if args else Any) for item in items]
     return tuple(converted) if kind is tuple else converted
+
+
+def is_object_path(value: object) -> bool:
+    """Whether a value names an object to import: `package.module:attribute`."""
+    return isinstance(value, str) and _OBJECT_PATH.fullmatch(value) is not None
 
 
 def is_number(value: object) -> bool:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from zoo.numbers import show_value
+from zoo.options.values import is_object_path
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_FACTORY_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 class Holds(NamedTuple):
@@ -29,7 +29,7 @@ def is_name(value: object) -> bool:
 
 
 def is_factory(value: object) -> bool:
-    return callable(value) or (isinstance(value, str) and _FACTORY_PATH.fullmatch(value) is not None)
+    return callable(value) or is_object_path(value)
 
 
 def _is_text(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The three hooks that a plugin may implement. Each returns a list of frozen records and has no side effects.
+"""The four hooks that a plugin may implement. Each returns a list of frozen records and has no side effects.
 
 A plugin is a module named by an entry point of the group `zoo`; `plugins/README.md` has a complete example.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pluggy
 
-from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec
+from zoo.plugin.specs import DatasetSpec, LoggerSpec, ModelSpec, OptimizerSpec
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
@@ -26,3 +26,8 @@ def zoo_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
 @hookspec
 def zoo_optimizers() -> list[OptimizerSpec]:  # type: ignore[empty-body]
     """The optimizers of this plugin."""
+
+
+@hookspec
+def zoo_loggers() -> list[LoggerSpec]:  # type: ignore[empty-body]
+    """The loggers of this plugin."""

@@ -22,11 +22,11 @@ from zoo.plugin.calling import changes_text, described, is_of_plugin, pass_on, p
 from zoo.plugin.entry_points import EntryPoint
 from zoo.plugin.entry_points import entry_points as find_entry_points
 from zoo.plugin.registry import Entry, KindRegistry, Plugin, Registry, S
-from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec
+from zoo.plugin.specs import DatasetSpec, LoggerSpec, ModelSpec, OptimizerSpec
 from zoo.text import message, pip_command, shown_version
 
 GROUP = "zoo"
-HOOKS = ("zoo_models", "zoo_datasets", "zoo_optimizers")
+HOOKS = ("zoo_models", "zoo_datasets", "zoo_optimizers", "zoo_loggers")
 
 
 @dataclass
@@ -139,6 +139,7 @@ def _load(pm: pluggy.PluginManager, registry: Registry, plugin: Plugin, entry_po
                 "models": _collect(pm, key, "zoo_models", ModelSpec, registry.models, plugin),
                 "datasets": _collect(pm, key, "zoo_datasets", DatasetSpec, registry.datasets, plugin),
                 "optimizers": _collect(pm, key, "zoo_optimizers", OptimizerSpec, registry.optimizers, plugin),
+                "loggers": _collect(pm, key, "zoo_loggers", LoggerSpec, registry.loggers, plugin),
             }
     except BaseException as error:  # a plugin may raise anything, and some call sys.exit when imported
         pass_on(error, handled)

@@ -1,4 +1,4 @@
-"""The registry: every model, dataset and optimizer by name, with the plugin that registered it.
+"""The registry: every model, dataset, optimizer and logger by name, with the plugin that registered it.
 
 A short name works while one distribution uses it, and always where it is a built-in one; `distribution/name` always
 works.
@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError, suggest
 from zoo.plugin.calling import plugin_call, plugin_errors
 from zoo.plugin.entry_points import import_object
-from zoo.plugin.specs import DatasetSpec, Factory, ModelSpec, OptimizerSpec, Spec
+from zoo.plugin.specs import DatasetSpec, Factory, LoggerSpec, ModelSpec, OptimizerSpec, Spec
 
 DISTRIBUTION = "zoo-models"  # the plugins of this distribution are the built-in ones
 
@@ -164,9 +164,10 @@ class Registry:
         self.models: KindRegistry[ModelSpec] = KindRegistry("model")
         self.datasets: KindRegistry[DatasetSpec] = KindRegistry("dataset")
         self.optimizers: KindRegistry[OptimizerSpec] = KindRegistry("optimizer")
+        self.loggers: KindRegistry[LoggerSpec] = KindRegistry("logger")
 
     def kinds(self) -> list[KindRegistry[Any]]:
-        return [self.models, self.datasets, self.optimizers]
+        return [self.models, self.datasets, self.optimizers, self.loggers]
 
     def set_failed_plugins(self, distributions: Iterable[str]) -> None:
         failed = tuple(distributions)

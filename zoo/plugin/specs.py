@@ -1,4 +1,4 @@
-"""The three records by which plugins describe what they bring.
+"""The four records by which plugins describe what they bring.
 
 Making one imports nothing: a factory is named as `"package.module:attribute"` (or given as a callable) and imported
 when it is used. That keeps `zoo list` instant however many plugins are installed; this file imports no torch either.
@@ -22,10 +22,12 @@ from zoo.plugin.fields import Holds, check_fields, check_named, check_value, is_
 Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
 
-SECTIONS = ("model", "loss", "data", "optimizer")  # of settings: `--set SECTION.KEY=VALUE`
+RESULT_SECTIONS = ("model", "loss", "data", "optimizer")  # of settings that affect the result: a preset may give them
+SECTIONS = (*RESULT_SECTIONS, "logger")  # of settings: `--set SECTION.KEY=VALUE`
 
 _SETTING = Holds(
-    f"SECTION.KEY, where the section is {', '.join(SECTIONS[:-1])} or {SECTIONS[-1]}", lambda key: _is_setting(key)
+    f"SECTION.KEY, where the section is {', '.join(RESULT_SECTIONS[:-1])} or {RESULT_SECTIONS[-1]}",
+    lambda key: _is_setting(key),
 )
 _VALUE = Holds("a finite number, text, true, false, None, or a list of these", lambda value: is_plain(plain(value)))
 _DESCRIBED = {"description": fields.TEXT, "references": fields.TEXTS}
@@ -200,7 +202,33 @@ class OptimizerSpec:
             check_fields(self, {"summary": fields.TEXT, "lr": _LR, **_DESCRIBED})
 
 
-Spec: TypeAlias = ModelSpec | DatasetSpec | OptimizerSpec
+@dataclass(frozen=True)
+class LoggerSpec:
+    """A logger: a class (or a function that returns an object) that is told of a run as it goes on, by `--log NAME`.
+
+    Its keyword arguments are set with `--set logger.KEY=VALUE`. Arguments of these names are filled in by zoo:
+    `run_dir` (the `Path` of the run folder, in which the logger may make a folder of its own), `resumed_at` (steps that
+    were done before; 0 for a new run) and `embedding` (the name of the model's parameter of shape (vocab_size,
+    embedding_dim), or None). `zoo.runs.loggers.Logger` has the methods that the object may have.
+    """
+
+    kind: ClassVar[str] = "logger"
+    section: ClassVar[str] = "logger"
+    inputs: ClassVar[tuple[str, ...]] = ("run_dir", "resumed_at", "embedding")
+
+    name: str
+    factory: Factory
+    summary: str = ""
+    description: str = ""
+    references: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_named(self.name, self.factory)
+        with _naming(f"{self.kind} {self.name!r}"):
+            check_fields(self, {"summary": fields.TEXT, **_DESCRIBED})
+
+
+Spec: TypeAlias = ModelSpec | DatasetSpec | OptimizerSpec | LoggerSpec
 
 _PRESET = Holds("a zoo.Preset", lambda value: isinstance(value, Preset))
 _OF_MODEL = {
@@ -262,4 +290,4 @@ def _check_renamed(spec: ModelSpec) -> None:
 
 def _is_setting(key: object) -> bool:
     section, _, name = key.partition(".") if isinstance(key, str) else ("", "", "")
-    return section in SECTIONS and name.isidentifier()
+    return section in RESULT_SECTIONS and name.isidentifier()

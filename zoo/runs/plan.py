@@ -12,11 +12,13 @@ from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.files import check_name, from_person
 from zoo.options.declaration import NOT_GIVEN, decided, filled, problems
 from zoo.options.run import ResumeOptions, RunOptions
-from zoo.options.schedule import Schedule
+from zoo.options.schedule import Factor, Schedule
 from zoo.options.values import is_number
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
 from zoo.plugin.settings import is_fitted, resolve_settings, settings_under_todays_names, split_sections
 from zoo.plugin.specs import SECTIONS, DatasetSpec, ModelSpec, OptimizerSpec, Preset
+from zoo.runs.loggers import PlannedLogger, plan_loggers
+from zoo.runs.schedules import given_function, own_function
 
 _SHARE = 1 / 3  # of synthetic words in each batch, by default
 _ARRANGEMENT_KEYS = tuple(f"data.{name}" for name in ARRANGEMENT)
@@ -36,6 +38,8 @@ class RunPlan:
             and must come from the data.
         loss_settings: as they were given: which loss it is shows with the data.
         named: the settings of the model that were asked for, and are not its defaults.
+        schedule_function: that of the schedule, where it is a function.
+        loggers: those that are told of the run, with their settings.
         dataset_sha256: the digest that the file must have, where a checkpoint led to it, or it is not read at all.
         prefers_engine: the engine is a preset's or the model's, and not one that the user asks for: where it cannot be
             had, another one is used.
@@ -50,6 +54,8 @@ class RunPlan:
     model_settings: dict[str, Any]
     data_settings: dict[str, Any]
     optimizer_settings: dict[str, Any]
+    schedule_function: Factor | None = None
+    loggers: tuple[PlannedLogger, ...] = ()
     dataset_sha256: str | None = None
     prefers_engine: bool = False
     loss_settings: dict[str, Any] = field(default_factory=dict)
@@ -72,7 +78,8 @@ class RunPlan:
     def schedule(self) -> Schedule:
         """The learning-rate schedule over the steps of the run."""
         assert isinstance(self.options.schedule, Schedule)  # a name was replaced when the plan was made
-        return self.options.schedule
+        function = self.schedule_function
+        return self.options.schedule if function is None else replace(self.options.schedule, function=function)
 
 
 def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
@@ -85,8 +92,8 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
     check_options(given)
     if not isinstance(given.model, str):
         raise UsageError(f"model must be a name, got {given.model!r}")
-    if isinstance(given.schedule, Schedule):
-        raise UsageError("schedule must be a name; a Schedule is for a model's spec or a preset")
+    if given.schedule is not NOT_GIVEN and not isinstance(given.schedule, str):
+        raise UsageError("schedule must be a name; a Schedule or a function is for a model's spec or a preset")
     if given.out is not None:
         out = from_person(given.out)
         check_name("out", out)
@@ -98,11 +105,12 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
     settings = _settings(model, preset, given)
     options = filled(given, preset if given.optimizer is NOT_GIVEN else replace(preset, engine=NOT_GIVEN), model.spec)
     synthetic, options = _synthetic(registry, model, options, given)
+    schedule = _schedule(given, preset, model.spec, decided(options.steps))
     options = replace(
         options,
         preset=preset_name,
         lr=_lr(registry, model, preset, optimizer) if given.lr is NOT_GIVEN else options.lr,
-        schedule=_schedule(given, preset, model.spec, decided(options.steps)),
+        schedule=replace(schedule, function=schedule.path),
     )
     if options.patience is not None and options.validate_every is None:
         raise UsageError("--patience counts evaluations of the validation split: give --validate-every, too")
@@ -125,6 +133,8 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         model_settings=resolve_settings(model, settings["model"], partial=True),
         data_settings=data_settings,
         optimizer_settings=resolve_settings(optimizer, settings["optimizer"]),
+        schedule_function=_schedule_function(schedule, given, model, decided(options.steps)),
+        loggers=plan_loggers(registry, given.log, settings["logger"]),
         prefers_engine=given.engine is NOT_GIVEN,
         loss_settings=settings["loss"],
         named=frozenset(settings["model"]),
@@ -256,8 +266,16 @@ def _schedule(given: RunOptions, preset: Preset, spec: ModelSpec, steps: int) ->
     for record in (spec, preset, given):
         if isinstance(record.schedule, Schedule):
             schedule = record.schedule
-        elif record.schedule is not NOT_GIVEN:
+        elif isinstance(record.schedule, str):
             schedule = schedule.named(record.schedule, steps)
+        elif callable(record.schedule):
+            schedule = replace(schedule.named("constant", steps), function=record.schedule)
         if record.warmup is not NOT_GIVEN:
             schedule = replace(schedule, warmup=record.warmup)
     return schedule.over(steps)
+
+
+def _schedule_function(schedule: Schedule, given: RunOptions, model: Entry[ModelSpec], steps: int) -> Factor | None:
+    if schedule.function is None:
+        return None
+    return given_function(schedule, steps) if given.schedule is not NOT_GIVEN else own_function(schedule, steps, model)

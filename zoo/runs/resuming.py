@@ -17,11 +17,14 @@ from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNa
 from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_GIVEN, decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
+from zoo.options.schedule import Schedule
 from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
-from zoo.plugin.settings import resolve_settings, settings_under_todays_names
-from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec
+from zoo.plugin.settings import resolve_settings, settings_under_todays_names, split_sections
+from zoo.plugin.specs import RESULT_SECTIONS, SECTIONS, DatasetSpec, ModelSpec, OptimizerSpec
+from zoo.runs.loggers import plan_loggers
 from zoo.runs.plan import RunPlan, check_synthetic
+from zoo.runs.schedules import resumed_function
 from zoo.storage.config import RunConfig, config_under_todays_names, differences, is_in
 from zoo.storage.state import TrainingState
 from zoo.training.validation import stopped_early
@@ -36,7 +39,11 @@ CHANGEABLE = (
 )
 
 # Options that `zoo resume` may override: a difference is a warning, and no error.
-_CHOSEN = tuple(f"training.{name}" for name in declared(ResumeOptions) if name in declared(RunOptions))
+_CHOSEN = tuple(
+    f"training.{name}"
+    for name in declared(ResumeOptions)
+    if name in declared(RunOptions) and not declared(RunOptions)[name].option.editable
+)
 _INEXACT = ("versions", *(path for path in _CHOSEN if path != "training.steps"))
 
 _OF_GPU = tuple(f"versions.{name}" for name in ("gpu", "cuda", "rocm"))
@@ -71,14 +78,17 @@ def plan_resumption(
     given = None if options.dataset is None else _given_data(registry, recorded, options)
     parts = _find_parts(registry, config, given or _own_data(registry, config, recorded, folder), folder)
     others = parts.of_other_versions(config)
+    loggers = plan_loggers(registry, options.log, _settings(options))
     with naming_versions(others):
         try:
-            plan = _plan(parts, config, options)
+            plan = replace(_plan(parts, config, options), loggers=loggers)
         except UnknownNameError as error:
             raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
         except UsageError as error:
             raise CheckpointError(f"the run in {folder} cannot be resumed: its config does not fit: {error}") from error
         _check_engine(plan, options, folder)
+        function = resumed_function(plan.options, options.schedule, plan.model)
+        plan = replace(plan, schedule_function=function)
     then = _with_settings(begun, plan)
     _check_settings(_with_settings(config, plan), plan, folder, others)
     if not options.allow_changes:
@@ -158,6 +168,7 @@ def _data_settings(source: Entry[DatasetSpec] | Path, config: RunConfig) -> dict
 def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
     model, optimizer, synthetic, dataset = parts
     chosen = replace(config.options, **_given(options))
+    chosen = replace(chosen, schedule=_schedule(config, options))
     if synthetic is not None:
         check_synthetic(synthetic, chosen, model)
     return RunPlan(
@@ -173,6 +184,25 @@ def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
         optimizer_settings=resolve_settings(optimizer, config.optimizer_settings),
         loss_settings=config.loss_settings,
     )
+
+
+def _schedule(config: RunConfig, options: ResumeOptions) -> Schedule:
+    """The run's own, or what the user changes it to; `check_unchanged` refuses that, unless it is allowed."""
+    own = config.options.schedule
+    assert isinstance(own, Schedule)
+    if options.schedule in (NOT_GIVEN, own.as_options()["schedule"]):
+        return own
+    steps = decided(config.options.steps)
+    return own.named(decided(options.schedule), steps).over(steps)
+
+
+def _settings(options: ResumeOptions) -> dict[str, object]:
+    """Those of loggers: a run keeps all others."""
+    sections = split_sections(options.settings or {}, SECTIONS)
+    for section in RESULT_SECTIONS:
+        for key in sections[section]:
+            raise UsageError(f"'{section}.{key}' is a setting of the run, which it keeps: set logger.KEY here")
+    return sections["logger"]
 
 
 def _check_engine(plan: RunPlan, options: ResumeOptions, folder: Path) -> None:

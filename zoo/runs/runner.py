@@ -38,6 +38,7 @@ from zoo.plugin.recorded import naming_versions
 from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
+from zoo.runs.loggers import Loggers
 from zoo.runs.observer import Guarded, Observer
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
@@ -114,10 +115,11 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
         stop_signals() as signals,
         RunFolder.create(plan.model.spec.name, out, warn=observer.warning) as folder,
         seeded(plan.options.seed, device),
+        _loggers(run, folder, observer) as loggers,
     ):
         folder.place = _place(run, folder)
         folder.write_first_checkpoint(training, run.config)
-        return _Execution(run, training, folder, observer, clock, signals, plot_worker).finish(checkpoints)
+        return _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers).finish(checkpoints)
 
 
 @in_neutral_state
@@ -155,9 +157,14 @@ def resume(
             with naming_versions(others):
                 state.restore(training)
             folder.go_on_after(state)
-            with stop_signals() as signals, seeded(plan.options.seed, run.device):
+            with (
+                stop_signals() as signals,
+                seeded(plan.options.seed, run.device),
+                _loggers(run, folder, observer, state.step) as loggers,
+            ):
                 state.restore_global_generators(run.device)
-                return _Execution(run, training, folder, observer, clock, signals, plot_worker).finish(checkpoints)
+                execution = _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers)
+                return execution.finish(checkpoints)
 
 
 def _device_of(plan: RunPlan, observer: Observer) -> torch.device | None:
@@ -173,6 +180,19 @@ def _place(run: PreparedRun, folder: RunFolder) -> Place | None:
     return Place.of(run.plan.dataset, folder.path) if isinstance(run.plan.dataset, Path) else None
 
 
+def _loggers(run: PreparedRun, folder: RunFolder, observer: Observer, resumed_at: int = 0) -> Loggers:
+    """The loggers of a run. Where one refuses a setting, nothing is left of a new run."""
+    embedding = run.plan.model.spec.embedding
+    try:
+        return Loggers(
+            run.plan.loggers, observer.warning, run_dir=folder.path, resumed_at=resumed_at, embedding=embedding
+        )
+    except BaseException:
+        if not folder.holds_earlier_work:
+            folder.empty()
+        raise
+
+
 @dataclass(frozen=True)
 class _Execution:
     """What a new run and a resumed one have in common: everything from the first step on."""
@@ -184,6 +204,7 @@ class _Execution:
     clock: Clock
     signals: StopRequests
     plot_worker: PlotWorker | None
+    loggers: Loggers
 
     def finish(self, checkpoints: CheckpointSchedule) -> Run:
         """Train, evaluate, plot, and write the result."""
@@ -202,6 +223,7 @@ class _Execution:
         if (reason := fewer_threads(count)) is not None:
             self.observer.warning(reason)
         with threads(count):
+            self.loggers.start(config)
             self.observer.stage("Training")
             with self.clock.measure("train", self.run.device):
                 self._train(checkpoints)
@@ -211,11 +233,13 @@ class _Execution:
                 found = evaluate_splits(self.run.model, self.run.examples, self.run.objective)
         losses: dict[str, float] = {name: evaluation.loss for name, evaluation in found.items()}
         self._check_finite(losses)
+        self.loggers.evaluated(self.training.to_keep()[0], losses, {}, self.run.model)
         plots = self._plot(losses) if self.run.plan.options.plots else []
         metrics = sealed(self._metrics(losses, metrics_of(found)))
         self.folder.write_card(model_card(config, metrics, plots=plots))
         self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
+        self.loggers.finish(metrics, self.run.model)
         return Run(self.folder.path, metrics, config, self.training.losses, self.run.model, first_step)
 
     def _train(self, checkpoints: CheckpointSchedule) -> None:
@@ -239,6 +263,7 @@ class _Execution:
             raise DivergedError(f"{error}, at learning rate {lr}; {saved}; try a smaller --lr") from error
         except PluginError as error:
             if training.step == 0 and not self.folder.holds_earlier_work:
+                self.loggers.close()
                 self.folder.empty()  # it would only block another run of the same --out
                 raise
             self.folder.write_checkpoint(training, self.run.config)
@@ -285,8 +310,10 @@ class _Execution:
 
     def _report(self, step: int, loss: float) -> None:
         validation = self.training.validation
+        self.loggers.steps(self.training)
         if validation is not None and validation.steps[-1:] == [step]:
             self.observer.validated(step, validation.losses[-1])
+            self.loggers.evaluated(step, {"val": validation.losses[-1]}, {}, self.training.model)
         self.observer.progress(step, self.run.plan.steps, loss)
 
     def _take_best(self) -> None:

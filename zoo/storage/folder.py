@@ -10,6 +10,8 @@
 | `training_state.safetensors` | all that resuming needs: weights, optimizer, RNG states, losses, step, data path |
 | `loss.png`, `embeddings.png` | the plots |
 | `README.md` | a model card |
+
+Loggers may make folders of their own in it, which zoo neither reads nor checks.
 """
 
 from __future__ import annotations
@@ -153,10 +155,13 @@ class RunFolder:
             raise
 
     def empty(self) -> None:
-        """Remove all files of a run that did not get to its first step, so that another may use the folder."""
+        """Remove all files of a run that did not get to its first step, and the folders of its loggers.
+
+        Another run may then use the folder.
+        """
         for name in self._folder.names():
             with contextlib.suppress(OSError):  # an error before is the one to report
-                self._folder.remove(name)
+                self._folder.remove_tree(name)
 
     def write_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
         """Write the training state, the losses, the config and the weights.

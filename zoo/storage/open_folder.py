@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +117,18 @@ class OpenFolder:
             OSError: there is none, or it cannot be deleted.
         """
         os.unlink(self._file(name), dir_fd=self._handle)
+
+    def remove_tree(self, name: str) -> None:
+        """Delete a file, or a folder and all that is in it.
+
+        Raises:
+            OSError: there is none, or it cannot be deleted.
+        """
+        file = self._file(name)
+        if stat.S_ISDIR(os.lstat(file, dir_fd=self._handle).st_mode):
+            shutil.rmtree(file, dir_fd=self._handle)
+        else:
+            self.remove(name)
 
     def close(self, *, delete_if_empty: bool = False) -> None:
         """Release the lock, and delete the folder if it is empty and that is wanted."""

@@ -31,7 +31,7 @@ from zoo.text import quoted
 @debug_option
 @click.pass_obj
 def command(state: State, name: str, as_json: bool) -> None:
-    """Describe a model, dataset or optimizer.
+    """Describe a model, dataset, optimizer or logger.
 
     What can be set, with types and defaults; presets; where it comes from.
     """
@@ -46,7 +46,7 @@ def command(state: State, name: str, as_json: bool) -> None:
 
 
 def _find(registry: Registry, name: str) -> list[tuple[str, Entry[Any]]]:
-    """Everything of that name: a model, a dataset and an optimizer may share one."""
+    """Everything of that name: a model, a dataset, an optimizer and a logger may share one."""
     found: list[tuple[str, Entry[Any]]] = []
     kinds: list[KindRegistry[Any]] = registry.kinds()
     for kind in kinds:
@@ -56,7 +56,7 @@ def _find(registry: Registry, name: str) -> list[tuple[str, Entry[Any]]]:
             continue
     if not found:
         known = sorted({name for kind in registry.kinds() for name in kind.names()})
-        raise UnknownNameError(f"no model, dataset or optimizer {name!r}; {suggest(name, known)}")
+        raise UnknownNameError(f"no model, dataset, optimizer or logger {name!r}; {suggest(name, known)}")
     return found
 
 

@@ -15,7 +15,7 @@ from zoo.numbers import show_loss
 from zoo.plugin.registry import Entry, KindRegistry
 from zoo.storage.shipped import ShippedMetrics, bits, shipped_metrics
 
-_KINDS = ("models", "datasets", "optimizers")
+_KINDS = ("models", "datasets", "optimizers", "loggers")
 
 _LOSSES = ("loss", "unseen-words")  # orders
 
@@ -30,7 +30,7 @@ class _SortKey(click.Choice):  # type: ignore[type-arg]  # generic only in later
 
 
 @click.command("list")
-@click.argument("kind", required=False, type=click.Choice(_KINDS), metavar="[models|datasets|optimizers]")
+@click.argument("kind", required=False, type=click.Choice(_KINDS), metavar="[models|datasets|optimizers|loggers]")
 @click.option(
     "--sort",
     type=_SortKey(("name", "loss", "unseen-words", "parameters", "seconds")),
@@ -43,7 +43,7 @@ class _SortKey(click.Choice):  # type: ignore[type-arg]  # generic only in later
 @debug_option
 @click.pass_obj
 def command(state: State, kind: str | None, sort: str, in_bits: bool, as_json: bool) -> None:
-    """List models, datasets and optimizers, with the plugin that provides each.
+    """List models, datasets, optimizers and loggers, with the plugin that provides each.
 
     Models with shipped weights are listed with their validation loss; 'zoo list models' shows more metrics. Losses are
     sorted within each dataset, because those of different data do not compare.
