@@ -164,7 +164,7 @@ def test_paths_of_scripts_in_documents_exist(document: str) -> None:
     assert [path for path in paths if not (ROOT / path).exists() and not (ROOT / "tests" / path).exists()] == []
 
 
-@pytest.mark.parametrize("hook", ["zoo_models", "zoo_datasets", "zoo_optimizers"])
+@pytest.mark.parametrize("hook", ["zoo_models", "zoo_datasets", "zoo_optimizers", "zoo_loggers"])
 def test_each_hook_is_documented_with_its_exact_signature(hook: str) -> None:
     assert f"def {hook}{inspect.signature(getattr(hookspecs, hook))}".replace("'", "") + ": ..." in PLUGINS_README
 
@@ -174,6 +174,7 @@ def test_there_are_no_other_hooks() -> None:
         "zoo_models",
         "zoo_datasets",
         "zoo_optimizers",
+        "zoo_loggers",
     ]
 
 

@@ -33,6 +33,7 @@ FROM_TENSORS = "all that it makes it makes of tensors that are there, by operati
 STATELESS = {  # what need not be decorated, and why
     "list_models": "it loads plugins only, each in `zoo.ambient.unchanged`",
     "list_datasets": "it loads plugins only, each in `zoo.ambient.unchanged`",
+    "list_loggers": "it loads plugins only, each in `zoo.ambient.unchanged`",
     "list_optimizers": "it loads plugins only, each in `zoo.ambient.unchanged`",
     "TextDataset": NO_TORCH,
     "Vocabulary": NO_TORCH,
@@ -42,6 +43,7 @@ STATELESS = {  # what need not be decorated, and why
     "ModelSpec": NO_TORCH,
     "DatasetSpec": NO_TORCH,
     "OptimizerSpec": NO_TORCH,
+    "LoggerSpec": NO_TORCH,
     "hookimpl": NO_TORCH,
     "Run": NO_TORCH,
     "Loaded.vocabulary": NO_TORCH,

@@ -79,6 +79,11 @@ class Bomb:
         self.explode("hook of optimizers")
         return [zoo.OptimizerSpec("fuse", self.optimizer)]
 
+    @zoo.hookimpl
+    def zoo_loggers(self) -> list[zoo.LoggerSpec]:
+        self.explode("hook of loggers")
+        return []
+
     def dataset(self) -> zoo.TextDataset:
         self.explode("dataset")
         return zoo.TextDataset(WORDS.split("\n"))
@@ -138,7 +143,7 @@ class Burning:
         return torch.zeros(len(lrs))
 
 
-HOOKS = ("hook of models", "hook of datasets", "hook of optimizers")
+HOOKS = ("hook of models", "hook of datasets", "hook of optimizers", "hook of loggers")
 PLACES = (
     "entry point",
     *HOOKS,

@@ -37,7 +37,13 @@ BROKEN = {  # what the one line about each must have in it, beside its name
 ALL = [TRIGRAM, BLOBS, TAKEN, *BROKEN]
 
 BUILT_IN = {kind.kind + "s": kind.names() for kind in load_plugins(environ={"ZOO_PLUGINS": ""})[0].kinds()}
-BUILT_IN_PLUGINS = ["lecture", "makemore", "torch"]
+BUILT_IN_PLUGINS = ["lecture", "makemore", "tensorboard", "torch"]
+TRIGRAM_BRINGS = {
+    "models": ["tiny-gru", "trigram"],
+    "datasets": ["planets"],
+    "optimizers": ["signsgd"],
+    "loggers": ["json-lines"],
+}
 HEAVY = ["matplotlib", "numpy", "requests", "torch"]
 
 RUNS: dict[str, tuple[list[str], list[str]]] = {  # what is installed, and the arguments of `zoo run`
@@ -182,6 +188,7 @@ def test_list_as_json_names_the_distributions(zoo_with: ZooWith) -> None:
         models=["tiny-conv", "tiny-gru", "tiny-mlp", "trigram"],
         datasets=["bars", "planets"],
         optimizers=["blob-adam", "signsgd"],
+        loggers=["json-lines"],
     )
     [adam] = [entry for entry in json.loads(result.stdout)["optimizers"] if entry["name"] == "blob-adam"]
     assert adam == {
@@ -208,7 +215,7 @@ def test_plugins_shows_what_each_provides(zoo_with: ZooWith) -> None:
         "version": "1.2.0",
         "builtin": False,
         "state": "loaded",
-        "brings": {"models": ["tiny-gru", "trigram"], "datasets": ["planets"], "optimizers": ["signsgd"]},
+        "brings": TRIGRAM_BRINGS,
         "cause": None,
     }
 
@@ -537,7 +544,7 @@ def test_a_broken_plugin_is_skipped_with_one_line(zoo_with: ZooWith, project: st
     assert line.startswith(f"zoo: warning: plugin {project} {version} ")
     assert cause in line
     assert f"pip uninstall {project}" in line
-    mine = {"models": ["tiny-gru", "trigram"], "datasets": ["planets"], "optimizers": ["signsgd"]}
+    mine = TRIGRAM_BRINGS
     assert names_listed(result) == with_built_in(**mine)  # and nothing of it stays
 
 
@@ -638,7 +645,7 @@ def test_info_of_a_built_in_name_describes_the_built_in_model(zoo_here: ZooWith)
 
 def test_the_list_has_both_of_a_name_and_the_full_name_of_the_third_partys(zoo_with: ZooWith) -> None:
     listed = names_listed(zoo_with([TAKEN], "list", "--json"))
-    taken = {"models": ["zoo-taken-name/mlp-char"], "datasets": [], "optimizers": ["zoo-taken-name/sgd"]}
+    taken = {"models": ["zoo-taken-name/mlp-char"], "datasets": [], "optimizers": ["zoo-taken-name/sgd"], "loggers": []}
     assert {kind: sorted(names) for kind, names in listed.items()} == with_built_in(**taken)
 
 
@@ -716,7 +723,8 @@ model = zoo.create_model("tiny-gru", vocab_size=5, max_length=4, hidden_size=8)
 run = zoo.run("trigram", dataset="planets", steps=20, device="cpu", plots=False)
 loaded = zoo.load(run.path)
 print(json.dumps({
-    "models": zoo.list_models(), "datasets": zoo.list_datasets(), "optimizers": zoo.list_optimizers(),
+    "models": zoo.list_models(), "datasets": zoo.list_datasets(),
+    "optimizers": zoo.list_optimizers(), "loggers": zoo.list_loggers(),
     "hidden": model.gru.hidden_size, "losses": len(run.step_losses), "words": loaded.sample(5, seed=1),
 }))
 """
@@ -727,6 +735,7 @@ print(json.dumps({
         models=["tiny-conv", "tiny-gru", "tiny-mlp", "trigram"],
         datasets=["bars", "planets"],
         optimizers=["blob-adam", "signsgd"],
+        loggers=["json-lines"],
     )
     assert (seen["hidden"], seen["losses"], len(seen["words"])) == (8, 20, 5)
 

@@ -1,4 +1,4 @@
-"""A plugin for zoo: two text models, the names of planets, moons and stars, and an optimizer."""
+"""A plugin for zoo: two text models, the names of planets, moons and stars, an optimizer and a logger."""
 
 from __future__ import annotations
 
@@ -53,3 +53,8 @@ def zoo_datasets() -> list[zoo.DatasetSpec]:
 @zoo.hookimpl
 def zoo_optimizers() -> list[zoo.OptimizerSpec]:
     return [zoo.OptimizerSpec("signsgd", "zoo_trigram.signsgd:SignSGD", summary="The sign of the gradient", lr=0.01)]
+
+
+@zoo.hookimpl
+def zoo_loggers() -> list[zoo.LoggerSpec]:
+    return [zoo.LoggerSpec("json-lines", "zoo_trigram.json_lines:JsonLines", summary="One line of JSON a block")]
