@@ -118,8 +118,10 @@ class TensorBoard:
         names = ("model", "optimizer", "preset", "lr", "batch_size", "seed", "init_seed", "engine", "device")
         values = {**{name: metrics.get(name) for name in names}, **of_model}
         kept = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
-        losses = {f"loss/{split}": loss for split, loss in metrics["losses"].items()}
-        for summary in hparams(kept, losses):  # type: ignore[no-untyped-call]
+        found = {f"loss/{split}": loss for split, loss in metrics["losses"].items()}
+        for split, values_of_split in metrics.get("metrics", {}).items():
+            found |= {f"{name}/{split}": value for name, value in values_of_split.items() if value is not None}
+        for summary in hparams(kept, found):  # type: ignore[no-untyped-call]
             self._events.add(summary)
 
     def _write_embedding(self, model: nn.Module) -> None:

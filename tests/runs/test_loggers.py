@@ -156,8 +156,10 @@ def test_a_logger_is_told_of_the_whole_run(train: Train) -> None:
     evaluated = [call[1:] for call in calls if call[0] == "evaluated"]
     assert [step for step, *_ in evaluated[:-1]] == [10, 20, 30, 40]
     assert [set(of) for _, of, *_ in evaluated] == [{"val"}] * 4 + [{"train", "val", "test"}]
-    step, of, _, model = evaluated[-1]
-    assert (step, of) == (run.metrics["best"]["step"], run.losses)
+    assert [set(metrics) for _, _, metrics, _ in evaluated] == [set(of) for _, of, *_ in evaluated]
+    step, of, metrics, model = evaluated[-1]
+    assert (step, of, metrics) == (run.metrics["best"]["step"], run.losses, run.metrics["metrics"])
+    assert evaluated[step // 10 - 1][2]["val"] == metrics["val"]
     assert model is run.model
     assert calls[-2][1] == run.metrics
 

@@ -50,7 +50,9 @@ def near(values: list[tuple[int, float]]) -> Any:
 def test_scalars_are_those_of_the_run(words_file: Path) -> None:
     run = train(words_file)
     found = scalars(run.path)
-    assert set(found) == {"loss/step", "lr", "loss/train", "loss/val", "loss/test"}
+    of_splits = {f"{name}/{split}" for split, values in run.metrics["metrics"].items() for name in ("loss", *values)}
+    assert set(found) == {"loss/step", "lr", *of_splits}
+    assert "bits_per_character/test" in found
     assert found["loss/step"] == near(list(enumerate(run.step_losses, 1)))
     lines = (run.path / "validation.csv").read_text().splitlines()[1:]
     evaluations = [(int(step), float(loss)) for step, loss in (line.split(",") for line in lines)]
@@ -58,7 +60,9 @@ def test_scalars_are_those_of_the_run(words_file: Path) -> None:
     assert found["loss/val"] == near(evaluations)
     best = run.metrics["best"]["step"]
     for split in ("train", "test"):
-        assert found[f"loss/{split}"] == near([(best, run.losses[split])])
+        for name, value in {"loss": run.losses[split], **run.metrics["metrics"][split]}.items():
+            assert found[f"{name}/{split}"] == near([(best, value)])
+    assert [step for step, _ in found["bits_per_character/val"]] == [20, 40, 60]
     assert found["lr"] == near([(step, 0.1) for step, _ in found["lr"]])
     assert found["lr"][-1][0] == 60
 
@@ -105,7 +109,7 @@ def test_the_config_is_a_text_and_hyper_parameters_are_in_their_tab(words_file: 
     assert started["model"].string_value == "mlp-char"
     content = events.SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
     metrics = plugin_data_pb2.HParamsPluginData.FromString(content).experiment.metric_infos
-    assert {metric.name.tag for metric in metrics} == {"loss/train", "loss/val", "loss/test"}
+    assert {metric.name.tag for metric in metrics} >= {"loss/train", "loss/val", "loss/test", "bits_per_character/val"}
 
 
 def test_the_projector_has_the_embedding_with_its_characters(words_file: Path) -> None:

@@ -25,6 +25,7 @@ from zoo.plugin.specs import LoggerSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from zoo.training.evaluation import Evaluation
     from zoo.training.loop import Training
 
 Warn = Callable[[str], None]
@@ -54,7 +55,7 @@ class Logger:
         Args:
             step: how many steps had made these weights.
             losses: by split: of `val` during training; at the end of all splits, for the weights that are kept.
-            metrics: by split and name.
+            metrics: by split and name, `{"val": {"accuracy": 0.5}}`; one may be NaN or infinite.
             model: with these weights, in evaluation mode. What is changed of it is undone.
         """
 
@@ -138,26 +139,28 @@ class Loggers:
     def start(self, config: Mapping[str, Any]) -> None:
         self._tell("start", lambda: (copy.deepcopy(dict(config)),))
 
-    def steps(self, training: Training) -> None:
-        """Tell of the steps since the last time."""
+    def report(self, training: Training) -> None:
+        """Tell of the steps since the last time, and of an evaluation after the last of them."""
         first, step = self._told, training.step
         self._told = step
         if self._loggers and step > first:
             lr = training.schedule.lr(training.lr, step - 1)
             self._tell("steps", lambda: (step, training.losses[first:step], lr))
+        validation = training.validation
+        if self._loggers and validation is not None and validation.steps[-1:] == [step]:
+            from zoo.training.evaluation import Evaluation
 
-    def evaluated(
-        self,
-        step: int,
-        losses: Mapping[str, float],
-        metrics: Mapping[str, Mapping[str, float]],
-        model: nn.Module,
-    ) -> None:
-        self._tell(
-            "evaluated",
-            lambda: (step, dict(losses), {split: dict(values) for split, values in metrics.items()}, model),
-            model,
-        )
+            found = Evaluation(validation.losses[-1], validation.metrics)
+            self.evaluated(step, {"val": found}, training.model)
+
+    def evaluated(self, step: int, found: Mapping[Any, Evaluation], model: nn.Module) -> None:
+        """Tell of the losses and the metrics of some splits."""
+
+        def told() -> tuple[Any, ...]:
+            losses = {split: one.loss for split, one in found.items()}
+            return step, losses, {split: dict(one.metrics) for split, one in found.items()}, model
+
+        self._tell("evaluated", told, model)
 
     def finish(self, metrics: Mapping[str, Any], model: nn.Module) -> None:
         self._tell("finish", lambda: (copy.deepcopy(dict(metrics)), model), model)

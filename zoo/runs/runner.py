@@ -233,7 +233,7 @@ class _Execution:
                 found = evaluate_splits(self.run.model, self.run.examples, self.run.objective)
         losses: dict[str, float] = {name: evaluation.loss for name, evaluation in found.items()}
         self._check_finite(losses)
-        self.loggers.evaluated(self.training.to_keep()[0], losses, {}, self.run.model)
+        self.loggers.evaluated(self.training.to_keep()[0], found, self.run.model)
         plots = self._plot(losses) if self.run.plan.options.plots else []
         metrics = sealed(self._metrics(losses, metrics_of(found)))
         self.folder.write_card(model_card(config, metrics, plots=plots))
@@ -310,10 +310,9 @@ class _Execution:
 
     def _report(self, step: int, loss: float) -> None:
         validation = self.training.validation
-        self.loggers.steps(self.training)
+        self.loggers.report(self.training)
         if validation is not None and validation.steps[-1:] == [step]:
             self.observer.validated(step, validation.losses[-1])
-            self.loggers.evaluated(step, {"val": validation.losses[-1]}, {}, self.training.model)
         self.observer.progress(step, self.run.plan.steps, loss)
 
     def _take_best(self) -> None:
