@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 import make_readme
 import pytest
 from conftest import run_python
+from dropping import install
 
+import zoo
 from zoo.cli import COMMANDS
 from zoo.plugin import hookspecs
 from zoo.plugin.registry import Registry
@@ -216,6 +219,29 @@ def test_taught_commands_run(zoo_command: Zoo, taught_plugin: tuple[Path, Path])
         assert (done.returncode, done.stderr) == (0, ""), command
         if command == ["list"]:
             assert "linear-char" in done.stdout
+
+
+def test_taught_logger_and_schedule_work(
+    taught_plugin: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, target = taught_plugin
+    monkeypatch.syspath_prepend(str(target))
+    [(name, path)] = re.findall(r'zoo\.LoggerSpec\("(\w+)", "(zoo_stars[\w.:]+)"', PLUGINS_README)
+
+    class Plugin:
+        @zoo.hookimpl
+        def zoo_loggers(self) -> list[zoo.LoggerSpec]:
+            return [zoo.LoggerSpec(name, path)]
+
+    install(monkeypatch, Plugin())
+    options: dict[str, Any] = {"dataset": "names-ssa-2018", "device": "cpu", "plots": False, "out": tmp_path / "run"}
+    options |= {"log": name, "settings": {"logger.decimals": 2}, "schedule": "zoo_stars.schedules:inverse"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = zoo.run("bigram", steps=3, **options)
+    lines = (run.path / "means.txt").read_text().splitlines()
+    assert re.fullmatch(r"1 \d\.\d\d", lines[0])
+    assert "'test'" in lines[-1]
 
 
 def test_example_of_the_python_api_runs() -> None:

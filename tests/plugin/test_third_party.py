@@ -740,6 +740,19 @@ print(json.dumps({
     assert (seen["hidden"], seen["losses"], len(seen["words"])) == (8, 20, 5)
 
 
+def test_a_run_is_told_to_a_third_partys_logger(zoo_here: ZooWith, tmp_path: Path) -> None:
+    out, few = tmp_path / "run", ["--no-plots", "--log", "json-lines"]
+    run = ["run", "trigram", "--dataset", "planets", "--steps", "40", "--validate-every", "20", "--out", out]
+    assert zoo_here([TRIGRAM], *run, *few, "--set", "logger.decimals=2").returncode == 0
+    assert zoo_here([TRIGRAM], "resume", out, "--steps", "60", *few).returncode == 0
+    told = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [one["resumed_at"] for one in told if one["event"] == "start"] == [0, 40]
+    assert sum(one["steps"] for one in told if one["event"] == "steps") == 60
+    evaluated = [(one["step"], sorted(one["losses"])) for one in told if one["event"] == "evaluated"]
+    assert [step for step, splits in evaluated if splits == ["val"]] == [20, 40, 60]
+    assert [one["steps"] for one in told if one["event"] == "finish"] == [40, 60]
+
+
 def test_python_is_warned_of_a_broken_plugin(installed: Installed) -> None:
     result = _python("import zoo; print(zoo.list_models())", installed([HOOK]))
     assert (result.returncode, result.stdout) == (0, f"{BUILT_IN['models']}\n")

@@ -321,8 +321,11 @@ def test_an_optimizer_that_a_person_names_makes_the_models_own_unnecessary(regis
         ({"preset": "notebok"}, "model 'mlp' has no preset 'notebok'; did you mean 'notebook'?"),
         ({"engine": "fast"}, "has no engine 'fast'; there are: auto, autograd"),
         ({"optimizer": "adm"}, "no optimizer 'adm'; did you mean 'adam'?"),
-        ({"settings": {"training.steps": 3}}, "no setting 'training.steps': settings are model.KEY, data.KEY, optim"),
-        ({"settings": {"size": 3}}, "no setting 'size': settings are model.KEY, data.KEY, optimizer.KEY"),
+        ({"settings": {"training.steps": 3}}, "no setting 'training.steps': settings are model.KEY, loss.KEY, data"),
+        (
+            {"settings": {"size": 3}},
+            "no setting 'size': settings are model.KEY, loss.KEY, data.KEY, optimizer.KEY, logger.KEY",
+        ),
         ({"settings": {"model.sise": 3}}, "no setting 'model.sise'; did you mean "),
         ({"settings": {"data.yaer": 3}}, "no setting 'data.yaer'; did you mean "),
         ({"settings": {"optimizer.beta": 3}}, "no setting 'optimizer.beta'; there are none"),

@@ -27,7 +27,7 @@ class CallOptions:
     ] = None
     log: Annotated[
         str | Sequence[str] | None,
-        Option("Tell a logger of the run; can be repeated. 'zoo list loggers'.", metavar="NAME", recorded=False),
+        Option("Log the run with a logger, such as tensorboard; can be repeated.", metavar="NAME", recorded=False),
     ] = None
     plots: Annotated[bool, Option("Make no plots.", recorded=False)] = True
     offline: Annotated[bool, Option("Make no network request.", recorded=False)] = False
@@ -64,7 +64,7 @@ class RunOptions(CallOptions, TrainingOptions):
     settings: Annotated[
         Mapping[str, object] | None,
         Option(
-            "Set model.KEY, data.KEY, optimizer.KEY or logger.KEY; can be repeated.",
+            "Set model.KEY, loss.KEY, data.KEY, optimizer.KEY or logger.KEY; can be repeated.",
             flag="--set",
             metavar="SECTION.KEY=VALUE",
             recorded=False,
@@ -91,7 +91,7 @@ class ResumeOptions(CallOptions):
     schedule: Annotated[
         str | None,
         Option(
-            "The run's schedule, where it is a function, which no checkpoint may import.",
+            "The run's schedule again, where it is a function: no checkpoint causes an import.",
             choices=SCHEDULES,
             or_path=True,
             metavar="package.module:function",

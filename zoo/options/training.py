@@ -56,7 +56,7 @@ class TrainingOptions:
     schedule: Annotated[
         str | Schedule | Callable[..., float] | None,
         Option(
-            "How the learning rate changes over the run; a function gives its factor.",
+            "How the learning rate changes; a function returns the factor of the peak.",
             choices=SCHEDULES,
             or_path=True,
             default=CONSTANT,
