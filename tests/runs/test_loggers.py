@@ -372,7 +372,15 @@ def test_a_run_that_diverges_closes_its_loggers(train: Train) -> None:
 def test_a_run_whose_first_step_fails_leaves_nothing_of_its_loggers(
     train: Train, acting: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acting(lambda _: (Path("run") / "logs" / "deep").mkdir(parents=True), "start")
+    closed = []
+
+    def act(_: object) -> None:
+        if told()[-1] == "close":
+            closed.append(Path("run/logs").exists())
+        else:
+            Path("run/logs/deep").mkdir(parents=True)
+
+    acting(act, "start", "close")
     forward = Net.forward
 
     def fail(self: Net, x: Tensor) -> Tensor:
@@ -383,7 +391,7 @@ def test_a_run_whose_first_step_fails_leaves_nothing_of_its_loggers(
     monkeypatch.setattr(Net, "forward", fail)
     with pytest.raises(zoo.PluginError, match="not today"):
         train("run", log="recorder")
-    assert told()[-1] == "close"
+    assert closed == [True], "closed before its folder is deleted"
     assert not Path("run").exists()
 
 

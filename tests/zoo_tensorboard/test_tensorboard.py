@@ -162,6 +162,16 @@ def test_a_resumed_run_has_each_step_once(words_file: Path, monkeypatch: pytest.
     assert len({step for step, _ in found["lr"]}) == len(found["lr"])
 
 
+def test_an_evaluation_of_the_process_before_is_not_written_again(tmp_path: Path) -> None:
+    """Where the best weights are from before the resumption, their validation loss is told again at the end."""
+    made: Any = logger.TensorBoard(tmp_path, resumed_at=40)
+    made.start({"training": {"validate_every": 20}})
+    made.evaluated(20, {"train": 1.0, "val": 2.0}, {}, None)
+    made.evaluated(60, {"val": 3.0}, {}, None)
+    made.close()
+    assert scalars(tmp_path) == {"loss/train": [(20, 1.0)], "loss/val": [(60, 3.0)]}
+
+
 def test_the_run_folder_stays_one_that_zoo_knows(words_file: Path, zoo_here: Zoo) -> None:
     train(words_file, steps=30)
     for command in (["verify", "run"], ["eval", "run"], ["sample", "run"], ["resume", "run", "--steps", "35"]):
