@@ -48,6 +48,11 @@ STATELESS = {  # what need not be decorated, and why
     "Run": NO_TORCH,
     "Loaded.vocabulary": NO_TORCH,
     "TensorDataset.num_features": NO_TORCH,
+    "TensorDataset.num_outputs": NO_TORCH,
+    "TensorDataset.example": NO_TORCH,
+    "TensorDataset.in_memory": NO_TORCH,
+    "TensorDataset.has_float64": NO_TORCH,
+    "TensorDataset.digest_covers": NO_TORCH,
     "Examples": FROM_TENSORS,
 }
 
