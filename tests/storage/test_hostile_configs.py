@@ -51,6 +51,23 @@ def test_a_config_of_a_huge_model_is_refused_before_allocating_it(
     assert peak_growth(load) < MEMORY_BYTES
 
 
+@pytest.mark.parametrize("value", ["big", 1.5, None, [3], {"a": 1}, True, "", -1, 0, 10**9, 10**18], ids=ascii)
+@pytest.mark.parametrize("name", ["hidden_size", "vocab_size"])
+def test_what_the_data_provided_is_checked_as_a_hyperparameter_is(
+    change: Change, made: Path, registry: Registry, name: str, value: object
+) -> None:
+    loading.load(made, registry)
+    change("dataset.provides", {name: value})
+    path = change(f"model.inputs.{name}", value)
+
+    def load() -> None:
+        with pytest.raises(ZooError) as caught:
+            loading.load(path, registry)
+        assert "\n" not in str(caught.value)
+
+    assert peak_growth(load) < MEMORY_BYTES
+
+
 @pytest.mark.parametrize(
     "value", ["big", 1.5, None, [3], {"a": 1}, True, "", -1, 0, 10**400, "1e3", [], "\0"], ids=ascii
 )

@@ -128,6 +128,17 @@ def resolve_settings(
     return signature_of(entry, provided).resolve(entry.spec.section, given, entry.title, partial=partial)
 
 
+def check_provided(entry: Entry[Any], inputs: Mapping[str, Any], provided: Collection[str]) -> None:
+    """Check the types and sizes of numbers and text that a config says the data provided.
+
+    Raises:
+        UsageError: one is of another type than its argument, or is too large.
+    """
+    for name, setting in signature_of(entry).settings.items():
+        if name in inputs and name in provided and is_scalar(setting.annotation):
+            _convert_named(f"{entry.spec.section}.{name}", inputs[name], setting.annotation)
+
+
 def settings_under_todays_names(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:
     """Settings of a model, those that were renamed under their names now.
 

@@ -46,7 +46,7 @@ from zoo.options.run import SAMPLING_SEED
 from zoo.plugin.calling import maker
 from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
-from zoo.plugin.settings import resolve_settings, signature_of
+from zoo.plugin.settings import check_provided, resolve_settings, signature_of
 from zoo.plugin.specs import DatasetSpec, ModelSpec
 from zoo.storage import checkpoint
 from zoo.storage.bounds import building
@@ -295,17 +295,17 @@ def _shipped(entry: Entry[ModelSpec]) -> Path | None:
 
 def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> Mapping[str, Any]:
     """The hyper-parameters in the config, checked against the types of the model's constructor."""
-    signature = signature_of(entry, config.provides)
+    signature, provided = signature_of(entry, config.provides), config.provides
     unknown = config.inputs.keys() - (signature.inputs.keys() - {"generator"})
-    counts = [value for name, value in config.inputs.items() if name not in config.provides]
+    counts = [value for name, value in config.inputs.items() if name in entry.spec.inputs or name not in provided]
     positive = all(type(value) is int and 0 < value <= LARGEST_COUNT for value in counts)
-    shared = config.inputs.keys() & config.provides.keys()
-    positive = positive and all(config.inputs[name] == config.provides[name] for name in shared)
+    same = all(config.inputs[name] == provided[name] for name in config.inputs.keys() & provided.keys())
     size = config.inputs.get("vocab_size")
-    fits = size is None or (config.vocabulary is not None and size == len(config.vocabulary))
-    if unknown or not positive or not fits:
+    of_vocabulary = size is None or (config.vocabulary is not None and size == len(config.vocabulary))
+    if unknown or not positive or not same or not (of_vocabulary or "vocab_size" in provided):
         raise CheckpointError(f"{path} has a damaged config: 'model.inputs' does not fit model {entry.spec.name!r}")
     try:
-        return resolve_settings(entry, config.hyperparameters, config.provides)
+        check_provided(entry, config.inputs, provided)
+        return resolve_settings(entry, config.hyperparameters, provided)
     except ZooError as error:
         raise CheckpointError(f"{path} does not fit model {entry.spec.name!r}: {error}") from error
