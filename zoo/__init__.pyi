@@ -6,6 +6,7 @@ from .api import list_optimizers as list_optimizers
 from .api import load as load
 from .api import resume as resume
 from .api import run as run
+from .data.corpus.dataset import CorpusDataset as CorpusDataset
 from .data.datasets import TextDataset as TextDataset
 from .data.download import Fetcher as Fetcher
 from .data.tensors import TensorDataset as TensorDataset

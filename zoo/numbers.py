@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 LARGEST_COUNT = 2**63 - 1  # what torch can count
 LARGEST_SEED = 2**64 - 1
@@ -68,3 +69,12 @@ def divergence(loss: float, first: float, classes: int) -> str | None:
 
 def _digits(value: int) -> int:
     return int(value.bit_length() * math.log10(2)) + 1
+
+
+def show_evaluated(evaluated: Mapping[str, int]) -> str:
+    """What an evaluation was limited to, by split, as a sentence."""
+    counts = set(evaluated.values())
+    if len(counts) == 1:
+        return f"The losses are those of the first {counts.pop():,} targets of each split"
+    listed = ", ".join(f"{count:,} of {name}" for name, count in evaluated.items())
+    return f"The losses are those of the first targets of each split: {listed}"

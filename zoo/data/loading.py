@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from zoo.ambient.draws import seeded_draws
+from zoo.data.corpus.dataset import BLOCK_LENGTH, CorpusDataset
 from zoo.data.datasets import LECTURE_SPLIT, TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.examples import Examples, GatheredExamples, SplitName, TensorExamples
@@ -17,6 +18,7 @@ from zoo.data.tensors import TensorDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, PluginError, UsageError
 from zoo.files import check_name, from_person, kind_of
+from zoo.numbers import show_value
 from zoo.plugin.calling import made_by, plugin_call
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import Signature, signature_of
@@ -24,11 +26,23 @@ from zoo.plugin.specs import DatasetSpec, Reads
 from zoo.text import shown
 
 
-def arrangement(split: tuple[float, float] = LECTURE_SPLIT, shuffle_seed: int | None = None) -> None:
-    """The signature of this function declares the settings that every text dataset has."""
+def arrangement(
+    split: tuple[float, float] = LECTURE_SPLIT, shuffle_seed: int | None = None, evaluate: int | None = None
+) -> None:
+    """The signature of this function declares the settings that every text dataset has.
+
+    `shuffle_seed` is for words, and `evaluate` for running text.
+    """
+
+
+def of_file(format: str = "words") -> None:  # noqa: A002 (it is the name of the setting)
+    """The signature of this function declares the settings that a file has besides those of `arrangement`."""
 
 
 ARRANGEMENT = tuple(Signature(arrangement).settings)  # the names of these settings
+FORMATS = ("words", "text")
+
+_NO_WINDOW = "a text model that reads windows needs an attribute 'context_length' of at least 1"
 
 
 def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[DatasetSpec] | Path:
@@ -55,17 +69,31 @@ def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[Data
 
 
 def resolve_data_settings(dataset: Entry[DatasetSpec] | Path, given: Mapping[str, object]) -> dict[str, Any]:
-    """The settings of a dataset: all of its function's arguments, and `split` and `shuffle_seed` if given.
+    """The settings of a dataset: all of its function's arguments; those of `arrangement` and of a file if given.
 
     Raises:
         UsageError: an unknown key, or a value of the wrong type.
     """
     own = {} if isinstance(dataset, Path) else signature_of(dataset).settings
     signature = Signature(arrangement)
-    signature.settings = {**signature.settings, **own}
-    who = "a file of words" if isinstance(dataset, Path) else f"dataset {dataset.spec.name!r}"
+    signature.settings |= Signature(of_file).settings if isinstance(dataset, Path) else own
+    who = "a file" if isinstance(dataset, Path) else f"dataset {dataset.spec.name!r}"
     values = signature.resolve("data", given, who)
+    if values.get("format", FORMATS[0]) not in FORMATS and isinstance(dataset, Path):
+        raise UsageError(f"'data.format' is one of {', '.join(FORMATS)}, not {show_value(values['format'])}")
     return {name: value for name, value in values.items() if name in own or name in given}
+
+
+def settings_for(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What of the settings of a run's data goes for other data: how it is arranged, and the format of a file.
+
+    Args:
+        source: the other data.
+        settings: of the run's.
+        kind: of the run's, as a config has it.
+    """
+    kept = {name: value for name, value in settings.items() if name in ARRANGEMENT}
+    return kept | {"format": "text"} if isinstance(source, Path) and kind == "corpus" else kept
 
 
 def load_dataset(
@@ -85,9 +113,9 @@ def load_dataset(
         UsageError: the function refuses a value, or the dataset has fixed splits, which cannot be changed.
         PluginError: the function fails, or does not return a dataset.
     """
-    arranged = {name: settings[name] for name in ("split", "shuffle_seed") if name in settings}
+    arranged = {name: settings[name] for name in ARRANGEMENT if name in settings}
     if isinstance(source, Path):
-        dataset: Dataset = TextDataset.from_file(source, sha256=sha256)
+        dataset = _read_file(source, settings, sha256)
     else:
         signature = signature_of(source)
         arguments = {name: value for name, value in settings.items() if name in signature.settings}
@@ -95,10 +123,32 @@ def load_dataset(
         if "fetch" in signature.inputs:
             arguments["fetch"] = fetch
         dataset = _call(source, arguments)
-    if not arranged:
-        return dataset
+    return _arranged(dataset, arranged) if arranged else dataset
+
+
+def _read_file(path: Path, settings: Mapping[str, Any], sha256: str | None) -> Dataset:
+    """A file in the format that its settings name."""
+    if settings.get("format", FORMATS[0]) == "text":
+        split = settings.get("split", LECTURE_SPLIT)
+        return CorpusDataset(path=path, split=split, evaluate=settings.get("evaluate"), sha256=sha256)
+    return TextDataset.from_file(path, sha256=sha256)
+
+
+def _arranged(dataset: Dataset, arranged: Mapping[str, Any]) -> Dataset:
+    """A dataset that is split, shuffled or evaluated in another way.
+
+    Raises:
+        UsageError: that cannot be for data of its kind.
+    """
     if isinstance(dataset, TensorDataset):
         raise UsageError(f"'data.{next(iter(arranged))}': the splits of this dataset are fixed")
+    if isinstance(dataset, CorpusDataset):
+        if arranged.get("shuffle_seed") is not None:
+            raise UsageError("'data.shuffle_seed': running text is split by position, and not shuffled")
+        evaluate = arranged.get("evaluate", dataset.evaluate)
+        return dataset.arranged(split=arranged.get("split"), evaluate=evaluate)
+    if arranged.get("evaluate") is not None:
+        raise UsageError("'data.evaluate' is for running text: of words all targets are evaluated")
     return dataset.arranged(
         split=arranged.get("split", dataset.split),
         shuffle_seed=arranged.get("shuffle_seed", dataset.shuffle_seed),
@@ -108,9 +158,13 @@ def load_dataset(
 def model_inputs(dataset: Dataset, asked: Collection[str]) -> dict[str, Any]:
     """What the data decides about a model, of the names that are asked for.
 
+    Running text has no longest word: the positions of its blocks are the model's setting `max_length`.
+
     Raises:
         DataError: it is asked for, and cannot be known.
     """
+    if isinstance(dataset, CorpusDataset):
+        return {"vocab_size": dataset.vocab_size}
     if isinstance(dataset, TextDataset):
         return {"vocab_size": len(dataset.vocabulary), "max_length": dataset.max_length}
     own = ["num_features", "num_classes" if dataset.targets == "classes" else "num_outputs"]
@@ -124,6 +178,8 @@ def provided_names(dataset: Dataset) -> Collection[str]:
 
 def offered_values(dataset: Dataset) -> dict[str, Any]:
     """What a loss or a metric may ask for by name: what is known of the data, and what it provides."""
+    if isinstance(dataset, CorpusDataset):
+        return {"vocab_size": dataset.vocab_size, "num_classes": dataset.vocab_size}
     if isinstance(dataset, TextDataset):
         return {"vocab_size": len(dataset.vocabulary), "num_classes": len(dataset.vocabulary)}
     known: dict[str, Any] = {} if dataset.classes is None else {"classes": dataset.classes}
@@ -189,19 +245,28 @@ def encode(
     """The examples of each split in the form that a model reads.
 
     Args:
-        dataset: words or tensors.
+        dataset: words, running text or tensors.
         reads: the form of a text model's inputs.
         context_length: of a model that reads windows.
-        vocabulary, max_length: of a trained model; by default those of the dataset.
+        vocabulary: of a trained model; by default that of the dataset.
+        max_length: of a trained model, by default that of words; for running text the positions of a block, 64 by
+            default.
 
     Raises:
-        DataError: a word does not fit.
+        DataError: a word does not fit, or the text has a character that the vocabulary lacks.
         PluginError: a text model that reads windows has no `context_length`.
     """
     from zoo.data.encoding import check_sizes
 
     if isinstance(dataset, TensorDataset):
         return encode_tensors(dataset)
+    if isinstance(dataset, CorpusDataset):
+        from zoo.data.corpus.examples import encode_corpus
+
+        length = (max_length or BLOCK_LENGTH) if reads == "sequences" else context_length
+        if length is None:
+            raise PluginError(_NO_WINDOW)
+        return encode_corpus(dataset, reads, length, vocabulary)
     length = max_length or dataset.max_length if reads == "sequences" else context_length
     if length is not None:
         check_sizes(dataset, reads, length)
@@ -226,7 +291,7 @@ def encode_words(
     from zoo.data.encoding import encode_sequences, encode_windows
 
     if length is None:
-        raise PluginError("a text model that reads windows needs an attribute 'context_length' of at least 1")
+        raise PluginError(_NO_WINDOW)
     encode_split = encode_sequences if reads == "sequences" else encode_windows
     return {name: encode_split(words, vocabulary, length) for name, words in splits.items()}
 
@@ -240,8 +305,7 @@ def _call(entry: Entry[DatasetSpec], arguments: Mapping[str, Any]) -> Dataset:
         if type(error) is not DataError:
             raise
         raise DataError(f"{entry.title}: {error}") from error
-    if not isinstance(dataset, TextDataset | TensorDataset):
-        raise PluginError(
-            f"{entry.who} returned a {type(dataset).__name__}, not a zoo.TextDataset or a zoo.TensorDataset"
-        )
+    if not isinstance(dataset, TextDataset | CorpusDataset | TensorDataset):
+        kinds = "a zoo.TextDataset, a zoo.CorpusDataset or a zoo.TensorDataset"
+        raise PluginError(f"{entry.who} returned a {type(dataset).__name__}, not {kinds}")
     return made_by(entry.who, dataset)

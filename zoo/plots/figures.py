@@ -304,11 +304,14 @@ def _running_mean(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.
     return means, np.arange(len(means), dtype=np.float64) + (window - 1) / 2
 
 
+_NAMES = {"": "start", "\n": "\\n", "\t": "\\t", " ": "space"}  # of what has no glyph
+
+
 def _legible(labels: Sequence[str]) -> tuple[list[str], list[str]]:
     """Font families that together have the characters, and the text for each: its code point if no font has it."""
     families = list(mpl.rcParams["font.family"])
     default = font_manager.findfont(font_manager.FontProperties(family=families))
-    missing = {c for c in labels if not font_manager.get_font(default).get_char_index(ord(c))}
+    missing = {c for c in labels if c not in _NAMES and not font_manager.get_font(default).get_char_index(ord(c))}
     for entry in sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname)):
         if not missing:
             break
@@ -319,18 +322,20 @@ def _legible(labels: Sequence[str]) -> tuple[list[str], list[str]]:
         if found:
             families.append(entry.name)
             missing -= found
-    return families, [f"{ord(c):04X}" if c in missing else c for c in labels]
+    return families, [_NAMES.get(c) or (f"{ord(c):04X}" if c in missing else c) for c in labels]
 
 
 def _groups(labels: Sequence[str]) -> list[tuple[str, list[int], str]]:
     """Legend text, rows and colour of each kind of character."""
-    special = {".": "start and end (.)", "q": "q"}
+    boundary = labels[0] if labels else "."
+    start = "start of the text" if boundary == "" else f"start and end ({_NAMES.get(boundary, boundary)})"
+    special = {boundary: start, "q": "q"}
     vowels = [i for i, c in enumerate(labels) if c in _VOWELS]
     others = [i for i, c in enumerate(labels) if c not in _VOWELS and c not in special]
     return [
         ("vowels" if vowels else "", vowels, _ORANGE),
         ("other letters" if vowels else "characters", others, _BLUE),
-        (special["."], [i for i, c in enumerate(labels) if c == "."], _INK),
+        (start, [i for i, c in enumerate(labels) if c == boundary], _INK),
         (special["q"], [i for i, c in enumerate(labels) if c == "q"], "#8e44ad"),
     ]
 

@@ -123,9 +123,19 @@ def is_fitted(entry: Entry[ModelSpec]) -> bool:
 def resolve_settings(
     entry: Entry[Any], given: Mapping[str, object], provided: Collection[str] = (), *, partial: bool = False
 ) -> dict[str, Any]:
-    """`Signature.resolve` for what a plugin registered; the data may provide arguments of some names."""
-    given = settings_under_todays_names(entry, given)
-    return signature_of(entry, provided).resolve(entry.spec.section, given, entry.title, partial=partial)
+    """`Signature.resolve` for what a plugin registered; the data may provide arguments of some names.
+
+    A model that reads sequences has the setting `max_length` too, if it is given: the positions of a block of running
+    text, which its data does not decide.
+    """
+    given, signature = settings_under_todays_names(entry, given), signature_of(entry, provided)
+    blocks = "max_length" in given and "max_length" not in signature.settings
+    if blocks and isinstance(entry.spec, ModelSpec) and entry.spec.reads == "sequences":
+        signature.settings["max_length"] = Setting("max_length", int, REQUIRED)
+    values = signature.resolve(entry.spec.section, given, entry.title, partial=partial)
+    if blocks and values["max_length"] < 1:
+        raise UsageError(f"'model.max_length' must be at least 1, got {values['max_length']}")
+    return values
 
 
 def check_provided(entry: Entry[Any], inputs: Mapping[str, Any], provided: Collection[str]) -> None:

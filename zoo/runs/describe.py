@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.datasets import TextDataset
-from zoo.data.examples import Examples, SplitName, counts
+from zoo.data.corpus.dataset import CorpusDataset
+from zoo.data.examples import Examples, SplitName
 from zoo.data.finding import file_name
-from zoo.data.kinds import Dataset
+from zoo.data.kinds import Dataset, counts_of, kind_of_data, vocabulary_of
 from zoo.data.tensors import TensorDataset
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
@@ -48,7 +48,7 @@ def make_config(
         parameters: how many parameters were trained.
         device: where it is trained.
     """
-    vocabulary = list(dataset.vocabulary) if isinstance(dataset, TextDataset) else None
+    vocabulary = vocabulary_of(dataset)
     return {
         "model": {
             **_origin(plan.model),
@@ -58,12 +58,12 @@ def make_config(
         },
         "dataset": {
             **(_origin(source) if isinstance(source, Entry) else {"name": file_name(source), "plugin": None}),
-            "kind": "tensors" if vocabulary is None else "text",
+            "kind": kind_of_data(dataset),
             "sha256": dataset.sha256,
             "settings": plan.data_settings,
-            "examples": counts(examples),
-            "vocabulary": vocabulary,
-            **(_of_tensors(dataset) if isinstance(dataset, TensorDataset) else {}),
+            "examples": counts_of(dataset, examples),
+            "vocabulary": None if vocabulary is None else list(vocabulary),
+            **(_of_tensors(dataset) if isinstance(dataset, TensorDataset) else _tokenizer(dataset)),
         },
         "loss": objective.as_config(),
         "optimizer": {**_origin(plan.optimizer), "hyperparameters": plan.optimizer_settings},
@@ -76,6 +76,12 @@ def _of_tensors(dataset: TensorDataset) -> dict[str, Any]:
     """What a checkpoint must know of data that is not text: as far as there is any of it."""
     known = {"classes": dataset.classes, "provides": dataset.provides, "sha256_covers": dataset.digest_covers}
     return {"targets": dataset.targets, **{name: value for name, value in known.items() if value}}
+
+
+def _tokenizer(dataset: Dataset) -> dict[str, Any]:
+    """The name and size of the tokenizer of running text, where it has one."""
+    info = dataset.tokenizer_info if isinstance(dataset, CorpusDataset) else None
+    return {} if info is None else {"tokenizer": info}
 
 
 def recorded(options: RunOptions) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from zoo import cuda
+from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.datasets import LONG, TextDataset
 from zoo.data.download import fetcher
 from zoo.data.encoding import check_sizes
@@ -43,6 +44,7 @@ from zoo.training.building import (
     fit_model,
     floats_of,
     window_length,
+    with_block_length,
 )
 from zoo.training.device import check_precision, choose_threads, describe_device, suitable_device
 from zoo.training.engines import choose_engine
@@ -124,13 +126,14 @@ def prepare(
     with clock.measure("data", torch.device("cpu")):
         observer.stage("Reading the data")
         source, dataset = _load(plan, observer)
+        plan = replace(plan, model_settings=with_block_length(plan.model, plan.model_settings, dataset))
         inputs = asked_inputs(plan.model, dataset)
         own = complete_settings(plan.model, plan.model_settings, plan.named, provided_names(dataset))
         plan = replace(plan, model_settings=own)
         long_words = _LongWords.of(plan, dataset)
         with building:
             model = _build(plan, inputs, long_words)
-        if isinstance(dataset, TextDataset) and plan.model.spec.reads == "windows":
+        if not isinstance(dataset, TensorDataset) and plan.model.spec.reads == "windows":
             window_length(model)  # where there is none, the model is named
         examples = _encode(plan, dataset, model, observer)
         _check_batch(plan, examples["train"])
@@ -244,7 +247,8 @@ def _encode(
 ) -> Mapping[SplitName, Examples]:
     """The examples of each split as the model reads them: floating-point numbers in the type of its weights."""
     if not isinstance(dataset, TensorDataset):
-        return encode(dataset, plan.model.spec.reads, context_length(model))
+        blocks = plan.model_settings.get("max_length") if isinstance(dataset, CorpusDataset) else None
+        return encode(dataset, plan.model.spec.reads, context_length(model), max_length=blocks)
     floats = floats_of(model)
     if dataset.has_float64 and floats != torch.float64:
         observer.warning(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.data.finding import RecordedFile, check_content
-from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
+from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings, settings_for
 from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_GIVEN, decided, declared
@@ -160,8 +160,11 @@ def _given_data(registry: Registry, recorded: RecordedFile, options: ResumeOptio
 
 def _data_settings(source: Entry[DatasetSpec] | Path, config: RunConfig) -> dict[str, Any]:
     """The settings of a run's data. Those of a dataset's own function are only for that dataset."""
-    own = isinstance(source, Entry) and not config.dataset_is_file and source.full_name == config.dataset
-    kept = {key: value for key, value in config.data_settings.items() if own or key in ARRANGEMENT}
+    if isinstance(source, Path):
+        own = config.dataset_is_file
+    else:
+        own = not config.dataset_is_file and source.full_name == config.dataset
+    kept = config.data_settings if own else settings_for(source, config.data_settings, config.kind)
     return resolve_data_settings(source, kept)
 
 

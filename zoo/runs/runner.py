@@ -13,8 +13,8 @@ import torch
 
 from zoo import cuda
 from zoo.ambient import in_neutral_state
-from zoo.data.datasets import TextDataset
 from zoo.data.finding import Place
+from zoo.data.kinds import evaluated_of, vocabulary_of
 from zoo.errors import (
     SMALLER_AGAIN,
     DivergedError,
@@ -336,7 +336,7 @@ class _Execution:
         """Make the plots that the run has; their file names."""
         self.observer.stage("Plotting")
         run, spec = self.run, self.run.plan.model.spec
-        vocabulary = run.dataset.vocabulary if isinstance(run.dataset, TextDataset) else None
+        vocabulary = vocabulary_of(run.dataset)
         plots = [loss_plot("loss.png", run.config, self.training.losses, losses, self._evaluations())]
         if has_embeddings(spec, vocabulary):
             try:
@@ -360,6 +360,7 @@ class _Execution:
             "losses": losses,
             "metrics": metrics,
             "loss_unit": self.run.objective.loss.unit,
+            **evaluated_of(self.run.dataset),
             **self._best(),
             "seconds": self.clock.seconds(),
             "run_dir": str(self.folder.path),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zoo.numbers import show_loss
+from zoo.numbers import show_evaluated, show_loss
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.options.schedule import Schedule
@@ -34,7 +34,7 @@ of {training["batch_size"]} examples with {markdown(config["optimizer"]["name"])
 on {markdown(dataset["name"])}{_synthetic(training)}.
 
 {table}
-
+{_evaluated(metrics)}
 {images}
 
 ## Load
@@ -85,6 +85,10 @@ def _table(examples: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
 def _steps(metrics: Mapping[str, Any]) -> str:
     best = metrics.get("best")
     return f"{metrics['steps']:,} steps" + (f" (the best weights are those after {best['step']:,})" if best else "")
+
+
+def _evaluated(metrics: Mapping[str, Any]) -> str:
+    return f"\n{show_evaluated(metrics['evaluated'])}.\n" if "evaluated" in metrics else ""
 
 
 def _synthetic(training: Mapping[str, Any]) -> str:

@@ -34,7 +34,8 @@ class RunConfig:
 
     `versions` are those of the plugins of `model`, `dataset`, `optimizer` and `synthetic`, as far as they are recorded.
     `model`, `dataset` and `optimizer` are full names (`distribution/name`), except for a dataset that was a file: that
-    is its name, or in an earlier config its path as it was typed. `options` are those of the run, as far as a config
+    is its name, or in an earlier config its path as it was typed. `kind` is that of the data, and `tokenizer_size` the
+    number of ids of a tokenizer of running text. `options` are those of the run, as far as a config
     records them.
     """
 
@@ -48,7 +49,9 @@ class RunConfig:
     dataset_sha256: str
     examples: int | None
     data_settings: dict[str, Any]
+    kind: str
     vocabulary: Vocabulary | None
+    tokenizer_size: int | None
     optimizer: str
     optimizer_settings: dict[str, Any]
     options: RunOptions
@@ -79,7 +82,9 @@ class RunConfig:
             dataset_sha256=read.get(str, "dataset", "sha256"),
             examples=_total(read.get(dict, "dataset", "examples", optional=True)),
             data_settings=read.get(dict, "dataset", "settings"),
+            kind=read.get(str, "dataset", "kind", optional=True) or "",
             vocabulary=_vocabulary(read.get(list, "dataset", "vocabulary", optional=True), source),
+            tokenizer_size=read.get(int, "dataset", "tokenizer", "vocab_size", optional=True),
             optimizer=read.full_name("optimizer"),
             optimizer_settings=read.get(dict, "optimizer", "hyperparameters"),
             options=read.options(model),

@@ -13,13 +13,13 @@ from torch import nn
 
 from zoo import cuda
 from zoo.ambient import in_neutral_state
+from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.datasets import TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.examples import Examples, SplitName
 from zoo.data.finding import RecordedFile
-from zoo.data.kinds import Dataset, is_text
+from zoo.data.kinds import Dataset, vocabulary_of
 from zoo.data.loading import (
-    ARRANGEMENT,
     encode,
     encode_tensors,
     encode_words,
@@ -27,6 +27,7 @@ from zoo.data.loading import (
     load_dataset,
     offered_values,
     resolve_data_settings,
+    settings_for,
 )
 from zoo.data.tensors import TensorDataset
 from zoo.data.vocabulary import Vocabulary
@@ -93,6 +94,12 @@ class Loaded:
         return self.checked.options.threads or 1
 
     @property
+    def _vocab_size(self) -> int | None:
+        """How many tokens a text has that was encoded by a tokenizer."""
+        size = self.checked.tokenizer_size
+        return None if size is None else size + 1
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The `zoo.Vocabulary` of a text model.
 
@@ -119,6 +126,8 @@ class Loaded:
         Raises:
             UsageError: the model does not read text, or an option is out of range.
         """
+        if self.checked.kind == "corpus":
+            raise UsageError(f"{self.path}: model {self.entry.spec.name!r} was trained on running text, not on words")
         options = SamplingOptions(temperature, top_k, prefix, seed)
         spec = self.entry.spec
         length = {"max_length": self.checked.inputs["max_length"]} if "max_length" in self.checked.inputs else {}
@@ -169,7 +178,9 @@ class Loaded:
         """
         if other is not None:
             source = find_dataset(registry, other)
-            keep = {k: v for k, v in self.checked.data_settings.items() if k in ARRANGEMENT}
+            checked = self.checked
+            own = checked.dataset_is_file and isinstance(source, Path)
+            keep = checked.data_settings if own else settings_for(source, checked.data_settings, checked.kind)
             return load_dataset(source, resolve_data_settings(source, keep), fetch)
         found = self._data_file().find() if self.checked.dataset_is_file else None
         try:
@@ -209,7 +220,10 @@ class Loaded:
         Raises:
             DataError: the vocabulary lacks a character, or a word is too long.
         """
-        if (self.checked.vocabulary is None) == is_text(dataset):
+        checked = self.checked
+        text, running = checked.vocabulary is not None, isinstance(dataset, CorpusDataset)
+        fits = (checked.kind == "corpus") == running and text == (vocabulary_of(dataset) is not None)
+        if not fits or (isinstance(dataset, CorpusDataset) and not text and dataset.vocab_size != self._vocab_size):
             raise DataError(f"the dataset is not of the kind that model {self.entry.spec.name!r} was trained on")
         if isinstance(dataset, TensorDataset):
             return encode_tensors(dataset, floats_of(self.model), maker(dataset))
@@ -217,8 +231,8 @@ class Loaded:
             dataset,
             self.entry.spec.reads,
             context_length(self.model),
-            vocabulary=self.checked.vocabulary,
-            max_length=self.checked.inputs.get("max_length"),
+            vocabulary=checked.vocabulary,
+            max_length=checked.hyperparameters.get("max_length") if running else checked.inputs.get("max_length"),
         )
 
 
@@ -301,8 +315,9 @@ def _hyperparameters(entry: Entry[ModelSpec], config: RunConfig, path: Path) -> 
     positive = all(type(value) is int and 0 < value <= LARGEST_COUNT for value in counts)
     same = all(config.inputs[name] == provided[name] for name in config.inputs.keys() & provided.keys())
     size = config.inputs.get("vocab_size")
-    of_vocabulary = size is None or (config.vocabulary is not None and size == len(config.vocabulary))
-    if unknown or not positive or not same or not (of_vocabulary or "vocab_size" in provided):
+    known = len(config.vocabulary) if config.vocabulary is not None else 1 + (config.tokenizer_size or -1)
+    fits = size is None or size == known or "vocab_size" in provided
+    if unknown or not positive or not same or not fits:
         raise CheckpointError(f"{path} has a damaged config: 'model.inputs' does not fit model {entry.spec.name!r}")
     try:
         check_provided(entry, config.inputs, provided)

@@ -182,7 +182,11 @@ def _parse_metrics(raw: object, model: str) -> ShippedMetrics:
         parameters=int(_number(metrics.get("parameters"))),
         steps=int(_number(metrics.get("steps"))),
         seconds=_number(_mapping(metrics.get("seconds")).get("train")),
-        losses={split: _any_number(losses.get(split)) for split in ("train", "val", "test")},
+        losses={
+            split: _any_number(losses.get(split))
+            for split in ("train", "val", "test")
+            if split != "test" or split in losses
+        },
         novel={split: _number(novel[split]) for split in ("val", "test") if novel.get(split) is not None},
         unit=_text(metrics.get("loss_unit", "nats")),
         metrics={_text(name): _any_number(value) for name, value in measured.items() if value is not None},

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zoo import cuda
 from zoo.ambient.draws import seeded_draws
+from zoo.data.corpus.dataset import BLOCK_LENGTH, CorpusDataset
 from zoo.data.examples import Examples, TensorExamples
 from zoo.data.kinds import Dataset, is_text, targets_of
 from zoo.data.loading import model_inputs, provided_names
@@ -45,7 +46,8 @@ def asked_inputs(entry: Entry[ModelSpec], dataset: Dataset) -> dict[str, Any]:
     offered = model_inputs(dataset, asked)
     kind = "text" if is_text(dataset) else f"not text ({_TARGETS[targets_of(dataset)]})"
     for name, default in asked.items():
-        if name not in offered and default is REQUIRED:
+        blocks = name == "max_length" and isinstance(dataset, CorpusDataset)  # a setting: see `with_block_length`
+        if name not in offered and default is REQUIRED and not blocks:
             raise UsageError(f"{entry.title} needs {name}, and this dataset, which is {kind}, has none")
     if asked and not asked.keys() & offered.keys():
         reads, is_ = ("reads", "is not") if "vocab_size" in asked else ("does not read", "is")
@@ -79,6 +81,29 @@ def complete_settings(
     return {name: value for name, value in settings.items() if name not in provided}
 
 
+def with_block_length(entry: Entry[ModelSpec], settings: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """The settings of a model, with the positions of a block where it reads sequences of running text.
+
+    Raises:
+        UsageError: they are given for other data, which decides them.
+    """
+    if isinstance(dataset, CorpusDataset):
+        return (
+            {**settings, "max_length": settings.get("max_length", BLOCK_LENGTH)}
+            if _reads_blocks(entry)
+            else {**settings}
+        )
+    if "max_length" in settings and _reads_blocks(entry):
+        raise UsageError(
+            "'model.max_length' is for running text (--set data.format=text): the longest word decides it here"
+        )
+    return dict(settings)
+
+
+def _reads_blocks(entry: Entry[ModelSpec]) -> bool:
+    return entry.spec.reads == "sequences" and "max_length" not in signature_of(entry).settings
+
+
 def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed: int) -> nn.Module:
     """Make a model on the CPU, with its weights initialized from `init_seed`.
 
@@ -89,7 +114,10 @@ def build_model(entry: Entry[ModelSpec], arguments: Mapping[str, Any], init_seed
         UsageError: the constructor refuses a value.
         PluginError: it fails otherwise, or what it makes is no module.
     """
-    wants_generator = "generator" in signature_of(entry).inputs
+    signature = signature_of(entry)
+    known = signature.inputs.keys() | signature.settings.keys()
+    arguments = {name: value for name, value in arguments.items() if name != "max_length" or name in known}
+    wants_generator = "generator" in signature.inputs
     generator = {"generator": torch.Generator().manual_seed(init_seed)} if wants_generator else {}
     factory = entry.factory()
     with plugin_call(entry.who, "cannot be made", refused=entry.title), seeded_draws(init_seed):

@@ -18,6 +18,7 @@ from zoo.cli.state import (
     offline_option,
     run_argument,
 )
+from zoo.numbers import show_evaluated
 
 if TYPE_CHECKING:
     from zoo.data.examples import SplitName
@@ -45,6 +46,7 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
     """
     from zoo.data.download import fetcher
     from zoo.data.examples import counts
+    from zoo.data.kinds import counts_of, evaluated_of
     from zoo.storage.loading import load
     from zoo.training.device import describe_device, named_device, suitable_device
     from zoo.training.evaluation import metrics_of
@@ -65,24 +67,28 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
         "dataset": {
             "name": dataset or loaded.config["dataset"]["name"],
             "sha256": data.sha256,
-            "examples": counts(examples),
+            "examples": counts_of(data, examples),
         },
         "device": describe_device(chosen),
         "losses": _finite(found),
         "metrics": metrics,
         "loss_unit": unit,
+        **evaluated_of(data),
         "novel": {"examples": counts(novel), "losses": _finite(unseen)},
     }
     if as_json:
         output.json_object(result)
         return
-    rows = [ResultRow(name, len(split), found[name].loss, metrics[name]) for name, split in examples.items()]
+    sizes = result["dataset"]["examples"]
+    rows = [ResultRow(name, sizes[name], found[name].loss, metrics[name]) for name in examples]
     of_unseen = metrics_of(unseen)
     rows += [
         ResultRow(f"{name}, unseen words", len(split), unseen[name].loss, of_unseen[name])
         for name, split in novel.items()
     ]
     print_results(rows, unit)
+    if "evaluated" in result:
+        output.lines("", show_evaluated(result["evaluated"]))
 
 
 def _finite(evaluations: Mapping[SplitName, Evaluation]) -> dict[str, float | None]:

@@ -105,13 +105,16 @@ def _available(weights: Path, embeddings: bool) -> tuple[str, ...]:
 
 def _losses(weights: Path) -> tuple[list[float], dict[str, float] | None]:
     """The losses of the run of these weights: of every step, and of each split if the run is finished."""
+    from zoo.data.examples import SPLITS
     from zoo.files import parse_json, read_text
     from zoo.storage.losses import read_losses
 
     losses = read_losses(weights.parent / "losses.csv")
     try:
         metrics: Any = parse_json(read_text(weights.parent / "metrics.json"))
-        final = {name: float(metrics["losses"][name]) for name in ("train", "val", "test")}
+        final = {str(name): float(metrics["losses"][name]) for name in SPLITS if name in metrics["losses"]}
+        if not final.keys() >= {"train", "val"}:
+            raise ValueError("it lacks the loss of a split")
     except FileNotFoundError:
         return losses, None
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -10,7 +10,7 @@ from zoo.cli import output
 from zoo.cli.options import given, options_of
 from zoo.cli.results import ResultRow, print_results
 from zoo.cli.state import State, debug_option, json_option, quiet_option
-from zoo.numbers import divergence
+from zoo.numbers import divergence, show_evaluated
 from zoo.options.run import RunOptions
 from zoo.runs.plan import make_plan
 
@@ -80,4 +80,6 @@ def print_result(metrics: dict[str, Any], resumed_at: int = 0, *, as_json: bool 
         for name, count in dataset["examples"].items()
     ]
     print_results(rows, metrics["loss_unit"])
+    if "evaluated" in metrics:
+        output.lines("", show_evaluated(metrics["evaluated"]))
     output.lines("", f"Everything is in {metrics['run_dir']}")
