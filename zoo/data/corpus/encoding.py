@@ -25,7 +25,7 @@ CHUNK = 1 << 20  # bytes read at once
 TEXT = 1 << 16  # characters given to a tokenizer at once, up to the end of their line
 LONGEST_TEXT = 1 << 20  # characters given to it at once where no line ends
 
-_BOM = b"\xef\xbb\xbf"
+_MARK = "\ufeff"  # a byte order mark
 _SAMPLE = 1 << 12  # characters of the text whose ids are part of a tokenizer's identity
 
 Piece: TypeAlias = bytes | str  # some of the text: bytes where it is ASCII
@@ -72,6 +72,7 @@ def pieces(file: BinaryIO, digest: Any = None) -> Iterator[Piece]:
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset, pending = 0, b""  # of the next chunk in the file; a carriage return that a newline may follow
+    started = False
     while True:
         chunk = file.read(CHUNK)
         if digest is not None:
@@ -79,14 +80,15 @@ def pieces(file: BinaryIO, digest: Any = None) -> Iterator[Piece]:
         if (zero := chunk.find(b"\0")) >= 0:
             raise DataError(f"is not a text file (byte {offset + zero:,} is 0): running text must be UTF-8")
         data = pending + chunk
-        data = data.removeprefix(_BOM) if offset == 0 else data
         pending = b"\r" if chunk and data.endswith(b"\r") else b""
         data = data.removesuffix(pending)
         offset += len(chunk)
         if not data.isascii() or decoder.getstate()[0]:
             text = _decoded(decoder, data, final=not chunk, end=offset - len(pending))
+            started, text = started or bool(text), text if started else text.removeprefix(_MARK)
             yield text.replace("\r\n", "\n") if "\r" in text else text
         elif data:
+            started = True
             yield data.replace(b"\r\n", b"\n") if b"\r" in data else data
         if not chunk:
             return

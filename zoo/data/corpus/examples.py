@@ -64,7 +64,7 @@ class CorpusWindows:
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         rows = self.tokens.rows(indices.flatten() + (self.start - self.length), self.length + 1)
         rows = rows.view(*indices.shape, self.length + 1)
-        return rows[..., :-1].contiguous(), rows[..., -1].contiguous()
+        return _copy(rows[..., :-1]), rows[..., -1].contiguous()
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(self) if self.evaluate is None else min(self.evaluate, len(self))
@@ -119,7 +119,7 @@ class CorpusBlocks:
     def _blocks(self, starts: Tensor, stop: int) -> tuple[Tensor, Tensor]:
         """The blocks whose first targets are at `starts`, shape (n,), and whose targets are before `stop`."""
         rows = self.tokens.rows(starts - 1, self.length + 1)
-        x, y = rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+        x, y = _copy(rows[:, :-1]), rows[:, 1:].contiguous()
         if len(starts) and int(starts.max()) + self.length > stop:
             left = (stop - starts).to(rows.device)[:, None]  # targets of each block
             padding = torch.arange(self.length, device=rows.device) >= left
@@ -151,6 +151,11 @@ def encode_corpus(
         name: kind(tokens, positions.start, positions.stop, length, dataset.evaluate)
         for name, positions in dataset.splits.items()
     }
+
+
+def _copy(x: Tensor) -> Tensor:
+    """Inputs that share no memory with the targets: a single row would."""
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def _windows_in_memory(tensor: Tensor, splits: Mapping[SplitName, range], length: int) -> dict[SplitName, Examples]:
