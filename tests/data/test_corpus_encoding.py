@@ -168,7 +168,7 @@ def test_ids_that_cannot_be_are_refused(ids: Sequence[Any]) -> None:
 @pytest.mark.parametrize("size", [None, 0, 2.0, "4"])
 def test_what_is_no_tokenizer_is_refused(size: object) -> None:
     class Wrong(Words):
-        vocab_size = size  # type: ignore[assignment]
+        vocab_size: Any = size
 
     with pytest.raises(zoo.PluginError, match="vocab_size"):
         zoo.CorpusDataset("to be", tokenizer=Wrong())
@@ -200,7 +200,8 @@ def test_mistakes_are_one_line(arguments: dict[str, Any], error: type[Exception]
 
 
 def test_splits_are_by_position_and_numpy_numbers_will_do() -> None:
-    dataset = zoo.CorpusDataset("abcdefghij" * 10, split=(np.float64(0.9), np.float64(1.0)), evaluate=np.int64(7))
+    given: dict[str, Any] = {"split": (np.float64(0.9), np.float64(1.0)), "evaluate": np.int64(7)}
+    dataset = zoo.CorpusDataset("abcdefghij" * 10, **given)
     assert dataset.splits == {"train": range(90), "val": range(90, 100)}
     assert dataset.evaluated == {"train": 7, "val": 7}
     again = dataset.arranged(split=(0.5, 0.75))
