@@ -80,7 +80,7 @@ def test_windows(store: Path, evaluate: int | None) -> None:
 def test_every_target_once_in_blocks_of_any_length(store: Path) -> None:
     dataset = made(store)
     known = tokens(dataset)
-    for length in range(1, len(TEXT) + 3):
+    for length in range(1, len(TEXT) + 1):
         splits = encode(dataset, "sequences", None, max_length=length)
         for name, positions in dataset.splits.items():
             x, y = served(splits, name, 1 + length % 4)
@@ -154,6 +154,13 @@ def test_small_texts_are_tensors_whose_windows_take_no_memory() -> None:
     split = encode(zoo.CorpusDataset(TEXT), "windows", 3)["train"]
     assert isinstance(split, TensorExamples)
     assert split.x.untyped_storage().nbytes() == len(TEXT) + 3
+
+
+@pytest.mark.parametrize("reads", ["windows", "sequences"])
+def test_examples_longer_than_the_text_are_refused(store: Path, reads: Any) -> None:
+    for length in (31, 10**15):
+        with pytest.raises(zoo.DataError, match="are longer than the text, which has 30 characters"):
+            encode(made(store), reads, length, max_length=length)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts the open files in /proc")

@@ -139,8 +139,14 @@ def encode_corpus(
         vocabulary: of the model, where it was trained on another text.
 
     Raises:
-        DataError: the text has a character that the vocabulary lacks.
+        DataError: the text has a character that the vocabulary lacks, or is shorter than one example.
     """
+    if length > len(dataset):
+        what, setting = ("blocks", "model.max_length") if reads == "sequences" else ("contexts", "model.context_length")
+        raise DataError(
+            f"{what} of {length:,} positions are longer than the text, which has {len(dataset):,} {dataset.unit}: "
+            f"choose a smaller {setting}"
+        )
     tokens = _in_vocabulary(dataset, vocabulary)
     if reads == "windows" and dataset.evaluate is None and isinstance(tokens, TokensInMemory):
         tensor = tokens.tensor
