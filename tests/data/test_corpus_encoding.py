@@ -69,10 +69,12 @@ def test_chunks_cut_characters_and_line_ends_without_harm(
     assert list(dataset.vocabulary or ()) == ["", *sorted(set(reference(TEXTS[name])))]
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 7, 1 << 20])
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 7, 1 << 20])
 @pytest.mark.parametrize(
     ("content", "byte", "value"),
     [
+        (b"a\xff\r\nbc", 1, 0xFF),
+        (b"ab\xff\rbc", 2, 0xFF),
         (b"abc\xffdef", 3, 0xFF),
         (b"ab\xe2\x82", 2, 0xE2),
         (b"\xef\xbb\xbfab\xc3(", 5, 0xC3),

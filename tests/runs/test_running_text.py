@@ -16,6 +16,7 @@ from zoo.data.corpus import dataset as of_dataset
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin
 from zoo.plugin.settings import signature_of
+from zoo.runs.observer import Observer
 
 TEXT = "To be, or not to be: that is\nthe question.\n" * 12
 MODELS = ["rnn", "gru", "lstm", "transformer", "bow", "mlp", "mlp-char", "mlp-bn", "wavenet", "bigram", "ngram"]
@@ -84,13 +85,13 @@ def test_all_models_that_read_text_are_tried() -> None:
 
 
 @pytest.mark.parametrize("model", ["mlp-char", "rnn", "transformer"])
-def test_a_stopped_and_resumed_run_is_an_undisturbed_one(model: str, text: Path, stored: str) -> None:
+def test_a_stopped_and_resumed_run_is_an_undisturbed_one(model: str, text: Path, stored: str, zoo_here: Zoo) -> None:
     more: dict[str, Any] = {"validate_every": 2, "settings": {} if model == "mlp-char" else {"model.max_length": 7}}
     whole = run(model, "whole", 6, **more)
     run(model, "parts", 3, **more)
     resumed = zoo.resume("parts", steps=6, plots=False)
     assert resumed.step_losses == whole.step_losses
-    assert resumed.losses == whole.losses
+    assert resumed.losses == whole.losses == zoo_here("eval", "parts", "--device", "cpu", "--json").result["losses"]
     for name in FILES[:4]:
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
     assert bool(list(cache.folder().glob("*.tokens"))) == (stored == "cache")
@@ -104,6 +105,31 @@ def test_memory_and_cache_train_the_same_weights(model: str, text: Path, monkeyp
         done = run(model, f"r{large}")
         found.append(((done.path / "model.safetensors").read_bytes(), done.step_losses))
     assert found[0] == found[1]
+
+
+def test_a_large_text_is_read_once_for_all_commands(text: Path, monkeypatch: pytest.MonkeyPatch, zoo_here: Zoo) -> None:
+    """Its encoding is said; after that neither another run nor eval nor resume reads it again."""
+    monkeypatch.setattr(of_dataset, "LARGE", 0)
+    monkeypatch.setattr(cache, "_SETTLED", -1000.0)
+    stages: list[str] = []
+
+    class Stages(Observer):
+        def stage(self, name: str) -> None:
+            stages.append(name)
+
+    run("bigram", "r", observer=Stages())
+    assert stages[:2] == ["Reading the data", "Encoding the text, once"]
+
+    def fail(*args: object) -> None:
+        raise AssertionError("the text was read again")
+
+    monkeypatch.setattr(of_dataset, "scan", fail)
+    monkeypatch.setattr("hashlib.file_digest", fail)
+    stages.clear()
+    run("bigram", "s", observer=Stages())
+    assert stages[:2] == ["Reading the data", "Training"]
+    assert zoo_here("eval", "r", "--json").code == 0
+    assert zoo_here("resume", "r", "--steps", 5, "--quiet").code == 0
 
 
 def test_without_a_test_split(text: Path, zoo_here: Zoo) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.data.corpus import dataset as corpus
+from zoo.data.corpus.cache import digest_of
 from zoo.errors import DataError, ZooError
 from zoo.files import kind_of, open_file
 from zoo.text import shown
@@ -161,10 +163,14 @@ def _problem(path: Path, sha256: str) -> str | None:
 def _digest(path: Path) -> str:
     """The sha256 of a regular file. What has become a pipe or a device since it was looked at never blocks this.
 
+    That of a large file is remembered as long as the file does not change.
+
     Raises:
         OSError: it cannot be read, or is not a regular file.
     """
     with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size >= corpus.LARGE:
+            return digest_of(path, file)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from zoo import cuda
-from zoo.data.corpus.dataset import CorpusDataset
+from zoo.data.corpus.dataset import CorpusDataset, is_unencoded
 from zoo.data.datasets import LONG, TextDataset
 from zoo.data.download import fetcher
 from zoo.data.encoding import check_sizes
@@ -267,6 +267,8 @@ def _check_batch(plan: RunPlan, examples: Examples) -> None:
 def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:
     """The data, or the fallback's where the plan allows it; and which of the two it was."""
     fetch = fetcher(offline=plan.options.offline)
+    if isinstance(plan.dataset, Path) and plan.data_settings.get("format") == "text" and is_unencoded(plan.dataset):
+        observer.stage("Encoding the text, once")
     try:
         return plan.dataset, load_dataset(plan.dataset, plan.data_settings, fetch, sha256=plan.dataset_sha256)
     except UnavailableError as error:

@@ -241,6 +241,14 @@ class CorpusDataset:
         return encode_ids(file, self._tokenizer)
 
 
+def is_unencoded(path: Path) -> bool:
+    """Whether a file is a large one that is not known to be in the cache: encoding it takes a while."""
+    if kind_of(path) != "file" or path.stat().st_size < LARGE:
+        return False
+    known = cache.known_digest(path)
+    return known is None or cache.find(known, None) is None
+
+
 def check_split(split: Any) -> None:
     """Raises UsageError where these are not two increasing fractions; the second one may be 1."""
     if not (isinstance(split, list | tuple) and len(split) == 2 and all(map(is_number, split))) or not (
