@@ -174,6 +174,8 @@ def _parse_metrics(raw: object, model: str) -> ShippedMetrics:
     preset = metrics.get("preset")
     novel = _mapping(_mapping(metrics.get("novel", {})).get("losses", {}))
     losses = _mapping(metrics.get("losses"))
+    # Running text may be without a test split.
+    splits = {"train", "val", *_mapping(_mapping(metrics.get("dataset")).get("examples", {"test": None}))}
     measured = _mapping(_mapping(metrics.get("metrics", {})).get("val", {}))
     return ShippedMetrics(
         dataset=_text(_mapping(metrics.get("dataset")).get("name")),
@@ -182,11 +184,7 @@ def _parse_metrics(raw: object, model: str) -> ShippedMetrics:
         parameters=int(_number(metrics.get("parameters"))),
         steps=int(_number(metrics.get("steps"))),
         seconds=_number(_mapping(metrics.get("seconds")).get("train")),
-        losses={
-            split: _any_number(losses.get(split))
-            for split in ("train", "val", "test")
-            if split != "test" or split in losses
-        },
+        losses={split: _any_number(losses.get(split)) for split in ("train", "val", "test") if split in splits},
         novel={split: _number(novel[split]) for split in ("val", "test") if novel.get(split) is not None},
         unit=_text(metrics.get("loss_unit", "nats")),
         metrics={_text(name): _any_number(value) for name, value in measured.items() if value is not None},

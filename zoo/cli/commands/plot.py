@@ -112,11 +112,10 @@ def _losses(weights: Path) -> tuple[list[float], dict[str, float] | None]:
     losses = read_losses(weights.parent / "losses.csv")
     try:
         metrics: Any = parse_json(read_text(weights.parent / "metrics.json"))
-        final = {str(name): float(metrics["losses"][name]) for name in SPLITS if name in metrics["losses"]}
-        if not final.keys() >= {"train", "val"}:
-            raise ValueError("it lacks the loss of a split")
+        splits = metrics.get("dataset", {}).get("examples", SPLITS)  # running text may be without a test split
+        final = {str(name): float(metrics["losses"][name]) for name in SPLITS if name in splits}
     except FileNotFoundError:
         return losses, None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{weights.parent / 'metrics.json'} is damaged: {error!r}") from error
     return losses, final
