@@ -69,6 +69,7 @@ def test_every_model_trains_evaluates_and_loads(model: str, text: Path, zoo_here
     assert dataset["sha256"] == zoo.CorpusDataset(TEXT).sha256
     assert dataset["name"] == "play.txt"
     assert done.config["model"]["inputs"]["vocab_size"] == 1 + len(set(TEXT))
+    assert "bits_per_character" in done.metrics["metrics"]["val"]
     again = zoo_here("eval", "r", "--device", "cpu", "--json").result
     assert again["losses"] == done.losses
     assert again["dataset"]["examples"] == dataset["examples"]
@@ -255,6 +256,7 @@ def test_a_plugins_tokenizer_is_recorded_and_needed(monkeypatch: pytest.MonkeyPa
     dataset = done.config["dataset"]
     assert dataset["tokenizer"] == {"name": "codes", "vocab_size": 128}
     assert dataset["vocabulary"] is None
+    assert "bits_per_character" not in done.metrics["metrics"]["val"], "its tokens are no characters"
     assert dataset["settings"] == {"length": 12, "evaluate": 30}
     assert done.config["model"]["inputs"] == {"vocab_size": 129}
     assert zoo_here("eval", "r", "--device", "cpu", "--json").result["losses"] == done.losses

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.data.kinds import Dataset, is_text, targets_of
+from zoo.data.kinds import Dataset, targets_of, vocabulary_of
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import Signature
@@ -160,7 +160,7 @@ def _metrics(
         for name, factory in (entry.spec.metrics or {}).items():
             found.setdefault(name, _metric(name, entry, factory, model, offered))
     targets = targets_of(dataset)
-    bits = loss.is_cross_entropy and is_text(dataset)
+    bits = loss.is_cross_entropy and vocabulary_of(dataset) is not None  # the tokens of a tokenizer are no characters
     named = any(entry.spec.metrics is not None for entry in entries)
     defaults = () if named or bits else _DEFAULTS.get(targets, ())
     return Metrics((*found.values(), *defaults), bits)
