@@ -131,10 +131,13 @@ def test_an_invalid_byte_is_reported_by_its_offset_after_the_bom(tmp_path: Path,
 
 
 @pytest.mark.usefixtures("sizes")
-def test_the_first_word_with_a_boundary_in_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("\n".join(["good"] * 9 + [" b.d ", "w.rse"]))
-    with pytest.raises(DataError, match=r"words\.txt: the word 'b\.d' cannot be used: '\.' marks where"):
-        TextDataset.from_file(tmp_path / "words.txt")
+def test_words_with_a_dot_end_with_another_boundary(tmp_path: Path) -> None:
+    words = ["good"] * 9 + ["b.d", "w.rse", "."]
+    (tmp_path / "words.txt").write_text("\n".join(words))
+    dataset = TextDataset.from_file(tmp_path / "words.txt")
+    assert dataset.vocabulary.itos == ("\n", ".", *"bdegorsw")
+    assert dataset.words == TextDataset(words).words == words
+    assert dataset.splits["test"] == words[10:]
 
 
 def test_no_white_space_is_beyond_the_table() -> None:

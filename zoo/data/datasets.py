@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.examples import SPLITS, SplitName
-from zoo.data.vocabulary import BOUNDARY, Vocabulary
-from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, refuse_boundaries, sha256_of
+from zoo.data.vocabulary import Vocabulary
+from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, sha256_of
 from zoo.errors import ChangedDataError, DataError, UsageError
 from zoo.files import WrongDigestError, from_person, read_bytes, read_with_digest
 from zoo.numbers import show_value
@@ -34,7 +34,8 @@ class TextDataset:
     """A list of words with its vocabulary and its training, validation and test splits.
 
     Args:
-        words: the words, as a list or anything that gives them in an order; a word must not be empty or contain a `.`.
+        words: the words, as a list or anything that gives them in an order; a word is not empty, and has any
+            characters but the newline. Where one has a `.`, token 0 of the vocabulary is written as the newline.
         split: the ends of training and validation, as fractions of the words. By default the first 80 % are for
             training, the next 10 % for validation and the rest for test, cut at `int(n * 0.8)` and `int(n * 0.9)`.
         shuffle_seed: shuffle the words with `random.Random(shuffle_seed)` first; None keeps their order.
@@ -145,11 +146,8 @@ class TextDataset:
         return {name: [word for word in self.splits[name] if word not in seen] for name in names}
 
     def _read(self, content: bytes) -> None:
-        lines = Lines(content)
-        text = Text(lines)
+        text = Text(Lines(content))
         _check_count(len(text))
-        if BOUNDARY.encode() in content:
-            refuse_boundaries(lines)
         self._arrange(text, LECTURE_SPLIT, None, hashlib.sha256(content).hexdigest())
         if self.max_length > LONG:
             self.longest_line = longest_line(content)

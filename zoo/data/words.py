@@ -13,9 +13,9 @@ import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from zoo.data.vocabulary import BOUNDARY, Vocabulary
+from zoo.data.vocabulary import BOUNDARY, NEWLINE, Vocabulary
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class Text:
         chunks: the words, each followed by a newline. They are iterated twice.
 
     Attributes:
-        vocabulary: the characters of all words.
+        vocabulary: the characters of all words. Token 0 is written `.`, or as the newline where `.` is one of them.
         tokens: shape (N,), in the smallest type that holds the vocabulary.
         bounds: the index of the first token of each word, and N: shape (W + 1,).
     """
 
     def __init__(self, chunks: Iterable[str]) -> None:
         characters, size = _characters(chunks)
-        self.vocabulary = Vocabulary(characters)
+        self.vocabulary = Vocabulary(characters, NEWLINE if BOUNDARY in characters else BOUNDARY)
         self.tokens = tokenize(chunks, size, self.vocabulary)
         self.bounds = _bounds(self.tokens)
 
@@ -211,27 +211,15 @@ def chunks_of_list(words: Sequence[str]) -> list[str]:
     except TypeError as error:
         raise DataError("words must be a list of str") from error
     for chunk, batch in zip(chunks, batches(words, WORDS), strict=True):
-        if chunk.count("\n") != len(batch) or chunk.startswith("\n") or "\n\n" in chunk or BOUNDARY in chunk:
-            refuse_word(next(word for word in batch if not word or BOUNDARY in word or "\n" in word))
+        if chunk.count("\n") != len(batch) or chunk.startswith("\n") or "\n\n" in chunk:
+            bad = next(word for word in batch if not word or "\n" in word)
+            raise DataError(f"the word {bad!r} cannot be used: a word is one line, not empty")
         try:
             chunk.encode()
         except UnicodeEncodeError as error:
             bad = next(word for word in batch if chunk[error.start] in word)
             raise DataError(f"the word {bad!r} cannot be used: it is not valid Unicode") from error
     return chunks
-
-
-def refuse_boundaries(chunks: Iterable[str]) -> None:
-    """Raise DataError with the first word that contains a `.`."""
-    for chunk in chunks:
-        if BOUNDARY in chunk:
-            refuse_word(next(word for word in chunk.split("\n") if BOUNDARY in word))
-
-
-def refuse_word(word: str) -> NoReturn:
-    """Raise DataError for a word that contains a `.` or a newline, or is empty."""
-    why = f"{BOUNDARY!r} marks where words start and end" if BOUNDARY in word else "a word is one line, not empty"
-    raise DataError(f"the word {word!r} cannot be used: {why}")
 
 
 def batches(words: Sequence[str], size: int) -> Iterator[Sequence[str]]:
