@@ -177,7 +177,7 @@ def test_an_invalid_word_is_refused_by_value(bad: str) -> None:
 
 
 def test_a_bad_word_far_down_a_long_list_is_found() -> None:
-    with pytest.raises(DataError, match=r"the word 'b\.d' cannot be used"):
+    with pytest.raises(DataError, match=r"the word 'b\\nd' cannot be used"):
         TextDataset([*["good"] * 70_000, "b\nd", "good"])
 
 

@@ -202,7 +202,7 @@ def test_slices_of_words_are_words(words: Words, part: slice, further: slice) ->
     assert found == expected
     assert len(found) == len(expected)
     assert found.lengths.tolist() == [len(word) + 1 for word in expected]
-    assert found.tokens.tolist() == [n for word in expected for n in [*words._text.vocabulary.encode(word), 0]]
+    assert found.tokens.tolist() == [n for word in expected for n in [*words.text.vocabulary.encode(word), 0]]
 
 
 def test_words_equal_a_list_of_the_same_and_nothing_else(words: Words, text: Text) -> None:

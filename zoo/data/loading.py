@@ -87,7 +87,7 @@ def load_dataset(
     """
     arranged = {name: settings[name] for name in ("split", "shuffle_seed") if name in settings}
     if isinstance(source, Path):
-        dataset: Dataset = TextDataset.from_file(source, sha256=sha256)
+        dataset: Dataset = TextDataset.from_file(source, sha256=sha256, guess=sha256 is None)
     else:
         signature = signature_of(source)
         arguments = {name: value for name, value in settings.items() if name in signature.settings}

@@ -67,7 +67,7 @@ class Text:
 class Words(Sequence[str]):
     """A selection of the words of a text, in any order: a sequence of str that equals a list of the same words.
 
-    Args:
+    Attributes:
         text: all words.
         indices: of the selected words, shape (W,).
     """
@@ -77,26 +77,26 @@ class Words(Sequence[str]):
 
         if isinstance(indices, range) and indices.step != 1:
             indices = np.arange(indices.start, indices.stop, indices.step)
-        self._text = text
-        self._indices = indices
+        self.text = text
+        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self.indices)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> Words: ...
     def __getitem__(self, index: int | slice) -> str | Words:
-        text = self._text
+        text = self.text
         if isinstance(index, slice):
-            return Words(text, self._indices[index])
-        word = int(self._indices[index])
+            return Words(text, self.indices[index])
+        word = int(self.indices[index])
         return text.decode(text.tokens[text.bounds[word] : text.bounds[word + 1]])[:-1]
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), WORDS):
-            yield from self._text.decode(self[start : start + WORDS].tokens).split("\n")[:-1]
+            yield from self.text.decode(self[start : start + WORDS].tokens).split("\n")[:-1]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, list | Words):
@@ -113,9 +113,14 @@ class Words(Sequence[str]):
         return f"<{len(self):,} words: {', '.join([*self[:3], '...'][: len(self)])}>"
 
     @property
+    def all(self) -> Words:
+        """All words of the text, in its order."""
+        return Words(self.text, range(len(self.text)))
+
+    @property
     def lengths(self) -> NDArray[Any]:
         """The number of tokens of each word, including its end: shape (W,)."""
-        bounds, indices = self._text.bounds, self._indices
+        bounds, indices = self.text.bounds, self.indices
         if isinstance(indices, range):
             starts, ends = bounds[indices.start : indices.stop], bounds[1:][indices.start : indices.stop]
         else:
@@ -128,7 +133,7 @@ class Words(Sequence[str]):
         """The tokens of all words, with a 0 after each: shape (N,). They may be a view of the text's array."""
         import numpy as np
 
-        text, indices = self._text, self._indices
+        text, indices = self.text, self.indices
         if isinstance(indices, range):
             return text.tokens[text.bounds[indices.start] : text.bounds[indices.stop]]
         tokens = np.empty(int(self.lengths.sum()), text.tokens.dtype)
@@ -142,9 +147,9 @@ class Words(Sequence[str]):
         import numpy as np
 
         tokens = self.tokens
-        if vocabulary == self._text.vocabulary:
+        if vocabulary == self.text.vocabulary:
             return tokens.copy()
-        characters = self._text.vocabulary.itos[1:]
+        characters = self.text.vocabulary.itos[1:]
         table = tokenize(["\n", *characters], 1 + len(characters), vocabulary)
         converted = np.empty(len(tokens), table.dtype)
         for start in range(0, len(tokens), CHARACTERS):
@@ -184,7 +189,10 @@ class Lines:
                 lines = content[start:end].decode()
             except UnicodeDecodeError as error:
                 byte = start - first + error.start
-                raise DataError(f"is not UTF-8 text (byte {byte}): it must have one word per line") from error
+                raise DataError(
+                    f"is not UTF-8 text (byte {byte}): it must have one word per line; if it is in another encoding, "
+                    "convert it, for example with iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+                ) from error
             yield _stripped(lines if line_end == b"\n" else lines.replace("\r", "\n"))
             start = end
 

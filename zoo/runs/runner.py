@@ -39,7 +39,7 @@ from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
 from zoo.runs.loggers import Loggers
-from zoo.runs.observer import Guarded, Observer
+from zoo.runs.observer import Guarded, Observer, tell_of_data
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
 from zoo.runs.resuming import check_unchanged, inexact, other_versions, plan_resumption, same_data
@@ -106,6 +106,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     clock = Clock()
     checkpoints = CheckpointSchedule.of(plan.options)
     run = prepare(plan, _device_of(plan, observer), observer, clock)
+    tell_of_data(observer, run.config["dataset"]["name"], run.dataset)
     training, device = run.new_training(), run.device
     with cuda.current(device):
         training.trial.check(plan.optimizer.who)
