@@ -50,18 +50,21 @@ def _factors(size: int) -> NDArray[Any]:
         return (z ^ (z >> np.uint64(31))) | np.uint64(1)
 
 
-def split_fingerprints(dataset: TextDataset) -> dict[SplitName, NDArray[Any]]:
-    """The `fingerprints` of the words of each split."""
+def fingerprints_of_splits(dataset: TextDataset) -> tuple[NDArray[Any], dict[SplitName, NDArray[Any]]]:
+    """The `fingerprints` of all words in the order of the text, and of those of each split."""
     import numpy as np
 
     splits = dataset.splits
-    marks = fingerprints(splits["train"].all)
-    # in the order of the file they are computed without moving a token
-    return {name: marks[np.asarray(words.indices)] for name, words in splits.items()}
+    marks = fingerprints(splits["train"].all)  # in that order no token has to be moved
+    return marks, {name: marks[np.asarray(words.indices)] for name, words in splits.items()}
 
 
 def found_in_training(marks: Mapping[SplitName, NDArray[Any]]) -> dict[SplitName, int]:
-    """How many words of the validation and the test split are also in the training split, by `split_fingerprints`."""
+    """How many words of the validation and the test split are also in the training split.
+
+    Args:
+        marks: the `fingerprints` of the words of each split.
+    """
     import numpy as np
 
     train = np.sort(marks["train"])

@@ -246,25 +246,20 @@ def _gaps(line: str) -> int:
 def _odd_characters(words: Sequence[str], odd: Sequence[str]) -> str:
     """A notice about words with control characters; if they are many, the file is refused."""
     pattern = re.compile(f"[{re.escape(''.join(odd))}]")
-    with_odd = [(n, word) for n, word in enumerate(words, 1) if pattern.search(word)]
-    (number, word), count = with_odd[0], len(with_odd)
-    characters = "".join(odd)
-    if characters == "\r":
-        what, remedy = "carriage returns within", "make them line ends: tr '\\r' '\\n' < FILE > NEW"
-    elif separators := [name for c, name in _LINE_SEPARATORS.items() if c in characters]:
-        what, remedy = (
-            f"{separators[0]} within",
-            "make them line ends: perl -CSD -pe 's/[\\x{2028}\\x{2029}]/\\n/g' FILE > NEW",
-        )
-    elif characters == "\t":
-        what, remedy = "a tab within", "put one word a line, or read a table with --format tsv"
+    having = [(number, word) for number, word in enumerate(words, 1) if pattern.search(word)]
+    (number, word), count = having[0], len(having)
+    if odd == ["\r"]:
+        what, remedy = "carriage returns", "make them line ends: tr '\\r' '\\n' < FILE > NEW"
+    elif separators := [name for c, name in _LINE_SEPARATORS.items() if c in odd]:
+        what = separators[0]
+        remedy = "make them line ends: perl -CSD -pe 's/[\\x{2028}\\x{2029}]/\\n/g' FILE > NEW"
+    elif odd == ["\t"]:
+        what, remedy = "tabs", "put one word a line, or read a table with --format tsv"
     else:
         what, remedy = "control characters", "take them out: perl -CSD -pe 's/[^\\PC\\n]//g' FILE > NEW"
-    if count > _FEW * len(words):
+    if max(count / len(words), sum(len(word) for _, word in having) / sum(map(len, words))) > _FEW:
         raise DataError(f"has {what} in {count:,} of {len(words):,} lines, as in {shown(word)}: {remedy}; {AS_WORDS}")
-    return (
-        f"{count:,} of {len(words):,} words, the first of them word {number:,} ({shown(word)}), have {what}: {remedy}"
-    )
+    return f"{count:,} of {len(words):,} words have {what}, the first of them word {number:,} ({shown(word)}): {remedy}"
 
 
 def _header(words: Sequence[str]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoo.data.datasets import TextDataset
 from zoo.data.kinds import Dataset
-from zoo.data.summary.counting import found_in_training, split_fingerprints
+from zoo.data.summary.counting import fingerprints_of_splits, found_in_training
 from zoo.data.tensors import TensorDataset
 
 _COUNTED = 1_000_000  # words: with more, looking for the same ones in several splits would be noticed
@@ -26,7 +26,7 @@ def _words(dataset: TextDataset) -> str:
     if count > _COUNTED:
         return text
     held_out = len(dataset.splits["val"]) + len(dataset.splits["test"])
-    share = sum(found_in_training(split_fingerprints(dataset)).values()) / held_out
+    share = sum(found_in_training(fingerprints_of_splits(dataset)[1]).values()) / held_out
     return f"{text}; {share:.1%} of validation and test words are also in training"
 
 
