@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -117,6 +118,11 @@ def zoo_command() -> ZooCommand:
     """Run `zoo ARGS` in a process of its own: `zoo_command("list", "--json", env={"ZOO_PLUGINS": ""})`."""
 
     return partial(run_python, "-m", "zoo")
+
+
+def but_for_what_was_read(err: str) -> str:
+    """What was written to stderr, without the line in which a run says what it has read."""
+    return re.sub(r"^[^\n]+: [\d,]+ (words, |examples of shape )[^\n]*\n", "", err, count=1, flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,6 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     clock = Clock()
     checkpoints = CheckpointSchedule.of(plan.options)
     run = prepare(plan, _device_of(plan, observer), observer, clock)
-    tell_of_data(observer, run.config["dataset"]["name"], run.dataset)
     training, device = run.new_training(), run.device
     with cuda.current(device):
         training.trial.check(plan.optimizer.who)
@@ -120,6 +119,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     ):
         folder.place = _place(run, folder)
         folder.write_first_checkpoint(training, run.config)
+        tell_of_data(observer, run.config["dataset"]["name"], run.dataset)
         return _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers).finish(checkpoints)
 
 

@@ -16,6 +16,8 @@ from zoo.text import visible
 
 _SHOWN = 40  # items of a list, unless all are asked for
 _SPLITS = ("train", "val", "test")
+_RANGE = ("min", "mean", "max")
+_TARGETS = {"classes": "classes, ", "numbers": "numbers, ", "inputs": "none"}
 
 
 @click.command("data")
@@ -120,39 +122,40 @@ def _forms(found: dict[str, Any]) -> str:
 def _print_tensors(found: dict[str, Any], most: int | None) -> None:
     inputs, targets = found["inputs"], found["targets"]
     output.lines(f"{found['dataset']}: tensors, sha256 {found['sha256']}", "")
-    rows = [
-        (name, f"{found['examples'][name]:,}", *(f"{inputs[name].get(key, float('nan')):.6g}" for key in _RANGE))
-        for name in _SPLITS
-    ]
+    rows = [(name, f"{found['examples'][name]:,}", *_range(inputs[name])) for name in _SPLITS]
     print_table(["split", "examples", *_RANGE], rows, right=["examples", *_RANGE])
-    output.lines(
-        "",
-        f"Inputs: {_size(inputs)}; targets: {_size(targets)}, {found['num_classes']:,} classes",
-        f"Constant in the training split: {len(found['constant_columns']):,} of the numbers of an example",
-    )
+    output.lines("", f"Inputs: {_size(inputs)}; targets: {_TARGETS[targets['kind']]}{_size(targets)}")
+    if found["read"] != {name: found["examples"][name] for name in _SPLITS}:
+        read = ", ".join(f"{name} {count:,}" for name, count in found["read"].items())
+        output.lines(f"What is counted and its ranges are of some examples, evenly spaced: {read}")
+    if found["constant_columns"]:
+        count = len(found["constant_columns"])
+        output.lines(f"Numbers of an example that are the same in all of the training split: {count:,}")
     if found["columns"]:
         output.lines("")
-        cells = [(str(one["column"]), *(f"{one[key]:.6g}" for key in _RANGE)) for one in found["columns"]]
+        cells = [(str(one["column"]), *_range(one)) for one in found["columns"]]
         print_table(["column", *_RANGE], cells, right=["column", *_RANGE])
-    if found["classes"]:
+    if targets["kind"] == "numbers":
         output.lines("")
-        listed = found["classes"][:most]
-        cells = [(str(one["class"]), *(_share(found, one, name) for name in _SPLITS)) for one in listed]
-        print_table(["class", *_SPLITS], cells, right=["class", *_SPLITS])
-        _say_cut(len(found["classes"]), most)
+        rows = [(name, *_range(targets[name])) for name in _SPLITS]
+        print_table(["targets of", *_RANGE], rows, right=_RANGE)
+    if classes := found["classes"]:
+        output.lines("")
+        totals = {name: max(1, sum(one[name] for one in classes)) for name in _SPLITS}
+        cells = [
+            (str(one["class"]), *(f"{one[name]:,} ({one[name] / totals[name]:.1%})" for name in _SPLITS))
+            for one in classes[:most]
+        ]
+        print_table(["class", *_SPLITS], cells, right=_SPLITS)
+        _say_cut(len(classes), most)
 
 
-_RANGE = ("min", "mean", "max")
-
-
-def _share(found: dict[str, Any], row: dict[str, Any], split: str) -> str:
-    """The count of a class, and its share of the targets of the split."""
-    total = sum(one[split] for one in found["classes"])
-    return f"{row[split]:,} ({row[split] / max(1, total):.1%})"
+def _range(of: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{of[key]:.6g}" if key in of else "-" for key in _RANGE)
 
 
 def _size(one: dict[str, Any]) -> str:
-    return f"{one['dtype']} of shape ({', '.join(map(str, ['N', *one['shape']]))})"
+    return f"{one['dtype']} of shape ({', '.join(map(str, ['N', *one['shape']]))})" if "shape" in one else ""
 
 
 def _counted(items: Sequence[tuple[str, int]], most: int | None) -> str:

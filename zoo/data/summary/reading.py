@@ -31,7 +31,6 @@ def _words(dataset: TextDataset) -> str:
 
 
 def _tensors(dataset: TensorDataset) -> str:
-    shape = tuple(dataset.splits["train"][0].shape[1:])
-    sizes = sum(len(y) for _, y in dataset.splits.values())
-    size = " × ".join(map(str, shape))
-    return f"{sizes:,} examples of {size} {'numbers' if len(shape) == 1 else 'each'}, {dataset.num_classes:,} classes"
+    count = sum(dataset.counts.values())
+    shape = ", ".join(map(str, dataset.example("train").x.shape[1:]))
+    return f"{count:,} examples of shape ({shape}), {dataset.targets_text}"

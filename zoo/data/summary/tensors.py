@@ -1,10 +1,13 @@
 """What is in a dataset of tensors: the numbers of `zoo data`.
 
+Of a split outside memory only the examples are counted that its digest covers too, evenly spaced.
+
 Axes: N examples, F numbers of an example, K classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from zoo.ambient import in_neutral_state
@@ -21,19 +24,24 @@ _NUMBERS_AT_ONCE = 1 << 20
 @in_neutral_state
 def summary(dataset: TensorDataset) -> dict[str, Any]:
     """All that `zoo data --json` says of tensors."""
-    splits = dataset.splits
-    train = splits["train"][0]
-    columns = _columns(train)
-    constant = [column["column"] for column in columns if column["min"] == column["max"]]
-    sizes = {name: len(x) for name, (x, _) in splits.items()}
+    examples = {name: dataset.example(name) for name in dataset.splits}
+    sizes = dataset.counts
+    train = examples["train"]
+    columns = _columns(train.x)
+    targets: dict[str, Any] = {"kind": dataset.targets}
+    if train.y is not None and train.y is not train.x:
+        targets |= _kind(train.y)
+    if dataset.targets == "numbers":
+        targets |= {name: _range(found.y) for name, found in examples.items() if found.y is not None}
     return {
         "examples": {"total": sum(sizes.values()), **sizes},
-        "inputs": {**_kind(train), **{name: _range(x) for name, (x, _) in splits.items()}},
-        "targets": _kind(splits["train"][1]),
-        "num_classes": dataset.num_classes,
-        "classes": _classes(dataset) if dataset.num_classes <= CLASSES else [],
+        "read": {name: len(found.x) for name, found in examples.items()},
+        "inputs": {**_kind(train.x), **{name: _range(found.x) for name, found in examples.items()}},
+        "targets": targets,
+        "provides": dataset.provides,
+        "classes": _classes(dataset) if dataset.targets == "classes" else None,
         "columns": columns if len(columns) <= COLUMNS else [],
-        "constant_columns": constant,
+        "constant_columns": [column["column"] for column in columns if column["min"] == column["max"]],
     }
 
 
@@ -41,33 +49,33 @@ def _kind(tensor: Tensor) -> dict[str, Any]:
     return {"shape": list(tensor.shape[1:]), "dtype": str(tensor.dtype).removeprefix("torch.")}
 
 
-def _parts(tensor: Tensor) -> Any:
+def _parts(tensor: Tensor) -> Iterator[Tensor]:
     """Rows of a tensor as (n, F) in float64, a bounded number at once."""
     import torch
 
-    width = max(1, tensor[0].numel())
-    for start in range(0, len(tensor), max(1, _NUMBERS_AT_ONCE // width)):
-        part = tensor[start : start + max(1, _NUMBERS_AT_ONCE // width)]
+    rows = max(1, _NUMBERS_AT_ONCE // max(1, tensor[0].numel()))
+    for start in range(0, len(tensor), rows):
+        part = tensor[start : start + rows]
         yield part.reshape(len(part), -1).to(torch.float64)
 
 
 def _range(tensor: Tensor) -> dict[str, float]:
+    """The smallest number, the mean and the largest; nothing where an example has no numbers."""
     if not tensor[0].numel():
         return {}
-    low, high, total, count = float("inf"), float("-inf"), 0.0, 0
+    low, high, total = float("inf"), float("-inf"), 0.0
     for part in _parts(tensor):
         low, high = min(low, float(part.min())), max(high, float(part.max()))
-        total, count = total + float(part.sum()), count + part.numel()
-    return {"min": low, "mean": total / count, "max": high}
+        total += float(part.sum())
+    return {"min": low, "mean": total / tensor.numel(), "max": high}
 
 
 def _columns(tensor: Tensor) -> list[dict[str, Any]]:
     """The range of each number of an example over the training split."""
     import torch
 
-    width = tensor[0].numel()
-    low = torch.full((width,), torch.inf, dtype=torch.float64)
-    high, total = -low, torch.zeros(width, dtype=torch.float64)
+    low = torch.full((tensor[0].numel(),), torch.inf, dtype=torch.float64)
+    high, total = -low, torch.zeros_like(low)
     for part in _parts(tensor):
         low, high = torch.minimum(low, part.amin(0)), torch.maximum(high, part.amax(0))
         total += part.sum(0)
@@ -77,12 +85,18 @@ def _columns(tensor: Tensor) -> list[dict[str, Any]]:
 
 
 def _classes(dataset: TensorDataset) -> list[dict[str, Any]]:
-    """The number of targets of each class by split; targets that are ignored count in none."""
+    """The number of targets of each class by split; targets that are ignored (-1) count in none."""
     import torch
 
-    def count(y: Tensor) -> list[int]:
-        found: list[int] = torch.bincount(y[y >= 0].flatten().long(), minlength=dataset.num_classes).tolist()
-        return found
-
-    counts = {name: count(y) for name, (_, y) in dataset.splits.items()}
-    return [{"class": i, **{name: of[i] for name, of in counts.items()}} for i in range(dataset.num_classes)]
+    counts = {}
+    for name in dataset.splits:
+        y = dataset.example(name).y
+        assert y is not None  # the targets are classes
+        found, number = torch.unique(y[y >= 0].long(), return_counts=True)
+        counts[name] = dict(zip(found.tolist(), number.tolist(), strict=True))
+    names = dataset.classes
+    present = set().union(*counts.values()) | set(range(len(names or ())))
+    return [
+        {"class": names[i] if names else i, **{name: of.get(i, 0) for name, of in counts.items()}}
+        for i in sorted(present)[:CLASSES]
+    ]
