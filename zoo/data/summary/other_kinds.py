@@ -257,7 +257,8 @@ def _odd_characters(words: Sequence[str], odd: Sequence[str]) -> str:
         what, remedy = "tabs", "put one word a line, or read a table with --format tsv"
     else:
         what, remedy = "control characters", "take them out: perl -CSD -pe 's/[^\\PC\\n]//g' FILE > NEW"
-    if max(count / len(words), sum(len(word) for _, word in having) / sum(map(len, words))) > _FEW:
+    most_of_it = 2 * sum(len(word) for _, word in having) > sum(map(len, words))
+    if most_of_it or count > _FEW * len(words):
         raise DataError(f"has {what} in {count:,} of {len(words):,} lines, as in {shown(word)}: {remedy}; {AS_WORDS}")
     return f"{count:,} of {len(words):,} words have {what}, the first of them word {number:,} ({shown(word)}): {remedy}"
 
