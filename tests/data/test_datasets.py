@@ -67,7 +67,7 @@ def test_words_may_be_of_any_script(file: Path, word: str) -> None:
         (b"\n \r\n\t\n", "is empty: it must have one word per line"),
         (b"\xef\xbb\xbf", "has no words, too few for training"),
         (b"\x7fELF\x02\x01\x00\x00abc\n", "is not a text file: it must have one word per line, in UTF-8"),
-        ("\n".join(SIX).encode("utf-16"), "is not a text file"),
+        ("\n".join(SIX).encode("utf-16"), "is UTF-16 text: convert it"),
         ("\n".join([*SIX, "zoë"]).encode("latin-1"), "is not UTF-8 text (byte 24): it must have one word per line"),
         (LINES + b"\n\xff\xfe", "is not UTF-8 text (byte 22)"),
         (b"emma\n", "has 1 word, too few for training, validation and test (at least 6)"),
