@@ -18,6 +18,7 @@ import torch
 from conftest import but_for_what_was_read
 
 import zoo
+from zoo.cli import COMMANDS
 from zoo.storage import checkpoint
 from zoo.storage.losses import read_losses
 
@@ -382,9 +383,7 @@ def test_dashes_and_quotes_of_a_word_processor_are_named(zoo_here: Zoo, form: st
     assert outcome.err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "command", ["run", "resume", "eval", "sample", "plot", "verify", "list", "info", "data", "plugins"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_use_of_a_command_refers_to_its_own_help(zoo_here: Zoo, command: str) -> None:
     option = {"run": "--steps", "resume": "--steps", "sample": "-n", "plot": "--dims", "eval": "--dataset"}
     outcome = zoo_here(command, option.get(command, "--nothing"))

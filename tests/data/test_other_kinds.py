@@ -51,13 +51,14 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {  # file: its content
     "two columns": (table(",", 12), ("2 columns separated by commas",)),
     "numbers first": ("\n".join(f"{i},{name}" for i, name in enumerate(NAMES)), ("cut -d ',' -f 2",)),
     "counts of uniq -c": ("\n".join(f"{i:7} {name}" for i, name in enumerate(NAMES)), ("separated by spaces", "-f 2")),
-    "a header": (table(",", 3, header="first,count"), ("--format csv --column 'first'",)),
-    "a header that is known": (table("\t", "f", header="name\tsex"), ("--format tsv --column 'name'",)),
+    "a header": (table(",", 3, header="first,count"), ("--format csv --column first",)),
+    "a header that is known": (table("\t", "f", header="name\tsex"), ("--format tsv --column name",)),
     "quotes": (table(",", '"a, b"', 3), ("3 columns separated by commas",)),
     "prose": (PROSE, ("looks like running text", "--format text")),
     "prose without spaces": ("\n".join(["猫が、いた。犬も、いた。鳥も、いた。"] * 9), ("--format text",)),
     "one line": ("ab" * 500_000, ("one line of 1,000,000 characters", "--format text")),
     "one line and its end": ("\n" + "a b" * 500_000 + "\n", ("one line of 1,500,000 characters",)),
+    "a table that starts like a PDF": ("%PDF,1\n" + table(",", 1), ("2 columns separated by commas",)),
     "JSON": (json.dumps(NAMES), ("is JSON", "one a line")),
     "an object": (json.dumps({"names": NAMES}, indent=1), ("is JSON",)),
     "JSON lines": ("\n".join(json.dumps({"name": name}) for name in NAMES), ("is JSON",)),
@@ -78,7 +79,7 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {  # file: its content
     "Latin-1": ("\n".join(ACCENTS).encode("latin-1"), ("is not UTF-8 text (byte 3)", "iconv -f WINDOWS-1252")),
 }
 NOTICED: dict[str, tuple[list[str], tuple[str, ...]]] = {  # file: its words, and what is said of it
-    "a header": (["Name", *NAMES], ("the first line, 'Name', looks like a header", "--format csv --column 'Name'")),
+    "a header": (["Name", *NAMES], ("the first line, 'Name', looks like a header", "--format csv --column Name")),
     "decomposed": (
         DECOMPOSED,
         ("75 of 75 words are in decomposed form (NFD): each accent", NORMALISE),
@@ -91,6 +92,7 @@ NOTICED: dict[str, tuple[list[str], tuple[str, ...]]] = {  # file: its words, an
     "a tab": ([*NAMES, "a\tb"], ("1 of 76 words have tabs",)),
     "carriage returns": ([*NAMES, "a\rb"], ("1 of 76 words have carriage returns", "tr '\\r' '\\n'")),
     "lost characters": ([*NAMES, "zo\ufffd"], ("word 76 ('zo\ufffd') has U+FFFD",)),
+    "a very long line": (["ab" * 70_000, *NAMES], ("word 1 has 140,000 characters",)),
     "a long line": ([*NAMES, "ab" * 1000], ("word 76 has 2,000 characters",)),
 }
 WORDS: dict[str, list[str]] = {  # these are words, about which there is nothing to say
@@ -100,6 +102,7 @@ WORDS: dict[str, list[str]] = {  # these are words, about which there is nothing
     "composed": ACCENTS,
     "names of persons": [f"{name}, {other}" for name, other in zip(NAMES, reversed(NAMES), strict=True)],
     "some with commas": [*NAMES, "a,b", "1,5"],
+    "a long line first": ["ab" * 400, "x" * 900, *NAMES],
     "names of films": ["the cat", "the house on the hill", "blue", "a night in may", "gone", "two men", "up"] * 3,
     "sequences": ["ACGT" * 200, "GATTACA", *["CCGG" * i for i in range(1, 9)]],
     "brackets": ["[PAD]", "[unused1]", "{x}", *NAMES],

@@ -219,12 +219,11 @@ def _list_of(words: object) -> list[str]:
 
 
 def _text_of(content: bytes, *, guess: bool) -> Text:
+    if guess:
+        check_lines(content)
     try:
-        lines = Lines(content)
-        if guess:
-            check_lines(content)
-        text = Text(lines)
-    except DataError as error:
+        text = Text(Lines(content))
+    except DataError as error:  # it is no text
         raise DataError(binary_kind(content) or str(error)) from error
     _check_count(len(text))
     return text

@@ -7,6 +7,7 @@ all characters are known from the vocabulary, so that a list of plain words cost
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import unicodedata
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import Words
 from zoo.errors import DataError
-from zoo.text import shown
+from zoo.text import quoted, shown
 
 AS_WORDS = "--format words reads each line as a word"
 NORMALISE = (
@@ -86,11 +87,14 @@ def check_lines(content: bytes) -> None:
     if what is not None:
         raise DataError(f"is {what}, or {AS_WORDS}")
     start = content[:_SAMPLE_BYTES]
-    text = start.decode("utf-8", "ignore").removeprefix("\ufeff")
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start).removeprefix("\ufeff")  # its end may be cut
+    except UnicodeDecodeError:  # which is told, with its place, when all of it is decoded
+        return
     lines = [line for line in re.split("\r\n?|\n", text) if line and not line.isspace()][:_SAMPLE_LINES]
     if len(content) > len(start) and len(lines) > 1:
         lines.pop()  # which may be cut
-    if len(lines) == 1 and len(lines[0].strip()) > _LONG:
+    if len(lines) == 1 and len(lines[0].strip()) > _LONG and not re.search(b"[\r\n]", content.strip()):
         size = len(content.decode("utf-8", "ignore").strip())
         raise DataError(
             f"is one line of {size:,} characters: --format text reads it as running text, and words stand one a line"
@@ -223,7 +227,7 @@ def _say_table(columns: Sequence[_Column], called: str, separator: str, file_for
     words = next((i for i, column in enumerate(columns) if not column.is_number), 0)
     size = f"{len(columns)} columns separated by {called}"
     if has_header and file_format:
-        return f"{size}: --format {file_format} --column {shown(columns[words].first.strip())} reads the words of one"
+        return f"{size}: --format {file_format} --column {quoted(columns[words].first.strip())} reads the words of one"
     delimiter = {"\t": "", " ": " -d ' '"}.get(separator, f" -d '{separator}'")
     skip = "tail -n +2 FILE | cut" if has_header else "cut"
     name = "NEW" if has_header else "FILE > NEW"
@@ -270,7 +274,7 @@ def _header(words: Sequence[str]) -> str | None:
         return None
     return (
         f"the first line, {shown(first)}, looks like a header, and is read as a word: "
-        f"--format csv --column {shown(first.strip(chr(34)))} leaves it out"
+        f"--format csv --column {quoted(first.strip(chr(34)))} leaves it out"
     )
 
 
