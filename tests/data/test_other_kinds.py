@@ -68,6 +68,7 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {  # file: its content
     "RTF": (f"{{\\rtf1\\ansi\n{LINES}", ("is an RTF document",)),
     "a terminal's output": ("\n".join(f"\x1b[1m{name}\x1b[0m" for name in NAMES), ("control characters in 75 of 75",)),
     "a terminal's clipboard": ("\n".join(["\x1b]52;c;cm0gLXJm\x07"] * 60), ("control characters in 60 of 60",)),
+    "a fifth with control characters": (LINES + "\na\x07" * 18, ("control characters in 18 of 93 lines",)),
     "line separators": ("\n".join(f"{name}\u2028{name}" for name in NAMES), ("U+2028 line separators", "perl")),
     "mixed line ends": (LINES.replace("\n", "\r") + "\n" + LINES, ("carriage returns in 1 of 76",)),
     "a gzip file": (gzip.compress(LINES.encode()), ("is a gzip file", "gunzip -c FILE > NEW")),
@@ -104,6 +105,7 @@ WORDS: dict[str, list[str]] = {  # these are words, about which there is nothing
     "some with commas": [*NAMES, "a,b", "1,5"],
     "a long line first": ["ab" * 400, "x" * 900, *NAMES],
     "names of films": ["the cat", "the house on the hill", "blue", "a night in may", "gone", "two men", "up"] * 3,
+    "some long titles": [*NAMES, *["the cat that sat on the mat"] * 5],
     "sequences": ["ACGT" * 200, "GATTACA", *["CCGG" * i for i in range(1, 9)]],
     "brackets": ["[PAD]", "[unused1]", "{x}", *NAMES],
     "smilies": ["<3", "<html-like", ":)", *NAMES],
@@ -164,6 +166,7 @@ def test_the_lines_may_end_in_any_way(file: Path, end: str) -> None:
 
 
 REMEDIES = {  # a kind of file, the program that a remedy starts, what it makes of the file
+    "a fifth with control characters": (LINES + "\na\x07" * 18, ("control characters in 18 of 93 lines",)),
     "line separators": ("perl", [name for name in NAMES for _ in "ab"]),
     "a terminal's output": ("perl", [f"[1m{name}[0m" for name in NAMES]),
     "names with counts": ("cut", NAMES),
@@ -211,6 +214,17 @@ def test_a_run_refuses_a_table_and_warns_of_a_header(zoo_here: Zoo) -> None:
     assert warning.startswith("zoo: warning: header.txt: the first line, 'name', looks like a header")
     for command in (("eval", "r"), ("sample", "r"), ("resume", "r", "--steps", 3, "--no-plots")):
         assert zoo_here(*command).err == ""  # it was told when the run began
+
+
+def test_a_run_of_before_such_files_were_told_apart_goes_on(zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("table.txt").write_text(table("\t", 7))
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.data.datasets.check_lines", lambda content: None)
+        patch.setattr("zoo.data.datasets.notices", lambda words, vocabulary: [])
+        assert zoo_here("run", "bigram", "--dataset", "table.txt", "--steps", 2, "--no-plots", "--out", "r").code == 0
+    for command in (("eval", "r"), ("sample", "r"), ("resume", "r", "--steps", 3, "--no-plots")):
+        outcome = zoo_here(*command)
+        assert (outcome.code, outcome.err) == (0, "")
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not beside the project")
