@@ -127,11 +127,12 @@ def but_for_what_was_read(err: str) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did."""
+    """What a command did: `err` is without the line in which a run says what it has read, which is `read`."""
 
     code: int
     out: str
     err: str
+    read: str = ""
 
     @property
     def result(self) -> Any:
@@ -151,7 +152,9 @@ def zoo_here(capsys: pytest.CaptureFixture[str]) -> Zoo:
             main([str(arg) for arg in args])
         captured = capsys.readouterr()
         assert isinstance(exit_info.value.code, int)
-        return Outcome(exit_info.value.code, captured.out, captured.err)
+        err = but_for_what_was_read(captured.err)
+        read = next((line for line in captured.err.splitlines() if line not in err), "")
+        return Outcome(exit_info.value.code, captured.out, err, read)
 
     return run
 

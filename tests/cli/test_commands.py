@@ -89,11 +89,12 @@ def test_metrics_file_is_the_json_object(zoo_here: Zoo, words_file: Path) -> Non
 def test_run_prints_a_table_for_people_and_what_was_read_on_stderr(zoo_here: Zoo, words_file: Path) -> None:
     outcome = zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 5, "--no-plots")
     assert outcome.code == 0
-    assert outcome.err == (
+    assert outcome.err == ""
+    assert outcome.read == (
         "words.txt: 60 words, 5 different characters, the longest word 3; 0.0% of validation and test words are also "
-        "in training\n"
+        "in training"
     )
-    assert zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 5, "--no-plots", "--quiet").err == ""
+    assert zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 5, "--no-plots", "--quiet").read == ""
     assert "loss (nats)" in outcome.out
     assert "Everything is in runs/mlp-char-1" in outcome.out
 

@@ -209,8 +209,10 @@ def test_a_run_refuses_a_table_and_warns_of_a_header(zoo_here: Zoo) -> None:
     Path("header.txt").write_text(f"name\n{LINES}")
     outcome = zoo_here("run", "bigram", "--dataset", "header.txt", "--steps", 2, "--no-plots", "--out", "r")
     assert outcome.code == 0
-    read, warning = outcome.err.splitlines()
-    assert read.startswith("header.txt: 76 words, 7 different characters, the longest word 4; 0.0% of validation")
+    [warning] = outcome.err.splitlines()
+    assert outcome.read.startswith(
+        "header.txt: 76 words, 7 different characters, the longest word 4; 0.0% of validation"
+    )
     assert warning.startswith("zoo: warning: header.txt: the first line, 'name', looks like a header")
     for command in (("eval", "r"), ("sample", "r"), ("resume", "r", "--steps", 3, "--no-plots")):
         assert zoo_here(*command).err == ""  # it was told when the run began
