@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -119,13 +120,19 @@ def zoo_command() -> ZooCommand:
     return partial(run_python, "-m", "zoo")
 
 
+def but_for_what_was_read(err: str) -> str:
+    """What was written to stderr, without the line in which a run says what it has read."""
+    return re.sub(r"^[^\n]+: [\d,]+ (words, |examples of shape )[^\n]*\n", "", err, count=1, flags=re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did."""
+    """What a command did: `err` is without the line in which a run says what it has read, which is `read`."""
 
     code: int
     out: str
     err: str
+    read: str = ""
 
     @property
     def result(self) -> Any:
@@ -145,7 +152,9 @@ def zoo_here(capsys: pytest.CaptureFixture[str]) -> Zoo:
             main([str(arg) for arg in args])
         captured = capsys.readouterr()
         assert isinstance(exit_info.value.code, int)
-        return Outcome(exit_info.value.code, captured.out, captured.err)
+        err = but_for_what_was_read(captured.err)
+        read = next((line for line in captured.err.splitlines() if line not in err), "")
+        return Outcome(exit_info.value.code, captured.out, err, read)
 
     return run
 

@@ -50,6 +50,7 @@ COMMAND_LINES: dict[str, tuple[Any, ...]] = {
     "sample --dataset": ("sample", "~/run", "--dataset", "~/words.txt"),
     "plot RUN": ("plot", "~/run"),
     "plot --out": ("plot", "~/run", "--out", "~/new/plots"),
+    "data DATASET": ("data", "~/words.txt"),
     "verify PATH": ("verify", "~/run"),
 }
 PYTHON: dict[str, Callable[[], Any]] = {

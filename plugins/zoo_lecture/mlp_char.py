@@ -34,7 +34,7 @@ class MLPChar(nn.Module):
         """Initialize the weights from `generator`, in the lecture's order.
 
         Args:
-            vocab_size: characters, `.` included.
+            vocab_size: characters, the boundary included.
             context_length: characters of context; the lecture's block_size.
             embedding_dim: embedding dimensions.
             hidden_size: tanh units.

@@ -38,7 +38,7 @@ class BoW(nn.Module):
         """Initialize the weights from `generator`.
 
         Args:
-            vocab_size: characters, `.` included.
+            vocab_size: characters, the boundary included.
             max_length: positions of a word, its end included; makemore's block_size.
             n_embd: embedding dimensions.
             n_embd2: tanh units.

@@ -40,7 +40,7 @@ class MLPBatchNorm(nn.Module):
         """Initialize the weights from `generator`, in the lecture's order.
 
         Args:
-            vocab_size: characters, `.` included.
+            vocab_size: characters, the boundary included.
             context_length: characters of context; the lecture's block_size.
             n_embd: embedding dimensions.
             n_hidden: tanh units.

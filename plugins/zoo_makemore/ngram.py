@@ -52,7 +52,7 @@ class NGram(nn.Module):
         """Make empty tables.
 
         Args:
-            vocab_size: characters, `.` included.
+            vocab_size: characters, the boundary included.
             context_length: characters of context.
             discount: the part of a count of 1 that is reserved for the shorter context; between 0 and 1.
             strength: the number of pseudo-examples from the shorter context; above 0.

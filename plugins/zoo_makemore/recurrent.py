@@ -50,7 +50,7 @@ class Recurrent(nn.Module):
         """Initialize the weights from `generator`.
 
         Args:
-            vocab_size: characters, `.` included.
+            vocab_size: characters, the boundary included.
             n_embd: embedding dimensions.
             n_embd2: hidden units.
             n_layer: recurrent layers.

@@ -79,7 +79,7 @@ class Transformer(nn.Module):
         """Initialize the weights from `generator`.
 
         Args:
-            vocab_size: characters, `.` included.
+            vocab_size: characters, the boundary included.
             max_length: positions of a word, its end included; makemore's block_size.
             n_layer: blocks.
             n_head: attention heads per block.

@@ -51,7 +51,7 @@ class WaveNet(nn.Module):
         """Initialize the weights from `generator`.
 
         Args:
-            vocab_size: characters, `.` included.
+            vocab_size: characters, the boundary included.
             context_length: characters of context, a power of 2.
             n_embd: embedding dimensions.
             n_hidden: tanh units of a layer.

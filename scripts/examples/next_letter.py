@@ -22,14 +22,15 @@ def main() -> None:
         letters = json.loads(file.metadata()["zoo"])["config"]["dataset"]["vocabulary"]
 
     context_length = W1.shape[0] // C.shape[1]
-    padded = "." * context_length + context
+    padded = [letters[0]] * context_length + list(context)  # letters[0] is where a word starts and ends
     x = torch.tensor([letters.index(letter) for letter in padded[-context_length:]])  # (T,)
 
     h = torch.tanh(C[x].view(-1) @ W1 + b1)  # (H,)
     probs = torch.softmax(h @ W2 + b2, dim=0)  # (V,)
 
+    newline = "\n"  # ends a word where `.` is a character like others
     for p, i in zip(*probs.sort(descending=True), strict=True):
-        print(f"{letters[i]}  {p:6.1%}  {'#' * round(60 * p.item())}".rstrip())
+        print(f"{'⏎' if letters[i] == newline else letters[i]}  {p:6.1%}  {'#' * round(60 * p.item())}".rstrip())
 
 
 if __name__ == "__main__":

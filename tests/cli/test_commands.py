@@ -86,10 +86,15 @@ def test_metrics_file_is_the_json_object(zoo_here: Zoo, words_file: Path) -> Non
     assert json.loads((Path(result["run_dir"]) / "metrics.json").read_text()) == result
 
 
-def test_run_prints_a_table_for_people_and_nothing_on_stderr(zoo_here: Zoo, words_file: Path) -> None:
+def test_run_prints_a_table_for_people_and_what_was_read_on_stderr(zoo_here: Zoo, words_file: Path) -> None:
     outcome = zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 5, "--no-plots")
     assert outcome.code == 0
     assert outcome.err == ""
+    assert outcome.read == (
+        "words.txt: 60 words, 5 different characters, the longest word 3; 0.0% of validation and test words are also "
+        "in training"
+    )
+    assert zoo_here("run", "mlp-char", "--dataset", words_file, "--steps", 5, "--no-plots", "--quiet").read == ""
     assert "loss (nats)" in outcome.out
     assert "Everything is in runs/mlp-char-1" in outcome.out
 
@@ -366,7 +371,7 @@ def test_set_changes_the_net_and_the_split(zoo_here: Zoo, words_file: Path) -> N
 def test_any_alphabet_can_be_trained_sampled_and_plotted(zoo_here: Zoo, tmp_path: Path, words: str) -> None:
     file = tmp_path / "words.txt"
     file.write_text("\n".join(words.split() * 6), encoding="utf-8")
-    assert zoo_here("run", "mlp-char", "--dataset", file, "--steps", 30, "--out", "here").err == ""
+    assert zoo_here("run", "mlp-char", "--dataset", file, "--steps", 30, "--out", "here", "--quiet").err == ""
     assert Path("here/embeddings.png").exists()
     letters = set(words)
     assert all(set(word) <= letters for word in zoo.load("here").sample(10))

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import but_for_what_was_read
 
 import zoo
+from zoo.cli import COMMANDS
 from zoo.storage import checkpoint
 from zoo.storage.losses import read_losses
 
@@ -24,8 +26,9 @@ Zoo = Callable[..., Any]
 
 
 def assert_one_line(outcome: Any, code: int, *parts: str) -> None:
-    assert outcome.err.count("\n") == 1, outcome.err
-    assert outcome.err.startswith("zoo: error: "), outcome.err
+    err = but_for_what_was_read(outcome.err)
+    assert err.count("\n") == 1, err
+    assert err.startswith("zoo: error: "), err
     assert "Traceback" not in outcome.err
     assert outcome.code == code, outcome.err
     for part in parts:
@@ -94,7 +97,7 @@ FILES = {
     "not utf-8": (b"anna\n\xff\xfe\n", "is not UTF-8 text"),
     "one word": (b"emma\n", "has 1 word, too few"),
     "five words": (b"a\nb\nc\nd\ne\n", "has 5 words, too few"),
-    "a full stop": (b"anna\nst. john\nb\nc\nd\ne\nf\n", "'st. john'"),
+    "a table": (b"anna,1\nb,2\nc,3\nd,4\ne,5\nf,6\n", "looks like a table"),
 }
 
 
@@ -306,7 +309,7 @@ def test_unreachable_host_falls_back_with_a_warning(zoo_command: Zoo) -> None:
     done = zoo_command("run", "mlp-char", "--steps", "3", "--no-plots", "--json", env=closed)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["dataset"]["name"] == "names-ssa-2018"
-    assert done.stderr.count("\n") == 1
+    assert but_for_what_was_read(done.stderr).count("\n") == 1
     assert "cannot be reached" in done.stderr
 
 
@@ -354,7 +357,7 @@ def test_an_interrupted_run_saves_a_checkpoint_and_says_where(
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert out == ""
-    assert err.count("\n") == 1
+    err = but_for_what_was_read(err)
     step = len(read_losses(Path("here/losses.csv")))
     assert err == f"zoo: error: stopped at step {step} of 10000000; to resume: zoo resume here\n"
     full = zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=step, plots=False)
@@ -380,7 +383,7 @@ def test_dashes_and_quotes_of_a_word_processor_are_named(zoo_here: Zoo, form: st
     assert outcome.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["run", "resume", "eval", "sample", "plot", "verify", "list", "info", "plugins"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_use_of_a_command_refers_to_its_own_help(zoo_here: Zoo, command: str) -> None:
     option = {"run": "--steps", "resume": "--steps", "sample": "-n", "plot": "--dims", "eval": "--dataset"}
     outcome = zoo_here(command, option.get(command, "--nothing"))

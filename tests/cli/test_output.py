@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "list": ("list",),
     "info": ("info", "mlp-char"),
     "plugins": ("plugins",),
+    "data": ("data", "日本.txt"),
     "sample": ("sample", "éa", "-n", "40"),
     "eval": ("eval", "éa"),
     "verify": ("verify", "éa"),
@@ -39,7 +40,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "run": ("run", "mlp-char", "--dataset", "日本.txt", *QUICK, "--out", "out-я"),
     "resume": ("resume", "éa", "--steps", "5", "--no-plots"),
 }
-WITH_JSON = ("list", "info", "plugins", "sample", "eval", "verify", "plot", "run", "resume")
+WITH_JSON = ("list", "info", "plugins", "data", "sample", "eval", "verify", "plot", "run", "resume")
 CASES = {**COMMANDS, **{f"{name} as JSON": (*COMMANDS[name], "--json") for name in WITH_JSON}}
 CASES["resume as JSON"] = ("resume", "éa", "--steps", "6", "--no-plots", "--json")  # the other has done all its steps
 CODES = {"no command": 2, "wrong usage": 2}

@@ -157,7 +157,13 @@ def words_of_a_dataset(place: Place, text: str) -> Commands:
     words = Path("words.txt")
     words.write_bytes("\n".join([*"abelnabeln", text, "x"]).encode(errors="surrogatepass"))
     data = ["--dataset", words]
-    return [["eval", "run", *data], ["sample", "run", *data], ["run", "mlp-char", *data, "--steps", "1", "--no-plots"]]
+    shown: Commands = [["data", words], ["data", words, "--json"]]
+    return [
+        *shown,
+        ["eval", "run", *data],
+        ["sample", "run", *data],
+        ["run", "mlp-char", *data, "--steps", "1", "--no-plots"],
+    ]
 
 
 @source

@@ -67,15 +67,13 @@ def test_words_may_be_of_any_script(file: Path, word: str) -> None:
         (b"\n \r\n\t\n", "is empty: it must have one word per line"),
         (b"\xef\xbb\xbf", "has no words, too few for training"),
         (b"\x7fELF\x02\x01\x00\x00abc\n", "is not a text file: it must have one word per line, in UTF-8"),
-        ("\n".join(SIX).encode("utf-16"), "is not a text file"),
+        ("\n".join(SIX).encode("utf-16"), "is UTF-16 text: convert it"),
         ("\n".join([*SIX, "zoë"]).encode("latin-1"), "is not UTF-8 text (byte 24): it must have one word per line"),
         (LINES + b"\n\xff\xfe", "is not UTF-8 text (byte 22)"),
         (b"emma\n", "has 1 word, too few for training, validation and test (at least 6)"),
         (b"a\nb\nc\nd\ne\n", "has 5 words, too few"),
-        (LINES + b"\nst.john\n", "the word 'st.john' cannot be used: '.' marks where words start and end"),
-        (LINES + b"\n.\n", "the word '.' cannot be used"),
     ],
-    ids=["empty", "blank", "BOM alone", "binary", "UTF-16", "Latin-1", "bytes", "one word", "five", "dot", "lone dot"],
+    ids=["empty", "blank", "BOM alone", "binary", "UTF-16", "Latin-1", "bytes", "one word", "five"],
 )
 def test_an_invalid_file_is_refused_with_its_path_and_the_cause(file: Path, content: bytes, cause: str) -> None:
     with pytest.raises(DataError) as caught:
@@ -171,7 +169,7 @@ def test_a_split_that_would_be_empty_is_named(split: tuple[float, float], empty:
         TextDataset(SIX, split=split)
 
 
-@pytest.mark.parametrize("bad", ["", "a.b", ".", "a\nb", "\n"], ids=repr)
+@pytest.mark.parametrize("bad", ["", "a\nb", "\n"], ids=repr)
 def test_an_invalid_word_is_refused_by_value(bad: str) -> None:
     with pytest.raises(DataError) as caught:
         TextDataset([*SIX, bad])
@@ -179,8 +177,8 @@ def test_an_invalid_word_is_refused_by_value(bad: str) -> None:
 
 
 def test_a_bad_word_far_down_a_long_list_is_found() -> None:
-    with pytest.raises(DataError, match=r"the word 'b\.d' cannot be used"):
-        TextDataset([*["good"] * 70_000, "b.d", "good"])
+    with pytest.raises(DataError, match=r"the word 'b\\nd' cannot be used"):
+        TextDataset([*["good"] * 70_000, "b\nd", "good"])
 
 
 @pytest.mark.parametrize("bad", [None, 3, b"bytes", ["list"]], ids=repr)

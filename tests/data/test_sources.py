@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SHARED_NAMES, Zoo
+from conftest import Zoo
 from forging import Change, forge
 
 import zoo
@@ -22,7 +22,6 @@ from zoo.storage import checkpoint
 
 WORDS = "\n".join(a + b for a in "abeln" for b in "abeln")
 SECRET = "correct-horse-battery"
-CASES = SHARED_NAMES.parent.parent / "cases"
 
 
 def link_to_pipe(path: Path) -> None:
@@ -208,18 +207,7 @@ def test_a_batch_that_does_not_fit_is_refused(zoo_here: Zoo, words_file: Path) -
     assert "--batch-size 1000000000000 needs" in outcome.err
 
 
-# What people really have
-
-
-@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not beside the project")
-@pytest.mark.parametrize("name", [path.name for path in sorted(CASES.glob("*"))] if CASES.is_dir() else ["none"])
-def test_each_kind_of_file_is_read_or_refused_in_one_sentence(zoo_here: Zoo, name: str) -> None:
-    outcome = zoo_here("run", "bigram", "--dataset", CASES / name, "--steps", 2, "--no-plots", "--json")
-    assert outcome.code == (1 if name == "dots.txt" else 0)
-    assert outcome.err.count("\n") == outcome.code
-    plain = TextDataset.from_file(CASES / "plain.txt")
-    if name in ("bom_mid.txt", "cr_only.txt"):
-        assert TextDataset.from_file(CASES / name).words == plain.words
+# Line ends
 
 
 def test_cr_only_lines_in_chunks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -131,10 +131,13 @@ def test_an_invalid_byte_is_reported_by_its_offset_after_the_bom(tmp_path: Path,
 
 
 @pytest.mark.usefixtures("sizes")
-def test_the_first_word_with_a_boundary_in_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("\n".join(["good"] * 9 + [" b.d ", "w.rse"]))
-    with pytest.raises(DataError, match=r"words\.txt: the word 'b\.d' cannot be used: '\.' marks where"):
-        TextDataset.from_file(tmp_path / "words.txt")
+def test_words_with_a_dot_end_with_another_boundary(tmp_path: Path) -> None:
+    words = ["good"] * 9 + ["b.d", "w.rse", "."]
+    (tmp_path / "words.txt").write_text("\n".join(words))
+    dataset = TextDataset.from_file(tmp_path / "words.txt")
+    assert dataset.vocabulary.itos == ("\n", ".", *"bdegorsw")
+    assert dataset.words == TextDataset(words).words == words
+    assert dataset.splits["test"] == words[10:]
 
 
 def test_no_white_space_is_beyond_the_table() -> None:
@@ -199,7 +202,7 @@ def test_slices_of_words_are_words(words: Words, part: slice, further: slice) ->
     assert found == expected
     assert len(found) == len(expected)
     assert found.lengths.tolist() == [len(word) + 1 for word in expected]
-    assert found.tokens.tolist() == [n for word in expected for n in [*words._text.vocabulary.encode(word), 0]]
+    assert found.tokens.tolist() == [n for word in expected for n in [*words.text.vocabulary.encode(word), 0]]
 
 
 def test_words_equal_a_list_of_the_same_and_nothing_else(words: Words, text: Text) -> None:

@@ -17,17 +17,27 @@ from zoo.cli.state import State, debug_option
 from zoo.errors import MORE, SMALLER, InterruptedRunError, ZooError, memory_sentence, out_of_memory, suggest
 from zoo.text import shown
 
-COMMANDS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
-    "run": "Train MODEL, and keep everything about it in a new run folder.",
-    "resume": "Resume RUN, a run folder, from its last checkpoint.",
-    "eval": "Evaluate RUN on the full training, validation and test splits.",
-    "sample": "Sample words from RUN.",
-    "plot": "Plot the loss, the embeddings, or both, of RUN.",
-    "list": "List models, datasets, optimizers and loggers, with the plugin that provides each.",
-    "info": "Describe a model, dataset, optimizer or logger.",
-    "plugins": "List every plugin: loaded, failed (with the cause) or disabled.",
-    "verify": "Check that a file or run folder is intact, and show what is in it.",
+GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
+    "Train": {
+        "run": "Train MODEL, and keep everything about it in a new run folder.",
+        "resume": "Resume RUN, a run folder, from its last checkpoint.",
+    },
+    "Look": {
+        "eval": "Evaluate RUN on the full training, validation and test splits.",
+        "sample": "Sample words from RUN.",
+        "plot": "Plot the loss, the embeddings, or both, of RUN.",
+    },
+    "Find": {
+        "list": "List models, datasets, optimizers and loggers, with the plugin that provides each.",
+        "info": "Describe a model, dataset, optimizer or logger.",
+        "data": "Show what is in a dataset.",
+        "plugins": "List every plugin: loaded, failed (with the cause) or disabled.",
+    },
+    "Keep": {
+        "verify": "Check that a file or run folder is intact, and show what is in it.",
+    },
 }
+COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 
 
 # A dash at the start; quotes at either end of the argument or of the value in KEY=VALUE
@@ -58,8 +68,10 @@ class LazyGroup(click.Group):
             raise _InterruptedError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        widest = max(map(len, COMMANDS))
+        for group, commands in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(widest), text) for name, text in commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,19 @@ class Progress(Observer):
     def validated(self, step: int, loss: float) -> None:
         self._validation = f", validation {show_loss(loss)}"
 
+    def note(self, text: str) -> None:
+        if not self._quiet:
+            self._line(message(text), lambda: output.note(message(text)))
+
     def warning(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(
-                f"zoo: warning: {message(text)}", markup=False, highlight=False, emoji=False, soft_wrap=True
-            )
+        self._line(f"zoo: warning: {message(text)}", lambda: output.warning(text))
+
+    def _line(self, text: str, without_bar: Callable[[], None]) -> None:
+        """A line above the bar."""
+        if self._bar is None:
+            without_bar()
         else:
-            output.warning(text)
+            self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def _make_bar() -> Bar:

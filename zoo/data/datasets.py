@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.examples import SPLITS, SplitName
-from zoo.data.vocabulary import BOUNDARY, Vocabulary
-from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, refuse_boundaries, sha256_of
+from zoo.data.summary.other_kinds import binary_kind, check_lines, notices
+from zoo.data.vocabulary import Vocabulary
+from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, sha256_of
 from zoo.errors import ChangedDataError, DataError, UsageError
 from zoo.files import WrongDigestError, from_person, read_bytes, read_with_digest
 from zoo.numbers import show_value
@@ -34,7 +35,8 @@ class TextDataset:
     """A list of words with its vocabulary and its training, validation and test splits.
 
     Args:
-        words: the words, as a list or anything that gives them in an order; a word must not be empty or contain a `.`.
+        words: the words, as a list or anything that gives them in an order; a word is not empty, and has any
+            characters but the newline. Where one has a `.`, token 0 of the vocabulary is written as the newline.
         split: the ends of training and validation, as fractions of the words. By default the first 80 % are for
             training, the next 10 % for validation and the rest for test, cut at `int(n * 0.8)` and `int(n * 0.9)`.
         shuffle_seed: shuffle the words with `random.Random(shuffle_seed)` first; None keeps their order.
@@ -46,6 +48,7 @@ class TextDataset:
     """
 
     longest_line: int | None = None  # of the file, where its longest word is very long
+    notices: tuple[str, ...] = ()  # what is doubtful about the words of the file, each in a sentence
 
     def __init__(
         self,
@@ -68,13 +71,15 @@ class TextDataset:
         return f"<TextDataset of {len(self._text):,} words: {splits}; {len(self.vocabulary):,} tokens>"
 
     @classmethod
-    def from_file(cls, path: str | Path, *, sha256: str | None = None) -> TextDataset:
+    def from_file(cls, path: str | Path, *, sha256: str | None = None, guess: bool = False) -> TextDataset:
         """Read a UTF-8 file with one word per line; blank lines and white space around words are dropped.
 
         Args:
             path: the file. It may be a pipe, as of `<(sort words.txt)`, which is read to its end.
             sha256: the digest that the file must have. Then it must be a regular file, and nothing of one that has
                 another digest is used or shown: for a path that a checkpoint states.
+            guess: nobody has said that it holds words. What is evidently something else, such as a table or running
+                text, is refused, and `notices` has what is doubtful.
 
         Raises:
             ChangedDataError: the file has another digest.
@@ -85,7 +90,7 @@ class TextDataset:
         try:
             content = read_bytes(path, pipes=True) if sha256 is None else read_with_digest(path, sha256)
             dataset = cls.__new__(cls)
-            dataset._read(content)
+            dataset._read(content, guess=guess)
         except WrongDigestError as error:
             raise ChangedDataError(
                 f"{path} has changed since this run was trained on it, or is another file: "
@@ -95,6 +100,7 @@ class TextDataset:
             raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
+        dataset.notices = tuple(f"{path}: {notice}" for notice in dataset.notices)
         return dataset
 
     def arranged(self, *, split: tuple[float, float] | None, shuffle_seed: int | None) -> TextDataset:
@@ -103,7 +109,7 @@ class TextDataset:
         _check_split(split)
         dataset = TextDataset.__new__(TextDataset)
         dataset._arrange(self._text, split, shuffle_seed, self._sha256)
-        dataset.longest_line = self.longest_line
+        dataset.longest_line, dataset.notices = self.longest_line, self.notices
         if "words" in vars(self):
             dataset.words = self.words
         return dataset
@@ -144,12 +150,10 @@ class TextDataset:
         names: tuple[SplitName, ...] = ("val", "test")
         return {name: [word for word in self.splits[name] if word not in seen] for name in names}
 
-    def _read(self, content: bytes) -> None:
-        lines = Lines(content)
-        text = Text(lines)
-        _check_count(len(text))
-        if BOUNDARY.encode() in content:
-            refuse_boundaries(lines)
+    def _read(self, content: bytes, *, guess: bool) -> None:
+        text = _text_of(content, guess=guess)
+        if guess:
+            self.notices = tuple(notices(Words(text, range(len(text))), text.vocabulary))
         self._arrange(text, LECTURE_SPLIT, None, hashlib.sha256(content).hexdigest())
         if self.max_length > LONG:
             self.longest_line = longest_line(content)
@@ -212,6 +216,17 @@ def _list_of(words: object) -> list[str]:
     if not isinstance(words, Iterable):
         raise DataError(f"words must be a list of str, not {type(words).__name__}")
     return list(words)
+
+
+def _text_of(content: bytes, *, guess: bool) -> Text:
+    if guess:
+        check_lines(content)
+    try:
+        text = Text(Lines(content))
+    except DataError as error:  # it is no text
+        raise DataError(binary_kind(content) or str(error)) from error
+    _check_count(len(text))
+    return text
 
 
 def _check_count(words: int) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from zoo.data.datasets import TextDataset
 from zoo.data.examples import TensorExamples
-from zoo.data.vocabulary import BOUNDARY, Vocabulary
+from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import WORDS, Words, batches, has_unknown, tokenize
 from zoo.errors import DataError
 from zoo.memory import fits, show_bytes
@@ -140,6 +140,4 @@ def _refuse(words: Sequence[str], vocabulary: Vocabulary) -> NoReturn:
     raise DataError(
         f"the word {shown(word)} has {character!r}, which is not in the vocabulary "
         f"{shown(''.join(vocabulary.itos[1:]))}"
-        if BOUNDARY not in word
-        else f"the word {shown(word)} has {BOUNDARY!r}, which marks where words start and end"
     )

@@ -72,10 +72,13 @@ class TensorDataset:
             self._check_classes(len(self.classes))
 
     def __repr__(self) -> str:
-        splits = ", ".join(
-            f"{name} {(len(split), *self.example(name).x.shape[1:])}" for name, split in self.splits.items()
-        )
-        return f"<TensorDataset of {splits}; {self._targets_text()}>"
+        splits = ", ".join(f"{name} {(count, *self.example(name).x.shape[1:])}" for name, count in self.counts.items())
+        return f"<TensorDataset of {splits}; {self.targets_text}>"
+
+    @property
+    def counts(self) -> dict[SplitName, int]:
+        """The examples of each split."""
+        return {name: len(s.x if isinstance(s, Pair) else s) for name, s in self.splits.items()}
 
     @property
     def num_features(self) -> int:
@@ -167,7 +170,9 @@ class TensorDataset:
             if y is not None and int(y.max()) >= count:
                 raise DataError(f"the {name} split has class {int(y.max())}, and classes names {count:,}, from 0")
 
-    def _targets_text(self) -> str:
+    @property
+    def targets_text(self) -> str:
+        """What a model is to predict, in a few words: `10 classes`."""
         if self.targets == "inputs":
             return "no targets"
         if self.targets == "numbers":

@@ -13,9 +13,9 @@ import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from zoo.data.vocabulary import BOUNDARY, Vocabulary
+from zoo.data.vocabulary import BOUNDARY, NEWLINE, Vocabulary
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class Text:
         chunks: the words, each followed by a newline. They are iterated twice.
 
     Attributes:
-        vocabulary: the characters of all words.
+        vocabulary: the characters of all words. Token 0 is written `.`, or as the newline where `.` is one of them.
         tokens: shape (N,), in the smallest type that holds the vocabulary.
         bounds: the index of the first token of each word, and N: shape (W + 1,).
     """
 
     def __init__(self, chunks: Iterable[str]) -> None:
         characters, size = _characters(chunks)
-        self.vocabulary = Vocabulary(characters)
+        self.vocabulary = Vocabulary(characters, NEWLINE if BOUNDARY in characters else BOUNDARY)
         self.tokens = tokenize(chunks, size, self.vocabulary)
         self.bounds = _bounds(self.tokens)
 
@@ -67,7 +67,7 @@ class Text:
 class Words(Sequence[str]):
     """A selection of the words of a text, in any order: a sequence of str that equals a list of the same words.
 
-    Args:
+    Attributes:
         text: all words.
         indices: of the selected words, shape (W,).
     """
@@ -77,26 +77,26 @@ class Words(Sequence[str]):
 
         if isinstance(indices, range) and indices.step != 1:
             indices = np.arange(indices.start, indices.stop, indices.step)
-        self._text = text
-        self._indices = indices
+        self.text = text
+        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self.indices)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> Words: ...
     def __getitem__(self, index: int | slice) -> str | Words:
-        text = self._text
+        text = self.text
         if isinstance(index, slice):
-            return Words(text, self._indices[index])
-        word = int(self._indices[index])
+            return Words(text, self.indices[index])
+        word = int(self.indices[index])
         return text.decode(text.tokens[text.bounds[word] : text.bounds[word + 1]])[:-1]
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), WORDS):
-            yield from self._text.decode(self[start : start + WORDS].tokens).split("\n")[:-1]
+            yield from self.text.decode(self[start : start + WORDS].tokens).split("\n")[:-1]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, list | Words):
@@ -113,9 +113,14 @@ class Words(Sequence[str]):
         return f"<{len(self):,} words: {', '.join([*self[:3], '...'][: len(self)])}>"
 
     @property
+    def all(self) -> Words:
+        """All words of the text, in its order."""
+        return Words(self.text, range(len(self.text)))
+
+    @property
     def lengths(self) -> NDArray[Any]:
         """The number of tokens of each word, including its end: shape (W,)."""
-        bounds, indices = self._text.bounds, self._indices
+        bounds, indices = self.text.bounds, self.indices
         if isinstance(indices, range):
             starts, ends = bounds[indices.start : indices.stop], bounds[1:][indices.start : indices.stop]
         else:
@@ -128,7 +133,7 @@ class Words(Sequence[str]):
         """The tokens of all words, with a 0 after each: shape (N,). They may be a view of the text's array."""
         import numpy as np
 
-        text, indices = self._text, self._indices
+        text, indices = self.text, self.indices
         if isinstance(indices, range):
             return text.tokens[text.bounds[indices.start] : text.bounds[indices.stop]]
         tokens = np.empty(int(self.lengths.sum()), text.tokens.dtype)
@@ -142,9 +147,9 @@ class Words(Sequence[str]):
         import numpy as np
 
         tokens = self.tokens
-        if vocabulary == self._text.vocabulary:
+        if vocabulary == self.text.vocabulary:
             return tokens.copy()
-        characters = self._text.vocabulary.itos[1:]
+        characters = self.text.vocabulary.itos[1:]
         table = tokenize(["\n", *characters], 1 + len(characters), vocabulary)
         converted = np.empty(len(tokens), table.dtype)
         for start in range(0, len(tokens), CHARACTERS):
@@ -184,7 +189,10 @@ class Lines:
                 lines = content[start:end].decode()
             except UnicodeDecodeError as error:
                 byte = start - first + error.start
-                raise DataError(f"is not UTF-8 text (byte {byte}): it must have one word per line") from error
+                raise DataError(
+                    f"is not UTF-8 text (byte {byte}): it must have one word per line; if it is in another encoding, "
+                    "convert it, for example with iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+                ) from error
             yield _stripped(lines if line_end == b"\n" else lines.replace("\r", "\n"))
             start = end
 
@@ -211,27 +219,15 @@ def chunks_of_list(words: Sequence[str]) -> list[str]:
     except TypeError as error:
         raise DataError("words must be a list of str") from error
     for chunk, batch in zip(chunks, batches(words, WORDS), strict=True):
-        if chunk.count("\n") != len(batch) or chunk.startswith("\n") or "\n\n" in chunk or BOUNDARY in chunk:
-            refuse_word(next(word for word in batch if not word or BOUNDARY in word or "\n" in word))
+        if chunk.count("\n") != len(batch) or chunk.startswith("\n") or "\n\n" in chunk:
+            bad = next(word for word in batch if not word or "\n" in word)
+            raise DataError(f"the word {bad!r} cannot be used: a word is one line, not empty")
         try:
             chunk.encode()
         except UnicodeEncodeError as error:
             bad = next(word for word in batch if chunk[error.start] in word)
             raise DataError(f"the word {bad!r} cannot be used: it is not valid Unicode") from error
     return chunks
-
-
-def refuse_boundaries(chunks: Iterable[str]) -> None:
-    """Raise DataError with the first word that contains a `.`."""
-    for chunk in chunks:
-        if BOUNDARY in chunk:
-            refuse_word(next(word for word in chunk.split("\n") if BOUNDARY in word))
-
-
-def refuse_word(word: str) -> NoReturn:
-    """Raise DataError for a word that contains a `.` or a newline, or is empty."""
-    why = f"{BOUNDARY!r} marks where words start and end" if BOUNDARY in word else "a word is one line, not empty"
-    raise DataError(f"the word {word!r} cannot be used: {why}")
 
 
 def batches(words: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -42,6 +42,8 @@ _NATS = (0.1, 0.2, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100)
 _DOT = 260.0  # area of a dot, in points squared
 _MAX_SPREAD = 500  # characters; more than these overlap in any case
 _VOWELS = frozenset("aeiouAEIOU")
+_VISIBLE = {"": "start", "\n": "⏎", "\t": "⇥", " ": "␣"}  # labels that would not be seen
+_BOUNDARIES = {".": "start and end (.)", "\n": "start and end (⏎)", "": "start"}
 _ONE_AT_A_TIME = threading.Lock()  # matplotlib's settings are global
 
 _STYLE: Any = {
@@ -143,7 +145,8 @@ def plot_embeddings(
 
     Args:
         table: shape (V, E), in float32.
-        labels: V characters; vowels, other letters, the boundary `.` and `q` have different colours.
+        labels: V characters; the first is the boundary, written as in a vocabulary: `.`, a newline or nothing.
+            Vowels, other letters, the boundary and `q` have different colours.
         title: above the plot.
         dims: the two dimensions to plot, counted from 0.
         pca: plot the first two principal components instead.
@@ -304,14 +307,12 @@ def _running_mean(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.
     return means, np.arange(len(means), dtype=np.float64) + (window - 1) / 2
 
 
-_NAMES = {"": "start", "\n": "\\n", "\t": "\\t", " ": "space"}  # of what has no glyph
-
-
 def _legible(labels: Sequence[str]) -> tuple[list[str], list[str]]:
     """Font families that together have the characters, and the text for each: its code point if no font has it."""
     families = list(mpl.rcParams["font.family"])
     default = font_manager.findfont(font_manager.FontProperties(family=families))
-    missing = {c for c in labels if c not in _NAMES and not font_manager.get_font(default).get_char_index(ord(c))}
+    texts = [_VISIBLE.get(label, label) for label in labels]
+    missing = {c for c in "".join(texts) if not font_manager.get_font(default).get_char_index(ord(c))}
     for entry in sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname)):
         if not missing:
             break
@@ -322,21 +323,20 @@ def _legible(labels: Sequence[str]) -> tuple[list[str], list[str]]:
         if found:
             families.append(entry.name)
             missing -= found
-    return families, [_NAMES.get(c) or (f"{ord(c):04X}" if c in missing else c) for c in labels]
+    return families, [f"{ord(text):04X}" if text in missing else text for text in texts]
 
 
 def _groups(labels: Sequence[str]) -> list[tuple[str, list[int], str]]:
     """Legend text, rows and colour of each kind of character."""
-    boundary = labels[0] if labels else "."
-    start = "start of the text" if boundary == "" else f"start and end ({_NAMES.get(boundary, boundary)})"
-    special = {boundary: start, "q": "q"}
+    boundary = _BOUNDARIES.get(labels[0]) if labels else None
+    first = 0 if boundary is None else 1
     vowels = [i for i, c in enumerate(labels) if c in _VOWELS]
-    others = [i for i, c in enumerate(labels) if c not in _VOWELS and c not in special]
+    others = [i for i, c in enumerate(labels) if c not in _VOWELS and c != "q" and i >= first]
     return [
         ("vowels" if vowels else "", vowels, _ORANGE),
         ("other letters" if vowels else "characters", others, _BLUE),
-        (start, [i for i, c in enumerate(labels) if c == boundary], _INK),
-        (special["q"], [i for i, c in enumerate(labels) if c == "q"], "#8e44ad"),
+        (boundary or "", list(range(first)), _INK),
+        ("q", [i for i, c in enumerate(labels) if c == "q"], "#8e44ad"),
     ]
 
 

@@ -7,6 +7,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from zoo.data.datasets import TextDataset
+from zoo.data.kinds import Dataset
+from zoo.data.summary.reading import what_was_read
 from zoo.plugin.calling import pass_on
 from zoo.text import message
 
@@ -16,6 +19,9 @@ class Observer:
 
     def stage(self, text: str) -> None:
         """A stage of the run begins."""
+
+    def note(self, text: str) -> None:
+        """Something that is good to know, such as what was read."""
 
     def progress(self, step: int, steps: int, loss: float) -> None:
         """`step` of `steps` are done; `loss` was the last one's."""
@@ -37,6 +43,10 @@ class Guarded(Observer):
     def stage(self, text: str) -> None:
         with self._guard() as observer:
             observer.stage(text)
+
+    def note(self, text: str) -> None:
+        with self._guard() as observer:
+            observer.note(text)
 
     def progress(self, step: int, steps: int, loss: float) -> None:
         with self._guard() as observer:
@@ -69,3 +79,10 @@ class _Silent(Observer):
 
 
 _SILENT = _Silent()
+
+
+def tell_of_data(observer: Observer, name: str, dataset: Dataset) -> None:
+    """Say what was read, and what is doubtful about it."""
+    observer.note(f"{name}: {what_was_read(dataset)}")
+    for notice in dataset.notices if isinstance(dataset, TextDataset) else ():
+        observer.warning(notice)

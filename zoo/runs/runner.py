@@ -39,7 +39,7 @@ from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
 from zoo.runs.loggers import Loggers
-from zoo.runs.observer import Guarded, Observer
+from zoo.runs.observer import Guarded, Observer, tell_of_data
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
 from zoo.runs.resuming import check_unchanged, inexact, other_versions, plan_resumption, same_data
@@ -119,6 +119,7 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     ):
         folder.place = _place(run, folder)
         folder.write_first_checkpoint(training, run.config)
+        tell_of_data(observer, run.config["dataset"]["name"], run.dataset)
         return _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers).finish(checkpoints)
 
 
