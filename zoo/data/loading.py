@@ -11,6 +11,8 @@ from zoo.ambient.draws import seeded_draws
 from zoo.data.datasets import LECTURE_SPLIT, TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.examples import Examples, GatheredExamples, SplitName, TensorExamples
+from zoo.data.files.reading import read_file
+from zoo.data.files.settings import resolve_file_settings
 from zoo.data.kinds import Dataset
 from zoo.data.splits import Pair, Split
 from zoo.data.tensors import TensorDataset
@@ -29,42 +31,48 @@ def arrangement(split: tuple[float, float] = LECTURE_SPLIT, shuffle_seed: int | 
 
 
 ARRANGEMENT = tuple(Signature(arrangement).settings)  # the names of these settings
+_STDIN = "/dev/stdin"  # what `-` names
 
 
 def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[DatasetSpec] | Path:
-    """The registered dataset of that name, or else a text file. For a file named like a dataset, give `./NAME`.
+    """The registered dataset of that name, or else a file; `-` is standard input.
+
+    For a file named like a dataset, give `./NAME`; for one called `-`, its absolute path.
 
     Raises:
         UsageError: there is neither.
     """
     if isinstance(name, str) and name in registry.datasets:
         return registry.datasets.get(name)
-    path = from_person(name)
+    path = from_person(_STDIN if name == "-" else name)
     check_name("dataset", path)
     kind = kind_of(path)
     if kind in ("file", "other"):  # perhaps a pipe, as of <(sort words.txt); reading refuses what is neither
         return path
     if kind == "folder":
-        raise UsageError(f"dataset {shown(os.fspath(name))} is a folder: name a text file with one word a line")
+        raise UsageError(f"dataset {shown(os.fspath(name))} is a folder: name a file in it")
     if len(path.parts) > 1 or path.suffix:
-        raise UsageError(
-            f"no file {shown(os.fspath(name))}: --dataset takes a text file with one word a line, or a name"
-        )
+        raise UsageError(f"no file {shown(os.fspath(name))}: --dataset takes a file, or a dataset's name")
     registry.datasets.get(str(name))  # raises an error that suggests the nearest names
     raise UsageError(f"no dataset {name!r}")
 
 
-def resolve_data_settings(dataset: Entry[DatasetSpec] | Path, given: Mapping[str, object]) -> dict[str, Any]:
+def resolve_data_settings(
+    dataset: Entry[DatasetSpec] | Path, given: Mapping[str, object], *, recorded: bool = False
+) -> dict[str, Any]:
     """The settings of a dataset: all of its function's arguments, and `split` and `shuffle_seed` if given.
+
+    Those of a file are those of its format. `recorded`: they are those of a run, and not a person's.
 
     Raises:
         UsageError: an unknown key, or a value of the wrong type.
     """
-    own = {} if isinstance(dataset, Path) else signature_of(dataset).settings
+    if isinstance(dataset, Path):
+        return resolve_file_settings(dataset, given, recorded=recorded)
+    own = signature_of(dataset).settings
     signature = Signature(arrangement)
     signature.settings = {**signature.settings, **own}
-    who = "a file of words" if isinstance(dataset, Path) else f"dataset {dataset.spec.name!r}"
-    values = signature.resolve("data", given, who)
+    values = signature.resolve("data", given, f"dataset {dataset.spec.name!r}")
     return {name: value for name, value in values.items() if name in own or name in given}
 
 
@@ -74,8 +82,8 @@ def load_dataset(
     """Read a file, or call a dataset's function.
 
     Args:
-        source: a registered dataset, or a text file.
-        settings: the function's own arguments; for text also `split` and `shuffle_seed`.
+        source: a registered dataset, or a file.
+        settings: the function's own arguments; for text also `split` and `shuffle_seed`; those of a file's format.
         fetch: the argument `fetch` of the function, if it has one.
         sha256: the digest that the file must have, where a checkpoint states its path.
 
@@ -85,16 +93,14 @@ def load_dataset(
         UsageError: the function refuses a value, or the dataset has fixed splits, which cannot be changed.
         PluginError: the function fails, or does not return a dataset.
     """
-    arranged = {name: settings[name] for name in ("split", "shuffle_seed") if name in settings}
     if isinstance(source, Path):
-        dataset: Dataset = TextDataset.from_file(source, sha256=sha256)
-    else:
-        signature = signature_of(source)
-        arguments = {name: value for name, value in settings.items() if name in signature.settings}
-        arranged = {name: value for name, value in arranged.items() if name not in arguments}
-        if "fetch" in signature.inputs:
-            arguments["fetch"] = fetch
-        dataset = _call(source, arguments)
+        return read_file(source, settings, sha256=sha256)
+    signature = signature_of(source)
+    arguments = {name: value for name, value in settings.items() if name in signature.settings}
+    arranged = {name: settings[name] for name in ARRANGEMENT if name in settings and name not in arguments}
+    if "fetch" in signature.inputs:
+        arguments["fetch"] = fetch
+    dataset = _call(source, arguments)
     if not arranged:
         return dataset
     if isinstance(dataset, TensorDataset):

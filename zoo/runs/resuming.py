@@ -160,9 +160,12 @@ def _given_data(registry: Registry, recorded: RecordedFile, options: ResumeOptio
 
 def _data_settings(source: Entry[DatasetSpec] | Path, config: RunConfig) -> dict[str, Any]:
     """The settings of a run's data. Those of a dataset's own function are only for that dataset."""
-    own = isinstance(source, Entry) and not config.dataset_is_file and source.full_name == config.dataset
+    if isinstance(source, Entry):
+        own = not config.dataset_is_file and source.full_name == config.dataset
+    else:  # read as that of the run was, if that was a file
+        own = config.dataset_is_file
     kept = {key: value for key, value in config.data_settings.items() if own or key in ARRANGEMENT}
-    return resolve_data_settings(source, kept)
+    return resolve_data_settings(source, kept, recorded=True)
 
 
 def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
