@@ -43,6 +43,7 @@ def _column(
 def _target(
     target: str,
     drop: tuple[str, ...] = (),
+    categories: tuple[str, ...] = (),
     task: Literal["classes", "numbers"] | None = None,
     header: bool | None = None,
     split: tuple[float, float] = LECTURE_SPLIT,
@@ -94,13 +95,12 @@ def _of_table(given: Mapping[str, object]) -> dict[str, Any]:
             "--column and --target do not go together: --column names the column that has the words, --target the one "
             "that has the targets, with features in all others"
         )
-    if "target" in given:
-        return Signature(_target).resolve("data", given, "a table with --target")
     if "column" in given:
         values = Signature(_column).resolve("data", given, "a table with --column")
-    else:  # refused with the names of the columns when the file is read
-        values = Signature(_target).resolve("data", {"target": "", **given}, "a table")
-    return {key: value for key, value in values.items() if key in given}
+        return {key: value for key, value in values.items() if key in given}
+    who = "a table with --target" if "target" in given else "a table"
+    values = Signature(_target).resolve("data", {"target": "", **given}, who)  # reading it names the columns
+    return {key: value for key, value in values.items() if key in given or (key == "shuffle_seed" and values["target"])}
 
 
 def with_file_options(source: object, settings: Mapping[str, object], options: FileOptions) -> dict[str, object]:

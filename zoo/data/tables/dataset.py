@@ -1,14 +1,158 @@
-"""From a table to a dataset."""
+"""From a table to a dataset: the words of a column; or targets in one column, and features in all others.
+
+Axes: N rows, F features. numpy is imported only where arrays are made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.data.datasets import LECTURE_SPLIT, MIN_WORDS, TextDataset, check_shuffle_seed, check_split
+from zoo.data.examples import SPLITS
 from zoo.data.kinds import Dataset
-from zoo.errors import UsageError
+from zoo.data.tables.columns import read_cells, read_columns
+from zoo.data.tables.features import Features, Target
+from zoo.data.tables.parsing import Table
+from zoo.data.tensors import TensorDataset
+from zoo.errors import ChangedDataError, DataError, UsageError
+from zoo.files import WrongDigestError, read_bytes, read_with_digest
+from zoo.options.run import TSV
+from zoo.text import shown
+
+_TOLD = 5  # rows that a message lists
 
 
-def read_table(path: Path, settings: Mapping[str, Any], *, sha256: str | None = None) -> Dataset:
-    raise UsageError(f"{path}: tables cannot be read yet")
+def read_table(
+    path: Path, settings: Mapping[str, Any], *, sha256: str | None = None, like: Mapping[str, Any] | None = None
+) -> Dataset:
+    """Read a table with the settings of `zoo.data.files.settings`.
+
+    Args:
+        path: the file. It may be a pipe, which is read to its end.
+        settings: its format, the column of the words or of the targets, and how its rows are split.
+        sha256: the digest that the file must have, where a checkpoint states its path.
+        like: what the dataset of a trained model `provides`, whose features, in their order, and classes are wanted.
+
+    Raises:
+        ChangedDataError: the file has another digest.
+        DataError: it cannot be read, or its rows cannot be used.
+        UsageError: it has no column of that name.
+    """
+    content = _content(path, sha256)
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        table = table_of(content, settings["format"], settings.get("header"))
+        if "column" in settings:
+            return _words(table, settings, digest)
+        if not settings.get("target"):
+            raise UsageError(
+                f"its columns are {table.listed()}: add --target NAME for the one that has the targets, or --column "
+                "NAME for one that has words"
+            )
+        return _examples(table, settings, digest, like)
+    except (DataError, UsageError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def table_of(content: bytes, format: str, header: bool | None = None) -> Table:  # noqa: A002  # the option's name
+    """The table in the content of a file. Raises DataError where it is none."""
+    return Table(content, "\t" if format == TSV else None, header=header)
+
+
+def _content(path: Path, sha256: str | None) -> bytes:
+    try:
+        return read_bytes(path, pipes=True) if sha256 is None else read_with_digest(path, sha256)
+    except WrongDigestError as error:
+        raise ChangedDataError(
+            f"{path} has changed since this run was trained on it, or is another file: dataset.sha256 was {sha256} then"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
+
+
+def _words(table: Table, settings: Mapping[str, Any], digest: str) -> TextDataset:
+    index = table.index(settings["column"], "--column")
+    words = list(read_cells(table, index))
+    name = shown(table.names[index])
+    empty = [i for i, word in enumerate(words) if not word]
+    if empty:
+        raise DataError(f"column {name} is empty in {_rows(table, empty)}: put words in, or leave these rows out")
+    split = next((i for i, word in enumerate(words) if "\n" in word or "\r" in word), None)
+    if split is not None:
+        raise DataError(f"column {name} has several lines in row {table.row(split):,}: a word is one line")
+    arranged = {key: settings[key] for key in ("split", "shuffle_seed") if key in settings}
+    dataset = TextDataset(words, sha256=digest, **arranged)
+    layout = f" ({table.layout})" if table.layout else ""
+    dataset.read_as = f"{len(words):,} words in column {name} of a table{layout}"
+    return dataset
+
+
+def _examples(
+    table: Table, settings: Mapping[str, Any], digest: str, like: Mapping[str, Any] | None = None
+) -> TensorDataset:
+
+    target = table.index(settings["target"], "--target")
+    dropped = {table.index(name, "data.drop") for name in settings.get("drop", ())}
+    if target in dropped:
+        raise UsageError(f"data.drop leaves out {shown(table.names[target])}, which --target names")
+    texts = {table.index(name, "data.categories") for name in settings.get("categories", ())}
+    wanted = [index for index in range(len(table.names)) if index not in dropped and index != target]
+    if not wanted:
+        raise DataError(f"has no features: there is no column but {table.listed()}")
+    columns, count = read_columns(table, [*wanted, target], texts)
+    if count < MIN_WORDS:
+        raise DataError(f"has {count} rows of values, too few for training, validation and test ({MIN_WORDS})")
+    _refuse_missing(table, columns)
+    features = Features.of(columns[:-1])
+    x = features.encode(table, columns[:-1])
+    goal = Target.of(table, columns[-1], settings.get("task"))
+    parts = _split(count, settings.get("split", LECTURE_SPLIT), settings.get("shuffle_seed"))
+    means, scales = features.moments(x[parts[0]])
+    provides = {"columns": features.as_json(), "feature_means": means, "feature_scales": scales}
+    provides |= goal.provides(parts[0])
+    pairs = [(x[part], goal.y[part]) for part in parts]
+    dataset = TensorDataset(*pairs, provides=provides, classes=goal.classes)
+    vars(dataset)["sha256"] = digest
+    layout = f", {table.layout}" if table.layout else ""
+    comma = ", decimal commas" if any(column.decimal_comma for column in columns) else ""
+    order = "in file order" if settings.get("shuffle_seed") is None else "shuffled"
+    dataset.read_as = f"{count:,} rows {order}{layout}{comma}; {goal}; {features}"
+    return dataset
+
+
+def _split(count: int, split: tuple[float, float], shuffle_seed: int | None) -> list[Any]:
+    """The indices of the rows of each split, as those of words are arranged."""
+    import numpy as np
+
+    check_split(split)
+    check_shuffle_seed(shuffle_seed)
+    order = list(range(count))
+    if shuffle_seed is not None:
+        random.Random(shuffle_seed).shuffle(order)
+    first, second = int(count * split[0]), int(count * split[1])
+    parts = (order[:first], order[first:second], order[second:])
+    for name, part in zip(SPLITS, parts, strict=True):
+        if not part:
+            raise DataError(f"{count} rows split at {tuple(split)} leave the {name} split empty")
+    return [np.array(part) for part in parts]
+
+
+def _refuse_missing(table: Table, columns: Sequence[Any]) -> None:
+    found = [column for column in columns if column.missing]
+    if not found:
+        return
+    where = [f"{shown(column.name)} ({_rows(table, column.missing)})" for column in found[:_TOLD]]
+    more = f" and {len(found) - _TOLD} more columns" if len(found) > _TOLD else ""
+    names = ",".join(column.name for column in found[:_TOLD] if column is not columns[-1])
+    remedy = f", or leave these columns out with --set data.drop={names}" if names else ""
+    raise DataError(f"has missing values in {', '.join(where)}{more}: fill them in, leave these rows out{remedy}")
+
+
+def _rows(table: Table, indices: Sequence[int]) -> str:
+    rows = ", ".join(f"{table.row(index):,}" for index in indices[:_TOLD])
+    more = f" and {len(indices) - _TOLD:,} more" if len(indices) > _TOLD else ""
+    return f"row{'s' * (len(indices) != 1)} {rows}{more}"
