@@ -26,7 +26,8 @@ _BOMS_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _ZIP = b"PK\x03\x04"  # an Excel or OpenDocument file is a ZIP
 _SAMPLE_BYTES = 1 << 16
 _SAMPLE_ROWS = 20
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+# The comma is last: it may also be in each number of a table with another one.
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
 _MOST_NAMES = 20  # columns that a message lists
 
 Cells = tuple[str, ...]
@@ -232,8 +233,9 @@ def _separator(start: str) -> str:
         with contextlib.suppress(csv.Error):
             rows = (fields for fields in reader if any(fields))
             widths[separator] = [len(fields) for fields in itertools.islice(rows, _SAMPLE_ROWS)]
-    even = [separator for separator, found in widths.items() if len(set(found)) == 1 and found[0] > 1]
-    most = max(widths, key=lambda separator: (widths[separator] or [0])[0], default=",")
+    empty = [separator for separator, found in widths.items() if not found]  # nothing is between these
+    even = empty or [separator for separator, found in widths.items() if len(set(found)) == 1 and found[0] > 1]
+    most = max(reversed(widths), key=lambda separator: (widths[separator] or [0])[0], default=",")
     return even[0] if even else most
 
 
