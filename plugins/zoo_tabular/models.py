@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ class Scaling(nn.Module):
     means: Tensor
     scales: Tensor
 
-    def __init__(self, size: int, means: Sequence[float] | None, scales: Sequence[float] | None) -> None:
+    def __init__(self, size: int, means: tuple[float, ...] | None, scales: Sequence[float] | None) -> None:
         """Keep them as buffers of shape (size,), which are saved with the weights.
 
         Raises:
@@ -55,10 +54,10 @@ class _Table(nn.Module):
         num_features: int,
         num_classes: int | None,
         num_outputs: int | None,
-        feature_means: Sequence[float] | None,
-        feature_scales: Sequence[float] | None,
-        target_means: Sequence[float] | None,
-        target_scales: Sequence[float] | None,
+        feature_means: tuple[float, ...] | None,
+        feature_scales: tuple[float, ...] | None,
+        target_means: tuple[float, ...] | None,
+        target_scales: tuple[float, ...] | None,
     ) -> None:
         super().__init__()
         if num_classes is None and num_outputs is None:
@@ -85,10 +84,10 @@ class LinearTable(_Table):
         num_features: int,
         num_classes: int | None = None,
         num_outputs: int | None = None,
-        feature_means: Sequence[float] | None = None,
-        feature_scales: Sequence[float] | None = None,
-        target_means: Sequence[float] | None = None,
-        target_scales: Sequence[float] | None = None,
+        feature_means: tuple[float, ...] | None = None,
+        feature_scales: tuple[float, ...] | None = None,
+        target_means: tuple[float, ...] | None = None,
+        target_scales: tuple[float, ...] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         """Initialize the weights from `generator`.
@@ -122,10 +121,10 @@ class MLPTable(_Table):
         num_features: int,
         num_classes: int | None = None,
         num_outputs: int | None = None,
-        feature_means: Sequence[float] | None = None,
-        feature_scales: Sequence[float] | None = None,
-        target_means: Sequence[float] | None = None,
-        target_scales: Sequence[float] | None = None,
+        feature_means: tuple[float, ...] | None = None,
+        feature_scales: tuple[float, ...] | None = None,
+        target_means: tuple[float, ...] | None = None,
+        target_scales: tuple[float, ...] | None = None,
         hidden_sizes: tuple[int, ...] = (64, 64),
         dropout: float = 0.0,
         generator: torch.Generator | None = None,

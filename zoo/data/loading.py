@@ -77,7 +77,12 @@ def resolve_data_settings(
 
 
 def load_dataset(
-    source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any], fetch: Fetcher, *, sha256: str | None = None
+    source: Entry[DatasetSpec] | Path,
+    settings: Mapping[str, Any],
+    fetch: Fetcher,
+    *,
+    sha256: str | None = None,
+    like: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Read a file, or call a dataset's function.
 
@@ -86,6 +91,7 @@ def load_dataset(
         settings: the function's own arguments; for text also `split` and `shuffle_seed`; those of a file's format.
         fetch: the argument `fetch` of the function, if it has one.
         sha256: the digest that the file must have, where a checkpoint states its path.
+        like: what the data of a trained model provides, and its classes: a table then has the same features.
 
     Raises:
         ChangedDataError: the file has another digest.
@@ -94,7 +100,7 @@ def load_dataset(
         PluginError: the function fails, or does not return a dataset.
     """
     if isinstance(source, Path):
-        return read_file(source, settings, sha256=sha256)
+        return read_file(source, settings, sha256=sha256, like=like)
     signature = signature_of(source)
     arguments = {name: value for name, value in settings.items() if name in signature.settings}
     arranged = {name: settings[name] for name in ARRANGEMENT if name in settings and name not in arguments}

@@ -53,6 +53,7 @@ class RunConfig:
     optimizer_settings: dict[str, Any]
     options: RunOptions
     provides: dict[str, Any]
+    classes: list[str] | None
     loss_settings: dict[str, Any]
 
     @classmethod
@@ -84,6 +85,7 @@ class RunConfig:
             optimizer_settings=read.get(dict, "optimizer", "hyperparameters"),
             options=read.options(model),
             provides=read.get(dict, "dataset", "provides", optional=True) or {},
+            classes=read.classes(),
             loss_settings=read.get(dict, "loss", "settings", optional=True) or {},
         )
 
@@ -197,6 +199,13 @@ class _Reader:
             if isinstance(plugin, str):
                 found[part] = plugin
         return found
+
+    def classes(self) -> list[str] | None:
+        """The names of the classes, where the data has any."""
+        names = self.get(list, "dataset", "classes", optional=True)
+        if names is not None and (not all(isinstance(name, str) for name in names) or len(set(names)) < len(names)):
+            raise self.damaged("dataset.classes", "is no list of different names")
+        return names
 
     def full_name(self, *part: str) -> str:
         return f"{self.get(str, *part, 'plugin', 'distribution')}/{self.get(str, *part, 'name')}"

@@ -13,13 +13,16 @@ from zoo.errors import UsageError
 from zoo.options.run import TEXT, WORDS
 
 
-def read_file(path: Path, settings: Mapping[str, Any], *, sha256: str | None = None) -> Dataset:
+def read_file(
+    path: Path, settings: Mapping[str, Any], *, sha256: str | None = None, like: Mapping[str, Any] | None = None
+) -> Dataset:
     """Read a file with the settings of its format.
 
     Args:
         path: the file. It may be a pipe, which is read to its end.
         settings: complete, as `resolve_file_settings` gives them.
         sha256: the digest that the file must have, where a checkpoint states its path.
+        like: what the data of a trained model provides, and its classes: a table then has the same features.
 
     Raises:
         ChangedDataError: it has another digest.
@@ -30,7 +33,7 @@ def read_file(path: Path, settings: Mapping[str, Any], *, sha256: str | None = N
     if name in TABLES:
         from zoo.data.tables.dataset import read_table
 
-        return read_table(path, settings, sha256=sha256)
+        return read_table(path, settings, sha256=sha256, like=like)
     if name == TEXT:
         return _read_text(path, {key: value for key, value in settings.items() if key != "format"})
     words = TextDataset.from_file(path, sha256=sha256)

@@ -42,6 +42,10 @@ class Column:
     stray: list[tuple[str, int]] = field(default_factory=list)
     decimal_comma: bool = False
 
+    def __len__(self) -> int:
+        """The number of rows; 0 where there are too many texts."""
+        return len(self.numbers) if self.numbers is not None else 0 if self.codes is None else len(self.codes)
+
     @property
     def different(self) -> int:
         """How many different values it has, missing ones not counted; `MOST_VALUES` + 1 for a text stands for more."""

@@ -14,9 +14,9 @@ from typing import Any
 from zoo.data.datasets import LECTURE_SPLIT, MIN_WORDS, TextDataset, check_shuffle_seed, check_split
 from zoo.data.examples import SPLITS
 from zoo.data.kinds import Dataset
-from zoo.data.tables.columns import read_cells, read_columns
+from zoo.data.tables.columns import Column, read_cells, read_columns
 from zoo.data.tables.features import Features, Target
-from zoo.data.tables.parsing import Table
+from zoo.data.tables.parsing import Table, is_number
 from zoo.data.tensors import TensorDataset
 from zoo.errors import ChangedDataError, DataError, UsageError
 from zoo.files import WrongDigestError, read_bytes, read_with_digest
@@ -58,9 +58,9 @@ def read_table(
         raise type(error)(f"{path}: {error}") from error
 
 
-def table_of(content: bytes, format: str, header: bool | None = None) -> Table:  # noqa: A002  # the option's name
+def table_of(content: bytes, file_format: str, header: bool | None = None) -> Table:
     """The table in the content of a file. Raises DataError where it is none."""
-    return Table(content, "\t" if format == TSV else None, header=header)
+    return Table(content, "\t" if file_format == TSV else None, header=header)
 
 
 def _content(path: Path, sha256: str | None) -> bytes:
@@ -96,6 +96,8 @@ def _examples(
 ) -> TensorDataset:
 
     target = table.index(settings["target"], "--target")
+    if like is not None:
+        return _examples_like(table, target, settings, digest, like)
     dropped = {table.index(name, "data.drop") for name in settings.get("drop", ())}
     if target in dropped:
         raise UsageError(f"data.drop leaves out {shown(table.names[target])}, which --target names")
@@ -110,13 +112,10 @@ def _examples(
     features = Features.of(columns[:-1])
     x = features.encode(table, columns[:-1])
     goal = Target.of(table, columns[-1], settings.get("task"))
-    parts = _split(count, settings.get("split", LECTURE_SPLIT), settings.get("shuffle_seed"))
+    parts = _split(count, settings)
     means, scales = features.moments(x[parts[0]])
     provides = {"columns": features.as_json(), "feature_means": means, "feature_scales": scales}
-    provides |= goal.provides(parts[0])
-    pairs = [(x[part], goal.y[part]) for part in parts]
-    dataset = TensorDataset(*pairs, provides=provides, classes=goal.classes)
-    vars(dataset)["sha256"] = digest
+    dataset = _dataset(x, goal, parts, provides | goal.provides(parts[0]), digest)
     layout = f", {table.layout}" if table.layout else ""
     comma = ", decimal commas" if any(column.decimal_comma for column in columns) else ""
     order = "in file order" if settings.get("shuffle_seed") is None else "shuffled"
@@ -124,10 +123,62 @@ def _examples(
     return dataset
 
 
-def _split(count: int, split: tuple[float, float], shuffle_seed: int | None) -> list[Any]:
-    """The indices of the rows of each split, as those of words are arranged."""
+def _examples_like(
+    table: Table, target: int, settings: Mapping[str, Any], digest: str, like: Mapping[str, Any]
+) -> TensorDataset:
+    """The examples of other rows for a model that was trained: its features, in their order, and its classes."""
+    features, classes = Features.from_json(like.get("columns")), like.get("classes")
+    has_texts = classes is not None and not all(map(is_number, classes))
+    x, columns = _encoded(table, features, [target], texts=[target] if has_texts else [])
+    goal = Target.like(table, columns[-1], classes)
+    provides = {name: value for name, value in like.items() if name != "classes"}
+    return _dataset(x, goal, _split(len(x), settings), provides, digest)
+
+
+def read_features(path: Path, file_format: str, columns: object) -> Any:
+    """The features of the rows of a table for a model that was trained, (N, F), in float32.
+
+    Args:
+        path: the file. It may be a pipe, which is read to its end. Other columns than the model's are left alone.
+        file_format: `csv` or `tsv`.
+        columns: as the dataset of the model `provides` them, from its config.
+
+    Raises:
+        DataError: it cannot be read, lacks a column, has missing values, or one that is none of the model's.
+    """
+    try:
+        x, _ = _encoded(table_of(_content(path, None), file_format), Features.from_json(columns))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return x
+
+
+def _encoded(
+    table: Table, features: Features, more: Sequence[int] = (), texts: Sequence[int] = ()
+) -> tuple[Any, list[Column]]:
+    """Features (N, F), and their columns and `more`, of which `texts` are read as such."""
+    wanted = features.indices(table)
+    one_hot = [index for index, values in zip(wanted, features.values, strict=True) if values is not None]
+    columns, count = read_columns(table, [*wanted, *more], [*one_hot, *texts])
+    if not count:
+        raise DataError("has no rows of values")
+    _refuse_missing(table, columns, can_drop=False)
+    return features.encode(table, columns[: len(wanted)]), columns
+
+
+def _dataset(x: Any, goal: Target, parts: Sequence[Any], provides: Mapping[str, Any], digest: str) -> TensorDataset:
+    """Examples of the rows of each split, with the digest of their file."""
+    pairs = [(x[part], goal.y[part]) for part in parts]
+    dataset = TensorDataset(*pairs, provides=provides, classes=goal.classes)
+    vars(dataset)["sha256"] = digest
+    return dataset
+
+
+def _split(count: int, settings: Mapping[str, Any]) -> list[Any]:
+    """The indices of the rows of each split, arranged as those of words are."""
     import numpy as np
 
+    split, shuffle_seed = settings.get("split", LECTURE_SPLIT), settings.get("shuffle_seed")
     check_split(split)
     check_shuffle_seed(shuffle_seed)
     order = list(range(count))
@@ -141,14 +192,14 @@ def _split(count: int, split: tuple[float, float], shuffle_seed: int | None) -> 
     return [np.array(part) for part in parts]
 
 
-def _refuse_missing(table: Table, columns: Sequence[Any]) -> None:
+def _refuse_missing(table: Table, columns: Sequence[Column], *, can_drop: bool = True) -> None:
     found = [column for column in columns if column.missing]
     if not found:
         return
     where = [f"{shown(column.name)} ({_rows(table, column.missing)})" for column in found[:_TOLD]]
     more = f" and {len(found) - _TOLD} more columns" if len(found) > _TOLD else ""
     names = ",".join(column.name for column in found[:_TOLD] if column is not columns[-1])
-    remedy = f", or leave these columns out with --set data.drop={names}" if names else ""
+    remedy = f", or leave these columns out with --set data.drop={names}" if names and can_drop else ""
     raise DataError(f"has missing values in {', '.join(where)}{more}: fill them in, leave these rows out{remedy}")
 
 

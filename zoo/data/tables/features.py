@@ -8,13 +8,14 @@ Axes: N rows, F features. numpy is imported only where arrays are made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.tables.columns import MOST_VALUES, Column
 from zoo.data.tables.parsing import Table, is_number
 from zoo.errors import DataError, UsageError
+from zoo.memory import check_fits
 from zoo.text import shown
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Features:
         Raises:
             DataError: a column is neither numbers nor a few different texts.
         """
-        _refuse_stray(columns)
+        _refuse_stray(columns, "correct these, or read all as texts with --set data.categories={name}")
         many = [column for column in columns if column.numbers is None and column.different > MOST_ONE_HOT]
         if many:
             what = [f"{shown(column.name)} ({_different(column)} different texts)" for column in many[:_TOLD]]
@@ -75,6 +76,38 @@ class Features:
             )
         values = [None if column.numbers is not None else tuple(sorted(column.values)) for column in columns]
         return cls(tuple(column.name for column in columns), tuple(values))
+
+    @classmethod
+    def from_json(cls, columns: object) -> Features:
+        """Those that `as_json` gave, from a config.
+
+        Raises:
+            DataError: they are damaged, as a checkpoint from anyone may be.
+        """
+        names, values = [], []
+        for column in columns if isinstance(columns, list) else [None]:
+            name, texts = (column.get("name"), column.get("values")) if isinstance(column, dict) else (None, None)
+            is_texts = isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts)
+            if not isinstance(name, str) or not (texts is None or (is_texts and len(set(texts)) == len(texts))):
+                raise DataError(
+                    "the config of the model is damaged: 'columns' does not describe the columns of a table"
+                )
+            names.append(name)
+            values.append(None if texts is None else tuple(texts))
+        return cls(tuple(names), tuple(values))
+
+    def indices(self, table: Table) -> list[int]:
+        """Where these columns are in a table, whatever their order there.
+
+        Raises:
+            DataError: it lacks some.
+        """
+        lacking = [name for name in self.names if name not in table.names]
+        if lacking:
+            more = f" and {len(lacking) - _TOLD} more" if len(lacking) > _TOLD else ""
+            told = ", ".join(map(shown, lacking[:_TOLD]))
+            raise DataError(f"lacks columns that the model was trained on: {told}{more}; there are {table.listed()}")
+        return [table.names.index(name) for name in self.names]
 
     def encode(self, table: Table, columns: Sequence[Column]) -> NDArray[Any]:
         """The features of rows, (N, F), in float32.
@@ -88,17 +121,21 @@ class Features:
         """
         import numpy as np
 
-        lengths = [len(column.codes if column.numbers is None else column.numbers) for column in columns]  # type: ignore[arg-type]  # there are codes
-        x = np.zeros((lengths[0], self.size), np.float32)
+        _refuse_stray(columns)
+        count = len(columns[0])
+        check_fits(f"{count:,} rows of {self.size:,} features", 8 * count * self.size)  # once whole, and in splits
+        x = np.zeros((count, self.size), np.float32)
         at = 0
         for column, values in zip(columns, self.values, strict=True):
             if values is None:
+                if column.numbers is None:
+                    told = ", ".join(map(shown, column.values[:_TOLD]))
+                    raise DataError(f"column {shown(column.name)} has texts ({told}), where the model takes numbers")
                 x[:, at] = in_float32(table, column)
                 at += 1
                 continue
             place = {value: at + index for index, value in enumerate(values)}
-            assert column.codes is not None
-            x[np.arange(len(x)), np.array([place[value] for value in column.values])[column.codes]] = 1
+            x[np.arange(count), _placed(column, place)] = 1
             at += len(values)
         return x
 
@@ -165,7 +202,7 @@ class Target:
         """
         import numpy as np
 
-        _refuse_stray([column])
+        _refuse_stray([column], "correct these, or take all as classes with --set data.task=classes")
         if column.numbers is None:
             if task == NUMBERS:
                 raise UsageError(f"data.task=numbers, and column {shown(column.name)} has texts")
@@ -178,8 +215,25 @@ class Target:
                 raise DataError(f"column {shown(column.name)} has the same number in all rows: nothing to learn")
             return cls(column.name, numbers[:, None], None)
         _check_classes(column, len(different))
-        names = [str(int(number)) if number == int(number) else repr(number) for number in different.tolist()]
-        return cls(column.name, np.searchsorted(different, column.numbers).astype(np.int64), tuple(names))
+        column = _as_texts(column)  # in the order of the numbers
+        assert column.codes is not None
+        return cls(column.name, column.codes, tuple(column.values))
+
+    @classmethod
+    def like(cls, table: Table, column: Column, classes: Sequence[str] | None) -> Target:
+        """Those in a column for a model that was trained: its classes, or numbers where it has none.
+
+        Raises:
+            DataError: a value is none of the classes, or no number.
+        """
+        if classes is not None:
+            column = _as_texts(column)
+            place = {name: index for index, name in enumerate(classes)}
+            return cls(column.name, _placed(column, place), tuple(classes))
+        _refuse_stray([column])
+        if column.numbers is None:
+            raise DataError(f"column {shown(column.name)} has texts, where the model was trained on numbers")
+        return cls(column.name, in_float32(table, column)[:, None], None)
 
     @classmethod
     def _of_texts(cls, column: Column) -> Target:
@@ -204,7 +258,7 @@ class Target:
         import numpy as np
 
         if self.classes is not None:
-            return {"target": self.name}
+            return {"target": self.name, "target_means": None, "target_scales": None}
         y = self.y[training].astype(np.float64)
         scale = float(y.std()) or 1.0
         return {"target": self.name, "target_means": [float(y.mean())], "target_scales": [scale]}
@@ -234,13 +288,37 @@ def _check_classes(column: Column, different: int) -> None:
         raise DataError(f"column {shown(column.name)} has {different:,} different values, too many for classes")
 
 
-def _refuse_stray(columns: Sequence[Column]) -> None:
+def _as_texts(column: Column) -> Column:
+    """A column with each of its numbers as text, in their order; one of texts as it is."""
+    import numpy as np
+
+    if column.numbers is None:
+        return column
+    different, codes = np.unique(column.numbers, return_inverse=True)
+    values = [str(int(number)) if number.is_integer() else repr(number) for number in different.tolist()]
+    return Column(column.name, values=values, codes=codes.astype(np.int64))
+
+
+def _placed(column: Column, place: Mapping[str, int]) -> NDArray[Any]:
+    """The place of each row's text, shape (N,). Raises DataError where a text has none."""
+    import numpy as np
+
+    unknown = [value for value in column.values if value not in place]
+    if unknown or column.codes is None:
+        known = ", ".join(map(shown, [*place][:_TOLD])) + (", …" if len(place) > _TOLD else "")
+        raise DataError(
+            f"column {shown(column.name)} has {', '.join(map(shown, unknown[:_TOLD]))}, which the model has never "
+            f"seen: it knows {known}"
+        )
+    places: NDArray[Any] = np.array([place[value] for value in column.values], dtype=np.int64)[column.codes]
+    return places
+
+
+def _refuse_stray(columns: Sequence[Column], remedy: str = "correct these") -> None:
     column = next((column for column in columns if column.stray), None)
     if column is not None:
-        raise DataError(
-            f"column {shown(column.name)} has numbers, and {column.stray_cells()}: correct these, or read all as texts "
-            f"with --set data.categories={column.name}"
-        )
+        told = remedy.format(name=column.name)
+        raise DataError(f"column {shown(column.name)} has numbers, and {column.stray_cells()}: {told}")
 
 
 def _different(column: Column) -> str:
