@@ -21,15 +21,15 @@ class Scaling(nn.Module):
     means: Tensor
     scales: Tensor
 
-    def __init__(self, size: int, means: tuple[float, ...] | None, scales: Sequence[float] | None) -> None:
+    def __init__(self, size: int, means: tuple[float, ...] | None, scales: tuple[float, ...] | None) -> None:
         """Keep them as buffers of shape (size,), which are saved with the weights.
 
         Raises:
             ValueError: there are more or fewer, or a deviation is not above 0.
         """
         super().__init__()
-        means = [0.0] * size if means is None else list(means)
-        scales = [1.0] * size if scales is None else list(scales)
+        means = (0.0,) * size if means is None else means
+        scales = (1.0,) * size if scales is None else scales
         if len(means) != size or len(scales) != size:
             raise ValueError(f"{size} columns have {len(means)} means and {len(scales)} deviations")
         if not all(scale > 0 for scale in scales):

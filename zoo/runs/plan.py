@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class RunPlan:
         schedule_function: that of the schedule, where it is a function.
         loggers: those that are told of the run, with their settings.
         dataset_sha256: the digest that the file must have, where a checkpoint led to it, or it is not read at all.
+        like: what the columns of a table are for a run that is resumed on other rows.
         prefers_engine: the engine is a preset's or the model's, and not one that the user asks for: where it cannot be
             had, another one is used.
     """
@@ -58,6 +60,7 @@ class RunPlan:
     schedule_function: Factor | None = None
     loggers: tuple[PlannedLogger, ...] = ()
     dataset_sha256: str | None = None
+    like: Mapping[str, Any] | None = None
     prefers_engine: bool = False
     loss_settings: dict[str, Any] = field(default_factory=dict)
     named: frozenset[str] = frozenset()

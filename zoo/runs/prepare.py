@@ -264,7 +264,9 @@ def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path,
     """The data, or the fallback's where the plan allows it; and which of the two it was."""
     fetch = fetcher(offline=plan.options.offline)
     try:
-        return plan.dataset, load_dataset(plan.dataset, plan.data_settings, fetch, sha256=plan.dataset_sha256)
+        return plan.dataset, load_dataset(
+            plan.dataset, plan.data_settings, fetch, sha256=plan.dataset_sha256, like=plan.like
+        )
     except UnavailableError as error:
         if plan.fallback is None:
             raise

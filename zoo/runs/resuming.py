@@ -186,6 +186,7 @@ def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
         dataset_sha256=config.dataset_sha256 if isinstance(dataset, Path) and options.dataset is None else None,
         optimizer_settings=resolve_settings(optimizer, config.optimizer_settings),
         loss_settings=config.loss_settings,
+        like=config.table() if options.allow_changes else None,  # else it is the same table
     )
 
 

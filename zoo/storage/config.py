@@ -94,6 +94,12 @@ class RunConfig:
         name = self.options.synthetic if part == "synthetic" else getattr(self, part)
         return Recorded(str(name), self.versions.get(part, "unknown"))
 
+    def table(self) -> dict[str, Any] | None:
+        """What the columns of a table were for the model; None where it was trained on something else."""
+        return (
+            {**self.provides, "classes": self.classes} if self.dataset_is_file and "columns" in self.provides else None
+        )
+
     def data_file(self, folder: Path, place: Place | None) -> RecordedFile:
         """The data, where it was a file, of the run in that folder; `place` is what its training state remembers."""
         return RecordedFile(self.dataset, self.dataset_sha256, self.examples, folder, place)

@@ -179,7 +179,7 @@ class Loaded:
         """
         if other is not None:
             source = find_dataset(registry, other)
-            return load_dataset(source, self._settings_of_other(source, options), fetch, like=self._features())
+            return load_dataset(source, self._settings_of_other(source, options), fetch, like=self.checked.table())
         if given := given_file_options(options):
             raise UsageError(f"--{next(iter(given))} is for a file that is given with --dataset: add that")
         found = self._data_file().find() if self.checked.dataset_is_file else None
@@ -201,11 +201,6 @@ class Loaded:
         as_own = isinstance(source, Path) and self.checked.dataset_is_file and not given_file_options(options)
         kept = {key: value for key, value in own.items() if as_own or key in ARRANGEMENT}
         return resolve_data_settings(source, with_file_options(source, kept, options), recorded=as_own)
-
-    def _features(self) -> dict[str, Any] | None:
-        """What the columns of a table were for this model; None where it was trained on something else."""
-        provides = self.checked.provides
-        return {**provides, "classes": self.checked.classes} if "columns" in provides else None
 
     def _registered(self, registry: Registry) -> Entry[DatasetSpec]:
         return find_recorded(registry, registry.datasets, self.checked.recorded("dataset"), self.path)

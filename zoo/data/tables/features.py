@@ -202,7 +202,8 @@ class Target:
         """
         import numpy as np
 
-        _refuse_stray([column], "correct these, or take all as classes with --set data.task=classes")
+        if task != CLASSES:
+            _refuse_stray([column], "correct these, or take all as classes with --set data.task=classes")
         if column.numbers is None:
             if task == NUMBERS:
                 raise UsageError(f"data.task=numbers, and column {shown(column.name)} has texts")
