@@ -42,7 +42,7 @@ def read_table(
         DataError: it cannot be read, or its rows cannot be used.
         UsageError: it has no column of that name.
     """
-    content = _content(path, sha256)
+    content = read_content(path, sha256)
     digest = hashlib.sha256(content).hexdigest()
     try:
         table = table_of(content, settings["format"], settings.get("header"))
@@ -63,7 +63,8 @@ def table_of(content: bytes, file_format: str, header: bool | None = None) -> Ta
     return Table(content, "\t" if file_format == TSV else None, header=header)
 
 
-def _content(path: Path, sha256: str | None) -> bytes:
+def read_content(path: Path, sha256: str | None = None) -> bytes:
+    """The content of a file, with the digest that it must have, if any. Raises DataError or ChangedDataError."""
     try:
         return read_bytes(path, pipes=True) if sha256 is None else read_with_digest(path, sha256)
     except WrongDigestError as error:
@@ -147,7 +148,7 @@ def read_features(path: Path, file_format: str, columns: object) -> Any:
         DataError: it cannot be read, lacks a column, has missing values, or one that is none of the model's.
     """
     try:
-        x, _ = _encoded(table_of(_content(path, None), file_format), Features.from_json(columns))
+        x, _ = _encoded(table_of(read_content(path), file_format), Features.from_json(columns))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     return x
