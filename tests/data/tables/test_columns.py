@@ -64,6 +64,8 @@ def test_points_and_commas_do_not_mix(monkeypatch: pytest.MonkeyPatch, rows: int
     monkeypatch.setattr(parsing, "ROWS", rows)
     column = column_of(["1.5", "2.5", "3.5", "1,5", "2.5"], separator=";")
     assert (column.numbers, column.stray) == (None, [("1,5", 5)])
+    column = column_of(["1,5", "2,5", "3,5", "1.5"], separator=";")
+    assert (column.numbers, column.stray) == (None, [("1.5", 5)])
 
 
 @pytest.mark.parametrize("rows", [1, 2, 100])

@@ -107,6 +107,12 @@ def test_features_of_numbers_and_of_texts() -> None:
     )
 
 
+def test_the_mean_and_deviation_of_targets_are_those_of_training() -> None:
+    dataset = read(table(x=COUNTS, y=SIZES), target="y", shuffle_seed=None, split=(0.5, 0.75))
+    sizes = [float(size) for size in SIZES[:10]]
+    assert (dataset.provides["target_means"], dataset.provides["target_scales"]) == ([np.mean(sizes)], [np.std(sizes)])
+
+
 def test_a_constant_column_is_not_divided_by_zero() -> None:
     dataset = read(table(x=["7"] * 20, y=COUNTS), target="y")
     assert (dataset.provides["feature_means"], dataset.provides["feature_scales"]) == ([7.0], [1.0])
@@ -236,6 +242,14 @@ def test_other_rows_have_the_features_of_the_model(like: dict[str, Any]) -> None
     assert dataset.provides == {name: value for name, value in like.items() if name != "classes"}
     Path("rows.csv").write_text(table(color=COLORS[:2], size=SIZES[:2]))
     assert read_features(Path("rows.csv"), "csv", like["columns"]).tolist() == [[0, 0, 0, 1], [0.5, 1, 0, 0]]
+
+
+def test_columns_of_numbers_that_are_names_stay_names() -> None:
+    text = table(zip=[f"0{i % 2}" for i in range(20)], y=COLORS)
+    dataset = read(text, target="y", categories=("zip",))
+    again = read(text, {**dataset.provides, "classes": dataset.classes}, target="y")
+    for one, other in zip(arrays(dataset), arrays(again), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 OTHERS: dict[str, tuple[dict[str, list[str]], str]] = {

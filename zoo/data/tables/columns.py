@@ -128,8 +128,8 @@ class _Numbers:
             self._good += len(cells)
         except ValueError:
             cleaned = ["nan" if cell.strip().casefold() in MISSING else cell for cell in cells]
-            points = self._points or any("." in cell for cell in cleaned)
-            bad = [(cell, start + i) for i, cell in enumerate(cleaned) if not self._is_number(cell, points)]
+            mark = self._decimal_mark(cleaned)
+            bad = [(cell, start + i) for i, cell in enumerate(cleaned) if not _is_number(cell, mark)]
             self._good += len(cells) - len(bad)
             self._most_are_numbers = self._good > len(bad)
             self.bad = [(cell, self._table.row(index)) for cell, index in bad[:_TOLD]]
@@ -166,10 +166,19 @@ class _Numbers:
             self._points = True
         return np.array(cells, dtype=np.float64)
 
-    def _is_number(self, cell: str, points: bool) -> bool:
-        if self._table.separator != "," and "," in cell:
-            return not points and is_number(cell.replace(",", "."))
-        return is_number(cell) and not (self._commas and "." in cell)
+    def _decimal_mark(self, cells: Sequence[str]) -> str:
+        """The one that the column has so far, or else most of these cells."""
+        if self._table.separator == "," or self._points:
+            return "."
+        points, commas = (sum(mark in cell for cell in cells) for mark in ".,")
+        return "," if self._commas or commas > points else "."
+
+
+def _is_number(cell: str, mark: str) -> bool:
+    """Whether a cell is a number with that decimal mark."""
+    if mark == ",":
+        return "." not in cell and is_number(cell.replace(",", "."))
+    return is_number(cell)
 
 
 class _Texts:
