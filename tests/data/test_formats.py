@@ -265,6 +265,7 @@ def test_standard_input(zoo_here: Zoo, content: str, args: tuple[object, ...]) -
     outcome = zoo_here("resume", "run", "--steps", 5)
     assert outcome.code == 1
     assert "cannot find the data of this run, 'stdin'" in outcome.err
+    assert "it was read from a pipe, and nothing is at" in outcome.err
     assert "give it with --dataset FILE" in outcome.err
     with standard_input(content):
         result(zoo_here, "resume", "run", "--steps", 5, "--dataset", "-", "--no-plots", "--json")
