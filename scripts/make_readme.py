@@ -27,7 +27,7 @@ LEADERBOARD = ROOT / "plugins" / "zoo_makemore" / "README.md"
 WITH_OUTPUT = (  # documents whose console blocks show the output of their commands
     README,
     ROOT / "zoo" / "README.md",
-    *(ROOT / "plugins" / name / "README.md" for name in ("zoo_lecture", "zoo_makemore", "zoo_torch")),
+    *(ROOT / "plugins" / name / "README.md" for name in ("zoo_lecture", "zoo_makemore", "zoo_tabular", "zoo_torch")),
 )
 PLOTS = ROOT / "scripts" / "plots"
 

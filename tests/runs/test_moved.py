@@ -466,7 +466,8 @@ def test_one_place_finds_the_data_of_a_run() -> None:
     def users(call: str) -> set[str]:
         return {name for name, text in sources.items() if call in text}
 
-    assert users("TextDataset.from_file(") == {"zoo/data/loading.py"}
+    assert users("TextDataset.from_file(") == {"zoo/data/files/reading.py"}
+    assert users("read_file(") == {"zoo/data/files/reading.py", "zoo/data/loading.py"}
     readers = {"zoo/data/loading.py", "zoo/runs/prepare.py", "zoo/storage/loading.py", "zoo/testing/bench.py"}
     assert users(" load_dataset(") == readers
     assert users("dataset_is_file") == {"zoo/runs/resuming.py", "zoo/storage/config.py", "zoo/storage/loading.py"}

@@ -242,9 +242,9 @@ def test_a_file_that_is_called_like_a_dataset_is_reached_by_its_path(plan: Plan,
     ("name", "message"),
     [
         ("nams", "no dataset 'nams'; did you mean 'names'?"),
-        ("words.txt", "no file 'words.txt': --dataset takes a text file with one word a line, or a name"),
-        ("deep/words", "no file 'deep/words': --dataset takes a text file"),
-        ("folder", "dataset 'folder' is a folder: name a text file with one word a line"),
+        ("words.txt", "no file 'words.txt': --dataset takes a file, or a dataset's name"),
+        ("deep/words", "no file 'deep/words': --dataset takes a file"),
+        ("folder", "dataset 'folder' is a folder: name a file in it"),
         ("", "the name of a file or folder is empty: give one"),
     ],
 )

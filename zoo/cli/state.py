@@ -76,6 +76,6 @@ debug_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 run_argument = click.argument("run")
-dataset_option = click.option("--dataset", metavar="NAME|FILE", help="Use this data, split the way the run's was.")
+dataset_option = click.option("--dataset", metavar="NAME|FILE|-", help="Use this data, split the way the run's was.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 offline_option = click.option("--offline", is_flag=True, help="Make no network request.")

@@ -49,6 +49,7 @@ class TextDataset:
 
     longest_line: int | None = None  # of the file, where its longest word is very long
     notices: tuple[str, ...] = ()  # what is doubtful about the words of the file, each in a sentence
+    read_as: str | None = None  # how a table was read, in words
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class TextDataset:
         sha256: str | None = None,
     ) -> None:
         split, shuffle_seed = plain(split), plain(shuffle_seed)
-        _check_split(split)
+        check_split(split)
         check_shuffle_seed(shuffle_seed)
         words = _list_of(words)  # a copy: the caller's may change, and the digest is of these
         _check_count(len(words))
@@ -106,10 +107,10 @@ class TextDataset:
     def arranged(self, *, split: tuple[float, float] | None, shuffle_seed: int | None) -> TextDataset:
         """The same words, split or shuffled another way."""
         split = split or self.split
-        _check_split(split)
+        check_split(split)
         dataset = TextDataset.__new__(TextDataset)
         dataset._arrange(self._text, split, shuffle_seed, self._sha256)
-        dataset.longest_line, dataset.notices = self.longest_line, self.notices
+        dataset.longest_line, dataset.notices, dataset.read_as = self.longest_line, self.notices, self.read_as
         if "words" in vars(self):
             dataset.words = self.words
         return dataset
@@ -195,7 +196,8 @@ def check_shuffle_seed(seed: object) -> None:
         raise UsageError(f"'data.shuffle_seed' must be 0 or above, got {seed}: it would shuffle as {-seed} does")
 
 
-def _check_split(split: tuple[float, float]) -> None:
+def check_split(split: tuple[float, float]) -> None:
+    """Raise UsageError for what is not two increasing fractions."""
     if not (isinstance(split, list | tuple) and len(split) == 2 and all(map(is_number, split))) or not (
         0 < split[0] < split[1] < 1
     ):

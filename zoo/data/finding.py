@@ -115,7 +115,9 @@ class RecordedFile:
                 return path
             (wrong if problem else absent).append(f"{shown(path)}{problem}")
         looked = [*wrong, *([f"nothing is at {' or '.join(absent)}"] if absent else [])]
-        raise DataError(f"cannot find the data of this run, {self}: {', '.join(looked)}; give it with --dataset FILE")
+        pipe = "it was read from a pipe, and " if self.place is None and self.name in ("stdin", "pipe") else ""
+        where = f"{pipe}{', '.join(looked)}"
+        raise DataError(f"cannot find the data of this run, {self}: {where}; give it with --dataset FILE")
 
     def places(self) -> list[Path]:
         """Where the file may be: where it was; at the same place from the run folder; in the run folder, beside it, or

@@ -12,13 +12,14 @@ from zoo.data.corpus.dataset import BLOCK_LENGTH, CorpusDataset
 from zoo.data.datasets import LECTURE_SPLIT, TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.examples import Examples, GatheredExamples, SplitName, TensorExamples
+from zoo.data.files.reading import read_file
+from zoo.data.files.settings import resolve_file_settings
 from zoo.data.kinds import Dataset
 from zoo.data.splits import Pair, Split
 from zoo.data.tensors import TensorDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, PluginError, UsageError
 from zoo.files import check_name, from_person, kind_of
-from zoo.numbers import show_value
 from zoo.plugin.calling import made_by, plugin_call
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import Signature, signature_of
@@ -35,52 +36,50 @@ def arrangement(
     """
 
 
-def of_file(format: str = "words") -> None:  # noqa: A002 (it is the name of the setting)
-    """The signature of this function declares the settings that a file has besides those of `arrangement`."""
-
-
 ARRANGEMENT = tuple(Signature(arrangement).settings)  # the names of these settings
-FORMATS = ("words", "text")
-
+_STDIN = "/dev/stdin"  # what `-` names
 _NO_WINDOW = "a text model that reads windows needs an attribute 'context_length' of at least 1"
 
 
 def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[DatasetSpec] | Path:
-    """The registered dataset of that name, or else a text file. For a file named like a dataset, give `./NAME`.
+    """The registered dataset of that name, or else a file; `-` is standard input.
+
+    For a file named like a dataset, give `./NAME`; for one called `-`, its absolute path.
 
     Raises:
         UsageError: there is neither.
     """
     if isinstance(name, str) and name in registry.datasets:
         return registry.datasets.get(name)
-    path = from_person(name)
+    path = from_person(_STDIN if name == "-" else name)
     check_name("dataset", path)
     kind = kind_of(path)
     if kind in ("file", "other"):  # perhaps a pipe, as of <(sort words.txt); reading refuses what is neither
         return path
     if kind == "folder":
-        raise UsageError(f"dataset {shown(os.fspath(name))} is a folder: name a text file with one word a line")
+        raise UsageError(f"dataset {shown(os.fspath(name))} is a folder: name a file in it")
     if len(path.parts) > 1 or path.suffix:
-        raise UsageError(
-            f"no file {shown(os.fspath(name))}: --dataset takes a text file with one word a line, or a name"
-        )
+        raise UsageError(f"no file {shown(os.fspath(name))}: --dataset takes a file, or a dataset's name")
     registry.datasets.get(str(name))  # raises an error that suggests the nearest names
     raise UsageError(f"no dataset {name!r}")
 
 
-def resolve_data_settings(dataset: Entry[DatasetSpec] | Path, given: Mapping[str, object]) -> dict[str, Any]:
-    """The settings of a dataset: all of its function's arguments; those of `arrangement` and of a file if given.
+def resolve_data_settings(
+    dataset: Entry[DatasetSpec] | Path, given: Mapping[str, object], *, recorded: bool = False
+) -> dict[str, Any]:
+    """The settings of a dataset: all of its function's arguments; those of `arrangement` if given.
+
+    Those of a file are those of its format. `recorded`: they are those of a run, and not a person's.
 
     Raises:
         UsageError: an unknown key, or a value of the wrong type.
     """
-    own = {} if isinstance(dataset, Path) else signature_of(dataset).settings
+    if isinstance(dataset, Path):
+        return resolve_file_settings(dataset, given, recorded=recorded)
+    own = signature_of(dataset).settings
     signature = Signature(arrangement)
-    signature.settings |= Signature(of_file).settings if isinstance(dataset, Path) else own
-    who = "a file" if isinstance(dataset, Path) else f"dataset {dataset.spec.name!r}"
-    values = signature.resolve("data", given, who)
-    if values.get("format", FORMATS[0]) not in FORMATS and isinstance(dataset, Path):
-        raise UsageError(f"'data.format' is one of {', '.join(FORMATS)}, not {show_value(values['format'])}")
+    signature.settings = {**signature.settings, **own}
+    values = signature.resolve("data", given, f"dataset {dataset.spec.name!r}")
     return {name: value for name, value in values.items() if name in own or name in given}
 
 
@@ -97,15 +96,21 @@ def settings_for(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any],
 
 
 def load_dataset(
-    source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any], fetch: Fetcher, *, sha256: str | None = None
+    source: Entry[DatasetSpec] | Path,
+    settings: Mapping[str, Any],
+    fetch: Fetcher,
+    *,
+    sha256: str | None = None,
+    like: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Read a file, or call a dataset's function.
 
     Args:
-        source: a registered dataset, or a text file.
-        settings: the function's own arguments; for text also `split` and `shuffle_seed`.
+        source: a registered dataset, or a file.
+        settings: the function's own arguments; for text also `split` and `shuffle_seed`; those of a file's format.
         fetch: the argument `fetch` of the function, if it has one.
         sha256: the digest that the file must have, where a checkpoint states its path.
+        like: what the data of a trained model provides, and its classes: a table then has the same features.
 
     Raises:
         ChangedDataError: the file has another digest.
@@ -113,25 +118,15 @@ def load_dataset(
         UsageError: the function refuses a value, or the dataset has fixed splits, which cannot be changed.
         PluginError: the function fails, or does not return a dataset.
     """
-    arranged = {name: settings[name] for name in ARRANGEMENT if name in settings}
     if isinstance(source, Path):
-        dataset = _read_file(source, settings, sha256)
-    else:
-        signature = signature_of(source)
-        arguments = {name: value for name, value in settings.items() if name in signature.settings}
-        arranged = {name: value for name, value in arranged.items() if name not in arguments}
-        if "fetch" in signature.inputs:
-            arguments["fetch"] = fetch
-        dataset = _call(source, arguments)
+        return read_file(source, settings, sha256=sha256, like=like)
+    signature = signature_of(source)
+    arguments = {name: value for name, value in settings.items() if name in signature.settings}
+    arranged = {name: settings[name] for name in ARRANGEMENT if name in settings and name not in arguments}
+    if "fetch" in signature.inputs:
+        arguments["fetch"] = fetch
+    dataset = _call(source, arguments)
     return _arranged(dataset, arranged) if arranged else dataset
-
-
-def _read_file(path: Path, settings: Mapping[str, Any], sha256: str | None) -> Dataset:
-    """A file in the format that its settings name."""
-    if settings.get("format", FORMATS[0]) == "text":
-        split = settings.get("split", LECTURE_SPLIT)
-        return CorpusDataset(path=path, split=split, evaluate=settings.get("evaluate"), sha256=sha256)
-    return TextDataset.from_file(path, sha256=sha256)
 
 
 def _arranged(dataset: Dataset, arranged: Mapping[str, Any]) -> Dataset:

@@ -47,6 +47,8 @@ class TensorDataset:
             outside memory, some examples are checked.
     """
 
+    read_as: str | None = None  # how a table was read, in words
+
     @in_neutral_state
     def __init__(
         self,

@@ -15,6 +15,7 @@ from zoo.options.training import ENGINES, TrainingOptions
 SEED = 2147483647  # the lecture's
 SAMPLING_SEED = SEED + 10  # the lecture's, too
 DEVICES = "auto|cpu|cuda[:N]|mps"
+FORMATS = WORDS, TEXT, CSV, TSV = ("words", "text", "csv", "tsv")  # of a file that is given to --dataset
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
@@ -33,8 +34,32 @@ class CallOptions:
     offline: Annotated[bool, Option("Make no network request.", recorded=False)] = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """How a file that is given to `--dataset` is read. A config has them among the settings of its dataset."""
+
+    format: Annotated[
+        str | None,
+        Option(
+            "How a file is read: by default a table if it is called .csv or .tsv, and else words, one a line.",
+            choices=FORMATS,
+            recorded=False,
+        ),
+    ] = NOT_GIVEN
+    column: Annotated[
+        str | None, Option("The column of a table that has the words.", metavar="NAME", recorded=False)
+    ] = NOT_GIVEN
+    target: Annotated[
+        str | None,
+        Option("The column of a table that has the targets; all others are features.", metavar="NAME", recorded=False),
+    ] = NOT_GIVEN
+
+
+AS_RECORDED = FileOptions()  # a file is read as the run's own was
+
+
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class RunOptions(CallOptions, TrainingOptions):
+class RunOptions(CallOptions, FileOptions, TrainingOptions):
     """What the user says of a run.
 
     Attributes:

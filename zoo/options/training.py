@@ -29,7 +29,7 @@ class TrainingOptions:
 
     dataset: Annotated[
         str | os.PathLike[str] | None,
-        Option("A dataset's name, or a text file with one word a line.", metavar="NAME|FILE", recorded=False),
+        Option("A dataset's name, or a file; - is standard input.", metavar="NAME|FILE|-", recorded=False),
     ] = NOT_GIVEN
     optimizer: Annotated[
         str | None,

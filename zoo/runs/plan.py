@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.data.datasets import check_shuffle_seed
+from zoo.data.files.settings import with_file_options
 from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.files import check_name, from_person
 from zoo.options.declaration import NOT_GIVEN, decided, filled, problems
-from zoo.options.run import ResumeOptions, RunOptions
+from zoo.options.run import TEXT, ResumeOptions, RunOptions
 from zoo.options.schedule import Factor, Schedule
 from zoo.options.values import is_number
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
@@ -41,6 +43,7 @@ class RunPlan:
         schedule_function: that of the schedule, where it is a function.
         loggers: those that are told of the run, with their settings.
         dataset_sha256: the digest that the file must have, where a checkpoint led to it, or it is not read at all.
+        like: what the columns of a table are for a run that is resumed on other rows.
         prefers_engine: the engine is a preset's or the model's, and not one that the user asks for: where it cannot be
             had, another one is used.
     """
@@ -57,6 +60,7 @@ class RunPlan:
     schedule_function: Factor | None = None
     loggers: tuple[PlannedLogger, ...] = ()
     dataset_sha256: str | None = None
+    like: Mapping[str, Any] | None = None
     prefers_engine: bool = False
     loss_settings: dict[str, Any] = field(default_factory=dict)
     named: frozenset[str] = frozenset()
@@ -121,7 +125,7 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
             f"--warmup {given.warmup} is longer than the run of --steps {options.steps}: give fewer, or more"
         )
     model.spec.check_engine(decided(options.engine))
-    data_settings = resolve_data_settings(dataset, settings["data"])
+    data_settings = resolve_data_settings(dataset, with_file_options(dataset, settings["data"], given))
     check_shuffle_seed(data_settings.get("shuffle_seed"))
     return RunPlan(
         options=options,
@@ -232,7 +236,10 @@ def _settings(model: Entry[ModelSpec], preset: Preset, given: RunOptions) -> dic
         and not (given.dataset is not None and key.startswith("data.") and key not in _ARRANGEMENT_KEYS)
     }
     settings = split_sections(kept, SECTIONS)
-    for section, values in split_sections(given.settings or {}, SECTIONS).items():
+    of_user = split_sections(given.settings or {}, SECTIONS)
+    if TEXT in (given.format, of_user["data"].get("format")):  # which is in its order
+        settings["data"].pop("shuffle_seed", None)
+    for section, values in of_user.items():
         if section == model.spec.section:  # renamed before they are merged, for the user's to win under either name
             settings[section] = settings_under_todays_names(model, settings[section])
             values = settings_under_todays_names(model, values)

@@ -270,7 +270,9 @@ def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path,
     if isinstance(plan.dataset, Path) and plan.data_settings.get("format") == "text" and is_unencoded(plan.dataset):
         observer.stage("Encoding the text, once")
     try:
-        return plan.dataset, load_dataset(plan.dataset, plan.data_settings, fetch, sha256=plan.dataset_sha256)
+        return plan.dataset, load_dataset(
+            plan.dataset, plan.data_settings, fetch, sha256=plan.dataset_sha256, like=plan.like
+        )
     except UnavailableError as error:
         if plan.fallback is None:
             raise

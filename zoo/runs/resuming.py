@@ -160,12 +160,12 @@ def _given_data(registry: Registry, recorded: RecordedFile, options: ResumeOptio
 
 def _data_settings(source: Entry[DatasetSpec] | Path, config: RunConfig) -> dict[str, Any]:
     """The settings of a run's data. Those of a dataset's own function are only for that dataset."""
-    if isinstance(source, Path):
+    if isinstance(source, Path):  # read as that of the run was, if that was a file
         own = config.dataset_is_file
     else:
         own = not config.dataset_is_file and source.full_name == config.dataset
     kept = config.data_settings if own else settings_for(source, config.data_settings, config.kind)
-    return resolve_data_settings(source, kept)
+    return resolve_data_settings(source, kept, recorded=True)
 
 
 def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
@@ -186,6 +186,7 @@ def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
         dataset_sha256=config.dataset_sha256 if isinstance(dataset, Path) and options.dataset is None else None,
         optimizer_settings=resolve_settings(optimizer, config.optimizer_settings),
         loss_settings=config.loss_settings,
+        like=config.table() if options.allow_changes else None,  # else it is the same table
     )
 
 

@@ -56,6 +56,7 @@ class RunConfig:
     optimizer_settings: dict[str, Any]
     options: RunOptions
     provides: dict[str, Any]
+    classes: list[str] | None
     loss_settings: dict[str, Any]
 
     @classmethod
@@ -89,6 +90,7 @@ class RunConfig:
             optimizer_settings=read.get(dict, "optimizer", "hyperparameters"),
             options=read.options(model),
             provides=read.get(dict, "dataset", "provides", optional=True) or {},
+            classes=read.classes(),
             loss_settings=read.get(dict, "loss", "settings", optional=True) or {},
         )
 
@@ -96,6 +98,12 @@ class RunConfig:
         """What plays a part: `model`, `dataset` (where it is no file), `optimizer` or `synthetic`."""
         name = self.options.synthetic if part == "synthetic" else getattr(self, part)
         return Recorded(str(name), self.versions.get(part, "unknown"))
+
+    def table(self) -> dict[str, Any] | None:
+        """What the columns of a table were for the model; None where it was trained on something else."""
+        return (
+            {**self.provides, "classes": self.classes} if self.dataset_is_file and "columns" in self.provides else None
+        )
 
     def data_file(self, folder: Path, place: Place | None) -> RecordedFile:
         """The data, where it was a file, of the run in that folder; `place` is what its training state remembers."""
@@ -202,6 +210,13 @@ class _Reader:
             if isinstance(plugin, str):
                 found[part] = plugin
         return found
+
+    def classes(self) -> list[str] | None:
+        """The names of the classes, where the data has any."""
+        names = self.get(list, "dataset", "classes", optional=True)
+        if names is not None and (not all(isinstance(name, str) for name in names) or len(set(names)) < len(names)):
+            raise self.damaged("dataset.classes", "is no list of different names")
+        return names
 
     def full_name(self, *part: str) -> str:
         return f"{self.get(str, *part, 'plugin', 'distribution')}/{self.get(str, *part, 'name')}"

@@ -17,6 +17,7 @@ from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.datasets import TextDataset
 from zoo.data.download import Fetcher
 from zoo.data.examples import Examples, SplitName
+from zoo.data.files.settings import given_file_options, with_file_options
 from zoo.data.finding import RecordedFile
 from zoo.data.kinds import Dataset, vocabulary_of
 from zoo.data.loading import (
@@ -43,7 +44,7 @@ from zoo.errors import (
 )
 from zoo.files import from_person, kind_of
 from zoo.numbers import LARGEST_COUNT
-from zoo.options.run import SAMPLING_SEED
+from zoo.options.run import AS_RECORDED, SAMPLING_SEED, FileOptions
 from zoo.plugin.calling import maker
 from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
@@ -170,22 +171,30 @@ class Loaded:
         )
 
     @in_neutral_state
-    def dataset(self, registry: Registry, fetch: Fetcher, other: str | Path | None = None) -> Dataset:
+    def dataset(
+        self, registry: Registry, fetch: Fetcher, other: str | Path | None = None, options: FileOptions = AS_RECORDED
+    ) -> Dataset:
         """The data that the model was trained on, or another dataset, split and shuffled the same way.
 
+        Args:
+            registry: of datasets.
+            fetch: what downloads them.
+            other: other data; a file is read as that of the run was.
+            options: how that file is read instead.
+
         Raises:
+            UsageError: there are such options, and no other data.
             DataError: the data cannot be loaded, or is not what the model was trained on.
         """
         if other is not None:
             source = find_dataset(registry, other)
-            checked = self.checked
-            own = checked.dataset_is_file and isinstance(source, Path)
-            keep = checked.data_settings if own else settings_for(source, checked.data_settings, checked.kind)
-            return load_dataset(source, resolve_data_settings(source, keep), fetch)
+            return load_dataset(source, self._settings_of_other(source, options), fetch, like=self.checked.table())
+        if given := given_file_options(options):
+            raise UsageError(f"--{next(iter(given))} is for a file that is given with --dataset: add that")
         found = self._data_file().find() if self.checked.dataset_is_file else None
         try:
             source = found or self._registered(registry)
-            settings = resolve_data_settings(source, self.checked.data_settings)
+            settings = resolve_data_settings(source, self.checked.data_settings, recorded=True)
             known = self.checked.dataset_sha256 if isinstance(source, Path) else None
             dataset = load_dataset(source, settings, fetch, sha256=known)
         except (DataError, UsageError, MissingPluginError) as error:
@@ -194,6 +203,14 @@ class Loaded:
             name = found or self.checked.dataset
             raise DataError(f"{name} has changed since this run was trained on it; give the same data with --dataset")
         return dataset
+
+    def _settings_of_other(self, source: Entry[DatasetSpec] | Path, options: FileOptions) -> dict[str, Any]:
+        """The settings of data that the user gives: the run's own, as far as the two are of a kind."""
+        own = self.checked.data_settings
+        given = given_file_options(options)
+        as_own = isinstance(source, Path) and self.checked.dataset_is_file and not given
+        kept = own if as_own else settings_for(source, own, self.checked.kind if not given else "")
+        return resolve_data_settings(source, with_file_options(source, kept, options), recorded=as_own)
 
     def _registered(self, registry: Registry) -> Entry[DatasetSpec]:
         return find_recorded(registry, registry.datasets, self.checked.recorded("dataset"), self.path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import output
+from zoo.cli.options import given, options_of
 from zoo.cli.results import ResultRow, print_results
 from zoo.cli.state import (
     State,
@@ -19,6 +20,7 @@ from zoo.cli.state import (
     run_argument,
 )
 from zoo.numbers import show_evaluated
+from zoo.options.run import FileOptions
 
 if TYPE_CHECKING:
     from zoo.data.examples import SplitName
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.command("eval")
 @run_argument
 @dataset_option
+@options_of(FileOptions)
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]|mps", help="The device to evaluate on."
 )
@@ -35,7 +38,9 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 @click.pass_obj
-def command(state: State, run: str, dataset: str | None, device: str, offline: bool, as_json: bool) -> None:
+def command(
+    state: State, /, run: str, dataset: str | None, device: str, offline: bool, as_json: bool, **parameters: Any
+) -> None:
     """Evaluate RUN on the full training, validation and test splits.
 
     The loss is in nats per target, or what the model's own loss is in. The metrics are the model's, or those of the
@@ -54,7 +59,7 @@ def command(state: State, run: str, dataset: str | None, device: str, offline: b
     state.settle()
     named = named_device(device, output.warning)
     loaded = load(run, state.registry)
-    data = loaded.dataset(state.registry, fetcher(offline=offline), dataset)
+    data = loaded.dataset(state.registry, fetcher(offline=offline), dataset, given(FileOptions, parameters))
     examples, novel = loaded.examples(data), loaded.novel_examples(data)
     options = loaded.checked.options
     chosen = named or suitable_device(options, loaded.model, examples["train"], output.warning, say_small=False)

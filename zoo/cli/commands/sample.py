@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli import output
-from zoo.cli.options import DECIMAL, WHOLE
+from zoo.cli.options import DECIMAL, WHOLE, given, options_of
 from zoo.cli.state import (
     State,
     dataset_option,
@@ -18,7 +18,7 @@ from zoo.cli.state import (
     run_argument,
 )
 from zoo.cli.table import print_table
-from zoo.options.run import SAMPLING_SEED
+from zoo.options.run import SAMPLING_SEED, FileOptions
 
 if TYPE_CHECKING:
     from zoo.storage.loading import Loaded
@@ -44,12 +44,14 @@ _SHOWN = {"train": "training", "val": "held out", "test": "held out", "new": "un
     "--seed", type=WHOLE, default=SAMPLING_SEED, show_default=True, metavar="N", help="Seed of the random numbers."
 )
 @dataset_option
+@options_of(FileOptions)
 @offline_option
 @json_option
 @debug_option
 @click.pass_obj
 def command(
     state: State,
+    /,
     run: str,
     number: int,
     temperature: float,
@@ -59,6 +61,7 @@ def command(
     dataset: str | None,
     offline: bool,
     as_json: bool,
+    **parameters: Any,
 ) -> None:
     """Sample words from RUN.
 
@@ -71,7 +74,7 @@ def command(
 
     loaded = load(run, state.registry)
     words = loaded.sample(number, seed=seed, temperature=temperature, top_k=top_k, prefix=prefix)
-    splits = _found_in(state, loaded, words, dataset, offline)
+    splits = _found_in(state, loaded, words, dataset, offline, given(FileOptions, parameters))
     counts = Counter(_SHOWN[split] for split in splits) if splits else None
     if as_json:
         output.json_object(
@@ -98,7 +101,7 @@ def command(
 
 
 def _found_in(
-    state: State, loaded: Loaded, words: list[str], dataset: str | None, offline: bool
+    state: State, loaded: Loaded, words: list[str], dataset: str | None, offline: bool, options: FileOptions
 ) -> list[FoundIn] | None:
     """The split in which each word is found; None if the data is not available, which sampling does not need."""
     from zoo.data.datasets import TextDataset
@@ -107,7 +110,7 @@ def _found_in(
     from zoo.training.sampling import found_in
 
     try:
-        data = loaded.dataset(state.registry, fetcher(offline=offline), dataset)
+        data = loaded.dataset(state.registry, fetcher(offline=offline), dataset, options)
     except DataError as error:
         if dataset is not None:
             raise
