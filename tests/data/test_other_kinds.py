@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import pytest
 from conftest import SHARED_NAMES, Zoo
 
 from zoo import DataError, TextDataset
+from zoo.data.files.reading import read_file
+from zoo.data.files.settings import resolve_file_settings
 from zoo.data.summary.other_kinds import NORMALISE
 from zoo.text import message
 
@@ -44,13 +47,19 @@ PROSE = "\n\n".join(
     ["Once there was a cat that sat on the mat.\nIt sat there.", "The dog of the house saw it and ran."] * 9
 )
 REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {  # file: its content, and what is said
-    "names with counts": (table(",", "F", 1000), ("3 columns separated by commas", "cut -d ',' -f 1 FILE > NEW")),
-    "tabs": (table("\t", 7), ("2 columns separated by tabs", "(cut -f 1 FILE > NEW)")),
+    "names with counts": (
+        table(",", "F", 1000),
+        ("3 columns separated by commas", "--column 1 --set data.header=false"),
+    ),
+    "tabs": (table("\t", 7), ("2 columns separated by tabs", "--format tsv --column 1 ")),
     "tabs without numbers": (table("\t", "x"), ("2 columns separated by tabs",)),
-    "semicolons": (table(";", "f", 3), ("3 columns separated by semicolons", "cut -d ';' -f 1")),
+    "semicolons": (table(";", "f", 3), ("3 columns separated by semicolons", "--format csv --column 1 ")),
     "two columns": (table(",", 12), ("2 columns separated by commas",)),
-    "numbers first": ("\n".join(f"{i},{name}" for i, name in enumerate(NAMES)), ("cut -d ',' -f 2",)),
-    "counts of uniq -c": ("\n".join(f"{i:7} {name}" for i, name in enumerate(NAMES)), ("separated by spaces", "-f 2")),
+    "numbers first": ("\n".join(f"{i},{name}" for i, name in enumerate(NAMES)), ("--format csv --column 2 ",)),
+    "counts of uniq -c": (
+        "\n".join(f"{i:7} {name}" for i, name in enumerate(NAMES)),
+        ("separated by spaces", "print $2"),
+    ),
     "a header": (table(",", 3, header="first,count"), ("--format csv --column first",)),
     "a header that is known": (table("\t", "f", header="name\tsex"), ("--format tsv --column name",)),
     "quotes": (table(",", '"a, b"', 3), ("3 columns separated by commas",)),
@@ -169,9 +178,7 @@ REMEDIES = {  # a kind of file, the program that a remedy starts, what it makes 
     "a fifth with control characters": (LINES + "\na\x07" * 18, ("control characters in 18 of 93 lines",)),
     "line separators": ("perl", [name for name in NAMES for _ in "ab"]),
     "a terminal's output": ("perl", [f"[1m{name}[0m" for name in NAMES]),
-    "names with counts": ("cut", NAMES),
-    "tabs": ("cut", NAMES),
-    "numbers first": ("cut", NAMES),
+    "counts of uniq -c": ("awk", NAMES),
     "two forms": ("python3", [*ACCENTS, *ACCENTS[:7]]),
     "carriage returns": ("tr", [*NAMES, "a", "b"]),
     "a control character": ("perl", [*NAMES, "ab"]),
@@ -198,6 +205,24 @@ def test_the_commands_that_are_advised_do_what_is_said(tmp_path: Path, kind: str
     command = text[start : text.index("> NEW", start) + 5].replace("python3", sys.executable)
     subprocess.run(["sh", "-c", command], check=True, cwd=tmp_path)
     assert TextDataset.from_file(tmp_path / "NEW").words == words
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (_, told) in REFUSED.items() if "column" in " ".join(told)])
+def test_the_options_that_are_advised_for_a_table_read_its_words(tmp_path: Path, kind: str) -> None:
+    content = REFUSED[kind][0]
+    assert isinstance(content, str)
+    path = tmp_path / "FILE"
+    path.write_text(content)
+    with pytest.raises(DataError) as caught:
+        TextDataset.from_file(path, guess=True)
+    advised = re.search(r"--format (\S+) --column (\S+)(?: --set data.header=(\S+))?", str(caught.value))
+    if advised is None:
+        pytest.skip("its columns are not separated as those of a table are")
+    given = dict(zip(("format", "column", "header"), advised.groups(), strict=True))
+    settings = resolve_file_settings(path, {key: value for key, value in given.items() if value is not None})
+    dataset = read_file(path, settings)
+    assert isinstance(dataset, TextDataset)
+    assert dataset.words[-len(NAMES) :] == NAMES
 
 
 def test_a_run_refuses_a_table_and_warns_of_a_header(zoo_here: Zoo) -> None:

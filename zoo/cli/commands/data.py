@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli import output
+from zoo.cli.options import given as options_given
+from zoo.cli.options import options_of
 from zoo.cli.state import State, debug_option, json_option, offline_option
 from zoo.cli.table import print_table
+from zoo.options.run import FileOptions
 from zoo.plugin.settings import parse_assignments
 from zoo.text import visible
+
+if TYPE_CHECKING:
+    from zoo.data.tables.summary import TableSummary
 
 _SHOWN = 40  # items of a list, unless all are asked for
 _SPLITS = ("train", "val", "test")
@@ -22,6 +29,7 @@ _TARGETS = {"classes": "classes, ", "numbers": "numbers, ", "inputs": "none"}
 
 @click.command("data")
 @click.argument("dataset", metavar="NAME|FILE")
+@options_of(FileOptions)
 @click.option("--set", "settings", multiple=True, metavar="data.KEY=VALUE", help="Change a setting; repeatable.")
 @click.option("--all", "show_all", is_flag=True, help="Show all characters, repeated words and classes.")
 @offline_option
@@ -29,25 +37,41 @@ _TARGETS = {"classes": "classes, ", "numbers": "numbers, ", "inputs": "none"}
 @debug_option
 @click.pass_obj
 def command(
-    state: State, dataset: str, settings: tuple[str, ...], show_all: bool, offline: bool, as_json: bool
+    state: State,
+    /,
+    dataset: str,
+    settings: tuple[str, ...],
+    show_all: bool,
+    offline: bool,
+    as_json: bool,
+    **parameters: Any,
 ) -> None:
     """Show what is in a dataset.
 
     Counts by split, the vocabulary with frequencies, lengths, duplicates within and across splits, rare characters,
-    Unicode forms; classes and their balance, ranges.
+    Unicode forms; classes and their balance, ranges. Of a table, its columns; with --target, what they become.
 
     \b
     zoo data names
     zoo data words.txt --set data.shuffle_seed=42
+    zoo data play.txt --format text
+    zoo data houses.csv --target price
     """
     from zoo.data.download import fetcher
+    from zoo.data.files.settings import TABLES, with_file_options
     from zoo.data.loading import find_dataset, load_dataset, resolve_data_settings
     from zoo.data.summary.describing import describe
+    from zoo.data.tables.summary import summarize_table
     from zoo.plugin.settings import split_sections
 
     source = find_dataset(state.registry, dataset)
     given = split_sections(parse_assignments(settings, ("data",)), ("data",))["data"]
-    data = load_dataset(source, resolve_data_settings(source, given), fetcher(offline=offline))
+    given = with_file_options(source, given, options_given(FileOptions, parameters))
+    resolved = resolve_data_settings(source, given)
+    if isinstance(source, Path) and resolved.get("format") in TABLES and not {"column", "target"} & given.keys():
+        print_columns(dataset, summarize_table(source, resolved["format"], header=resolved.get("header")), as_json)
+        return
+    data = load_dataset(source, resolved, fetcher(offline=offline))
     for notice in getattr(data, "notices", ()):
         output.warning(notice)
     found = {"dataset": dataset, **describe(data)}
@@ -55,7 +79,40 @@ def command(
         output.json_object(found)
         return
     most = None if show_all else _SHOWN
-    (_print_words if found["kind"] == "text" else _print_tensors)(found, most)
+    {"text": _print_words, "corpus": _print_corpus, "tensors": _print_tensors}[found["kind"]](found, most)
+
+
+def print_columns(dataset: str, table: TableSummary, as_json: bool) -> None:
+    """What is in the columns of a table of which none has been named as the target."""
+    if as_json:
+        output.json_object({"dataset": dataset, "kind": "table", **table.as_json()})
+        return
+    output.lines(f"{dataset}: a table of {table.rows:,} rows{table.layout}", "")
+    cells = []
+    for column in table.columns:
+        numbers = (column.least, column.mean, column.most)
+        shown = tuple("-" if number is None else f"{number:.6g}" for number in numbers)
+        values = ", ".join(f"{_shown(visible(text))} {count:,}" for text, count in column.frequent.items())
+        different = "many" if column.different is None else f"{column.different:,}"
+        cells.append((visible(column.name), column.kind, different, f"{column.missing:,}", *shown, values))
+    columns = ["different", "missing", *_RANGE]
+    print_table(["column", "", *columns, "most frequent"], cells, right=columns)
+    for column in table.columns:
+        if column.stray:
+            odd = ", ".join(f"{_shown(visible(text))!r} in row {row:,}" for text, row in column.stray)
+            output.lines("", f"Column {visible(column.name)} has cells that are no numbers where most are: {odd}")
+    output.lines("", "--target NAME shows what a model is trained on, --column NAME the words of a column")
+
+
+def _print_corpus(found: dict[str, Any], most: int | None) -> None:
+    counts, vocabulary, unit = found["counts"], found["vocabulary"], found["unit"]
+    output.lines(f"{found['dataset']}: running text, sha256 {found['sha256']}", "")
+    print_table(["split", unit], [(name, f"{count:,}") for name, count in counts.items()], right=[unit])
+    lines = f"{found['lines']:,} lines; " if "lines" in found else ""
+    output.lines("", f"{lines}{vocabulary['used']:,} different {unit}")
+    if vocabulary["frequencies"]:
+        items = [(_character(one["character"]), one["count"]) for one in vocabulary["frequencies"]]
+        output.lines(_counted(items, most))
 
 
 def _print_words(found: dict[str, Any], most: int | None) -> None:

@@ -59,7 +59,7 @@ _MARKUP = (
     (rb"\s*<(\?xml|svg)\b", "an XML file", "take the words out, one a line"),
     (rb"\s*\{\\rtf", "an RTF document", "save it as plain text"),
 )
-_SEPARATORS = (("\t", "tabs", "tsv"), (",", "commas", "csv"), (";", "semicolons", ""), ("|", "bars", ""))
+_SEPARATORS = (("\t", "tabs", "tsv"), (",", "commas", "csv"), (";", "semicolons", "csv"), ("|", "bars", "csv"))
 _NUMBER = re.compile(r"[-+]?[0-9][0-9.,_ ]*(?:[eE][-+]?[0-9]+)?%?")
 _HEADERS = frozenset(  # in lower case
     (
@@ -190,10 +190,10 @@ def _table(lines: Sequence[str]) -> str | None:
             rows = _cells(lines, separator)
             columns = _columns(rows)
             if columns and (separator == "\t" or len(columns) > 2 or not _is_list_of_names(columns)):
-                return _say_table(columns, called, separator, file_format)
+                return _say_table(columns, called, file_format)
     columns = _columns([line.split() for line in lines]) if len(lines[0].split()) == 2 else []
     if {column.is_number for column in columns} == {True, False}:
-        return _say_table(columns, "spaces", " ", "")
+        return _say_table(columns, "spaces", "")
     return None
 
 
@@ -222,16 +222,15 @@ def _is_list_of_names(columns: Sequence[_Column]) -> bool:
     return spaced and not any(column.is_number for column in columns)
 
 
-def _say_table(columns: Sequence[_Column], called: str, separator: str, file_format: str) -> str:
+def _say_table(columns: Sequence[_Column], called: str, file_format: str) -> str:
     has_header = any(column.has_header for column in columns)
     words = next((i for i, column in enumerate(columns) if not column.is_number), 0)
     size = f"{len(columns)} columns separated by {called}"
-    if has_header and file_format:
-        return f"{size}: --format {file_format} --column {quoted(columns[words].first.strip())} reads the words of one"
-    delimiter = {"\t": "", " ": " -d ' '"}.get(separator, f" -d '{separator}'")
-    skip = "tail -n +2 FILE | cut" if has_header else "cut"
-    name = "NEW" if has_header else "FILE > NEW"
-    return f"{size}: take the words out ({skip}{delimiter} -f {words + 1} {'> ' * has_header}{name})"
+    if file_format:
+        named = quoted(columns[words].first.strip()) if has_header else f"{words + 1} --set data.header=false"
+        return f"{size}: --format {file_format} --column {named} reads the words of one"
+    rows = "NR > 1 " if has_header else ""
+    return f"{size}: take the words out (awk '{rows}{{print ${words + 1}}}' FILE > NEW)"
 
 
 def _is_prose(lines: Sequence[str]) -> bool:

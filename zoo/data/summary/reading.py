@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.datasets import TextDataset
 from zoo.data.kinds import Dataset
 from zoo.data.summary.counting import fingerprints_of_splits, found_in_training
@@ -12,11 +13,17 @@ _COUNTED = 1_000_000  # words: with more, looking for the same ones in several s
 
 def what_was_read(dataset: Dataset) -> str:
     """What a dataset has in it, in one line: `32,033 words, 26 different characters, the longest 15; …`."""
-    if isinstance(dataset, TextDataset):
-        return _words(dataset)
-    if isinstance(dataset, TensorDataset):
-        return _tensors(dataset)
-    return repr(dataset).strip("<>")
+    if isinstance(dataset, CorpusDataset):
+        return _running_text(dataset)
+    if dataset.read_as is not None:
+        return dataset.read_as
+    return _words(dataset) if isinstance(dataset, TextDataset) else _tensors(dataset)
+
+
+def _running_text(dataset: CorpusDataset) -> str:
+    different = f"{dataset.vocab_size - 1:,} different" + (" tokens" if dataset.vocabulary is None else " characters")
+    splits = ", ".join(f"{name} {count:,}" for name, count in dataset.counts.items())
+    return f"{len(dataset):,} {dataset.unit} of running text, {different}; {splits}"
 
 
 def _words(dataset: TextDataset) -> str:

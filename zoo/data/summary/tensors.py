@@ -7,7 +7,7 @@ Axes: N examples, F numbers of an example, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo.ambient import in_neutral_state
@@ -27,7 +27,9 @@ def summary(dataset: TensorDataset) -> dict[str, Any]:
     examples = {name: dataset.example(name) for name in dataset.splits}
     sizes = dataset.counts
     train = examples["train"]
-    columns = _columns(train.x)
+    features = dataset.provides.get("features")
+    size = train.x[0].numel()
+    columns = _columns(train.x, features if isinstance(features, list) and len(features) == size else range(size))
     targets: dict[str, Any] = {"kind": dataset.targets}
     if train.y is not None and train.y is not train.x:
         targets |= _kind(train.y)
@@ -70,8 +72,8 @@ def _range(tensor: Tensor) -> dict[str, float]:
     return {"min": low, "mean": total / tensor.numel(), "max": high}
 
 
-def _columns(tensor: Tensor) -> list[dict[str, Any]]:
-    """The range of each number of an example over the training split."""
+def _columns(tensor: Tensor, names: Sequence[object]) -> list[dict[str, Any]]:
+    """The range of each number of an example over the training split; of a table under its feature's name."""
     import torch
 
     low = torch.full((tensor[0].numel(),), torch.inf, dtype=torch.float64)
@@ -80,8 +82,8 @@ def _columns(tensor: Tensor) -> list[dict[str, Any]]:
         low, high = torch.minimum(low, part.amin(0)), torch.maximum(high, part.amax(0))
         total += part.sum(0)
     mean = total / len(tensor)
-    rows = zip(low.tolist(), mean.tolist(), high.tolist(), strict=True)
-    return [{"column": i, "min": least, "mean": middle, "max": most} for i, (least, middle, most) in enumerate(rows)]
+    rows = zip(names, low.tolist(), mean.tolist(), high.tolist(), strict=True)
+    return [{"column": name, "min": least, "mean": middle, "max": most} for name, least, middle, most in rows]
 
 
 def _classes(dataset: TensorDataset) -> list[dict[str, Any]]:

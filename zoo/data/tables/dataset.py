@@ -115,7 +115,12 @@ def _examples(
     goal = Target.of(table, columns[-1], settings.get("task"))
     parts = _split(count, settings)
     means, scales = features.moments(x[parts[0]])
-    provides = {"columns": features.as_json(), "feature_means": means, "feature_scales": scales}
+    provides = {
+        "columns": features.as_json(),
+        "features": features.feature_names,
+        "feature_means": means,
+        "feature_scales": scales,
+    }
     dataset = _dataset(x, goal, parts, provides | goal.provides(parts[0]), digest)
     layout = f", {table.layout}" if table.layout else ""
     comma = ", decimal commas" if any(column.decimal_comma for column in columns) else ""

@@ -157,6 +157,15 @@ class Features:
         scales[scales == 0] = 1
         return means.tolist(), scales.tolist()
 
+    @property
+    def feature_names(self) -> list[str]:
+        """The name of each feature: of its column, and of a text that is 1 or 0 also which: `sex=f`."""
+        return [
+            name if value is None else f"{name}={value}"
+            for name, values in zip(self.names, self.values, strict=True)
+            for value in (values or [None])
+        ]
+
     def as_json(self) -> list[dict[str, Any]]:
         """The columns as a config has them: `{"name": "sex", "values": ["f", "m"]}`; `values` is None for numbers."""
         return [
