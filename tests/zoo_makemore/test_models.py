@@ -26,7 +26,8 @@ from zoo.training.objective.cross_entropy import cross_entropy
 from zoo_makemore.bow import causal_average
 from zoo_makemore.ngram import NGram
 from zoo_makemore.packing import Packing
-from zoo_makemore.transformer import Attention
+from zoo_makemore.rotary import rotate, rotations
+from zoo_makemore.transformer import Attention, Transformer
 
 SPECS = {spec.name: spec for spec in zoo_makemore.zoo_models()}
 NAMES = list(SPECS)
@@ -372,6 +373,51 @@ def test_attention_is_its_formula() -> None:
     wanted = torch.cat(heads, 2) @ attention.c_proj.weight.T
     words = torch.ones(3, 4, dtype=torch.int64)  # no padding
     torch.testing.assert_close(attention(x.flatten(0, 1), Packing(words)).view(3, 4, 6), wanted)
+
+
+def test_rotated_queries_and_keys_meet_at_their_distance() -> None:
+    """Their product is that of the plain ones with only the key turned, and by the distance of their positions."""
+    q, k = torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
+    by = rotations(9, 6, torch.device("cpu"))
+    torch.testing.assert_close(by[0], torch.ones(3, dtype=torch.complex64))
+    torch.testing.assert_close(by[5, 1], torch.polar(torch.tensor(1.0), torch.tensor(5 * 10_000 ** (-1 / 3))))
+    for at, other in ((3, 1), (8, 6), (2, 0)):
+        product = rotate(q[None], by[at, None]) @ rotate(k[None], by[other, None]).T
+        wanted = rotate(q[None], by[at - other, None]) @ k[None].T
+        torch.testing.assert_close(product, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_to_rotate_has_pairs_of_dimensions() -> None:
+    with pytest.raises(ValueError, match="rotary needs an even n_embd / n_head, got 3"):
+        Transformer(n_embd=12, n_head=4, rotary=True)
+
+
+def test_rotary_positions_replace_the_learned_ones() -> None:
+    net, x = small("transformer", rotary=True, bias=False), some("transformer")
+    assert "wpe" not in net.state_dict()
+    assert not [name for name in net.state_dict() if name.endswith("bias")]
+    swapped = x.clone()
+    swapped[:, 1:3] = x[:, [2, 1]]
+    assert not torch.allclose(net(x)[:, 3], net(swapped)[:, 3])  # else the order of characters would not count
+    torch.testing.assert_close(net(x[:, :4]), net(x)[:, :4], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"rotary": True}])
+def test_attention_in_bfloat16_is_computed_in_float32_on_the_cpu(settings: dict[str, Any]) -> None:
+    net, x = small("transformer", **settings), some("transformer")
+    seen: list[torch.dtype] = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def recorded(q: Tensor, k: Tensor, v: Tensor, **more: Any) -> Tensor:
+        out = attend(q, k, v, **more)
+        seen.append(out.dtype)
+        return out
+
+    with pytest.MonkeyPatch.context() as patched, torch.autocast("cpu", torch.bfloat16):
+        patched.setattr("torch.nn.functional.scaled_dot_product_attention", recorded)
+        logits = net(x)
+    assert seen == [torch.float32, torch.float32]
+    torch.testing.assert_close(logits.float(), net(x), rtol=0.1, atol=0.1)
 
 
 def test_bigram_is_a_table() -> None:
