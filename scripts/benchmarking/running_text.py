@@ -12,7 +12,7 @@ from nanogpt import GPT, Loop, encoded
 from steps import SEED, StepLoop, train_more
 
 import zoo
-from zoo.data.examples import TensorExamples
+from zoo.data.loading import encode
 from zoo.errors import DeviceError
 from zoo.options.declaration import decided
 from zoo.options.run import RunOptions
@@ -43,19 +43,19 @@ def loops(text: Path, sizes: Sizes = Sizes()) -> dict[str, StepLoop]:
     runs: dict[str, StepLoop] = {
         "nanoGPT": (sizes.steps, Loop(net, ids, sizes.batch_size, sizes.max_length).train),
     }
-    tokens = torch.from_numpy(ids.astype("int64")) + 1  # token 0 is reserved
+    dataset = zoo.CorpusDataset(path=text, split=(0.9, 1.0))
     for precision in PRECISIONS:
         try:
             check_precision(RunOptions("transformer", precision=precision), torch.device("cpu"))
         except DeviceError as error:
             warnings.warn(f"no {precision}: {error}", stacklevel=1)
             continue
-        runs[precision] = sizes.steps, partial(train_more, training(tokens, vocab_size + 1, precision, sizes))
+        runs[precision] = sizes.steps, partial(train_more, training(dataset, precision, sizes))
     return runs
 
 
-def training(tokens: torch.Tensor, vocab_size: int, precision: str, sizes: Sizes) -> Training:
-    """That of the preset, in a precision; a batch is blocks from anywhere in the text, as nanoGPT's is."""
+def training(dataset: zoo.CorpusDataset, precision: str, sizes: Sizes) -> Training:
+    """That of the preset, in a precision."""
     registry, _ = load_plugins()
     entry = registry.models.get("transformer")
     preset = entry.spec.presets["shakespeare"]
@@ -64,16 +64,15 @@ def training(tokens: torch.Tensor, vocab_size: int, precision: str, sizes: Sizes
         for name in ("model", "optimizer")
     }
     own = {name: getattr(sizes, name) for name in ("n_layer", "n_head", "n_embd", "max_length")}
-    model = build_model(entry, {**settings["model"], **own, "vocab_size": vocab_size}, SEED)
+    model = build_model(entry, {**settings["model"], **own, "vocab_size": dataset.vocab_size}, SEED)
     adamw = registry.optimizers.get(decided(preset.optimizer))
     lr = decided(preset.lr)
     optimizer = build_optimizer(adamw, model, lr, settings["optimizer"])
-    x, y = (part.unfold(0, sizes.max_length, 1) for part in (tokens[:-1], tokens[1:]))  # (N, T), without a copy
     engine = Autograd(model, optimizer, StepOptions(clip_norm=decided(preset.clip_norm), precision=precision))
     return Training(
         model=model,
         optimizer=optimizer,
-        examples=TensorExamples(x, y, torch.int64),
+        examples=encode(dataset, "sequences", None, max_length=sizes.max_length)["train"],
         batch_size=sizes.batch_size,
         lr=lr,
         schedule=zoo.Schedule(cosine=True, warmup=100).over(decided(preset.steps)),
