@@ -100,7 +100,7 @@ def test_the_warm_up_has_a_block_of_a_graphs_steps(monkeypatch: pytest.MonkeyPat
     done: list[int] = []
     monkeypatch.setattr(parts, "new_training", lambda *args, **options: training)
     monkeypatch.setattr(parts, "shuffled_examples", lambda words: {"val": training.examples})
-    monkeypatch.setattr(parts, "evaluate", lambda model, examples: 2.0)
+    monkeypatch.setattr(parts, "evaluate", lambda model, examples: SimpleNamespace(loss=2.0))
     monkeypatch.setattr(parts, "train", lambda training, steps: done.append(steps))
     parts.target(benchmark.BUNDLED, 1, "cpu")
     assert done == [steps.WARM_UP] * 3  # and nothing is counted where the target is reached

@@ -123,6 +123,26 @@ def test_makemores_models_are_trained_as_makemore_trains_them(name: str, registr
     assert (plan.optimizer_settings["betas"], plan.optimizer_settings["weight_decay"]) == ((0.9, 0.99), 0.01)
 
 
+def test_the_preset_for_running_text_has_nanogpts_sizes_and_steps(registry: Registry, words_file: Path) -> None:
+    plan = make_plan(registry, RunOptions("transformer", preset="shakespeare", dataset=words_file))
+    assert (plan.optimizer.spec.name, plan.steps, plan.batch_size, plan.options.clip_norm) == ("adamw", 2_000, 12, 1.0)
+    sizes = {"n_layer": 4, "n_head": 4, "n_embd": 128, "max_length": 64, "dropout": 0.0}
+    assert {name: plan.model_settings[name] for name in sizes} == sizes
+    assert plan.data_settings == {"format": "text", "split": (0.9, 1.0)}
+
+
+@pytest.mark.parametrize("preset", ["shakespeare", "shakespeare-tuned"])
+def test_presets_for_running_text_train(preset: str, tmp_path: Path) -> None:
+    text = tmp_path / "play.txt"
+    text.write_text("To be, or not to be: that is\nthe question.\n" * 12)
+    small: dict[str, object] = {"model.n_embd": 8, "model.n_head": 2, "model.n_layer": 1, "model.max_length": 8}
+    run = zoo.run("transformer", dataset=text, preset=preset, precision="float32", settings=small, steps=200,
+                  device="cpu", out=tmp_path / "run", plots=False)  # fmt: skip
+    assert run.config["dataset"]["kind"] == "corpus"
+    assert run.losses.keys() == {"train", "val"}
+    assert run.step_losses[-1] < run.step_losses[0] - 0.5
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
