@@ -407,6 +407,21 @@ def test_rotated_queries_and_keys_meet_at_their_distance() -> None:
         torch.testing.assert_close(product, wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_rotary_attention_is_its_formula() -> None:
+    attention = Attention(8, 2, torch.Generator().manual_seed(1), rotary=True)
+    attention.c_attn.weight.data.mul_(50)  # else all positions are attended to alike
+    x = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(2))
+    q, k, v = torch.split(x @ attention.c_attn.weight.T, 8, dim=2)
+    by, heads = rotations(5, 4, x.device), []
+    for part in (slice(4), slice(4, 8)):
+        scores = rotate(q[..., part], by) @ rotate(k[..., part], by).transpose(1, 2) / 2
+        scores = scores.masked_fill(torch.ones(5, 5).triu(1).bool(), -math.inf)
+        heads.append(scores.softmax(2) @ v[..., part])
+    wanted = torch.cat(heads, 2) @ attention.c_proj.weight.T
+    blocks = torch.ones(3, 5, dtype=torch.int64)  # no padding
+    torch.testing.assert_close(attention(x.flatten(0, 1), Packing(blocks)).view(3, 5, 8), wanted)
+
+
 def test_a_head_to_rotate_has_pairs_of_dimensions() -> None:
     with pytest.raises(ValueError, match="rotary needs an even n_embd / n_head, got 3"):
         Transformer(n_embd=12, n_head=4, rotary=True)
