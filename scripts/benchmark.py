@@ -1,10 +1,11 @@
-"""Measure zoo against the lecture's notebook, makemore's loop, NumPy, JAX and BLAS: in turn, as ratios of medians.
+"""Measure zoo against the lecture's notebook, makemore's and nanoGPT's loops, NumPy, JAX and BLAS: in turn, as ratios.
 
-    python scripts/benchmark.py [--words FILE] [--rounds N] [--threads 1,2] [--plot FILE] [PART ...]
+    python scripts/benchmark.py [--words FILE] [--text FILE] [--rounds N] [--threads 1,2] [--plot FILE] [PART ...]
 
 step        a training step by each engine
 target      training alone, until the validation loss is 2.17
 family      a training step of makemore's models, against makemore's own loop, written anew for this
+text        a training step of `transformer` on running text, against nanoGPT's own loop, written anew for this
 data        a file of words to the tensors of three splits
 evaluation  the losses of three splits
 start       `zoo --help`, `zoo list` and `zoo plugins`, against an empty click program that imports rich
@@ -40,7 +41,8 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 BUNDLED = HERE.parent / "plugins" / "zoo_lecture" / "data" / "names-ssa-2018.txt"
-PARTS = ("step", "target", "family", "data", "evaluation", "start", "command", "growth")
+PARTS = ("step", "target", "family", "text", "data", "evaluation", "start", "command", "growth")
+TEXT = "tinyshakespeare.txt"
 UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6, "MiB": 1 / 2**20}
 Row = dict[str, Any]
 console = Console(width=120)
@@ -52,6 +54,9 @@ def main() -> None:
     parser.add_argument(
         "--words", type=Path, default=BUNDLED, help="a file with one word a line; default bundled names"
     )
+    parser.add_argument(
+        "--text", type=Path, help=f"a file of running text for the part `text`; by default {TEXT} in zoo's cache"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", default="1,2", help="numbers of threads, separated by commas; default 1,2")
     parser.add_argument("--plot", type=Path, help="write the plot of `growth` there")
@@ -61,17 +66,29 @@ def main() -> None:
         parser.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
     parts = args.parts or list(PARTS)
     console.print(about())
+    files = dict.fromkeys(parts, args.words) | {"text": args.text or cached_text()}
+    if "text" in parts and files["text"] is None:
+        parts.remove("text")
+        console.print(f"text is left out: there is no {TEXT} in zoo's cache, and no --text FILE")
     table = Table("what", "threads", "peer", "peer's", "zoo's", "times as fast", "goal", box=None)
     for threads in map(int, args.threads.split(",")):
         for part in parts:
             if part == "growth":
                 continue
-            for row in rows_of(part, args.words.resolve(), threads, args.rounds):
+            for row in rows_of(part, files[part].resolve(), threads, args.rounds):
                 add(table, row, threads)
     if table.row_count:
         console.print(table)
     if "growth" in parts:
         growth(args.words.resolve(), args.rounds, args.plot)
+
+
+def cached_text() -> Path | None:
+    """The text in zoo's cache, if a person has put it there."""
+    from zoo.data.download import cache_folder
+
+    path = cache_folder() / TEXT
+    return path if path.is_file() else None
 
 
 def rows_of(part: str, words: Path, threads: int, rounds: int) -> list[Row]:

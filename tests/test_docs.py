@@ -74,7 +74,7 @@ def test_the_table_of_models_has_every_built_in_one_of_words(registry: Registry)
 
 def test_the_table_of_presets_has_every_one(registry: Registry) -> None:
     rows = re.findall(r"^\| `([\w-]+)` \| `(\w+\.py)` \| (.*) \|$", MAKEMORE_README, re.MULTILINE)
-    shown = {name: (file, re.findall(r"`(\w+)`", presets)) for name, file, presets in rows}
+    shown = {name: (file, re.findall(r"`([\w-]+)`", presets)) for name, file, presets in rows}
     specs = [entry.spec for entry in registry.models if str(entry.spec.factory).startswith("zoo_makemore.")]
     module = re.compile(r"zoo_makemore\.(\w+):")
     assert shown == {spec.name: (f"{module.findall(str(spec.factory))[0]}.py", list(spec.presets)) for spec in specs}

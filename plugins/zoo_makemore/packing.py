@@ -19,12 +19,12 @@ class Packing:
     """The positions of a batch without padding: each word up to its last token that is not 0, at least one position.
 
     Padding is removed only on the CPU. Elsewhere N would have to be waited for, and torch's compiler does not know it:
-    all T positions are kept there, and L is T.
+    all T positions are kept there, and L is T. Nothing is copied where there is no padding, as in blocks of running
+    text.
 
     Attributes:
-        whole: whether all positions are kept.
         x: the words without positions that are padding in all of them, shape (B, L).
-        lengths: the number of positions of each word, shape (B,); None if all positions are kept.
+        lengths: the number of positions of each word, shape (B,); None where padding is not looked for.
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -38,10 +38,12 @@ class Packing:
             self.lengths = torch.where(x != 0, counts, 1).amax(1)
             longest = int(self.lengths.max())
             self.x = x[:, :longest]
-            self._indices = (counts[:longest] <= self.lengths[:, None]).flatten().nonzero().flatten()  # (N)
+            if int(self.lengths.min()) < longest:
+                self._indices = (counts[:longest] <= self.lengths[:, None]).flatten().nonzero().flatten()  # (N)
 
     @property
     def whole(self) -> bool:
+        """Whether all positions are kept: N is B * L."""
         return self._indices is None
 
     def pack(self, x: Tensor) -> Tensor:
@@ -52,13 +54,14 @@ class Packing:
     def add_positions(self, packed: Tensor, table: Tensor) -> Tensor:
         """Add to each packed position (N, E) the row of its position in its word, of a table of at least (L, E).
 
-        Where all positions are kept, the gradient of the table is a sum over words. That of looked-up rows is a
+        Where padding is not looked for, the gradient of the table is a sum over words. That of looked-up rows is a
         scatter-add, which adds in no fixed order on a GPU.
         """
         length = self.x.shape[1]
-        if self._indices is None:
+        if self.lengths is None:
             return (self.pad(packed) + table[:length]).flatten(0, 1)
-        return packed + table.index_select(0, self._indices % length)
+        indices = torch.arange(len(packed)) if self._indices is None else self._indices
+        return packed + table.index_select(0, indices % length)
 
     def pad(self, packed: Tensor) -> Tensor:
         """(N, ...) to (B, L, ...), with 0 for padding."""
@@ -69,4 +72,5 @@ class Packing:
 
     def logits(self, packed: Tensor) -> Tensor:
         """(N, V) to (B, T, V), with 0 for padding."""
-        return F.pad(self.pad(packed), (0, 0, 0, self._total - self.x.shape[1]))
+        padded, missing = self.pad(packed), self._total - self.x.shape[1]
+        return F.pad(padded, (0, 0, 0, missing)) if missing else padded

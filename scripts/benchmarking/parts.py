@@ -26,6 +26,7 @@ from peers import (
     numpy_loop,
     products,
 )
+from running_text import loops as text_loops
 from steps import (
     ENGINES,
     GOALS,
@@ -122,6 +123,17 @@ def family(words: Path, rounds: int, device: str) -> list[Row]:
             goal_here = goal if peer == "makemore's loop" else None
             rows.append(row(f"training step, {name}", peer, each[peer], each["zoo"], "ms", goal_here))
     return rows
+
+
+def text(path: Path, rounds: int, device: str) -> list[Row]:
+    """A step of the transformer on running text, in each precision, and of nanoGPT's loop, which has float32."""
+    each = seconds_a_step(text_loops(path), rounds, device)
+    theirs = each.pop("nanoGPT")
+    goals = {"bfloat16": 4 / 3} if "bfloat16" in each else {}
+    return [
+        row(f"training step, running text, {precision}", "nanoGPT's loop", theirs, ours, "ms", goals.get(precision))
+        for precision, ours in each.items()
+    ]
 
 
 def data(words: Path, rounds: int, device: str) -> list[Row]:
@@ -248,7 +260,7 @@ def peak_bytes() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-PARTS = {f.__name__: f for f in (step, target, family, data, evaluation, growth, file)}
+PARTS = {f.__name__: f for f in (step, target, family, text, data, evaluation, growth, file)}
 
 if __name__ == "__main__":
     part, threads, words_path, rounds_text, device_name = sys.argv[1:]

@@ -57,6 +57,7 @@ SPECS = [
             ),
             "flat": Preset(schedule=Schedule()),
             "dated": Preset(settings={"data.year": 1990}),
+            "text": Preset(settings={"data.format": "text", "data.split": (0.9, 1.0)}),
         },
     ),
     ModelSpec("plain", model, optimizer="adam", dataset="planets"),
@@ -191,6 +192,16 @@ def test_settings_of_a_presets_optimizer_are_left_out_with_another(plan: Plan) -
 
 def test_settings_of_a_presets_dataset_are_left_out_with_another(plan: Plan) -> None:
     assert plan(preset="dated", dataset="planets").data_settings == {}
+
+
+def test_the_format_of_a_presets_file_is_for_any_file(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "play.txt").write_text("to be")
+    file = tmp_path / "play.txt"
+    assert plan(preset="text", dataset=file).data_settings == {"format": "text", "split": (0.9, 1.0)}
+    assert plan(preset="text", dataset=file, settings={"data.format": "words"}).data_settings["format"] == "words"
+    assert "format" not in plan(preset="text", dataset="planets").data_settings
+    with pytest.raises(UsageError, match="this preset of 'mlp' is for a file of yours: name one with --dataset FILE"):
+        plan(preset="text")
 
 
 # Datasets

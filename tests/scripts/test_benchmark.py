@@ -11,11 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import benchmark
+import nanogpt
 import parts
 import pytest
+import running_text
 import steps
 import torch
 from peers import initial_weights, notebook_loop
+from rich.console import Console
 from torch import Tensor
 
 from zoo.engines import Stop
@@ -97,7 +100,7 @@ def test_the_warm_up_has_a_block_of_a_graphs_steps(monkeypatch: pytest.MonkeyPat
     done: list[int] = []
     monkeypatch.setattr(parts, "new_training", lambda *args, **options: training)
     monkeypatch.setattr(parts, "shuffled_examples", lambda words: {"val": training.examples})
-    monkeypatch.setattr(parts, "evaluate", lambda model, examples: 2.0)
+    monkeypatch.setattr(parts, "evaluate", lambda model, examples: SimpleNamespace(loss=2.0))
     monkeypatch.setattr(parts, "train", lambda training, steps: done.append(steps))
     parts.target(benchmark.BUNDLED, 1, "cpu")
     assert done == [steps.WARM_UP] * 3  # and nothing is counted where the target is reached
@@ -107,3 +110,64 @@ def test_each_loop_of_a_round_has_the_warm_ups_steps_at_least(words_file: Path) 
     loops = steps.lecture_loops(benchmark.BUNDLED, "cpu", share=0.001)
     assert {"notebook", "autograd", "manual"} <= loops.keys()
     assert {count for count, _ in loops.values()} == {steps.WARM_UP}
+
+
+def test_running_text_has_a_row_for_each_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Both loops train a net of the same sizes on the same blocks, each of which has its next characters as targets."""
+    text = tmp_path / "play.txt"
+    text.write_text("To be, or not to be: that is\nthe question.\n" * 12)
+    sizes = running_text.Sizes(n_layer=1, n_head=2, n_embd=8, max_length=8, batch_size=3, steps=2)
+    monkeypatch.setattr(parts, "text_loops", lambda path: running_text.loops(path, sizes))
+    with torch.random.fork_rng():
+        rows = parts.text(text, 1, "cpu")
+    precisions = [row["what"].rpartition(", ")[2] for row in rows]
+    assert precisions == (
+        ["float32"] if any("no bfloat16" in str(w.message) for w in recwarn) else ["float32", "bfloat16"]
+    )
+    assert {row["peer"] for row in rows} == {"nanoGPT's loop"}
+    assert [row["goal"] for row in rows] == [{"float32": None, "bfloat16": 4 / 3}[name] for name in precisions]
+
+
+def test_nanogpts_loop_learns_and_has_its_learning_rates(tmp_path: Path) -> None:
+    text = tmp_path / "play.txt"
+    text.write_text("abcdefgh" * 50)
+    ids, vocab_size = nanogpt.encoded(text)
+    assert (vocab_size, len(ids), ids[:9].tolist()) == (8, 360, [0, 1, 2, 3, 4, 5, 6, 7, 0])
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        loop = nanogpt.Loop(nanogpt.GPT(vocab_size, 8, n_layer=1, n_head=2, n_embd=16), ids, 4, 8)
+        x, y = loop.batch()
+        loop.train(150)
+    assert x.shape == y.shape == (4, 8)
+    assert torch.equal(x[:, 1:], y[:, :-1])
+    assert torch.equal(y, (x + 1) % 8)
+    assert loop.losses[0] > 1.9
+    assert loop.losses[-1] < 1.2
+    rates = [nanogpt.rate(step) for step in (0, 99, 100, 1050, 2000, 3000)]
+    assert rates == pytest.approx([1e-3 / 101, 1e-3 * 100 / 101, 1e-3, 5.5e-4, 1e-4, 1e-4])
+
+
+def test_without_a_text_its_part_is_left_out_with_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+
+    def rows_of(part: str, path: Path, threads: int, rounds: int) -> list[Any]:
+        asked.append(path)
+        return []
+
+    monkeypatch.setattr(benchmark, "rows_of", rows_of)
+    monkeypatch.setattr("sys.argv", ["benchmark.py", "text", "--threads", "1"])
+    monkeypatch.setattr(benchmark, "about", lambda: "")
+    monkeypatch.setattr(benchmark, "console", Console(width=120))
+    benchmark.main()
+    assert (
+        "text is left out: there is no tinyshakespeare.txt in zoo's cache, and no --text FILE"
+        in capsys.readouterr().out
+    )
+    (tmp_path / "tinyshakespeare.txt").write_text("to be")
+    benchmark.main()
+    assert asked == [tmp_path / "tinyshakespeare.txt"]

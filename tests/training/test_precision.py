@@ -19,7 +19,7 @@ from zoo.errors import DeviceError, ZooError
 from zoo.options.run import RunOptions
 from zoo.runs.runner import Run
 from zoo.training.autograd import Autograd, StepOptions
-from zoo.training.device import check_precision
+from zoo.training.device import check_precision, native_precision
 from zoo.training.objective.cross_entropy import cross_entropy
 
 Zoo = Callable[..., Any]
@@ -97,6 +97,56 @@ def test_a_device_without_bfloat16_is_one_line(
     check_precision(RunOptions("x"), torch.device("cpu"))
     with pytest.raises(DeviceError, match=r"leave out --precision, or use --device cpu$"):
         check_precision(RunOptions("x", precision="bfloat16"), torch.device("mps"))
+
+
+def on_running_text(tmp_path: Path, out: str, **more: Any) -> Run:
+    """Two steps of a preset that prefers bfloat16."""
+    (tmp_path / "play.txt").write_text("To be, or not to be: that is\nthe question.\n" * 12)
+    small = {"model.n_embd": 8, "model.n_head": 2, "model.n_layer": 1, "model.max_length": 8}
+    options = {"dataset": tmp_path / "play.txt", "device": "cpu", "steps": 2, "plots": False, **more}
+    return zoo.run("transformer", preset="shakespeare", settings=small, out=out, **options)
+
+
+def test_a_presets_bfloat16_is_float32_where_the_processor_would_emulate_it(
+    tmp_path: Path, zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.training.device._is_fast_in_bfloat16", lambda _: False)
+    with pytest.warns(UserWarning, match="this cpu has no products in bfloat16, which the preset prefers: it computes"):
+        run = on_running_text(tmp_path, "preferred")
+    assert run.config["training"]["precision"] == "float32"
+    plain = on_running_text(tmp_path, "plain", precision="float32")  # nobody is warned of what was asked for
+    assert plain.step_losses == run.step_losses
+    monkeypatch.setattr("zoo.training.device._computes_in_bfloat16", lambda _: False)
+    with pytest.raises(DeviceError, match="this cpu does not compute in bfloat16; leave out --precision"):
+        on_running_text(tmp_path, "asked", precision="bfloat16")
+
+
+@bfloat16
+def test_a_run_in_bfloat16_is_not_resumed_in_float32(
+    tmp_path: Path, zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.training.device._is_fast_in_bfloat16", lambda _: True)
+    run = on_running_text(tmp_path, "begun")
+    assert run.config["training"]["precision"] == "bfloat16"
+    monkeypatch.setattr("zoo.training.device._is_fast_in_bfloat16", lambda _: False)
+    monkeypatch.setattr("zoo.training.device._computes_in_bfloat16", lambda _: False)
+    with pytest.raises(DeviceError, match="this cpu does not compute in bfloat16"):
+        zoo.resume(run.path, steps=3, plots=False)
+
+
+@pytest.mark.parametrize(
+    ("features", "native"), [(set(), False), ({"avx512_bf16"}, True), ({"amx_tile"}, True), ({"avx512"}, False)]
+)
+def test_which_processors_have_products_in_bfloat16(
+    features: set[str], native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's library computes in bfloat16 with AVX-512 alone, too, and more slowly than in float32."""
+    monkeypatch.setattr("zoo.training.device._computes_in_bfloat16", lambda _: True)
+    for name in ("avx512_bf16", "amx_tile", "avx512"):
+        monkeypatch.setattr(f"torch.cpu._is_{name}_supported", lambda name=name: name in features, raising=False)
+    warnings: list[str] = []
+    chosen = native_precision(RunOptions("x", precision="bfloat16"), torch.device("cpu"), warnings.append)
+    assert (chosen.precision, len(warnings)) == (("bfloat16", 0) if native else ("float32", 1))
 
 
 @pytest.mark.parametrize(("capability", "computes"), [((7, 5), False), ((8, 0), True), ((8, 9), True), ((12, 0), True)])

@@ -26,7 +26,8 @@ from zoo.training.objective.cross_entropy import cross_entropy
 from zoo_makemore.bow import causal_average
 from zoo_makemore.ngram import NGram
 from zoo_makemore.packing import Packing
-from zoo_makemore.transformer import Attention
+from zoo_makemore.rotary import rotate, rotations
+from zoo_makemore.transformer import Attention, Transformer
 
 SPECS = {spec.name: spec for spec in zoo_makemore.zoo_models()}
 NAMES = list(SPECS)
@@ -120,6 +121,26 @@ def test_makemores_models_are_trained_as_makemore_trains_them(name: str, registr
     plan = make_plan(registry, RunOptions(name, dataset="names-ssa-2018"))
     assert (plan.optimizer.spec.name, plan.lr, plan.steps) == ("adamw", 5e-4, 20_000)
     assert (plan.optimizer_settings["betas"], plan.optimizer_settings["weight_decay"]) == ((0.9, 0.99), 0.01)
+
+
+def test_the_preset_for_running_text_has_nanogpts_sizes_and_steps(registry: Registry, words_file: Path) -> None:
+    plan = make_plan(registry, RunOptions("transformer", preset="shakespeare", dataset=words_file))
+    assert (plan.optimizer.spec.name, plan.steps, plan.batch_size, plan.options.clip_norm) == ("adamw", 2_000, 12, 1.0)
+    sizes = {"n_layer": 4, "n_head": 4, "n_embd": 128, "max_length": 64, "dropout": 0.0}
+    assert {name: plan.model_settings[name] for name in sizes} == sizes
+    assert plan.data_settings == {"format": "text", "split": (0.9, 1.0)}
+
+
+@pytest.mark.parametrize("preset", ["shakespeare", "shakespeare-tuned"])
+def test_presets_for_running_text_train(preset: str, tmp_path: Path) -> None:
+    text = tmp_path / "play.txt"
+    text.write_text("To be, or not to be: that is\nthe question.\n" * 12)
+    small: dict[str, object] = {"model.n_embd": 8, "model.n_head": 2, "model.n_layer": 1, "model.max_length": 8}
+    run = zoo.run("transformer", dataset=text, preset=preset, precision="float32", settings=small, steps=200,
+                  device="cpu", out=tmp_path / "run", plots=False)  # fmt: skip
+    assert run.config["dataset"]["kind"] == "corpus"
+    assert run.losses.keys() == {"train", "val"}
+    assert run.step_losses[-1] < run.step_losses[0] - 0.5
 
 
 @pytest.mark.parametrize(
@@ -372,6 +393,66 @@ def test_attention_is_its_formula() -> None:
     wanted = torch.cat(heads, 2) @ attention.c_proj.weight.T
     words = torch.ones(3, 4, dtype=torch.int64)  # no padding
     torch.testing.assert_close(attention(x.flatten(0, 1), Packing(words)).view(3, 4, 6), wanted)
+
+
+def test_rotated_queries_and_keys_meet_at_their_distance() -> None:
+    """Their product is that of the plain ones with only the key turned, and by the distance of their positions."""
+    q, k = torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
+    by = rotations(9, 6, torch.device("cpu"))
+    torch.testing.assert_close(by[0], torch.ones(3, dtype=torch.complex64))
+    torch.testing.assert_close(by[5, 1], torch.polar(torch.tensor(1.0), torch.tensor(5 * 10_000 ** (-1 / 3))))
+    for at, other in ((3, 1), (8, 6), (2, 0)):
+        product = rotate(q[None], by[at, None]) @ rotate(k[None], by[other, None]).T
+        wanted = rotate(q[None], by[at - other, None]) @ k[None].T
+        torch.testing.assert_close(product, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_rotary_attention_is_its_formula() -> None:
+    attention = Attention(8, 2, torch.Generator().manual_seed(1), rotary=True)
+    attention.c_attn.weight.data.mul_(50)  # else all positions are attended to alike
+    x = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(2))
+    q, k, v = torch.split(x @ attention.c_attn.weight.T, 8, dim=2)
+    by, heads = rotations(5, 4, x.device), []
+    for part in (slice(4), slice(4, 8)):
+        scores = rotate(q[..., part], by) @ rotate(k[..., part], by).transpose(1, 2) / 2
+        scores = scores.masked_fill(torch.ones(5, 5).triu(1).bool(), -math.inf)
+        heads.append(scores.softmax(2) @ v[..., part])
+    wanted = torch.cat(heads, 2) @ attention.c_proj.weight.T
+    blocks = torch.ones(3, 5, dtype=torch.int64)  # no padding
+    torch.testing.assert_close(attention(x.flatten(0, 1), Packing(blocks)).view(3, 5, 8), wanted)
+
+
+def test_a_head_to_rotate_has_pairs_of_dimensions() -> None:
+    with pytest.raises(ValueError, match="rotary needs an even n_embd / n_head, got 3"):
+        Transformer(n_embd=12, n_head=4, rotary=True)
+
+
+def test_rotary_positions_replace_the_learned_ones() -> None:
+    net, x = small("transformer", rotary=True, bias=False), some("transformer")
+    assert "wpe" not in net.state_dict()
+    assert not [name for name in net.state_dict() if name.endswith("bias")]
+    swapped = x.clone()
+    swapped[:, 1:3] = x[:, [2, 1]]
+    assert not torch.allclose(net(x)[:, 3], net(swapped)[:, 3])  # else the order of characters would not count
+    torch.testing.assert_close(net(x[:, :4]), net(x)[:, :4], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"rotary": True}])
+def test_attention_in_bfloat16_is_computed_in_float32_on_the_cpu(settings: dict[str, Any]) -> None:
+    net, x = small("transformer", **settings), some("transformer")
+    seen: list[torch.dtype] = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def recorded(q: Tensor, k: Tensor, v: Tensor, **more: Any) -> Tensor:
+        out = attend(q, k, v, **more)
+        seen.append(out.dtype)
+        return out
+
+    with pytest.MonkeyPatch.context() as patched, torch.autocast("cpu", torch.bfloat16):
+        patched.setattr("torch.nn.functional.scaled_dot_product_attention", recorded)
+        logits = net(x)
+    assert seen == [torch.float32, torch.float32]
+    torch.testing.assert_close(logits.float(), net(x), rtol=0.1, atol=0.1)
 
 
 def test_bigram_is_a_table() -> None:

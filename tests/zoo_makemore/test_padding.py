@@ -63,6 +63,41 @@ def test_what_is_packed_comes_back_to_its_place() -> None:
     assert torch.equal(packing.pack(packing.pad(numbers)), numbers)
 
 
+def test_blocks_without_padding_are_not_copied() -> None:
+    """Running text: no operator gathers or scatters but the embeddings; numbers and gradients have the same bits."""
+    blocks = torch.randint(1, 6, (4, 7), generator=torch.Generator().manual_seed(1))
+    packing = Packing(blocks)
+    assert packing.whole
+    assert packing.lengths is not None
+    assert packing.lengths.tolist() == [7, 7, 7, 7]
+    numbers = torch.arange(56.0).view(28, 2)
+    padded = packing.logits(numbers)
+    assert padded.shape == (4, 7, 2)
+    assert padded.data_ptr() == packing.pack(padded).data_ptr() == numbers.data_ptr()
+
+
+def test_a_batch_without_padding_has_the_bits_of_one_whose_padding_is_looked_for() -> None:
+    net = model("transformer")
+    nn.init.normal_(net.get_parameter("wpe"), generator=torch.Generator().manual_seed(1))
+    blocks = torch.randint(1, 6, (40, 7), generator=torch.Generator().manual_seed(1))
+
+    def numbers() -> list[Tensor]:
+        logits = net(blocks)
+        return [logits, *torch.autograd.grad(logits.square().sum(), list(net.parameters()))]
+
+    here = numbers()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Packing, "__init__", _looked_for)
+        there = numbers()
+    assert all(map(torch.equal, here, there))
+
+
+def _looked_for(packing: Packing, x: Tensor) -> None:
+    packing._total, packing.x = x.shape[1], x
+    packing.lengths = torch.full((len(x),), x.shape[1])
+    packing._indices = torch.arange(x.numel())
+
+
 def test_elsewhere_than_on_the_cpu_all_places_count() -> None:
     packing = Packing(WORDS.to("meta"))
     assert packing.whole

@@ -24,6 +24,7 @@ from zoo.runs.schedules import given_function, own_function
 
 _SHARE = 1 / 3  # of synthetic words in each batch, by default
 _ARRANGEMENT_KEYS = tuple(f"data.{name}" for name in ARRANGEMENT)
+_FORMAT = "data.format"  # of a file
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class RunPlan:
         like: what the columns of a table are for a run that is resumed on other rows.
         prefers_engine: the engine is a preset's or the model's, and not one that the user asks for: where it cannot be
             had, another one is used.
+        prefers_precision: the same of the precision: float32 is used where the device has no other.
     """
 
     options: RunOptions
@@ -62,6 +64,7 @@ class RunPlan:
     dataset_sha256: str | None = None
     like: Mapping[str, Any] | None = None
     prefers_engine: bool = False
+    prefers_precision: bool = False
     loss_settings: dict[str, Any] = field(default_factory=dict)
     named: frozenset[str] = frozenset()
 
@@ -106,7 +109,7 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
     preset_name, preset = _preset(model.spec, given.preset)
     dataset, fallback = _dataset(registry, model, preset, given)
     optimizer = _optimizer(registry, model, preset, given)
-    settings = _settings(model, preset, given)
+    settings = _settings(model, preset, given, dataset)
     options = filled(given, preset if given.optimizer is NOT_GIVEN else replace(preset, engine=NOT_GIVEN), model.spec)
     synthetic, options = _synthetic(registry, model, options, given)
     schedule = _schedule(given, preset, model.spec, decided(options.steps))
@@ -140,6 +143,7 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         schedule_function=_schedule_function(schedule, given, model, decided(options.steps)),
         loggers=plan_loggers(registry, given.log, settings["logger"]),
         prefers_engine=given.engine is NOT_GIVEN,
+        prefers_precision=given.precision is NOT_GIVEN,
         loss_settings=settings["loss"],
         named=frozenset(settings["model"]),
     )
@@ -189,6 +193,8 @@ def _dataset(
     """The dataset given, or else the model's own with its fallback. One that was named is never replaced."""
     if given.dataset is not None:
         return find_dataset(registry, given.dataset), None
+    if _FORMAT in preset.settings:
+        raise UsageError(f"this preset of {model.spec.name!r} is for a file of yours: name one with --dataset FILE")
     name = preset.dataset or model.spec.dataset
     if name is None:
         raise UsageError(f"model {model.spec.name!r} has no dataset of its own: name one with --dataset")
@@ -224,16 +230,19 @@ def _synthetic(
     return source, options
 
 
-def _settings(model: Entry[ModelSpec], preset: Preset, given: RunOptions) -> dict[str, dict[str, object]]:
+def _settings(
+    model: Entry[ModelSpec], preset: Preset, given: RunOptions, dataset: Entry[DatasetSpec] | Path
+) -> dict[str, dict[str, object]]:
     """What was set, over what the preset sets, by section.
 
-    Settings of an optimizer or a dataset that the user has replaced are left out.
+    Settings of an optimizer or a dataset that the user has replaced are left out. A preset's format is for any file.
     """
+    survives = (*_ARRANGEMENT_KEYS, *([_FORMAT] if isinstance(dataset, Path) else []))
     kept = {
         key: value
         for key, value in preset.settings.items()
         if not (given.optimizer is not NOT_GIVEN and key.startswith("optimizer."))
-        and not (given.dataset is not None and key.startswith("data.") and key not in _ARRANGEMENT_KEYS)
+        and not (given.dataset is not None and key.startswith("data.") and key not in survives)
     }
     settings = split_sections(kept, SECTIONS)
     of_user = split_sections(given.settings or {}, SECTIONS)

@@ -46,7 +46,7 @@ from zoo.training.building import (
     window_length,
     with_block_length,
 )
-from zoo.training.device import check_precision, choose_threads, describe_device, suitable_device
+from zoo.training.device import check_precision, choose_threads, describe_device, native_precision, suitable_device
 from zoo.training.engines import choose_engine
 from zoo.training.evaluation import batch_size_of
 from zoo.training.loop import Training
@@ -138,6 +138,8 @@ def prepare(
         examples = _encode(plan, dataset, model, observer)
         _check_batch(plan, examples["train"])
     device = device or suitable_device(plan.options, model, examples["train"], observer.warning)
+    if plan.prefers_precision:
+        plan = replace(plan, options=native_precision(plan.options, device, observer.warning))
     check_precision(plan.options, device, model)
     with cuda.current(device):
         with clock.measure("data", device):

@@ -171,7 +171,7 @@ def resume(
 def _device_of(plan: RunPlan, observer: Observer) -> torch.device | None:
     """The device that was named, before anything is read for it; None where `auto` is to choose one."""
     device = named_device(plan.options.device, observer.warning)
-    if device is not None:
+    if device is not None and not plan.prefers_precision:
         check_precision(plan.options, device)
     return device
 

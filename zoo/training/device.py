@@ -9,6 +9,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from zoo.data.examples import Examples
 from zoo.errors import DeviceError, out_of_memory
 from zoo.options.declaration import decided
 from zoo.options.run import RunOptions
-from zoo.options.training import BFLOAT16
+from zoo.options.training import BFLOAT16, FLOAT32
 from zoo.plugin.calling import described, is_of_plugin, pass_on
 from zoo.text import message
 
@@ -226,6 +227,20 @@ def check_precision(options: RunOptions, device: torch.device, model: nn.Module 
             f"--precision bfloat16 is not for recurrent models such as {type(model).__name__} on {device.type}, where "
             f"torch computes their cells in float16; leave out --precision{_ELSE}"
         )
+
+
+def native_precision(options: RunOptions, device: torch.device, warn: Callable[[str], None]) -> RunOptions:
+    """The options of a run whose preset prefers a precision: with float32 where the device would only emulate it."""
+    if options.precision != BFLOAT16 or _is_fast_in_bfloat16(device):
+        return options
+    warn(f"this {device.type} has no products in bfloat16, which the preset prefers: it computes in float32 instead")
+    return replace(options, precision=FLOAT32)
+
+
+def _is_fast_in_bfloat16(device: torch.device) -> bool:
+    """As `_computes_in_bfloat16`, which is true as well of a processor on which torch's library emulates it."""
+    native = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))  # not promised
+    return _computes_in_bfloat16(device) and (device.type != "cpu" or any(has is not None and has() for has in native))
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:
