@@ -469,6 +469,7 @@ def test_one_place_finds_the_data_of_a_run() -> None:
     assert users("TextDataset.from_file(") == {"zoo/data/files/reading.py"}
     assert users("read_file(") == {"zoo/data/files/reading.py", "zoo/data/loading.py"}
     readers = {"zoo/data/loading.py", "zoo/runs/prepare.py", "zoo/storage/loading.py", "zoo/testing/bench.py"}
+    readers.add("zoo/cli/commands/data.py")  # of no run
     assert users(" load_dataset(") == readers
     assert users("dataset_is_file") == {"zoo/runs/resuming.py", "zoo/storage/config.py", "zoo/storage/loading.py"}
     assert users(".data_file(") == {"zoo/runs/resuming.py", "zoo/storage/loading.py"}

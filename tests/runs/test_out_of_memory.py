@@ -11,7 +11,8 @@ from conftest import Zoo, before_call
 
 import zoo
 from zoo.errors import OutOfMemoryError
-from zoo.training import autograd, loop, validation
+from zoo.training import loop, validation
+from zoo.training.objective import loss
 
 FILES = ("model.safetensors", "training_state.safetensors", "losses.csv", "config.json")
 OPTIONS: dict[str, Any] = {"engine": "autograd", "device": "cpu", "plots": False, "validate_every": 10, "batch_size": 8}
@@ -23,7 +24,7 @@ def fail(text: str = "CUDA out of memory. Tried to allocate 2.00 GiB.") -> None:
 
 @pytest.mark.parametrize(
     ("owner", "name", "nth"),
-    [(autograd, "cross_entropy", 24), (validation, "evaluate", 2), (validation, "evaluate", 4)],
+    [(loss, "cross_entropy", 24), (validation, "evaluate", 2), (validation, "evaluate", 4)],
     ids=["step", "evaluation", "last evaluation"],
 )
 def test_what_was_trained_is_kept_and_resumes_to_the_same_bytes(
@@ -47,7 +48,7 @@ def test_what_was_trained_is_kept_and_resumes_to_the_same_bytes(
 
 def test_a_smaller_batch_is_the_remedy_that_is_named(words_file: Path, zoo_here: Zoo) -> None:
     run = ("run", "mlp-char", "--dataset", words_file, "--steps", 34, "--engine", "autograd", "--no-plots")
-    with before_call(autograd, "cross_entropy", 20, lambda: fail("DefaultCPUAllocator: can't allocate memory")):
+    with before_call(loss, "cross_entropy", 20, lambda: fail("DefaultCPUAllocator: can't allocate memory")):
         outcome = zoo_here(*run, "--device", "cpu", "--out", "parts")
     assert outcome.code == 1
     assert outcome.err.startswith("zoo: error: not enough memory after step ")
@@ -64,7 +65,7 @@ def test_where_there_is_no_memory_to_go_back_either_the_last_checkpoint_stays(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(loop._Snapshot, "restore", lambda _: fail())
-        with before_call(autograd, "cross_entropy", 24, fail), pytest.raises(OutOfMemoryError) as caught:
+        with before_call(loss, "cross_entropy", 24, fail), pytest.raises(OutOfMemoryError) as caught:
             zoo.run("mlp-char", dataset=words_file, steps=34, out="parts", **OPTIONS)
     assert "the last checkpoint is in parts" in str(caught.value)
     whole = zoo.run("mlp-char", dataset=words_file, steps=34, out="whole", **OPTIONS)

@@ -66,6 +66,7 @@ def make_config(
             **(_of_tensors(dataset) if isinstance(dataset, TensorDataset) else _tokenizer(dataset)),
         },
         "loss": objective.as_config(),
+        "metrics": objective.metrics.names(),
         "optimizer": {**_origin(plan.optimizer), "hyperparameters": plan.optimizer_settings},
         "training": {**recorded(plan.options), **_synthetic(plan, synthetic)},
         "versions": versions(device),

@@ -259,7 +259,7 @@ def check_unchanged(then: dict[str, Any], now: dict[str, Any], folder: Path, *, 
     found = [
         line
         for line in differences(then, now)
-        if not is_in(line, ("versions", *_CHOSEN)) and not (allow_changes and _may_change(line))
+        if not is_in(line, ("versions", "metrics", *_CHOSEN)) and not (allow_changes and _may_change(line))
     ]
     if any(is_in(line, ("dataset.vocabulary", "model")) and ".plugin." not in line for line in found):
         raise CheckpointError(f"the run in {folder} cannot be resumed: {'; '.join(found)}")

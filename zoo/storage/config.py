@@ -146,16 +146,25 @@ def _short(value: object, *, quoted: bool) -> str:
 
 
 def config_under_todays_names(raw: object) -> object:
-    """A config from before an option was renamed, or with the path of a data file, as it would be written today."""
+    """A config as it would be written today: of before an option was renamed, or losses had names, or with a path."""
     if not isinstance(raw, dict) or not isinstance(raw.get("training"), dict):
         return raw
-    return {**raw, "training": recorded_under_todays_names(raw["training"]), **_without_path(raw.get("dataset"))}
+    training = recorded_under_todays_names(raw["training"])
+    return {"loss": _ONLY_LOSS, **raw, "training": training, **_under_todays_names(raw.get("dataset"))}
 
 
-def _without_path(dataset: object) -> dict[str, Any]:
-    if not isinstance(dataset, dict) or dataset.get("plugin") is not None or not isinstance(dataset.get("name"), str):
+_ONLY_LOSS = {"name": "cross_entropy", "unit": "nats", "settings": {}}  # before there were others
+
+
+def _under_todays_names(dataset: object) -> dict[str, Any]:
+    """The dataset of a config without a path, and with what its targets are."""
+    if not isinstance(dataset, dict):
         return {}
-    return {"dataset": {**dataset, "name": Path(dataset["name"]).name or dataset["name"]}}
+    if dataset.get("kind") == "tensors" and "targets" not in dataset:
+        dataset = {**dataset, "targets": "classes"}
+    if dataset.get("plugin") is None and isinstance(dataset.get("name"), str):
+        dataset = {**dataset, "name": Path(dataset["name"]).name or dataset["name"]}
+    return {"dataset": dataset}
 
 
 def _total(examples: dict[str, Any] | None) -> int | None:

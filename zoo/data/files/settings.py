@@ -13,7 +13,7 @@ from typing import Any, Literal
 from zoo.data.datasets import LECTURE_SPLIT
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.numbers import show_value
-from zoo.options.run import CSV, FORMATS, TSV, WORDS, FileOptions
+from zoo.options.run import CSV, FORMATS, TEXT, TSV, WORDS, FileOptions
 from zoo.plugin.settings import Signature
 
 TABLES = (CSV, TSV)
@@ -84,6 +84,10 @@ def resolve_file_settings(path: Path, given: Mapping[str, object], *, recorded: 
             raise UsageError(
                 f"--{key} names a column of a table, and this file is read as {what}: add --format csv or --format tsv"
             )
+    if name == TEXT and given.get("shuffle_seed") is not None:
+        raise UsageError("'data.shuffle_seed': running text is split by position, and not shuffled")
+    if name == WORDS and "evaluate" in given:
+        raise UsageError("'data.evaluate' is for running text (--format text): of words all targets are evaluated")
     signature, who = (_words, "a file of words") if name == WORDS else (_text, "a file of running text")
     values = Signature(signature).resolve("data", given, who)
     return {**format_setting, **{key: value for key, value in values.items() if key in given}}

@@ -65,7 +65,7 @@ class Objective:
     def as_config(self) -> dict[str, Any]:
         """As `config.json` has it: names, never a path by which something could be imported."""
         settings = dict(self.loss.settings) if isinstance(self.loss, FunctionLoss) else {}
-        return {"name": self.loss.name, "unit": self.loss.unit, "settings": settings, "metrics": self.metrics.names()}
+        return {"name": self.loss.name, "unit": self.loss.unit, "settings": settings}
 
 
 PLAIN = Objective()
