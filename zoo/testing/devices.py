@@ -17,7 +17,7 @@ from zoo.engines import Optimizer
 from zoo.errors import PluginError, ZooError
 from zoo.options.training import AUTOGRAD
 from zoo.plugin.calling import is_of_plugin
-from zoo.runs.plan import make_plan
+from zoo.runs.plan import RunPlan, make_plan
 from zoo.testing.bench import Bench, Trained, load_registry, options_of
 from zoo.testing.guard import META, Guard, authors_line, lines_of
 from zoo.testing.report import Report, SkippedError, try_rules
@@ -75,20 +75,35 @@ def check_device(
         except _CannotTellError as error:
             raise SkippedError(str(error)) from error
 
-    return try_rules(f"model {name!r}", {WAITS: rule}, Bench(make_plan(load_registry(), options)))
+    plan = make_plan(load_registry(), options)
+    try:
+        bench = Bench(plan)
+    except PluginError as error:
+        if error.__cause__ is None:
+            raise
+        raise _fails_on_the_cpu(plan, error.__cause__) from error
+    return try_rules(f"model {name!r}", {WAITS: rule}, bench)
+
+
+def _who(plan: RunPlan) -> str:
+    return f"model {plan.model.spec.name!r} with optimizer {plan.optimizer.spec.name!r}"
+
+
+def _fails_on_the_cpu(plan: RunPlan, error: BaseException) -> AssertionError:
+    at = authors_line(lines_of(error)) or "in torch itself"
+    return AssertionError(f"{_who(plan)} fails on the CPU: {first_line(error)} ({at})")
 
 
 def _check(bench: Bench, engine: str, options: StepOptions) -> None:
     plan = bench.plan
-    who = f"model {plan.model.spec.name!r} with optimizer {plan.optimizer.spec.name!r}"
+    who = _who(plan)
     saved = bench.new(AUTOGRAD, options)
     try:
         saved.run(0, 1)
     except BaseException as error:
         if not is_of_plugin(error):
             raise
-        at = authors_line(lines_of(error)) or "in torch itself"
-        raise AssertionError(f"{who} fails on the CPU: {first_line(error)} ({at}, in training)") from error
+        raise _fails_on_the_cpu(plan, error) from error
     bench = bench.on(META)
 
     with _before_steps(who):

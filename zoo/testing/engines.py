@@ -15,7 +15,7 @@ from zoo.errors import UsageError
 from zoo.options.training import AUTOGRAD
 from zoo.runs.plan import make_plan
 from zoo.testing.bench import Bench, Trained, load_registry, options_of
-from zoo.testing.report import Report, Skip
+from zoo.testing.report import Report, Skip, total
 from zoo.training.building import seeded
 from zoo.training.device import choose_device
 
@@ -79,22 +79,20 @@ def check_engines(
     with cuda.current(choose_device(device)):
         bench = Bench(make_plan(registry, options))
         bench.new(AUTOGRAD)  # what is wrong with the options is said here
-        report = Report()
-        for engine in entry.spec.engines:
-            who = f"engine {engine!r} of {bench.plan.model.spec.name!r}"
-            try:
-                bench.new(engine)
-            except UsageError as error:  # it cannot train this here
-                report += Report(skipped=(Skip(who, str(error)),))
-                continue
-            if not report.passed:
-                _check_learns(bench)
-            _check_steps(bench, engine, who)
-            _check_blocks(bench, engine, who)
-            report += Report(
-                (f"{who}: each step is autograd's", f"{who}: a block is its steps, whatever comes between")
-            )
-        return report
+        return total(_check_engine(bench, engine) for engine in entry.spec.engines)
+
+
+def _check_engine(bench: Bench, engine: str) -> Report:
+    """What was tried of an engine; skipped where it cannot train this here."""
+    who = f"engine {engine!r} of {bench.plan.model.spec.name!r}"
+    try:
+        bench.new(engine)
+    except UsageError as error:
+        return Report(skipped=(Skip(who, str(error)),))
+    _check_learns(bench)
+    _check_steps(bench, engine, who)
+    _check_blocks(bench, engine, who)
+    return Report((f"{who}: each step is autograd's", f"{who}: a block is its steps, whatever comes between"))
 
 
 def _check_learns(bench: Bench) -> None:

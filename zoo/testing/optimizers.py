@@ -160,8 +160,9 @@ class _Tried:
 
     def hidden(self) -> str:
         """For a message: the optimizer's attributes that steps change."""
-        fresh, used = vars(self.new().optimizer), vars(self.trained(2).optimizer)
-        names = [repr(name) for name, value in used.items() if not same(fresh.get(name, value), value)]
+        fresh, used = self.new().optimizer, self.trained(2).optimizer
+        own = {name: value for name, value in vars(used).items() if name not in ("state", "param_groups")}
+        names = [repr(name) for name, value in own.items() if not same(getattr(fresh, name, None), value)]
         return f" (steps change its {', '.join(names)})" if names else ""
 
 

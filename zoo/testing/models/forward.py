@@ -42,9 +42,10 @@ class Tried:
 
     @cached_property
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Inputs (B, ...) and targets (B, ...) of the training split."""
+        """Inputs (B, ...) and targets (B, ...) of the training split, evenly spaced."""
         examples = self.bench.run.examples["train"]
-        return examples.gather(torch.arange(min(_EXAMPLES, len(examples))))
+        count = min(_EXAMPLES, len(examples))
+        return examples.gather(torch.arange(count) * (len(examples) // count))
 
     def model(self) -> nn.Module:
         """A new one, in training mode."""
@@ -72,7 +73,7 @@ def changed_attributes(fresh: nn.Module, used: nn.Module) -> list[str]:
         for name, value in vars(other).items():
             if name.startswith("_") and name in vars(nn.Module()):
                 continue
-            if name in vars(one) and not same(vars(one)[name], value):
+            if not same(getattr(one, name, None), value):
                 found.append(repr(f"{path}.{name}".lstrip(".")))
     return found
 

@@ -139,7 +139,9 @@ def _has_a_gradient(tried: Tried) -> None:
     assert loss.requires_grad, f"{judged.whose} has no gradient for the output: it is detached, or made of numbers"
     for gradient in torch.autograd.grad(loss, wanted, allow_unused=True):
         finite = gradient is None or bool(gradient.isfinite().all())
-        assert finite, f"{judged.whose} has a gradient that is NaN or infinite where its value is {float(loss):.6g}"
+        assert finite, (
+            f"{judged.whose} has a gradient that is NaN or infinite where its value is {float(loss.detach()):.6g}"
+        )
 
 
 def _batches_are_all_at_once(tried: Tried) -> None:

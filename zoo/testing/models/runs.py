@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from zoo.data.download import fetcher
+from zoo.files import read_bytes
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.training import AUTO
 from zoo.plugin.registry import Registry
@@ -118,12 +119,12 @@ def _resumes(runs: Runs) -> None:
     if k is not None:
         what = f"the loss of step {k} is {other.step_losses[k]}, and {one.step_losses[k]} undisturbed"
     assert (k, key) == (None, None), (
-        f"{runs.who} ends otherwise where a run is stopped and resumed: {what}{runs.hidden()}; what training depends on "
-        "must be in a state_dict, of the model or its optimizer, or follow from the seed and the step"
+        f"{runs.who} ends otherwise where a run is stopped and resumed: {what}{runs.hidden()}; what training depends "
+        "on must be in a state_dict, of the model or its optimizer, or follow from the seed and the step"
     )
     assert _result(one) == _result(other), f"{runs.who} has other results where a run is stopped and resumed"
     for name in _FILES:
-        same = (one.path / name).read_bytes() == (other.path / name).read_bytes()
+        same = read_bytes(one.path / name) == read_bytes(other.path / name)
         assert same, f"{runs.who} has another {name} where a run is stopped and resumed"
 
 
