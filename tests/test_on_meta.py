@@ -246,7 +246,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
             plugin = Plugin("tables", "zoo-tables", "1.0")
             model = type("Table", (Table,), {"change": staticmethod(change)})
             registry.models.add(Entry(zoo.ModelSpec("table", model, optimizer="sgd", lr=0.1, engines=engines), plugin))
-            for name, kind in (("asgd", "ASGD"), ("torch-nadam", "NAdam")):
+            for name, kind in (("torch-asgd", "ASGD"), ("torch-nadam", "NAdam")):
                 registry.optimizers.add(Entry(zoo.OptimizerSpec(name, f"torch.optim:{kind}", lr=0.01), plugin))
             registry.optimizers.add(Entry(zoo.OptimizerSpec("moving", Moving, lr=0.01), plugin))
             return registry, statuses
@@ -301,7 +301,7 @@ def test_a_state_that_is_loaded_to_the_cpu_is_found(offer: Offer, words_file: Pa
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [
-        ("asgd", "reads values of a tensor"),
+        ("torch-asgd", "reads values of a tensor"),
         ("torch-nadam", "has 'state.0.mu_product' of the optimizer's state on meta after a resume"),
     ],
 )

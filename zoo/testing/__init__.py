@@ -15,6 +15,7 @@ where something is wrong; a `zoo.ZooError` says what failed before anything coul
 from zoo.testing.datasets import check_dataset
 from zoo.testing.devices import check_device
 from zoo.testing.engines import check_engines
+from zoo.testing.loggers import check_logger
 from zoo.testing.models.check import STEPS, check_model
 from zoo.testing.models.objectives import check_loss, check_metrics
 from zoo.testing.optimizers import check_optimizer
@@ -28,6 +29,7 @@ __all__ = [
     "check_dataset",
     "check_device",
     "check_engines",
+    "check_logger",
     "check_loss",
     "check_metrics",
     "check_model",

@@ -13,6 +13,7 @@ from zoo.plugin.registry import Entry, Registry
 from zoo.testing.bench import load_registry
 from zoo.testing.datasets import check_dataset
 from zoo.testing.engines import check_engines
+from zoo.testing.loggers import check_logger
 from zoo.testing.models.check import report_of_model, warn_of_skipped
 from zoo.testing.optimizers import check_optimizer
 from zoo.testing.report import Report
@@ -28,14 +29,14 @@ def check_plugin(
     datasets: Mapping[str, str | Path] | None = None,
     settings: Settings | None = None,
 ) -> Report:
-    """Check everything that a distribution brings: each of its models, datasets, optimizers and engines.
+    """Check all that a distribution brings: each of its models, with its engines, datasets, optimizers and loggers.
 
     Args:
         distribution: its name, as `pip` takes it: `zoo-stars`, `zoo_stars` and `Zoo.Stars` are one.
         dataset: trained on in place of the models' own, for tests without a network.
         datasets: the same for single models: `{"linear-char": "words.txt"}`.
-        settings: by the name of a model, a dataset or an optimizer, as `zoo.run` takes them; those without a default
-            must be given: `{"linear-char": {"model.size": 3}}`.
+        settings: by the name of a model, a dataset, an optimizer or a logger, as `zoo.run` takes them; those
+            without a default must be given: `{"linear-char": {"model.size": 3}}`.
 
     Returns:
         What was tried. What could not be tried here is in its `skipped`, and a warning each.
@@ -60,6 +61,8 @@ def check_plugin(
         report += report_of_model(entry.full_name, **given) + check_engines(entry.full_name, **given)
     for entry in mine["optimizer"]:
         report += check_optimizer(entry.full_name, settings=_of(entry, settings, "optimizer"))
+    for entry in mine["logger"]:
+        report += check_logger(entry.full_name, settings=_of(entry, settings, "logger"))
     warn_of_skipped(report)
     return report
 
