@@ -154,6 +154,15 @@ def words() -> zoo.TextDataset:
     return zoo.TextDataset(words=["abc", "bca", "cab", "aab", "bbc", "cca", "abb"])
 
 
+@pytest.mark.skipif(not hasattr(zoo, "CorpusDataset"), reason="there is no running text")
+@pytest.mark.parametrize("more", [{}, {"split": (0.5, 1.0)}])
+def test_running_text_passes_every_rule(more: dict[str, Any], offer: Offer) -> None:
+    make: Any = getattr(zoo, "CorpusDataset")  # noqa: B009
+    offer(zoo.DatasetSpec("wrong", lambda: make(text="So it goes.\nAnd so on. " * 40, **more)))
+    report = zoo.testing.check_dataset("wrong")
+    assert report.passed == tuple(f"dataset 'wrong': {rule}" for rule in datasets.RULES | datasets.OF_TEXT)
+
+
 def without_targets() -> zoo.TensorDataset:
     x = np.arange(12, dtype=np.float32).reshape(6, 2)
     return zoo.TensorDataset(x, x, x, provides={"sizes": [1, 2], "name": "x"})
@@ -162,7 +171,7 @@ def without_targets() -> zoo.TensorDataset:
 @pytest.mark.parametrize(
     ("function", "rules"),
     [
-        (words, datasets.RULES),
+        (words, datasets.RULES | datasets.OF_TEXT),
         (points, datasets.RULES | datasets.OF_TENSORS),
         (without_targets, datasets.RULES | datasets.OF_TENSORS),
         (of_rows(Rows), datasets.RULES | datasets.OF_TENSORS),
@@ -282,9 +291,10 @@ def test_a_fault_of_an_optimizer_is_found(kind: type[Any], rule: str, said: str,
 
 
 def test_every_rule_has_a_wrong_twin() -> None:
-    every = {**datasets.RULES, **datasets.OF_TENSORS, **datasets.OF_AUGMENT}
+    every = {**datasets.RULES, **datasets.OF_TEXT, **datasets.OF_TENSORS, **datasets.OF_AUGMENT}
     by_construction = {
         "each split has examples",  # of a dataset that could be made
+        "its tokens are in its vocabulary",  # as zoo encodes them
         "it is evaluated on the same examples each time",  # as gathered
         "what it provides can be recorded",  # or the constructor refuses it
     }

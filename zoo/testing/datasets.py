@@ -9,21 +9,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from zoo.ambient import in_neutral_state
 from zoo.data.download import fetcher
-from zoo.data.examples import Examples, SplitName
+from zoo.data.examples import Examples
 from zoo.data.kinds import Dataset
 from zoo.data.loading import encode, load_dataset
 from zoo.data.splits import Pair, Split, checked
 from zoo.data.tensors import TensorDataset
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import resolve_settings, signature_of
-from zoo.plugin.specs import DatasetSpec
+from zoo.plugin.specs import DatasetSpec, Reads
 from zoo.testing.bench import load_registry
 from zoo.testing.comparing import same
 from zoo.testing.report import Report, Rule, Skip, try_rules
@@ -57,7 +57,7 @@ def check_dataset(name: str, *, settings: Mapping[str, object] | None = None) ->
         return Report(skipped=(Skip(who, "it is downloaded, and ZOO_OFFLINE forbids that"),))
     given = {key.removeprefix("data."): value for key, value in (settings or {}).items()}
     tried = _Tried(who, entry, resolve_settings(entry, given))
-    rules = RULES | (OF_TENSORS if isinstance(tried.data, TensorDataset) else {})
+    rules = RULES | (OF_TENSORS if isinstance(tried.data, TensorDataset) else OF_TEXT)
     if getattr(tried.data, "augment", None) is not None:
         rules |= OF_AUGMENT
     return try_rules(who, rules, tried)
@@ -74,9 +74,15 @@ class _Tried:
         return self.made()
 
     @cached_property
-    def examples(self) -> Mapping[SplitName, Examples]:
-        """Of each split, as a model of windows reads them if they are text."""
-        return encode(self.data, "windows", _WINDOW)
+    def examples(self) -> Mapping[str, Examples]:
+        """Of each split; of text in each form in which a model may read it: `train split, as windows`."""
+        if isinstance(self.data, TensorDataset):
+            return {f"{split} split": part for split, part in encode(self.data, "windows", None).items()}
+        return {
+            f"{split} split, as {reads}": part
+            for reads in get_args(Reads)
+            for split, part in encode(self.data, reads, _WINDOW).items()
+        }
 
     @property
     def tensors(self) -> TensorDataset:
@@ -88,7 +94,7 @@ class _Tried:
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """Some of the training split."""
-        examples = self.examples["train"]
+        examples = self.examples["train split"]
         return examples.gather(torch.arange(min(8, len(examples))))
 
 
@@ -101,17 +107,17 @@ def _is_the_same(tried: _Tried) -> None:
 
 def _has_examples(tried: _Tried) -> None:
     for split, examples in tried.examples.items():
-        assert len(examples) > 0, f"{tried.who} has an empty {split} split"
+        assert len(examples) > 0, f"{tried.who} has an empty {split}"
 
 
 def _batches_follow_from_indices(tried: _Tried) -> None:
     for split, examples in tried.examples.items():
         n = min(_MOST, len(examples))
         every = torch.arange(n) * (len(examples) // n)
-        _check_gather(f"{tried.who}: a batch of the {split} split", examples.gather, every)
+        _check_gather(f"{tried.who}: a batch of the {split}", examples.gather, every)
         x, y = examples.gather(every.view(1, -1))
         rows = examples.gather(every)
-        assert same((x[0], y[0]), rows), f"{tried.who}: a block of the {split} split differs from its batches"
+        assert same((x[0], y[0]), rows), f"{tried.who}: a block of the {split} differs from its batches"
 
 
 def _check_gather(who: str, gather: Any, indices: Tensor) -> None:
@@ -139,7 +145,7 @@ def _check_gather(who: str, gather: Any, indices: Tensor) -> None:
 def _evaluation_is_the_same(tried: _Tried) -> None:
     for split, examples in tried.examples.items():
         one, other = (list(_few(examples)) for _ in range(2))
-        assert same(one, other), f"{tried.who}: the {split} split is read otherwise the second time"
+        assert same(one, other), f"{tried.who}: the {split} is read otherwise the second time"
 
 
 def _few(examples: Examples) -> Any:
@@ -147,6 +153,17 @@ def _few(examples: Examples) -> Any:
         if number == 3:
             return
         yield batch
+
+
+def _is_in_its_vocabulary(tried: _Tried) -> None:
+    assert not isinstance(tried.data, TensorDataset)
+    size = len(tried.data.vocabulary)
+    for split, examples in tried.examples.items():
+        for x, y in _few(examples):
+            least, most = min(int(x.min()), int(y.min()) + 1), max(int(x.max()), int(y.max()))
+            assert 0 <= least <= most < size, (
+                f"{tried.who}: the {split} has tokens that are not in its vocabulary of {size}"
+            )
 
 
 def _gathers_what_it_says(tried: _Tried) -> None:
@@ -218,6 +235,7 @@ RULES: dict[str, Rule[_Tried]] = {
     "a batch follows from its indices alone": _batches_follow_from_indices,
     "it is evaluated on the same examples each time": _evaluation_is_the_same,
 }
+OF_TEXT: dict[str, Rule[_Tried]] = {"its tokens are in its vocabulary": _is_in_its_vocabulary}
 OF_TENSORS: dict[str, Rule[_Tried]] = {
     "its splits gather the same for the same indices": _gathers_what_it_says,
     "what it provides can be recorded": _can_be_recorded,
