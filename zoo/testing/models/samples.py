@@ -20,7 +20,8 @@ _COUNT = 3
 
 def _samples(runs: Runs) -> None:
     loaded = runs.loaded
-    if loaded.entry.spec.generate is not None or loaded.checked.vocabulary is None:
+    of_words = loaded.checked.vocabulary is not None and loaded.config["dataset"].get("kind") != "corpus"
+    if loaded.entry.spec.generate is not None or not of_words:
         return
     one, other = (runs.loaded.sample(_COUNT, seed=1) for _ in range(2))
     assert one == other, f"{runs.who} samples something else from the same seed: {one[0]!r} and {other[0]!r}"
