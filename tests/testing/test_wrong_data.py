@@ -154,11 +154,28 @@ def words() -> zoo.TextDataset:
     return zoo.TextDataset(words=["abc", "bca", "cab", "aab", "bbc", "cca", "abb"])
 
 
-@pytest.mark.skipif(not hasattr(zoo, "CorpusDataset"), reason="there is no running text")
-@pytest.mark.parametrize("more", [{}, {"split": (0.5, 1.0)}])
-def test_running_text_passes_every_rule(more: dict[str, Any], offer: Offer) -> None:
-    make: Any = getattr(zoo, "CorpusDataset")  # noqa: B009
-    offer(zoo.DatasetSpec("wrong", lambda: make(text="So it goes.\nAnd so on. " * 40, **more)))
+class Pairs:
+    """A tokenizer of pairs of characters."""
+
+    vocab_size = 4
+
+    def encode(self, text: str) -> list[int]:
+        return [2 * (a == "b") + (b == "b") for a, b in zip(text[::2], text[1::2], strict=False)]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join("ab"[i // 2] + "ab"[i % 2] for i in ids)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"text": "So it goes.\nAnd so on. " * 40},
+        {"text": "So it goes. " * 40, "split": (0.5, 1.0)},
+        {"text": "abbaab" * 50, "tokenizer": Pairs()},
+    ],
+)
+def test_running_text_passes_every_rule(given: dict[str, Any], offer: Offer) -> None:
+    offer(zoo.DatasetSpec("wrong", lambda: zoo.CorpusDataset(**given)))
     report = zoo.testing.check_dataset("wrong")
     assert report.passed == tuple(f"dataset 'wrong': {rule}" for rule in datasets.RULES | datasets.OF_TEXT)
 

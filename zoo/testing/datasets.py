@@ -18,7 +18,7 @@ from zoo.ambient import in_neutral_state
 from zoo.data.download import fetcher
 from zoo.data.examples import Examples
 from zoo.data.kinds import Dataset
-from zoo.data.loading import encode, load_dataset
+from zoo.data.loading import encode, load_dataset, model_inputs
 from zoo.data.splits import Pair, Split, checked
 from zoo.data.tensors import TensorDataset
 from zoo.plugin.registry import Entry
@@ -156,8 +156,7 @@ def _few(examples: Examples) -> Any:
 
 
 def _is_in_its_vocabulary(tried: _Tried) -> None:
-    assert not isinstance(tried.data, TensorDataset)
-    size = len(tried.data.vocabulary)
+    size = model_inputs(tried.data, ("vocab_size",))["vocab_size"]
     for split, examples in tried.examples.items():
         for x, y in _few(examples):
             least, most = min(int(x.min()), int(y.min()) + 1), max(int(x.max()), int(y.max()))
