@@ -156,6 +156,7 @@ MADE = {
     "zoo/storage/loading.py": "of a checkpoint",
     "zoo/storage/shipped.py": "of a plugin",
     "zoo/testing/guard.py": "files of code",
+    "zoo/testing/loggers.py": "a temporary folder",
     "zoo/testing/models/check.py": "a temporary folder",
     "zoo/testing/optimizers.py": "a temporary folder",
 }
