@@ -20,6 +20,7 @@ import pytest
 import torch
 from fake_cuda import FakeCuda, put_in_place
 from forging import NET, Change, changer
+from offering import Offer, offering
 
 import zoo
 from zoo.cli import main
@@ -229,6 +230,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         return target
 
     return lambda projects: os.pathsep.join(str(folder(project)) for project in projects)
+
+
+@pytest.fixture
+def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
+    """`offer(zoo.ModelSpec(...), ...)`: what a plugin `zoo-wrong` brings, for the checks of `zoo.testing`."""
+    return offering(monkeypatch)
 
 
 @pytest.fixture

@@ -156,7 +156,9 @@ MADE = {
     "zoo/storage/loading.py": "of a checkpoint",
     "zoo/storage/shipped.py": "of a plugin",
     "zoo/testing/guard.py": "files of code",
-    "zoo/testing/plugins.py": "a temporary folder",
+    "zoo/testing/loggers.py": "a temporary folder",
+    "zoo/testing/models/check.py": "a temporary folder",
+    "zoo/testing/optimizers.py": "a temporary folder",
 }
 
 

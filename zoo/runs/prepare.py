@@ -64,6 +64,7 @@ class PreparedRun:
     Attributes:
         plan: what was planned, with the device, the engine and the threads that were chosen.
         device: where it is trained.
+        source: what the data is of: the plan's dataset, or its fallback.
         dataset, examples: the data; the examples of each split are on the device.
         train_on: the training split, and the synthetic examples.
         model: on the device.
@@ -72,6 +73,7 @@ class PreparedRun:
 
     plan: RunPlan
     device: torch.device
+    source: Entry[DatasetSpec] | Path
     dataset: Dataset
     examples: Mapping[SplitName, Examples]
     train_on: Examples
@@ -205,7 +207,9 @@ def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Cloc
     config = make_config(
         plan, made.source, made.dataset, examples, words, made.inputs | sizes, made.objective, parameters, device
     )
-    return PreparedRun(plan, device, made.dataset, examples, train_on, model, made.objective, optimizer, engine, config)
+    return PreparedRun(
+        plan, device, made.source, made.dataset, examples, train_on, model, made.objective, optimizer, engine, config
+    )
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ is compared with what its state records: the data, the plugins' versions, the se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.data.finding import RecordedFile, check_content
 from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings, settings_for
+from zoo.engines import Optimizer
 from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_GIVEN, decided, declared
@@ -27,7 +28,11 @@ from zoo.runs.plan import RunPlan, check_synthetic
 from zoo.runs.schedules import resumed_function
 from zoo.storage.config import RunConfig, config_under_todays_names, differences, is_in
 from zoo.storage.state import TrainingState
+from zoo.training.building import build_optimizer
 from zoo.training.validation import stopped_early
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # Paths of a config.
 
@@ -118,6 +123,19 @@ def other_versions(state: TrainingState, plan: RunPlan) -> list[str]:
     """What to say of the plugins of a resumed run that are of other versions now; for an error that may come of it."""
     parts = _Parts(plan.model, plan.optimizer, plan.synthetic, plan.dataset)
     return parts.of_other_versions(RunConfig.read(state.config, state.path))
+
+
+def begun_with(then: dict[str, Any], plan: RunPlan) -> Callable[[nn.Module], Optimizer] | None:
+    """What makes an optimizer with the settings that a run was begun with; None where it is resumed with the same.
+
+    Args:
+        then: the config that the run was begun with.
+        plan: of its resumption.
+    """
+    settings = resolve_settings(plan.optimizer, then["optimizer"]["hyperparameters"])
+    if settings == plan.optimizer_settings:
+        return None
+    return lambda model: build_optimizer(plan.optimizer, model, plan.lr, settings)
 
 
 def _find_parts(registry: Registry, config: RunConfig, data: Entry[DatasetSpec] | Path, folder: Path) -> _Parts:

@@ -42,7 +42,7 @@ from zoo.runs.loggers import Loggers
 from zoo.runs.observer import Guarded, Observer, tell_of_data
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
-from zoo.runs.resuming import check_unchanged, inexact, other_versions, plan_resumption, same_data
+from zoo.runs.resuming import begun_with, check_unchanged, inexact, other_versions, plan_resumption, same_data
 from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.card import model_card
@@ -156,7 +156,7 @@ def resume(
         training = run.new_training()
         with cuda.current(run.device):
             with naming_versions(others):
-                state.restore(training)
+                state.restore(training, begun_with(config, plan))
             folder.go_on_after(state)
             with (
                 stop_signals() as signals,

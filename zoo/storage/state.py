@@ -7,17 +7,18 @@ a million steps, the first whole millions of losses are only in `losses.csv`, wh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo import cuda
 from zoo.data.finding import Place
+from zoo.engines import Optimizer
 from zoo.errors import CheckpointError, ZooError, out_of_memory
 from zoo.files import write_bytes
 from zoo.plugin.calling import is_of_plugin
@@ -59,16 +60,22 @@ class TrainingState:
         """A context in which the model that the config asks for is built, within what the file justifies."""
         return building(self.path, self.file_bytes, len(self.weights))
 
-    def restore(self, training: Training) -> None:
+    def restore(self, training: Training, begun_with: Callable[[nn.Module], Optimizer] | None = None) -> None:
         """Bring a new `training` to this state.
+
+        Args:
+            training: its optimizer has the settings that the run goes on with.
+            begun_with: makes an optimizer with the settings that it had when the state was saved, where these are
+                others: what differs between two new ones of each replaces what the state has of it.
 
         Raises:
             CheckpointError: weights, optimizer state or RNG state do not fit; `training` must then be discarded.
         """
         checkpoint.fill(training.model, self.weights, self.path)
         try:
-            self._check_optimizer(training.trial)
-            load_exactly(training.optimizer, self._optimizer_state())
+            edits = _Edits.of(training, begun_with)
+            self._check_optimizer(training.trial, edits)
+            load_exactly(training.optimizer, self._optimizer_state(edits))
             _check_generator(self.tensors["generator"])
             training.generator.set_state(self.tensors["generator"])
             if training.validation is not None:
@@ -78,19 +85,20 @@ class TrainingState:
         except BaseException as error:  # an optimizer may raise anything for a state that does not fit
             if not is_of_plugin(error):
                 raise
-            raise CheckpointError(f"{self.path} does not fit its config: {type(error).__name__}: {error}") from error
+            what = "its config" if begun_with is None else "the optimizer.hyperparameters that were edited"
+            raise CheckpointError(f"{self.path} does not fit {what}: {type(error).__name__}: {error}") from error
         training.step = self.step
         training.losses[:] = self.losses
 
-    def _optimizer_state(self) -> Any:
+    def _optimizer_state(self, edits: _Edits) -> Any:
         """A copy: an optimizer may take the tensors that it loads for its own."""
         tensors = {name: t.clone() for name, t in self.tensors.items() if name.partition(".")[0] == PREFIX}
-        return unflatten_state(self.optimizer, tensors)
+        return edits.in_place_of(unflatten_state(self.optimizer, tensors))
 
-    def _check_optimizer(self, trial: Trial) -> None:
+    def _check_optimizer(self, trial: Trial, edits: _Edits) -> None:
         """Refuse the state of another optimizer, and one of the right shapes that fails in the next step."""
-        saved = self._optimizer_state()
-        own = _reference(trial, self._optimizer_state())
+        saved = self._optimizer_state(edits)
+        own = _reference(trial, self._optimizer_state(edits))
         if not _fits(saved, own) or _groups(saved) != _groups(own):
             raise CheckpointError(f"{self.path} does not fit its config: its optimizer state is another optimizer's")
         trial.step(saved)
@@ -155,6 +163,35 @@ class TrainingState:
             if out_of_memory(error):
                 raise
             raise CheckpointError(f"{self.path} is damaged: its RNG state cannot be restored") from error
+
+
+@dataclass(frozen=True)
+class _Edits:
+    """The states of new optimizers, with the settings that a state was saved with and with those to go on with."""
+
+    before: Any = None
+    after: Any = None
+
+    @classmethod
+    def of(cls, training: Training, begun_with: Callable[[nn.Module], Optimizer] | None) -> _Edits:
+        if begun_with is None:
+            return cls()
+        return cls(begun_with(training.model).state_dict(), training.optimizer.state_dict())
+
+    def in_place_of(self, saved: Any) -> Any:
+        """The saved state with what differs between them, but for tensors: those were learnt."""
+        return _with_edits(saved, self.before, self.after)
+
+
+def _with_edits(saved: Any, before: Any, after: Any) -> Any:
+    if isinstance(saved, Mapping) and isinstance(before, Mapping) and isinstance(after, Mapping):
+        return {key: _with_edits(item, before.get(key), after.get(key)) for key, item in saved.items()}
+    if isinstance(saved, list) and isinstance(before, list) and isinstance(after, list):
+        alike = len(saved) == len(before) == len(after)
+        return [_with_edits(*items) for items in zip(saved, before, after, strict=True)] if alike else saved
+    if any(isinstance(value, Tensor) for value in (saved, before, after)):
+        return saved
+    return saved if before == after else after
 
 
 def _check_generator(state: Tensor) -> None:

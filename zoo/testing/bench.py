@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo.data.download import fetcher
-from zoo.data.kinds import Dataset
-from zoo.data.loading import encode, load_dataset
+from zoo import cuda
+from zoo.data.loading import offered_values
 from zoo.engines import Stop
-from zoo.errors import UnavailableError
+from zoo.options.run import RunOptions
+from zoo.options.training import AUTOGRAD
 from zoo.plugin.manager import load_plugins
-from zoo.plugin.registry import Registry
+from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import is_fitted
+from zoo.runs.clock import Clock
+from zoo.runs.observer import Observer
 from zoo.runs.plan import RunPlan
+from zoo.runs.prepare import PreparedRun, prepare
 from zoo.training.autograd import PLAIN, StepOptions
-from zoo.training.building import asked_inputs, build_model, build_optimizer, context_length, fit_model
+from zoo.training.building import build_model, build_optimizer, fit_model
 from zoo.training.device import choose_device
 from zoo.training.engines import choose_engine
 from zoo.training.loop import never
+from zoo.training.objective.objective import Objective, make_objective
 
 
 def load_registry() -> Registry:
@@ -29,48 +35,106 @@ def load_registry() -> Registry:
     return load_plugins()[0]
 
 
+def options_of(
+    name: str,
+    *,
+    steps: int,
+    dataset: str | Path | None = None,
+    optimizer: str | None = None,
+    batch_size: int | None = None,
+    settings: Mapping[str, object] | None = None,
+    device: str = "cpu",
+    engine: str = AUTOGRAD,
+    **more: Any,
+) -> RunOptions:
+    """The options of a run as the checks take them."""
+    return RunOptions(
+        name,
+        dataset=dataset,
+        optimizer=optimizer,
+        device=device,
+        engine=engine,
+        steps=steps,
+        batch_size=batch_size,
+        settings=settings,
+        **more,
+    )
+
+
+class Quiet(Observer):
+    """Of a check, which says itself what matters."""
+
+    def warning(self, text: str) -> None:
+        """Nothing: whatever a run warns of, the run of the same check through `zoo.run` warns of."""
+
+
 class Bench:
-    """Batches, and models to train on them."""
+    """Batches, and models to train on them.
+
+    Attributes:
+        run: the run that was planned, before its first step.
+        x, y: batches of all steps, shapes (K, B, ...).
+        lrs: a learning rate for each step, all different from the one before.
+    """
 
     def __init__(self, plan: RunPlan) -> None:
-        self.plan, self.device = plan, choose_device(plan.options.device)
-        self._dataset = _load(plan)
-        length = context_length(self._built())
-        self._examples = encode(self._dataset, plan.model.spec.reads, length)["train"].to(self.device)
+        self.device = choose_device(plan.options.device)
+        with cuda.current(self.device):
+            self.run: PreparedRun = prepare(plan, self.device, Quiet(), Clock())
+        self.plan = self.run.plan
+        examples = self.run.examples["train"]
         generator = torch.Generator().manual_seed(plan.options.seed)
-        indices = torch.randint(0, len(self._examples), (plan.steps, plan.batch_size), generator=generator)
-        self.x, self.y = self._examples.gather(indices.to(self.device))
+        indices = torch.randint(0, len(examples), (plan.steps, plan.batch_size), generator=generator)
+        self.x, self.y = examples.gather(indices)
         self.lrs = [plan.lr * (1 - 0.1 * (k % 5)) for k in range(plan.steps)]
 
     def on(self, device: torch.device) -> Bench:
         """The same on another device."""
         other = copy.copy(self)
-        other.device, other.x, other.y = device, self.x.to(device), self.y.to(device)
+        x = self.x.to(device)
+        other.device, other.x, other.y = device, x, x if self.y is self.x else self.y.to(device)
         return other
 
+    def model(self) -> nn.Module:
+        """A model as a run begins with it, in training mode."""
+        plan = self.plan
+        inputs = self.run.config["model"]["inputs"]
+        arguments = {**plan.model_settings, **inputs}
+        if is_fitted(plan.model):  # the sizes of its tables are found by fitting it
+            arguments = {name: value for name, value in arguments.items() if name not in plan.model.spec.fitted}
+        model = build_model(plan.model, arguments, plan.options.init_seed).to(self.run.device)
+        if is_fitted(plan.model):
+            fit_model(plan.model, model, self.run.examples["train"])
+        return model.to(self.device).train()
+
+    def objective(self, model: nn.Module) -> Objective:
+        """What a model is trained on and judged by: a loss may ask for the model."""
+        run = self.run
+        return make_objective(
+            self.plan.model,
+            run.source if isinstance(run.source, Entry) else None,
+            run.dataset,
+            model,
+            settings=self.plan.loss_settings,
+            offered=offered_values(run.dataset),
+        )
+
     def new(self, engine: str, options: StepOptions = PLAIN) -> Trained:
-        """A model as a run begins with it.
+        """A model as a run begins with it, with what trains it.
 
         Raises:
             UsageError: the engine cannot train it here.
         """
-        model = self._built().to(self._examples.device)
-        if is_fitted(self.plan.model):
-            fit_model(self.plan.model, model, self._examples)
-        return Trained(self, model.to(self.device).train(), engine, options)
-
-    def _built(self) -> torch.nn.Module:
-        """A model on the CPU, not fitted yet."""
-        arguments = {**self.plan.model_settings, **asked_inputs(self.plan.model, self._dataset)}
-        return build_model(self.plan.model, arguments, self.plan.options.init_seed)
+        return Trained(self, self.model(), engine, options)
 
 
 class Trained:
     """A model, its optimizer, and the engine that trains it."""
 
-    def __init__(self, bench: Bench, model: torch.nn.Module, engine: str, options: StepOptions) -> None:
+    def __init__(self, bench: Bench, model: nn.Module, engine: str, options: StepOptions) -> None:
         plan = bench.plan
         self._bench, self.model = bench, model
+        self.loss = bench.objective(model).loss
         self.optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
         _, self._engine = choose_engine(
             engine,
@@ -80,6 +144,7 @@ class Trained:
             batch_size=plan.batch_size,
             steps=plan.steps,
             options=options,
+            loss=self.loss,
         )
 
     def run(self, start: int, end: int, stop: Stop = never) -> list[float]:
@@ -101,16 +166,6 @@ class Trained:
         """Copies of all numbers of the model and the optimizer, the learning rate aside: an engine need not set it."""
         trees = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         return dict(_flat(trees, ()))
-
-
-def _load(plan: RunPlan) -> Dataset:
-    """The data, or its fallback where there is no network."""
-    try:
-        return load_dataset(plan.dataset, plan.data_settings, fetcher())
-    except UnavailableError:
-        if plan.fallback is None:
-            raise
-        return load_dataset(plan.fallback, plan.data_settings, fetcher())
 
 
 def _flat(tree: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:

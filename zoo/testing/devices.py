@@ -15,16 +15,17 @@ from torch import Tensor
 from zoo.ambient import in_neutral_state
 from zoo.engines import Optimizer
 from zoo.errors import PluginError, ZooError
-from zoo.options.run import RunOptions
 from zoo.options.training import AUTOGRAD
 from zoo.plugin.calling import is_of_plugin
-from zoo.runs.plan import make_plan
-from zoo.testing.bench import Bench, Trained, load_registry
+from zoo.runs.plan import RunPlan, make_plan
+from zoo.testing.bench import Bench, Trained, load_registry, options_of
 from zoo.testing.guard import META, Guard, authors_line, lines_of
+from zoo.testing.report import Report, SkippedError, try_rules
 from zoo.text import first_line
 from zoo.training.autograd import StepOptions
 
 _STEPS = 2
+WAITS = "no step of it waits for a GPU or leaves a tensor on the CPU"
 
 
 class _CannotTellError(Exception):
@@ -41,7 +42,7 @@ def check_device(
     settings: Mapping[str, object] | None = None,
     clip_norm: float | None = None,
     engine: str = AUTOGRAD,
-) -> str | None:
+) -> Report:
     """A model trains, is evaluated and is resumed on another device than the CPU, and no step waits for that device.
 
     It is tried without a GPU, on torch's device `meta`, whose tensors have shapes and no values. Some steps are done in
@@ -56,44 +57,53 @@ def check_device(
             the device `meta`.
 
     Returns:
-        None if all is well. Else why that cannot be told: something that torch or the model does not have for `meta`,
-        with the line, or a wait of torch's own code, an optimizer's for instance, which the model cannot help.
+        What was tried. It is skipped where it cannot be told: torch or the model lacks something for `meta`, which is
+        named with its line, or torch's own code waits, an optimizer's for instance, which the model cannot help.
 
     Raises:
         AssertionError: what is wrong, with the operator and the line of the model's code.
         UsageError: the options are wrong, or the engine cannot train this on `meta`.
     """
-    clipping: dict[str, Any] = {} if clip_norm is None else {"clip_norm": clip_norm}
-    options = RunOptions(
-        name,
-        dataset=dataset,
-        optimizer=optimizer,
-        device="cpu",
-        engine=AUTOGRAD,
-        steps=_STEPS,
-        batch_size=batch_size,
-        settings=settings,
-        **clipping,
+    more: dict[str, Any] = {} if clip_norm is None else {"clip_norm": clip_norm}
+    options = options_of(
+        name, dataset=dataset, optimizer=optimizer, batch_size=batch_size, settings=settings, steps=_STEPS, **more
     )
-    bench = Bench(make_plan(load_registry(), options))
+
+    def rule(bench: Bench) -> None:
+        try:
+            _check(bench, engine, StepOptions(bench.plan.options.clip_norm))
+        except _CannotTellError as error:
+            raise SkippedError(str(error)) from error
+
+    plan = make_plan(load_registry(), options)
     try:
-        _check(bench, engine, StepOptions(bench.plan.options.clip_norm))
-    except _CannotTellError as error:
-        return str(error)
-    return None
+        bench = Bench(plan)
+    except PluginError as error:
+        if error.__cause__ is None:
+            raise
+        raise _fails_on_the_cpu(plan, error.__cause__) from error
+    return try_rules(f"model {name!r}", {WAITS: rule}, bench)
+
+
+def _who(plan: RunPlan) -> str:
+    return f"model {plan.model.spec.name!r} with optimizer {plan.optimizer.spec.name!r}"
+
+
+def _fails_on_the_cpu(plan: RunPlan, error: BaseException) -> AssertionError:
+    at = authors_line(lines_of(error)) or "in torch itself"
+    return AssertionError(f"{_who(plan)} fails on the CPU: {first_line(error)} ({at})")
 
 
 def _check(bench: Bench, engine: str, options: StepOptions) -> None:
     plan = bench.plan
-    who = f"model {plan.model.spec.name!r} with optimizer {plan.optimizer.spec.name!r}"
+    who = _who(plan)
     saved = bench.new(AUTOGRAD, options)
     try:
         saved.run(0, 1)
     except BaseException as error:
         if not is_of_plugin(error):
             raise
-        at = authors_line(lines_of(error)) or "in torch itself"
-        raise AssertionError(f"{who} fails on the CPU: {first_line(error)} ({at}, in training)") from error
+        raise _fails_on_the_cpu(plan, error) from error
     bench = bench.on(META)
 
     with _before_steps(who):

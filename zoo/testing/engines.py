@@ -12,16 +12,18 @@ from torch import Tensor
 from zoo import cuda
 from zoo.ambient import in_neutral_state
 from zoo.errors import UsageError
-from zoo.options.run import RunOptions
 from zoo.options.training import AUTOGRAD
 from zoo.runs.plan import make_plan
-from zoo.testing.bench import Bench, Trained, load_registry
+from zoo.testing.bench import Bench, Trained, load_registry, options_of
+from zoo.testing.report import Report, Skip, total
 from zoo.training.building import seeded
 from zoo.training.device import choose_device
 
 _BLOCK = 130  # steps that an engine does in one go, and again in parts; more than two graphs of 64
 _OF_LOSS, _OF_UPDATE = 1e-4, 1e-3  # how far an engine may be off, as a share
 _ROUNDING = 1e-6  # of a weight; in an update that is small beside the weight it shows
+_LEARNT = 0.001  # by how much autograd must lower the loss, as a share
+_FIRST = 8  # batches whose loss that is
 _NOISE = 1e-5  # of the largest update: what rounding makes of a gradient that is 0 on paper
 
 
@@ -35,7 +37,7 @@ def check_engines(
     settings: Mapping[str, object] | None = None,
     device: str = "cpu",
     steps: int = 200,
-) -> list[str]:
+) -> Report:
     """Each engine of a model does the same steps as autograd, with no state but the model's and the optimizer's.
 
     Steps are compared one by one, each from the weights and the optimizer state that autograd has reached.
@@ -45,46 +47,80 @@ def check_engines(
     What an engine does in one block it must also do, to the last bit, one step at a time, recreated midway from the
     saved state, and stopped between steps.
 
+    An engine that does nothing differs from none where nothing is learnt: over these steps autograd must lower the loss
+    of their first batches by 0.1 %.
+
     Args:
         name: the model's name.
         dataset, optimizer, batch_size, settings, device: of the training, as `zoo.run` takes them.
         steps: how many are compared.
 
     Returns:
-        The engines that were checked: those that can train this here. A test may ask that one is among them.
+        What was tried of each engine; those that cannot train this here are skipped. A test may ask that one was not:
+        `assert "engine 'by-hand'" in report`.
+
+    Raises:
+        AssertionError: an engine does something else, or autograd itself learns nothing.
+        UsageError: the options are wrong.
     """
     registry = load_registry()
     entry = registry.models.get(name)
     if not entry.spec.engines:
-        return []
-    options = RunOptions(
+        return Report()
+    options = options_of(
         name,
         dataset=dataset,
         optimizer=optimizer,
-        device=device,
-        engine=AUTOGRAD,
-        steps=steps,
         batch_size=batch_size,
         settings=settings,
+        device=device,
+        steps=steps,
     )
     with cuda.current(choose_device(device)):
         bench = Bench(make_plan(registry, options))
         bench.new(AUTOGRAD)  # what is wrong with the options is said here
-        checked = []
-        for engine in entry.spec.engines:
-            try:
-                bench.new(engine)
-            except UsageError:  # it cannot train this here
-                continue
-            _check_steps(bench, engine)
-            _check_blocks(bench, engine)
-            checked.append(engine)
-        return checked
+        return total(_check_engine(bench, engine) for engine in entry.spec.engines)
 
 
-def _check_steps(bench: Bench, engine: str) -> None:
-    """Every step against autograd's, both from what autograd has come to."""
+def _check_engine(bench: Bench, engine: str) -> Report:
+    """What was tried of an engine; skipped where it cannot train this here."""
     who = f"engine {engine!r} of {bench.plan.model.spec.name!r}"
+    try:
+        bench.new(engine)
+    except UsageError as error:
+        return Report(skipped=(Skip(who, str(error)),))
+    _check_learns(bench)
+    _check_steps(bench, engine, who)
+    _check_blocks(bench, engine, who)
+    return Report((f"{who}: each step is autograd's", f"{who}: a block is its steps, whatever comes between"))
+
+
+def _check_learns(bench: Bench) -> None:
+    """That autograd lowers the loss of the first batches; else an engine that does nothing would pass."""
+    reference = bench.new(AUTOGRAD)
+    before = _mean_loss(bench, reference)
+    reference.run(0, bench.plan.steps)
+    after = _mean_loss(bench, reference)
+    plan = bench.plan
+    assert after < before - _LEARNT * abs(before), (
+        f"the reference learns nothing, so that engines of {plan.model.spec.name!r} cannot be told apart: the loss is "
+        f"{before:.6g} before and {after:.6g} after {plan.steps} steps of {plan.optimizer.spec.name!r} at learning "
+        f"rate {plan.lr:g}; give more steps, or settings, data or an optimizer with which autograd learns"
+    )
+
+
+@torch.no_grad()
+def _mean_loss(bench: Bench, trained: Trained) -> float:
+    """Over the first batches, in training mode, without a trace in the model."""
+    state = {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
+    with seeded(0, bench.device):  # the same dropout each time
+        losses = [trained.loss.mean(trained.model(x), y, x) for x, y in zip(bench.x[:_FIRST], bench.y, strict=False)]
+    trained.model.load_state_dict(state)
+    return float(torch.stack(losses).double().mean())
+
+
+def _check_steps(bench: Bench, engine: str, who: str) -> None:
+    """Every step against autograd's, both from what autograd has come to."""
     reference, own = bench.new(AUTOGRAD), bench.new(engine)
     before = reference.numbers()
     for k in range(bench.plan.steps):
@@ -130,9 +166,8 @@ def _kind(path: tuple[str, ...]) -> str:
     return path[0] if path[0] == "model" else path[-1]
 
 
-def _check_blocks(bench: Bench, engine: str) -> None:
+def _check_blocks(bench: Bench, engine: str, who: str) -> None:
     """The same steps in one block, one by one and anew from the middle, stopped now and then, and from the start."""
-    who = f"engine {engine!r} of {bench.plan.model.spec.name!r}"
     count = min(_BLOCK, bench.plan.steps)
     with seeded(0, bench.device):
         whole = bench.new(engine)

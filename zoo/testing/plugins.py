@@ -1,135 +1,102 @@
-"""The checks of a plugin, a dataset, a model and an optimizer."""
+"""The check of everything that a distribution brings."""
 
 from __future__ import annotations
 
-import math
-import tempfile
-import warnings
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from zoo.ambient import in_neutral_state
-from zoo.api import load, run
-from zoo.data.download import fetcher
-from zoo.data.loading import load_dataset
-from zoo.data.splits import Pair
-from zoo.plugin.settings import signature_of
+from zoo.errors import suggest
+from zoo.plugin.registry import Entry, Registry
 from zoo.testing.bench import load_registry
-from zoo.testing.devices import check_device
+from zoo.testing.datasets import check_dataset
 from zoo.testing.engines import check_engines
-from zoo.text import message
-from zoo.training.autograd import needs_closure
+from zoo.testing.loggers import check_logger
+from zoo.testing.models.check import report_of_model, warn_of_skipped
+from zoo.testing.optimizers import check_optimizer
+from zoo.testing.report import Report
 
-STEPS = 5
+Settings = Mapping[str, Mapping[str, object]]
 
 
 @in_neutral_state
-def check_plugin(distribution: str, *, dataset: str | Path | None = None) -> None:
-    """Check everything that a distribution brings.
+def check_plugin(
+    distribution: str,
+    *,
+    dataset: str | Path | None = None,
+    datasets: Mapping[str, str | Path] | None = None,
+    settings: Settings | None = None,
+) -> Report:
+    """Check all that a distribution brings: each of its models, with its engines, datasets, optimizers and loggers.
 
     Args:
-        distribution: its name, as pip has it.
+        distribution: its name, as `pip` takes it: `zoo-stars`, `zoo_stars` and `Zoo.Stars` are one.
         dataset: trained on in place of the models' own, for tests without a network.
+        datasets: the same for single models: `{"linear-char": "words.txt"}`.
+        settings: by the name of a model, a dataset, an optimizer or a logger, as `zoo.run` takes them; those
+            without a default must be given: `{"linear-char": {"model.size": 3}}`.
+
+    Returns:
+        What was tried. What could not be tried here is in its `skipped`, and a warning each.
+
+    Raises:
+        AssertionError: what is wrong.
+        ZooError: something cannot be made or trained at all.
     """
-    registry = load_registry()
-    mine = {kind.kind: [e for e in kind if e.plugin.distribution == distribution] for kind in registry.kinds()}
+    registry, datasets, settings = load_registry(), datasets or {}, settings or {}
+    mine = _brought_by(distribution, registry)
+    _check_names("datasets", datasets, mine["model"])
+    _check_names("settings", settings, [entry for entries in mine.values() for entry in entries])
+
+    report = Report()
+    for entry in mine["dataset"]:
+        report += check_dataset(entry.full_name, settings=_of(entry, settings, "data"))
+    for entry in mine["model"]:
+        given: dict[str, Any] = {
+            "dataset": _named(entry, datasets, dataset),
+            "settings": _of(entry, settings, "model", "loss", "data", "optimizer"),
+        }
+        report += report_of_model(entry.full_name, **given) + check_engines(entry.full_name, **given)
+    for entry in mine["optimizer"]:
+        report += check_optimizer(entry.full_name, settings=_of(entry, settings, "optimizer"))
+    for entry in mine["logger"]:
+        report += check_logger(entry.full_name, settings=_of(entry, settings, "logger"))
+    warn_of_skipped(report)
+    return report
+
+
+def _brought_by(distribution: str, registry: Registry) -> dict[str, list[Entry[Any]]]:
+    """What a distribution registers, by kind."""
+    wanted = _normalized(distribution)
+    mine = {
+        kind.kind: [entry for entry in kind if _normalized(entry.plugin.distribution) == wanted]
+        for kind in registry.kinds()
+    }
     assert any(mine.values()), (
         f"no plugin of {distribution!r} is loaded: is it installed, and does 'zoo plugins' show it?"
     )
-    for entry in mine["dataset"]:
-        check_dataset(entry.full_name)
-    for entry in mine["model"]:
-        check_model(entry.full_name, dataset=dataset)
-        check_engines(entry.full_name, dataset=dataset)
-    for entry in mine["optimizer"]:
-        check_optimizer(entry.full_name)
+    return mine
 
 
-@in_neutral_state
-def check_dataset(name: str) -> None:
-    """A dataset is the same each time it is made, and the command line can parse the types of its settings.
-
-    One that must be downloaded is checked only where it can be.
-    """
-    registry = load_registry()
-    entry = registry.datasets.get(name)
-    signature = signature_of(entry)
-    if "fetch" in signature.inputs and fetcher().offline:
-        return
-    settings = signature.resolve("data", {})
-    first, second = (load_dataset(entry, settings, fetcher()) for _ in range(2))
-    assert first.sha256 == second.sha256, f"dataset {name!r} differs each time it is made: give it a seed"
-    for split, part in first.splits.items():
-        size = len(part.y) if isinstance(part, Pair) else len(part)
-        assert size > 0, f"dataset {name!r} has an empty {split} split"
+def _normalized(distribution: str) -> str:
+    """The name of a distribution as PEP 503 compares it, https://peps.python.org/pep-0503/#normalized-names"""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-@in_neutral_state
-def check_model(name: str, *, dataset: str | Path | None = None, optimizer: str | None = None) -> None:
-    """A model trains, gives the same weights from the same seed, is saved, reloaded, and samples if it reads text.
-
-    It also goes through `check_device`; where that cannot be, a warning says why.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        first, second = (
-            run(
-                name,
-                dataset=dataset,
-                optimizer=optimizer,
-                device="cpu",
-                steps=STEPS,
-                out=Path(folder) / part,
-                plots=False,
-            )
-            for part in ("a", "b")
-        )
-        assert all(map(math.isfinite, first.step_losses)), f"model {name!r} has losses {first.step_losses}"
-        same = first.step_losses == second.step_losses
-        assert same, f"model {name!r} differs with the same seed: initialize its weights from 'generator'"
-        loaded = load(first.path)
-        for key, tensor in first.model.state_dict().items():
-            back = loaded.model.state_dict()[key]
-            assert torch.equal(tensor.nan_to_num(), back.nan_to_num()), f"{key!r} of {name!r} is changed by saving"
-        if loaded.checked.vocabulary is not None and loaded.checked.kind != "corpus":
-            words = loaded.sample(3, seed=1)
-            assert words == load(first.path).sample(3, seed=1), f"model {name!r} samples other words from the same seed"
-    why = check_device(name, dataset=dataset, optimizer=optimizer)
-    if why is not None:
-        warnings.warn(message(why), stacklevel=2)
+def _check_names(argument: str, given: Mapping[str, object], entries: list[Entry[Any]]) -> None:
+    known = [name for entry in entries for name in (entry.spec.name, entry.full_name)]
+    for name in given:
+        assert name in known, f"{argument} names {name!r}, which this plugin does not have; {suggest(name, known)}"
 
 
-@in_neutral_state
-def check_optimizer(name: str) -> None:
-    """An optimizer reduces a quadratic, and from a saved state continues as in an uninterrupted run."""
-    entry = load_registry().optimizers.get(name)
-    lr = entry.spec.lr or 1e-3
+def _named(entry: Entry[Any], given: Mapping[str, Any], otherwise: Any) -> Any:
+    """What is given for an entry, by its full name or its short one."""
+    return given.get(entry.full_name, given.get(entry.spec.name, otherwise))
 
-    def descend(steps: int, start: torch.Tensor, state: object = None) -> tuple[torch.Tensor, dict[str, object]]:
-        p = torch.nn.Parameter(start.clone())
-        optimizer = entry.factory()([p], lr=lr)
-        if state is not None:
-            optimizer.load_state_dict(state)
-        for _ in range(steps):
 
-            def closure(optimizer: Any = optimizer, p: torch.nn.Parameter = p) -> torch.Tensor:
-                optimizer.zero_grad()
-                with torch.enable_grad():
-                    loss = (p**2).sum()
-                loss.backward()  # type: ignore[no-untyped-call]  # torch
-                return loss
-
-            if needs_closure(optimizer):
-                optimizer.step(closure)
-            else:
-                closure()
-                optimizer.step()
-        return p.detach(), optimizer.state_dict()
-
-    start = torch.linspace(0.5, 1.5, 4)
-    whole, _ = descend(6, start)
-    assert (whole**2).sum() < (start**2).sum(), f"optimizer {name!r} does not lower a quadratic at its own lr {lr:g}"
-    half, state = descend(3, start)
-    resumed, _ = descend(3, half, state)
-    assert torch.equal(whole, resumed), f"optimizer {name!r} does not continue from its own state_dict"
+def _of(entry: Entry[Any], settings: Settings, *sections: str) -> dict[str, object]:
+    """The settings of an entry in some sections: a model and a dataset may have the same name."""
+    own: Mapping[str, object] = _named(entry, settings, {})
+    return {key: value for key, value in own.items() if key.partition(".")[0] in sections}

@@ -257,6 +257,7 @@ class Trial:
                 load_exactly(optimizer, state)
             for p, gradient in zip(copies, self._gradients() or copies, strict=True):
                 p.grad = torch.zeros_like(gradient) if p.requires_grad else None
+            _leave_out_unused(optimizer, state or {})
             if needs_closure(optimizer):
                 optimizer.step(closure)
             else:
@@ -292,6 +293,19 @@ class Trial:
             found = torch.autograd.grad(loss, wanted, allow_unused=True)
         gradients = dict(zip(map(id, wanted), found, strict=True))
         return [p if (gradient := gradients.get(id(p))) is None else gradient for p in self.model.parameters()]
+
+
+def _leave_out_unused(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Give no gradient to what has no state where others have: it had none in the training.
+
+    A kernel may rely on that: torch's fused SGD fails where one parameter has a momentum and another has none yet.
+    """
+    known = state.get("state")
+    if not isinstance(known, Mapping) or not known:
+        return
+    for number, p in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+        if number not in known:
+            p.grad = None
 
 
 def _copy(p: nn.Parameter) -> nn.Parameter:

@@ -80,8 +80,8 @@ def suitable_device(
         warn: receives why a CUDA device that is there is not taken.
         say_small: whether that is said of a small run, too.
     """
-    if fits_cpu(options, model, examples):
-        count = _largest_operation(options, model, examples)
+    count = _largest_operation(options, model, examples)
+    if fits_cpu(count):
         if say_small:
             warn(
                 "auto takes the CPU: a step of this run is so small that a GPU is hardly faster (its largest operation "
@@ -91,14 +91,14 @@ def suitable_device(
     return _cuda_or_cpu(warn)
 
 
-def fits_cpu(options: RunOptions, model: nn.Module, examples: Examples) -> bool:
-    """Whether a run is so small that a GPU would hardly be faster.
+def fits_cpu(operation: int) -> bool:
+    """Whether a run whose largest operation has so many multiplications would hardly be faster on a GPU.
 
     A step is some tens of operations, and a GPU takes some 5 microseconds to start each, however small it is, and
     seconds before the first. A core of a CPU does the multiplications of the bound in 0.15 ms, which is as much as
     those starts take. The bound is an estimate: it was not measured on a GPU.
     """
-    return _largest_operation(options, model, examples) < _WORTH_A_GPU
+    return operation < _WORTH_A_GPU
 
 
 def describe_device(device: torch.device) -> str:
