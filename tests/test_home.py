@@ -147,6 +147,7 @@ MADE = {
     "zoo/data/download.py": "a place for a user without a home",
     "zoo/files.py": "from_person itself",
     "zoo/memory.py": "files of the system",
+    "zoo/data/corpus/dataset.py": "a path that is no text",
     "zoo/plots/importing.py": "the settings file in the working folder",
     "zoo/plots/plot.py": "the suffix of a name, and a name of a config",
     "zoo/runs/resuming.py": "of a checkpoint",
