@@ -187,7 +187,7 @@ def test_generators_are_neutral_where_auto_brings_cuda_into_use(
     fake.in_use = False
     monkeypatch.setattr(cuda, "try_out", lambda device: fake.init())
     fake.default_generators[0].manual_seed(7)
-    monkeypatch.setattr("zoo.training.device.fits_cpu", lambda *_: False)
+    monkeypatch.setattr("zoo.training.device._largest_operation", lambda *_: 10**12)
     with neutral():
         suitable_device(None, None, None, pytest.fail)  # type: ignore[arg-type]
         assert fake._generators[0].tolist() == [0, 0]

@@ -14,23 +14,20 @@ import torch
 from zoo import cuda
 from zoo.ambient import in_neutral_state
 from zoo.data.finding import Place
-from zoo.data.kinds import evaluated_of, vocabulary_of
+from zoo.data.kinds import vocabulary_of
 from zoo.errors import (
     SMALLER_AGAIN,
     DivergedError,
-    InterruptedRunError,
     OutOfMemoryError,
     PluginError,
     ZooError,
     gpu_failed,
     memory_errors,
-    memory_sentence,
     out_of_memory,
-    whose_memory,
 )
 from zoo.numbers import show_loss
-from zoo.options.declaration import decided, declared
-from zoo.options.run import ResumeOptions, RunOptions
+from zoo.options.declaration import decided
+from zoo.options.run import ResumeOptions
 from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
 from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.calling import is_of_plugin
@@ -38,22 +35,22 @@ from zoo.plugin.recorded import naming_versions
 from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
+from zoo.runs.failures import diverged, interrupted, saved_in, without_gpu, without_memory
 from zoo.runs.loggers import Loggers
 from zoo.runs.observer import Guarded, Observer, tell_of_data
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
+from zoo.runs.result import result
 from zoo.runs.resuming import begun_with, check_unchanged, inexact, other_versions, plan_resumption, same_data
-from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.card import model_card
-from zoo.storage.config import WEIGHTS_KEY, sealed
+from zoo.storage.config import sealed
 from zoo.storage.folder import STATE_FILE, RunFolder
-from zoo.text import quoted_path, visible
+from zoo.text import visible
 from zoo.training.building import seeded
 from zoo.training.device import check_precision, fewer_threads, named_device, threads
 from zoo.training.evaluation import evaluate_splits, metrics_of
 from zoo.training.loop import Training, train
-from zoo.training.objective.objective import LOSS
 from zoo.training.signals import StopRequests, stop_signals
 
 
@@ -213,10 +210,10 @@ class _Execution:
             return self._finish(checkpoints)
         except BaseException as error:
             if gpu_failed(error):
-                raise ZooError(self._without_gpu(error)) from error
+                raise ZooError(without_gpu(error, self.folder.path)) from error
             if not out_of_memory(error):
                 raise
-            raise OutOfMemoryError(self._without_memory(error)) from error
+            raise OutOfMemoryError(without_memory(error, self.run, self.training, self.folder)) from error
 
     def _finish(self, checkpoints: CheckpointSchedule) -> Run:
         first_step, config = self.training.step, self.run.config
@@ -236,7 +233,7 @@ class _Execution:
         self._check_finite(losses)
         self.loggers.evaluated(self.training.to_keep()[0], found, self.run.model)
         plots = self._plot(losses) if self.run.plan.options.plots else []
-        metrics = sealed(self._metrics(losses, metrics_of(found)))
+        metrics = sealed(result(self.run, self.training, self.folder.path, self.clock, losses, metrics_of(found)))
         self.folder.write_card(model_card(config, metrics, plots=plots))
         self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
@@ -256,58 +253,18 @@ class _Execution:
             )
         except DivergedError as error:
             self.folder.write_checkpoint(training, self.run.config)
-            saved = f"the checkpoint of step {training.step} is in {self.folder.path}"
-            if error.step == 0:  # nothing was learnt yet
-                cause = "before the first update: look at the model, its settings and the data"
-                raise DivergedError(f"{error}, {cause}; {saved}") from error
-            lr = f"{training.lr:g}"
-            raise DivergedError(f"{error}, at learning rate {lr}; {saved}; try a smaller --lr") from error
+            raise diverged(error, training, self.folder.path) from error
         except PluginError as error:
             if training.step == 0 and not self.folder.holds_earlier_work:
                 self.loggers.close()
                 self.folder.empty()  # it would only block another run of the same --out
                 raise
             self.folder.write_checkpoint(training, self.run.config)
-            saved = f"the checkpoint of step {training.step} is in {self.folder.path}"
-            raise PluginError(f"{error}; {saved}") from error
+            raise PluginError(f"{error}; {saved_in(training, self.folder.path)}") from error
         self.folder.write_checkpoint(training, self.run.config)
-        self.signals.raise_at_once(self._interrupted)  # what follows, a resumption does again
-
-    def _without_gpu(self, error: BaseException) -> str:
-        """What failed, and how to go on: of the training nothing can be saved that is still on the GPU."""
-        path = self.folder.path
-        why = str(error).partition("\n")[0]
-        return f"the GPU failed: {why}; the last checkpoint is in {path}; to resume: zoo resume {quoted_path(path)}"
-
-    def _without_memory(self, error: BaseException) -> str:
-        """Save what was trained until memory ran out, if that can be, and say how to resume with less."""
-        saved = "the last checkpoint"
-        if isinstance(error, OutOfMemoryError) and error.step is not None:
-            try:
-                self.folder.write_checkpoint(self.training, self.run.config)
-                saved = f"the checkpoint of step {error.step}"
-            except BaseException as failure:
-                if not out_of_memory(failure):
-                    raise
-        step, steps, path = self.training.step, self.run.plan.steps, self.folder.path
-        if step == 0:
-            return f"{memory_sentence(error)}; {saved} is in {path}"
-        kind = whose_memory(error)
-        resume = f"zoo resume {quoted_path(path)}"
-        remedies = [f"{resume} --device cpu"] if kind == "GPU memory" else []
-        if step < steps:
-            remedies += [f"set a smaller batch_size in its config.json, then {resume} --allow-changes"]
-        remedies = remedies or [f"{resume}, where there is more"]
-        return (
-            f"not enough {kind} after step {step} of {steps}; {saved} is in {path}; to resume: {' or '.join(remedies)}"
-        )
-
-    def _interrupted(self, signal_number: int) -> InterruptedRunError:
-        step, steps = self.training.step, self.run.plan.steps
-        done = step >= steps or self.training.stopped_early
-        where = f"after step {step}, before its evaluation" if done else f"at step {step} of {steps}"
-        remedy = f"zoo resume {quoted_path(self.folder.path)}"
-        return InterruptedRunError(f"stopped {where}; to resume: {remedy}", signal_number)
+        self.signals.raise_at_once(
+            lambda number: interrupted(number, training, self.run.plan.steps, self.folder.path)
+        )  # what follows, a resumption does again
 
     def _report(self, step: int, loss: float) -> None:
         validation = self.training.validation
@@ -349,37 +306,9 @@ class _Execution:
         folder = self.folder
         return save_plots(plots, self.plot_worker, self.observer.warning, folder.write_plot, folder.path)
 
-    def _metrics(self, losses: Mapping[str, float], metrics: dict[str, dict[str, float | None]]) -> dict[str, Any]:
-        plan, config = self.run.plan, self.run.config
-        return {
-            "model": plan.model.spec.name,
-            "dataset": {key: config["dataset"][key] for key in ("name", "sha256", "examples")},
-            "parameters": config["model"]["parameters"],
-            "optimizer": plan.optimizer.spec.name,
-            **{name: config["training"][name] for name, one in declared(RunOptions).items() if one.option.reported},
-            "steps": self.training.step,
-            "losses": losses,
-            "metrics": metrics,
-            "loss_unit": self.run.objective.loss.unit,
-            **evaluated_of(self.run.dataset),
-            **self._best(),
-            "seconds": self.clock.seconds(),
-            "run_dir": str(self.folder.path),
-            WEIGHTS_KEY: checkpoint.digest(self.training.to_keep()[1]),
-        }
-
     def _evaluations(self) -> list[tuple[int, float]]:
         validation = self.training.validation
         return list(zip(validation.steps, validation.losses, strict=True)) if validation is not None else []
-
-    def _best(self) -> dict[str, Any]:
-        """The step of the best weights and their validation loss, where there were evaluations during training."""
-        kept = self.training.validation.kept if self.training.validation is not None else None
-        if kept is None:
-            return {}
-        monitor = self.run.objective.monitor
-        value = {} if monitor.name == LOSS else {monitor.name: -kept.rank if monitor.higher else kept.rank}
-        return {"best": {"step": kept.step, "loss": kept.loss, **value}}
 
 
 class _Saver:

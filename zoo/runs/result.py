@@ -1,0 +1,60 @@
+"""The result of a run, as `metrics.json` and `zoo run --json` have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.data.kinds import evaluated_of
+from zoo.options.declaration import declared
+from zoo.options.run import RunOptions
+from zoo.runs.clock import Clock
+from zoo.runs.prepare import PreparedRun
+from zoo.storage import checkpoint
+from zoo.storage.config import WEIGHTS_KEY
+from zoo.training.loop import Training
+from zoo.training.objective.objective import LOSS
+
+
+def result(
+    run: PreparedRun,
+    training: Training,
+    path: Path,
+    clock: Clock,
+    losses: Mapping[str, float],
+    metrics: Mapping[str, Mapping[str, float | None]],
+) -> dict[str, Any]:
+    """All of it but its own digest.
+
+    Args:
+        run, training, path, clock: the run, done; its folder, and what took how long.
+        losses, metrics: of the splits, for the weights that are kept.
+    """
+    plan, config = run.plan, run.config
+    return {
+        "model": plan.model.spec.name,
+        "dataset": {key: config["dataset"][key] for key in ("name", "sha256", "examples")},
+        "parameters": config["model"]["parameters"],
+        "optimizer": plan.optimizer.spec.name,
+        **{name: config["training"][name] for name, one in declared(RunOptions).items() if one.option.reported},
+        "steps": training.step,
+        "losses": losses,
+        "metrics": metrics,
+        "loss_unit": run.objective.loss.unit,
+        **evaluated_of(run.dataset),
+        **_best(run, training),
+        "seconds": clock.seconds(),
+        "run_dir": str(path),
+        WEIGHTS_KEY: checkpoint.digest(training.to_keep()[1]),
+    }
+
+
+def _best(run: PreparedRun, training: Training) -> dict[str, Any]:
+    """The step of the best weights and their validation loss, where there were evaluations during training."""
+    kept = training.validation.kept if training.validation is not None else None
+    if kept is None:
+        return {}
+    monitor = run.objective.monitor
+    value = {} if monitor.name == LOSS else {monitor.name: -kept.rank if monitor.higher else kept.rank}
+    return {"best": {"step": kept.step, "loss": kept.loss, **value}}
