@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Zoo
+from dropping import install
 from matplotlib.image import imread
 from trained_plugin import SIDE, train
 
@@ -214,3 +215,37 @@ def test_the_likelihood_of_the_training_text_is_its_loss(model: str, tmp_path: P
     run = zoo.run(model, dataset=tmp_path / "text.txt", settings=settings, out=tmp_path / "run", **options)
     [found] = zoo.load(run.path).likelihood(text[: int(len(text) * 0.8)])
     assert found.loss == pytest.approx(run.losses["train"], abs=1e-6)
+
+
+class Pairs:
+    """Pairs of letters are tokens."""
+
+    vocab_size = 9
+
+    def encode(self, text: str) -> list[int]:
+        return [3 * "abc".index(text[i]) + "abc".index(text[i + 1]) for i in range(0, len(text), 2)]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join("abc"[i // 3] + "abc"[i % 3] for i in ids)
+
+
+class Corpus:
+    @zoo.hookimpl
+    def zoo_datasets(self) -> list[zoo.DatasetSpec]:
+        return [zoo.DatasetSpec("pairs", lambda: zoo.CorpusDataset("abacbccaab" * 30, tokenizer=Pairs()))]
+
+
+def test_text_of_a_tokenizer_is_sampled_with_that_of_its_data(
+    zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        install(patch, Corpus(), "zoo-pairs")
+        options: dict[str, Any] = {"device": "cpu", "plots": False, "steps": 3, "batch_size": 4}
+        run = zoo.run("gru", dataset="pairs", settings={"model.max_length": 8}, out=tmp_path / "run", **options).path
+        loaded = zoo.load(run)
+        [text] = loaded.sample(seed=1, prompt="abca", length=20)
+        assert len(text) == 44
+        assert loaded.predict("ab").probabilities.shape == (1, 10)
+        assert loaded.likelihood("abca")[0].count == 2
+    failed = zoo_here("sample", run)
+    assert (failed.code, failed.err.count("\n"), "zoo-pairs" in failed.err) == (1, 1, True)

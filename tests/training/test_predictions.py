@@ -184,8 +184,10 @@ def test_classes_are_the_softmax_of_the_logits(form: str, monkeypatch: pytest.Mo
     loaded = train(monkeypatch, "classifier")
     x = torch.linspace(-2, 2, 5 * FEATURES).view(5, FEATURES)
     loaded.model.train()
+    modes: set[bool] = set()
+    loaded.model.register_forward_pre_hook(lambda module, _: modes.add(module.training))
     found = loaded.predict(FORMS[form](x))
-    assert loaded.model.training
+    assert (modes, loaded.model.training) == ({False}, True)
     assert found.classes == tuple(NAMES)
     with torch.no_grad():
         expected = loaded.model(x).double().softmax(1)
