@@ -48,6 +48,11 @@ COMMAND_LINES: dict[str, tuple[Any, ...]] = {
     "eval --dataset": ("eval", "~/run", "--dataset", "~/words.txt"),
     "sample RUN": ("sample", "~/run"),
     "sample --dataset": ("sample", "~/run", "--dataset", "~/words.txt"),
+    "sample --out": ("sample", "~/run", "--out", "~/sampled.txt"),
+    "predict RUN": ("predict", "~/run"),
+    "predict --input": ("predict", "~/run", "--input", "~/words.txt"),
+    "predict --dataset": ("predict", "~/run", "--split", "val", "--dataset", "~/words.txt"),
+    "predict --out": ("predict", "~/run", "--out", "~/predicted.csv"),
     "plot RUN": ("plot", "~/run"),
     "plot --out": ("plot", "~/run", "--out", "~/new/plots"),
     "data DATASET": ("data", "~/words.txt"),
@@ -142,6 +147,7 @@ def test_every_option_and_argument_that_takes_a_path_is_tried() -> None:
 # Nothing goes round it
 
 MADE = {
+    "zoo/cli/new_file.py": "the name of a file that zoo chooses",
     "zoo/data/finding.py": "of a training state, or resolved",
     "zoo/storage/open_folder.py": "names that the system gives",
     "zoo/data/download.py": "a place for a user without a home",

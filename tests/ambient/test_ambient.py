@@ -107,7 +107,9 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "create_model": lambda _: zoo.create_model("gru", vocab_size=27),
     "create_model, global generator": lambda _: zoo.create_model("dropping", vocab_size=6),
     "load": read(lambda loaded, _: loaded.model),
-    "sample": read(lambda loaded, _: loaded.sample(30)),
+    "sample": read(lambda loaded, _: loaded.sample(30, seed=1)),
+    "predict": read(lambda loaded, _: loaded.predict(["a", ""]).probabilities),
+    "likelihood": read(lambda loaded, _: loaded.likelihood(["a", "ab"])),
     "evaluate": read(evaluated),
     "dataset": read(lambda loaded, _: loaded.dataset(load_plugins()[0], fetcher()).sha256),
     "embeddings": read(embeddings),
@@ -119,7 +121,7 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "run, data of a plugin": lambda _: files(zoo.run("linear", dataset="numbers", steps=2, out="out", **OPTIONS).path),
     "resume": resume,
     "zoo eval": command("eval", "mlp"),
-    "zoo sample": command("sample", "mlp", "-n", "5"),
+    "zoo sample": command("sample", "mlp", "-n", "5", "--seed", "1"),
 }
 
 

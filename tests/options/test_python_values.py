@@ -107,7 +107,7 @@ def test_a_split_is_two_fractions(split: object) -> None:
         ({"temperature": "hot"}, "the temperature must be a number, got 'hot'"),
         ({"top_k": 2.0}, r"the top-k must be a whole number, got 2\.0"),
         ({"prefix": b"a"}, "the prefix must be text, got b'a'"),
-        ({"prefix": None}, "the prefix must be text, got None"),
+        ({"prefix": ["a"]}, r"the prefix must be text, got \['a'\]"),
     ],
 )
 def test_what_sampling_takes(finished_run: Path, options: dict[str, Any], message: str) -> None:

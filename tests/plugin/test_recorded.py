@@ -103,7 +103,7 @@ WORKS = {  # the commands that do, with a warning; each other one is refused
 ALLOWED = ["forward", "shapes", "fails", "refuses"]  # as far as is known before the model is made
 COMMANDS: dict[str, list[Any]] = {
     "eval": ["eval", "out", "--device", "cpu"],
-    "sample": ["sample", "out", "-n", 2],
+    "sample": ["sample", "out", "-n", 2, "--seed", 1],
     "load": [],
     "resume": ["resume", "out", "--steps", 4, "--no-plots"],
     "allow": ["resume", "out", "--steps", 4, "--no-plots", "--allow-changes"],

@@ -395,7 +395,12 @@ def test_other_files_that_a_state_leads_to_are_never_read_as_words(zoo_here: Zoo
     meta = {key: value for key, value in stored.meta.items() if key not in ("sha256", "meta_sha256")}
     meta["data"] = {"path": str(Path(place).absolute()), "relative": os.path.relpath(Path(place).absolute(), lab.run)}
     checkpoint.save(lab.run / STATE, stored.tensors, meta)
-    for command in (["eval"], ["sample"], ["resume", "--steps", MORE], ["resume", "--steps", MORE, "--allow-changes"]):
+    for command in (
+        ["eval"],
+        ["sample", "--seed", 1],
+        ["resume", "--steps", MORE],
+        ["resume", "--steps", MORE, "--allow-changes"],
+    ):
         outcome = zoo_here(command[0], lab.run, *command[1:])
         assert_told(outcome, "cannot find the data of this run", "has other content", "--dataset FILE")
         assert SECRET not in outcome.err + outcome.out

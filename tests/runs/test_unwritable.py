@@ -47,7 +47,7 @@ COMMANDS = {
     "run": ("run", "mlp-char", "--dataset", "WORDS", "--device", "cpu", "--steps", "3", "--out", "OUT", "--quiet"),
     "resume": ("resume", "OUT", "--steps", "4", "--quiet"),
     "eval": ("eval", "OUT"),
-    "sample": ("sample", "OUT", "-n", "3"),
+    "sample": ("sample", "OUT", "-n", "3", "--seed", "1"),
     "plot": ("plot", "OUT"),
     "verify": ("verify", "OUT"),
     "list": ("list",),

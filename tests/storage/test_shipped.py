@@ -95,7 +95,7 @@ def test_shipped_weights_are_of_the_preset_as_it_is(name: str, registry: Registr
 
 @pytest.mark.parametrize("name", SHIPPING)
 def test_shipped_weights_sample_offline_and_always_the_same(name: str, zoo_here: Zoo) -> None:
-    outcomes = [zoo_here("sample", name, "-n", 10, "--offline", "--json") for _ in range(2)]
+    outcomes = [zoo_here("sample", name, "-n", 10, "--seed", 1, "--offline", "--json") for _ in range(2)]
     assert [outcome.code for outcome in outcomes] == [0, 0]
     assert outcomes[0].out == outcomes[1].out
     assert outcomes[0].result["counts"] is not None
@@ -499,7 +499,7 @@ def test_info_advises_to_sample_where_that_is_possible(
     registry = Registry()
     registry.models.add(entry)
     monkeypatch.setattr(State, "registry", registry)
-    use = "zoo eval net" if vocabulary is None else "zoo sample net, zoo eval net"
+    use = f"zoo {'predict' if vocabulary is None else 'sample'} net, zoo eval net"
     assert f"Use them: {use}\n" in zoo_here("info", "net").out
 
 

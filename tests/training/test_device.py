@@ -20,10 +20,9 @@ from zoo.data.examples import TensorExamples
 from zoo.options.run import RunOptions
 from zoo.runs import prepare
 from zoo.runs.observer import Observer
-from zoo.storage import loading
 from zoo.storage import state as states
 from zoo.testing import bench
-from zoo.training import evaluation, loop
+from zoo.training import evaluation, loop, trained
 from zoo.training.device import (
     choose_device,
     choose_threads,
@@ -563,7 +562,7 @@ def test_every_way_to_compute_with_a_run_uses_its_own_threads(
 
     watch(loop, "_train_block")
     watch(evaluation, "evaluate")
-    watch(loading, "sample")
+    watch(trained, "sample")
     before = torch.get_num_threads()
     torch.set_num_threads(callers)
     try:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo import PluginError, TextDataset, UsageError, Vocabulary
-from zoo.training import sampling
-from zoo.training.sampling import LONGEST_WORD, SamplingOptions, found_in, sample
+from zoo.training.sampling import words as sampling
+from zoo.training.sampling.options import SamplingOptions
+from zoo.training.sampling.words import LONGEST_WORD, found_in, sample
 
 ABCD = Vocabulary("abcd")
 NEVER = -math.inf
@@ -304,7 +305,15 @@ WORDS = TextDataset(["ab", "ba", "ca", "da", "ab", "cab", "dab", "ca", "bad", "c
 
 @pytest.mark.parametrize(
     ("word", "split"),
-    [("ab", "train"), ("dab", "train"), ("ca", "train"), ("bad", "val"), ("cad", "test"), ("abc", "new"), ("", "new")],
+    [
+        ("ab", "train"),
+        ("dab", "train"),
+        ("ca", "train"),
+        ("bad", "val"),
+        ("cad", "test"),
+        ("abc", "new"),
+        ("", "empty"),
+    ],
 )
 def test_a_word_is_found_in_the_first_split_that_has_it(word: str, split: str) -> None:
     assert found_in([word], WORDS) == [split]

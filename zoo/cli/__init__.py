@@ -24,7 +24,8 @@ GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` 
     },
     "Look": {
         "eval": "Evaluate RUN on the full training, validation and test splits.",
-        "sample": "Sample words from RUN.",
+        "sample": "Sample from RUN: words, running text, or what the model's own 'generate' makes.",
+        "predict": "Predict with RUN: the next character, the likelihood of words, classes, or numbers.",
         "plot": "Plot the loss, the embeddings, or both, of RUN.",
     },
     "Find": {

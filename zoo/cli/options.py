@@ -77,7 +77,7 @@ def _option(one: Declared) -> Callable[[F], F]:
     if abc.Sequence in origins:
         return click.option(*names, multiple=True, callback=_listed, metavar=option.metavar, **shared)
     if abc.Mapping in origins:
-        return click.option(*names, multiple=True, callback=_parse, metavar=option.metavar, **shared)
+        return click.option(*names, multiple=True, callback=assignments(*SECTIONS), metavar=option.metavar, **shared)
     numeric = (found for known, found in _TYPES.items() if _has(one.type, known) and not _has(one.type, str))
     texts = "|".join([*option.choices, *["package.module:function"] * option.or_path]) or "TEXT"
     kind, metavar = next(numeric, (click.STRING, texts))
@@ -93,5 +93,12 @@ def _listed(context: click.Context, parameter: click.Parameter, values: tuple[st
     return list(values) or None
 
 
-def _parse(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
-    return parse_assignments(values, SECTIONS) or None
+def assignments(
+    *sections: str,
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], dict[str, str] | None]:
+    """The callback of an option `--set SECTION.KEY=VALUE` with these sections, which can be repeated."""
+
+    def parse(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+        return parse_assignments(values, sections) or None
+
+    return parse

@@ -24,6 +24,7 @@ Reads: TypeAlias = Literal["windows", "sequences"]
 
 RESULT_SECTIONS = ("model", "loss", "data", "optimizer")  # of settings that affect the result: a preset may give them
 SECTIONS = (*RESULT_SECTIONS, "logger")  # of settings: `--set SECTION.KEY=VALUE`
+GENERATE_INPUTS = ("model", "n", "generator")  # what a model's `generate` is given, besides what the data decides
 
 _SETTING = Holds(
     f"SECTION.KEY, where the section is {', '.join(RESULT_SECTIONS[:-1])} or {RESULT_SECTIONS[-1]}",
@@ -90,7 +91,9 @@ class ModelSpec(TrainingOptions):
             `model` and for what the dataset provides. Their attribute `higher_is_better` is for `--monitor`. By default
             accuracy for classes, RMSE and R2 for numbers, bits per character for text.
         generate: `generate(model, n, generator, **settings)` makes n samples: texts, or pictures of shape (n, H, W) or
-            (n, 3, H, W) in 0..1. By default words and running text are sampled one character at a time.
+            (n, 3, H, W) in 0..1. It may ask by name for what the data decides or provides, and for `classes`; settings
+            are set with `zoo sample --set generate.KEY=VALUE`. By default words and running text are sampled one
+            character at a time.
         weights: a checkpoint that the plugin ships, `"package:path/in/package.safetensors"`.
         renamed: settings and presets that have another name now, the old name first. Old names still work, on the
             command line and in checkpoints: `{"model.n_net": "model.ensemble_size"}`.

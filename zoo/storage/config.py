@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zoo.data.finding import Place, RecordedFile
+from zoo.data.tensors import Targets
 from zoo.data.vocabulary import BOUNDARY, NEWLINE, START, Vocabulary
 from zoo.errors import CheckpointError
 from zoo.files import canonical_json, parse_json, read_text
@@ -26,6 +27,8 @@ from zoo.options.values import convert_fields
 from zoo.plugin.recorded import Recorded
 
 T = TypeVar("T")
+
+TARGETS: tuple[Targets, ...] = ("classes", "numbers", "inputs")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class RunConfig:
     optimizer_settings: dict[str, Any]
     options: RunOptions
     provides: dict[str, Any]
+    targets: Targets
     classes: list[str] | None
     loss_settings: dict[str, Any]
 
@@ -90,9 +94,16 @@ class RunConfig:
             optimizer_settings=read.get(dict, "optimizer", "hyperparameters"),
             options=read.options(model),
             provides=read.get(dict, "dataset", "provides", optional=True) or {},
+            targets=read.targets(),
             classes=read.classes(),
             loss_settings=read.get(dict, "loss", "settings", optional=True) or {},
         )
+
+    @property
+    def offered(self) -> dict[str, Any]:
+        """What the model's plugin may ask for by name: what the data decided, and what it provides."""
+        known = {} if self.classes is None else {"classes": self.classes}
+        return {**known, **self.inputs, **self.provides}
 
     def recorded(self, part: str) -> Recorded:
         """What plays a part: `model`, `dataset` (where it is no file), `optimizer` or `synthetic`."""
@@ -226,6 +237,14 @@ class _Reader:
         if names is not None and (not all(isinstance(name, str) for name in names) or len(set(names)) < len(names)):
             raise self.damaged("dataset.classes", "is no list of different names")
         return names
+
+    def targets(self) -> Targets:
+        """What a model of tensors predicts; earlier runs had classes only."""
+        name = self.get(str, "dataset", "targets", optional=True) or "classes"
+        for known in TARGETS:
+            if name == known:
+                return known
+        raise self.damaged("dataset.targets", f"is none of {', '.join(TARGETS)}")
 
     def full_name(self, *part: str) -> str:
         return f"{self.get(str, *part, 'plugin', 'distribution')}/{self.get(str, *part, 'name')}"

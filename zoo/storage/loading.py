@@ -15,7 +15,7 @@ from zoo import cuda
 from zoo.ambient import in_neutral_state
 from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.datasets import TextDataset
-from zoo.data.download import Fetcher
+from zoo.data.download import Fetcher, fetcher
 from zoo.data.examples import Examples, SplitName
 from zoo.data.files.settings import given_file_options, with_file_options
 from zoo.data.finding import RecordedFile
@@ -44,7 +44,7 @@ from zoo.errors import (
 )
 from zoo.files import from_person, kind_of
 from zoo.numbers import LARGEST_COUNT
-from zoo.options.run import AS_RECORDED, SAMPLING_SEED, FileOptions
+from zoo.options.run import AS_RECORDED, FileOptions
 from zoo.plugin.calling import maker
 from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
@@ -62,11 +62,12 @@ from zoo.training.building import build_model, context_length, floats_of
 from zoo.training.device import threads
 from zoo.training.evaluation import Evaluation, evaluate_splits
 from zoo.training.objective.objective import PLAIN, Objective, make_objective
-from zoo.training.sampling import SamplingOptions, sample
+from zoo.training.text_model import Codec, TokenizerCodec
+from zoo.training.trained import Trained, TrainedOn
 
 
 @dataclass(frozen=True, repr=False)
-class Loaded:
+class Loaded(Trained):
     """A trained model with its config.
 
     Attributes:
@@ -74,6 +75,7 @@ class Loaded:
         config: as in `config.json`.
         path: the file of the weights.
         entry: the model's spec and plugin.
+        registry: where what it was trained with is found by name.
         checked: the parts of the config that zoo uses, checked.
         step: the number of steps that the weights were trained for; None if the file does not record it.
     """
@@ -82,6 +84,7 @@ class Loaded:
     config: dict[str, Any]
     path: Path
     entry: Entry[ModelSpec]
+    registry: Registry
     checked: RunConfig
     step: int | None
 
@@ -111,29 +114,36 @@ class Loaded:
             raise UsageError(f"{self.path}: model {self.entry.spec.name!r} was not trained on text")
         return self.checked.vocabulary
 
-    @in_neutral_state
-    @memory_errors(MORE)
-    def sample(
-        self,
-        n: int = 20,
-        *,
-        seed: int = SAMPLING_SEED,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        prefix: str = "",
-    ) -> list[str]:
-        """Sample `n` words; `zoo.training.sampling.SamplingOptions` has the other arguments.
+    @property
+    def _trained_on(self) -> TrainedOn:
+        checked, running = self.checked, self.checked.kind == "corpus"
+        vocabulary = checked.vocabulary
+        known = checked.hyperparameters if running else checked.inputs
+        return TrainedOn(
+            text="text" if running else None if vocabulary is None else "words",
+            codec=self._tokenizer if vocabulary is None else lambda: vocabulary,
+            max_length=length if isinstance(length := known.get("max_length"), int) and length > 0 else None,
+            words=self._words,
+            targets=checked.targets,
+            classes=checked.classes,
+            features=checked.inputs.get("num_features"),
+            offered=checked.offered,
+            threads=self._threads,
+        )
 
-        Raises:
-            UsageError: the model does not read text, or an option is out of range.
-        """
-        if self.checked.kind == "corpus":
-            raise UsageError(f"{self.path}: model {self.entry.spec.name!r} was trained on running text, not on words")
-        options = SamplingOptions(temperature, top_k, prefix, seed)
-        spec = self.entry.spec
-        length = {"max_length": self.checked.inputs["max_length"]} if "max_length" in self.checked.inputs else {}
-        with threads(self._threads):
-            return sample(self.model, self.vocabulary, n, options, reads=spec.reads, **length)
+    def _words(self) -> set[str]:
+        """All words of the data that the model was trained on."""
+        dataset = self.dataset(self.registry, fetcher())
+        assert isinstance(dataset, TextDataset)
+        return {word for words in dataset.splits.values() for word in words}
+
+    def _tokenizer(self) -> Codec:
+        """The tokenizer of the data that the model was trained on: a checkpoint has its name alone."""
+        dataset = self.dataset(self.registry, fetcher())
+        tokenizer = dataset.tokenizer if isinstance(dataset, CorpusDataset) else None
+        if tokenizer is None or 1 + int(tokenizer.vocab_size) != self._vocab_size:
+            raise DataError(f"the data of {self.entry.title} has not the tokenizer that it was trained with")
+        return TokenizerCodec(tokenizer, f"the tokenizer of {maker(dataset)}")
 
     @in_neutral_state
     @memory_errors(MORE)
@@ -300,7 +310,7 @@ def rebuild(path: Path, stored: Checkpoint, registry: Registry) -> Loaded:
         checkpoint.fill(model, stored.tensors, path)
     model.eval()
     step = stored.meta.get("step")
-    return Loaded(model, config.raw, path, entry, config, step if isinstance(step, int) else None)
+    return Loaded(model, config.raw, path, entry, registry, config, step if isinstance(step, int) else None)
 
 
 def find_weights(target: str | Path, registry: Registry) -> Path:

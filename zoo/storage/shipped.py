@@ -126,15 +126,18 @@ def has_weights(entry: Entry[ModelSpec]) -> bool:
 
 
 def can_sample(entry: Entry[ModelSpec]) -> bool:
-    """Whether the weights that a model ships can be sampled: those of a model of text, which have a vocabulary.
+    """Whether the weights that a model ships can be sampled: those of a model of text, or with its own `generate`.
 
     Of a damaged file that is not known: `zoo sample` says what is wrong with it.
     """
     from zoo.storage.checkpoint import load_meta  # imports torch
 
+    if entry.spec.generate is not None:
+        return True
     try:
-        return load_meta(weights_path(entry))["config"]["dataset"]["vocabulary"] is not None
-    except (UsageError, CheckpointError, KeyError, TypeError):
+        dataset = load_meta(weights_path(entry))["config"]["dataset"]
+        return dataset["vocabulary"] is not None or dataset.get("kind") == "corpus"
+    except (UsageError, CheckpointError, KeyError, TypeError, AttributeError):
         return True
 
 

@@ -25,7 +25,8 @@ from zoo.plugin.registry import Entry
 from zoo.plugin.settings import resolve_settings
 from zoo.plugin.specs import ModelSpec, Reads
 from zoo.training.building import asked_inputs, build_model, context_length, fit_model
-from zoo.training.sampling import SamplingOptions, sample
+from zoo.training.sampling.options import SamplingOptions
+from zoo.training.sampling.words import sample
 
 WORDS_FOR_EACH = 8  # sampled for each word of the training split: enough that few are seen often
 MOST_WORDS = 1 << 20

@@ -20,7 +20,7 @@ from zoo.options.training import AUTOGRAD
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry, KindRegistry, Registry
 from zoo.plugin.settings import REQUIRED, Setting, Signature, signature_of
-from zoo.plugin.specs import DatasetSpec, ModelSpec, OptimizerSpec, Preset
+from zoo.plugin.specs import GENERATE_INPUTS, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 from zoo.storage.shipped import bits, can_sample, has_weights, shipped_metrics
 from zoo.text import quoted
 
@@ -70,6 +70,10 @@ def _settings(entry: Entry[Any]) -> dict[str, Setting]:
         from zoo.training.objective.objective import named_loss
 
         found |= {f"loss.{name}": setting for name, setting in named_loss(entry)[2].settings.items()}
+    if isinstance(entry.spec, ModelSpec) and entry.spec.generate is not None:
+        given = (*GENERATE_INPUTS, *entry.spec.inputs, "classes")
+        of_generate = Signature(entry.load(entry.spec.generate), given).settings
+        found |= {f"generate.{name}": setting for name, setting in of_generate.items()}
     return found
 
 
@@ -123,7 +127,8 @@ def _print(kind: str, entry: Entry[Any], typed: str) -> None:
             output.lines("", *_weights(entry, typed))
     if isinstance(spec, OptimizerSpec) and spec.lr is not None:
         output.lines("", f"Its own learning rate is {spec.lr:g}")
-    output.lines(*_judged(entry))
+    if judged := _judged(entry):
+        output.lines(*judged)
     rows = [
         (key, s.type_name, "required" if s.default is REQUIRED else str(s.default))
         for key, s in _settings(entry).items()
@@ -150,7 +155,7 @@ def _training(spec: ModelSpec) -> str:
 
 def _weights(entry: Entry[ModelSpec], typed: str) -> list[str]:
     """Lines on what is known of the weights that a model comes with, and how to use them."""
-    commands = ["sample", "eval"] if can_sample(entry) else ["eval"]
+    commands = ["sample" if can_sample(entry) else "predict", "eval"]
     use = ", ".join(f"zoo {command} {quoted(typed)}" for command in commands)
     known = shipped_metrics(entry)
     if known is None:

@@ -1,0 +1,1 @@
+"""What a trained model says of given inputs: probabilities, numbers, the likelihood of a text."""
