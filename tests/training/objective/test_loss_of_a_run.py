@@ -210,3 +210,16 @@ def test_the_default_evaluation_is_the_sum_of_cross_entropy() -> None:
     x, y = pair("ignoring")
     expected = functional.cross_entropy(model(x), y, ignore_index=-1).item()
     assert evaluate(model, TensorExamples(x, y, torch.float32)).loss == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (4, 3), (2, 3, 4)], ids=str)
+def test_cross_entropy_takes_targets_of_any_shape(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, *shape, 7, generator=generator)
+    target = torch.randint(-1, 7, (6, *shape), generator=generator)
+    assert CROSS_ENTROPY.problem(logits, target, logits) is None
+    loss = CROSS_ENTROPY.mean(logits, target, logits)
+    total, count = CROSS_ENTROPY.total(logits, target, logits)
+    expected = functional.cross_entropy(logits.reshape(-1, 7), target.reshape(-1), ignore_index=-1)
+    assert torch.allclose(loss, expected)
+    assert torch.allclose(total / count, expected)
