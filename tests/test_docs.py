@@ -249,10 +249,10 @@ def test_taught_commands_for_other_data_run(zoo_here: Zoo, taught_sky: Path, mon
     monkeypatch.syspath_prepend(str(taught_sky))
     assert len(SKY_COMMANDS) == 6
     for command in SKY_COMMANDS:
-        done = zoo_here(*command.split(), *(["--no-plots"] if command.startswith("run") else []))
-        assert (done.code, done.err) == (0, ""), command
-    results = [json.loads(path.read_text()) for path in sorted(Path().glob("*/*/metrics.json"))]
-    assert {result["model"] for result in results} >= {"quantile-line"}
+        few = ["--steps", 20] if "transformer" in command else []  # it takes long, and other tests have it learn
+        done = zoo_here(*command.split(), *few, *(["--no-plots"] if command.startswith("run") else []))
+        assert done.code == 0, done.err
+        assert "warning" not in done.err
     ninth = json.loads(Path("runs/quantile-line-1/metrics.json").read_text())["metrics"]["test"]["below"]
     assert 0.8 < ninth < 1  # --set loss.quantile=0.9
     assert json.loads(Path("phases/metrics.json").read_text())["metrics"]["val"]["accuracy"] > 0.9

@@ -19,6 +19,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
             lr=0.003,
             reads="sequences",
             embedding="characters.weight",
+            presets={"short": zoo.Preset("blocks of 32 characters", settings={"model.max_length": 32})},
         )
     ]
 

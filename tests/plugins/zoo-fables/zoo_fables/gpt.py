@@ -27,7 +27,7 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Embeddings of character and position, blocks, and an output layer."""
 
-    def __init__(self, vocab_size: int, max_length: int = 32, dim: int = 32, heads: int = 4, layers: int = 2) -> None:
+    def __init__(self, vocab_size: int, max_length: int, dim: int = 32, heads: int = 4, layers: int = 2) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"dim must be a multiple of heads, got {dim} and {heads}")
