@@ -66,8 +66,8 @@ CASES = [(form, kind) for form in FORMS for kind in ("classes", "numbers", "inpu
 
 
 def served(form: str, kind: str, folder: Path) -> dict[Any, Examples]:
-    y = Y.get(kind)
-    split = in_form(form, folder, X, y)
+    y = Y[kind].copy() if kind in Y else None
+    split = in_form(form, folder, X.copy(), y)
     with warnings.catch_warnings(action="error"):  # of a read-only array, for instance
         return encode_tensors(TensorDataset(split, split, split))
 
@@ -221,6 +221,19 @@ def test_what_is_provided_is_made_plain() -> None:
     provides = {"means": np.array([1.0, 2.0]), "size": np.int64(3), "names": ("a", "b"), "of": {"a": torch.tensor([1])}}
     data = TensorDataset(X, X, X, provides=provides)
     assert data.provides == {"means": [1.0, 2.0], "size": 3, "names": ["a", "b"], "of": {"a": [1]}}
+
+
+@pytest.mark.parametrize(("form", "kind"), CASES)
+def test_what_is_changed_in_place_is_never_the_data(form: str, kind: str, tmp_path: Path) -> None:
+    """As a model with `nn.ReLU(inplace=True)` at its start does, and a careless metric."""
+    examples = served(form, kind, tmp_path)["train"]
+    before = [part.clone() for part in examples.gather(torch.arange(N))]
+    for x, y in examples.in_order(20):
+        x.fill_(7)
+        y.fill_(3)
+    for part in examples.gather(torch.arange(N)):
+        part.fill_(3)
+    assert all(map(torch.equal, examples.gather(torch.arange(N)), before))
 
 
 class Frame:

@@ -24,6 +24,11 @@ def per_example(output: Tensor, target: Tensor) -> Tensor:
     return (output - target).abs().sum(1)
 
 
+class PerExample(nn.Module):
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        return per_example(output, target)
+
+
 def scaled(output: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
     return scale * (output - target).square().mean(1)
 
@@ -67,6 +72,7 @@ NAMED: dict[str, tuple[Any, str, dict[str, object]]] = {
     "a path of torch": ("torch.nn.functional:huber_loss", "numbers", {"delta": 0.5}),
     "a function of torch": (functional.smooth_l1_loss, "numbers", {"beta": "0.3"}),
     "a class of torch": ("torch.nn:HuberLoss", "numbers", {"delta": 0.7}),
+    "a module without settings": (PerExample, "numbers", {}),
     "smoothed classes": ("torch.nn.functional:cross_entropy", "classes", {"label_smoothing": 0.1}),
     "smoothed, some ignored": ("torch.nn.functional:cross_entropy", "ignoring", {"label_smoothing": 0.1}),
     "a number for each example": (per_example, "numbers", {}),
