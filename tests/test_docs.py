@@ -255,7 +255,7 @@ def test_taught_commands_for_other_data_run(zoo_here: Zoo, taught_sky: Path, mon
         assert "warning" not in done.err
     ninth = json.loads(Path("runs/quantile-line-1/metrics.json").read_text())["metrics"]["test"]["below"]
     assert 0.8 < ninth < 1  # --set loss.quantile=0.9
-    assert json.loads(Path("phases/metrics.json").read_text())["metrics"]["val"]["accuracy"] > 0.9
+    assert json.loads(Path("phases/metrics.json").read_text())["metrics"]["val"]["accuracy"] > 0.7
 
 
 def test_taught_package_for_other_data_passes_the_checks(taught_sky: Path, monkeypatch: pytest.MonkeyPatch) -> None:

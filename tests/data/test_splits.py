@@ -66,7 +66,8 @@ CASES = [(form, kind) for form in FORMS for kind in ("classes", "numbers", "inpu
 
 
 def served(form: str, kind: str, folder: Path) -> dict[Any, Examples]:
-    y = Y[kind].copy() if kind in Y else None
+    y: Any = Y.get(kind)
+    y = None if y is None else y.copy()
     split = in_form(form, folder, X.copy(), y)
     with warnings.catch_warnings(action="error"):  # of a read-only array, for instance
         return encode_tensors(TensorDataset(split, split, split))
