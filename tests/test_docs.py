@@ -247,7 +247,7 @@ SKY_COMMANDS = re.findall(r"^\$ zoo (.*)$", SKY.group(1), re.MULTILINE) if SKY e
 
 def test_taught_commands_for_other_data_run(zoo_here: Zoo, taught_sky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(taught_sky))
-    assert len(SKY_COMMANDS) == 6
+    assert len(SKY_COMMANDS) == 8
     for command in SKY_COMMANDS:
         few = ["--steps", 20] if "transformer" in command else []  # it takes long, and other tests have it learn
         done = zoo_here(*command.split(), *few, *(["--no-plots"] if command.startswith("run") else []))
@@ -255,6 +255,7 @@ def test_taught_commands_for_other_data_run(zoo_here: Zoo, taught_sky: Path, mon
         assert "warning" not in done.err
     ninth = json.loads(Path("runs/quantile-line-1/metrics.json").read_text())["metrics"]["test"]["below"]
     assert 0.8 < ninth < 1  # --set loss.quantile=0.9
+    assert Path("moons.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(Path("phases/metrics.json").read_text())["metrics"]["val"]["accuracy"] > 0.7
 
 

@@ -6,12 +6,13 @@ to the same bytes, and is used for what it is for.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -239,22 +240,23 @@ def test_the_settings_of_a_loss_of_torch_are_set_and_recorded(zoo_here: Zoo) -> 
         zoo_here("run", "pendulum-net", *options, "--set", f"loss.delta={delta}").result for delta in (2, 0.5)
     )
     assert wide["losses"]["train"] > narrow["losses"]["train"]  # outliers count less
+    assert zoo_here("eval", narrow["run_dir"], "--device", "cpu", "--json").result["losses"] == narrow["losses"]
     config = read(Path(narrow["run_dir"]), "config.json")
     assert (config["loss"]["name"], config["loss"]["settings"]["delta"]) == ("huber_loss", 0.5)
     wrong = zoo_here("run", "pendulum-net", "--set", "loss.dleta=1")
     assert (wrong.code, "did you mean 'loss.delta'" in wrong.err) == (2, True)
 
 
-def test_metrics_agree_with_torchmetrics(trained: Trained) -> None:
-    torchmetrics = pytest.importorskip("torchmetrics")
-    import torch
-    from zoo_pendulum.data import pendulum  # type: ignore[import-not-found]
+@pytest.mark.skipif(importlib.util.find_spec("torchmetrics") is None, reason="torchmetrics is not installed")
+def test_classes_of_torchmetrics_work_by_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    import zoo_pendulum  # type: ignore[import-not-found]
 
-    x, y = pendulum(600).splits["test"]
-    with torch.no_grad():
-        output = zoo.load(trained("pendulum-net")).model(x)
-    expected = float(torchmetrics.regression.R2Score()(output, y))
-    assert read(trained("pendulum-net"), "metrics.json")["metrics"]["test"]["r2"] == pytest.approx(expected, rel=1e-5)
+    [spec] = zoo_pendulum.zoo_models()
+    metrics = {**spec.metrics, "theirs": "torchmetrics.regression:R2Score"}
+    monkeypatch.setattr(zoo_pendulum, "zoo_models", zoo.hookimpl(lambda: [replace(spec, metrics=metrics)]))
+    run = zoo.run("pendulum-net", steps=50, device="cpu", plots=False, validate_every=10, monitor="theirs")
+    for values in read(run.path, "metrics.json")["metrics"].values():
+        assert values["theirs"] == pytest.approx(values["r2"], abs=1e-4)
 
 
 def test_data_on_the_disk_is_known_by_a_part_of_it(trained: Trained, cache: Path) -> None:
@@ -270,3 +272,45 @@ def test_the_optimizer_keeps_its_state(trained: Trained) -> None:
 
     state = load_file(trained("sensor-net") / "training_state.safetensors")
     assert sum("velocity" in name for name in state) == 4
+
+
+def test_running_text_is_continued(trained: Trained, zoo_here: Zoo) -> None:
+    sampled = zoo_here("sample", trained("fable-gpt"), "--prompt", "The Fox ", "--length", 200, "--seed", 1, "--json")
+    [text] = [sample["text"] for sample in sampled.result["samples"]]
+    assert text.startswith("The Fox ")
+    assert len(text) == len("The Fox ") + 200
+    assert "\n" in text  # lines and full stops are characters as any other
+    assert "." in text
+
+
+def test_pictures_are_drawn(trained: Trained, zoo_here: Zoo) -> None:
+    from PIL import Image
+
+    for name, spread in (("narrow", 0.1), ("wide", 1.0)):
+        options = ("-n", 9, "--seed", 1, "--set", f"generate.spread={spread}", "--out", f"{name}.png")
+        assert zoo_here("sample", trained("ring-vae"), *options).code == 0
+    with Image.open("wide.png") as picture:
+        assert min(picture.size) >= 3 * 12
+    assert Path("wide.png").read_bytes() != Path("narrow.png").read_bytes()
+
+
+def test_sentences_are_given_their_moods(trained: Trained) -> None:
+    from zoo_moods.sentences import encode  # type: ignore[import-not-found]
+
+    loaded = zoo.load(trained("bag-of-words"))
+    tokens = loaded.config["dataset"]["provides"]["tokens"]  # the checkpoint knows its tokenizer
+    sentences = ["The old dog seems full of joy", "I was gloomy again", "everybody looks half asleep at home"]
+    predicted = loaded.predict([encode(sentence, tokens) for sentence in sentences])
+    assert [predicted.classes[int(row.argmax())] for row in predicted.probabilities] == ["glad", "sad", "calm"]
+
+
+@pytest.mark.parametrize(("model", "named"), [("digits-cnn", True), ("pendulum-net", False), ("sensor-net", False)])
+def test_rows_of_a_split_are_predicted(trained: Trained, zoo_here: Zoo, model: str, named: bool) -> None:
+    predicted = zoo_here("predict", trained(model), "--split", "test", "--rows", "0:3", "--json")
+    assert predicted.code == 0, predicted.err
+    rows = predicted.result["predictions"]
+    assert len(rows) == 3
+    if named:
+        likeliest = [row["probabilities"][0]["class"] for row in rows]
+        assert likeliest == [row["target"] for row in rows]
+        assert set(likeliest) <= set("0123456789")
