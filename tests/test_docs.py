@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from conftest import but_for_what_was_read, run_python
 from dropping import install
 
 import zoo
+import zoo.testing
 from zoo.cli import COMMANDS
 from zoo.plugin import hookspecs
 from zoo.plugin.registry import Registry
@@ -181,18 +183,36 @@ def test_there_are_no_other_hooks() -> None:
     ]
 
 
-@pytest.fixture(scope="module")
-def taught_plugin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The package of plugins/README.md, written from its blocks and installed: its sources, and where it was put."""
-    source, target = tmp_path_factory.mktemp("zoo-stars"), tmp_path_factory.mktemp("installed")
+def taught(package: str, source: Path) -> Path:
+    """Write the files that plugins/README.md has of a package, and install it."""
+    target = source.with_name(f"{source.name}-installed")
     for name, code in re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)```", PLUGINS_README, re.DOTALL | re.MULTILINE):
-        path = source / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(code, encoding="utf-8")
+        if name == "pyproject.toml":
+            code = code.replace("stars", package.removeprefix("zoo_"))
+        if name.partition("/")[0] in ("pyproject.toml", package) or (package, name) == (
+            "zoo_stars",
+            "tests/test_stars.py",
+        ):
+            path = source / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code, encoding="utf-8")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(target)]
     subprocess.run([*pip, *offline, str(source)], check=True, capture_output=True, text=True)
-    return source, target
+    return target
+
+
+@pytest.fixture(scope="module")
+def taught_plugin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The package of the first part of plugins/README.md: its sources, and where it was installed."""
+    source = tmp_path_factory.mktemp("zoo-stars")
+    return source, taught("zoo_stars", source)
+
+
+@pytest.fixture(scope="module")
+def taught_sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the package for other data than words was installed."""
+    return taught("zoo_sky", tmp_path_factory.mktemp("zoo-sky"))
 
 
 def test_taught_plugin_passes_its_own_tests(taught_plugin: tuple[Path, Path]) -> None:
@@ -219,6 +239,29 @@ def test_taught_commands_run(zoo_command: Zoo, taught_plugin: tuple[Path, Path])
         assert (done.returncode, but_for_what_was_read(done.stderr)) == (0, ""), command
         if command == ["list"]:
             assert "linear-char" in done.stdout
+
+
+SKY = re.search(r"^## Data, losses and metrics of your own\n(.*?)^## ", PLUGINS_README, re.DOTALL | re.MULTILINE)
+SKY_COMMANDS = re.findall(r"^\$ zoo (.*)$", SKY.group(1), re.MULTILINE) if SKY else []
+
+
+def test_taught_commands_for_other_data_run(zoo_here: Zoo, taught_sky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(taught_sky))
+    assert len(SKY_COMMANDS) == 8
+    for command in SKY_COMMANDS:
+        few = ["--steps", 20] if "transformer" in command else []  # it takes long, and other tests have it learn
+        done = zoo_here(*command.split(), *few, *(["--no-plots"] if command.startswith("run") else []))
+        assert done.code == 0, done.err
+        assert "warning" not in done.err
+    ninth = json.loads(Path("runs/quantile-line-1/metrics.json").read_text())["metrics"]["test"]["below"]
+    assert 0.8 < ninth < 1  # --set loss.quantile=0.9
+    assert Path("moons.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(Path("phases/metrics.json").read_text())["metrics"]["val"]["accuracy"] > 0.7
+
+
+def test_taught_package_for_other_data_passes_the_checks(taught_sky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(taught_sky))
+    zoo.testing.check_plugin("zoo-sky")
 
 
 def test_taught_logger_and_schedule_work(

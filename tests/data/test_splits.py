@@ -66,8 +66,9 @@ CASES = [(form, kind) for form in FORMS for kind in ("classes", "numbers", "inpu
 
 
 def served(form: str, kind: str, folder: Path) -> dict[Any, Examples]:
-    y = Y.get(kind)
-    split = in_form(form, folder, X, y)
+    y: Any = Y.get(kind)
+    y = None if y is None else y.copy()
+    split = in_form(form, folder, X.copy(), y)
     with warnings.catch_warnings(action="error"):  # of a read-only array, for instance
         return encode_tensors(TensorDataset(split, split, split))
 
@@ -221,3 +222,116 @@ def test_what_is_provided_is_made_plain() -> None:
     provides = {"means": np.array([1.0, 2.0]), "size": np.int64(3), "names": ("a", "b"), "of": {"a": torch.tensor([1])}}
     data = TensorDataset(X, X, X, provides=provides)
     assert data.provides == {"means": [1.0, 2.0], "size": 3, "names": ["a", "b"], "of": {"a": [1]}}
+
+
+@pytest.mark.parametrize(("form", "kind"), CASES)
+def test_what_is_changed_in_place_is_never_the_data(form: str, kind: str, tmp_path: Path) -> None:
+    """As a model with `nn.ReLU(inplace=True)` at its start does, and a careless metric."""
+    examples = served(form, kind, tmp_path)["train"]
+    before = [part.clone() for part in examples.gather(torch.arange(N))]
+    for x, y in examples.in_order(20):
+        x.fill_(7)
+        y.fill_(3)
+    for part in examples.gather(torch.arange(N)):
+        part.fill_(3)
+    assert all(map(torch.equal, examples.gather(torch.arange(N)), before))
+
+
+class Frame:
+    """As data frames are: no array, and NumPy makes one of it. Its parts are the names of its columns."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.asarray(self._array, dtype)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __iter__(self) -> Any:
+        return iter(["first", "second"])
+
+
+def read_only(array: Any) -> Any:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+LAYOUTS: dict[str, Any] = {
+    "read-only": read_only,
+    "Fortran order": np.asfortranarray,
+    "backwards": lambda array: array[::-1].copy()[::-1],
+    "other byte order": lambda array: array.astype(array.dtype.newbyteorder()),
+    "list of arrays": list,
+    "list of tensors": lambda array: [torch.tensor(row) for row in array],
+    "tuple of tensors": lambda array: tuple(torch.tensor(row) for row in array),
+    "frame": Frame,
+    "masked, with nothing masked": np.ma.masked_array,
+    "tensor with a gradient": lambda array: torch.tensor(array).requires_grad_(array.dtype.kind == "f"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_an_array_may_lie_in_memory_in_any_way(layout: str, kind: str) -> None:
+    with warnings.catch_warnings(action="error"):  # torch has one for lists of arrays
+        pair = LAYOUTS[layout](X), LAYOUTS[layout](Y[kind])
+        dataset = TensorDataset(pair, pair, pair)
+    plain = (X, Y[kind])
+    assert dataset.sha256 == TensorDataset(plain, plain, plain).sha256
+
+
+def test_a_frame_may_stand_alone() -> None:
+    assert TensorDataset(Frame(X), Frame(X), Frame(X)).targets == "inputs"
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "told"),
+    [
+        (X, ["a"] * N, "Y of the train split is no tensor: it has text: give numbers"),
+        (X, np.array(["a"] * N), "Y of the train split is no tensor: it has text"),
+        (X.astype(object), Y["classes"], "X of the train split is no tensor: it has Python objects"),
+        (np.ma.masked_array(X, X > 0), Y["classes"], "X of the train split is no tensor: it has masked numbers"),
+        (torch.tensor(X).to_sparse(), Y["classes"], "X of the train split is sparse"),
+        ([X[0], X[1, :2]], [0, 1], "X of the train split is no tensor"),
+    ],
+    ids=["texts", "array of text", "objects", "masked", "sparse", "ragged"],
+)
+def test_what_is_no_tensor_is_told_with_its_part(x: Any, y: Any, told: str) -> None:
+    with pytest.raises(DataError) as caught:
+        TensorDataset((x, y), (x, y), (x, y))
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("split", "what"),
+    [
+        (None, "None"),
+        ({"x": X, "y": Y}, "a dict"),
+        ((X, Y["classes"], X), "a tuple of 3"),
+        (torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y["numbers"])), "a TensorDataset"),
+        ("ab", "a str"),
+    ],
+    ids=["nothing", "mapping", "three", "dataset of torch", "text"],
+)
+def test_what_is_no_split_is_told_with_what_is(split: Any, what: str) -> None:
+    with pytest.raises(DataError) as caught:
+        TensorDataset(split, split, split)
+    assert str(caught.value) == (
+        "the train split is not a pair (X, Y) of tensors, nor X alone, nor an object with len and gather(indices), "
+        f"but {what}"
+    )
+
+
+def test_names_of_classes_may_be_an_array() -> None:
+    split, names = (X, Y["classes"]), list("abcde")
+    given: Any = np.array(names)
+    assert TensorDataset(split, split, split, classes=given).classes == names
+
+
+def test_its_repr_has_the_number_of_examples(tmp_path: Path) -> None:
+    splits = [in_form(form, tmp_path, X, Y["numbers"]) for form in ("arrays", "mapped", "object")]
+    shape = (N, *X.shape[1:])
+    assert repr(TensorDataset(*splits)) == f"<TensorDataset of train {shape}, val {shape}, test {shape}; 2 outputs>"

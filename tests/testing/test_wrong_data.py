@@ -106,8 +106,8 @@ def in_place(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, 
     return x.add_(torch.randn(x.shape, generator=generator)), y
 
 
-def widened(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    return x.double(), y
+def rounded(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    return x.round().long(), y  # another type of floating-point numbers would be converted
 
 
 def cut(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -136,7 +136,7 @@ WRONG_DATA: list[tuple[str, Callable[[], Any], str, str]] = [
         "draw from its argument 'generator'",
     ),
     ("in place", augmented(in_place), "its augment leaves the batch as it is", "augment changes its batch in place"),
-    ("widened", augmented(widened), "its augment gives batches of one form", "all batches of a run need the same"),
+    ("rounded", augmented(rounded), "its augment gives batches of one form", "all batches of a run need the same"),
     ("cut", augmented(cut), "its augment gives batches of one form", "all batches of a run need the same"),
 ]
 
@@ -206,6 +206,18 @@ def test_data_that_is_downloaded_is_skipped_without_a_network(offer: Offer) -> N
     report = zoo.testing.check_dataset("wrong")
     assert report.skipped == (("dataset 'wrong'", "it is downloaded, and ZOO_OFFLINE forbids that"),)
     assert str(report).splitlines()[0] == "0 checks passed, 1 skipped"
+
+
+def test_data_that_only_asks_for_the_cache_is_checked_without_a_network(offer: Offer) -> None:
+    def kept(fetch: zoo.Fetcher) -> zoo.TextDataset:
+        path = fetch.cache / "words.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(["ada", "eve", "ian", "lea", "mia", "noa", "ona", "uli"] * 2))
+        return zoo.TextDataset(words=path.read_text().split())
+
+    offer(zoo.DatasetSpec("wrong", kept))
+    report = zoo.testing.check_dataset("wrong")
+    assert (bool(report.passed), report.skipped) == (True, ())
 
 
 # Optimizers

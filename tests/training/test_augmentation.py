@@ -55,3 +55,10 @@ def test_one_that_is_wrong_is_named(function: Any, told: str) -> None:
         Augmentation(function, "augment of dataset 'digits' of plugin zoo-digits 1.0", 0).block(X, Y, 0)
     assert str(caught.value).startswith("augment of dataset 'digits' of plugin zoo-digits 1.0 ")
     assert told in str(caught.value)
+
+
+def test_inputs_keep_the_type_that_the_model_asked_for() -> None:
+    x, _ = Augmentation(lambda x, y, generator: (x.double(), y), "augment", 0).block(X, Y, 0)
+    assert x.dtype == torch.float32
+    pixels, _ = Augmentation(lambda x, y, generator: (x / 255, y), "augment", 0).block(X.byte(), Y, 0)
+    assert pixels.dtype == torch.float32  # whole numbers may become others

@@ -95,10 +95,14 @@ class TensorExamples:
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self), size):
-            yield self.x[start : start + size].to(self.x_dtype), self._converted(self.y[start : start + size])
+            part = slice(start, start + size)
+            x = self.x[part].to(self.x_dtype, copy=True)  # a model may change its inputs in place
+            yield x, self._converted(self.y[part], copy=True)
 
-    def _converted(self, y: Tensor) -> Tensor:
-        return y.long() if self.y_dtype is None else y.to(self.y_dtype)
+    def _converted(self, y: Tensor, copy: bool = False) -> Tensor:
+        import torch
+
+        return y.to(self.y_dtype or torch.int64, copy=copy)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from zoo.errors import DataError
@@ -71,7 +72,7 @@ def read_split(name: SplitName, given: Any) -> Pair | Split:
             raise DataError(f"the {name} split is empty")
         split: Split = given
         return split
-    x, y = (given, None) if hasattr(given, "dtype") else _two(name, given)
+    x, y = (given, None) if _is_array(given) else _two(name, given)
     if is_mapped(x) or is_mapped(y):
         shapes = tuple(getattr(x, "shape", ())), tuple(getattr(y, "shape", shape_of_none(x)))
         _check_shapes(name, *shapes)
@@ -81,6 +82,11 @@ def read_split(name: SplitName, given: Any) -> Pair | Split:
     if pair.y is not pair.x:
         check_targets(name, pair.y)
     return pair
+
+
+def _is_array(given: Any) -> bool:
+    """Whether it is one tensor or array, or what can be made one, as a data frame can."""
+    return hasattr(given, "dtype") or hasattr(given, "__array__")
 
 
 def shape_of_none(x: Any) -> tuple[int, ...]:
@@ -122,7 +128,7 @@ def checked(name: str, split: Split, indices: Tensor) -> tuple[Tensor, Tensor | 
         x, y = split.gather(indices)
     except (TypeError, ValueError) as error:
         raise DataError(f"the {name} split: 'gather' does not return a pair (x, y): {error}") from error
-    x, y = as_tensor(name, x), None if y is None else as_tensor(name, y)
+    x, y = as_tensor(name, x), None if y is None else as_tensor(name, y, "Y")
     for what, tensor in (("inputs", x), ("targets", y)):
         if tensor is not None and (not tensor.ndim or len(tensor) != len(indices)):
             shape = tuple(tensor.shape)
@@ -145,33 +151,68 @@ def add_to_digest(digest: Any, name: SplitName, split: Pair | Split, sampled: Sa
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
-def as_tensor(name: str, part: Any) -> Tensor:
+def as_tensor(name: str, part: Any, what: str = "X") -> Tensor:
     """A tensor of the CPU, without a gradient.
+
+    Args:
+        name: of the split.
+        part: a tensor, an array, what can be made one (as a data frame can), or lists of these or of numbers.
+        what: which part of the split it is, for messages.
 
     Raises:
         DataError: it cannot be one.
     """
+    import torch
+
+    try:
+        tensor = _joined(part)
+        tensor = torch.as_tensor(tensor if isinstance(tensor, torch.Tensor) else _as_torch_has_it(tensor))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{what} of the {name} split is no tensor: {error}") from error
+    if tensor.dtype.is_complex:
+        raise DataError(f"the {name} split has complex numbers: give real and imaginary parts as two features")
+    if tensor.layout != torch.strided:
+        raise DataError(f"{what} of the {name} split is sparse: give a dense tensor, as .to_dense() makes it")
+    tensor = (tensor.clone() if tensor.is_inference() else tensor).detach().cpu()
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return tensor.to(getattr(torch, _WIDER[kind])) if kind in _WIDER else tensor
+
+
+def _joined(part: Any) -> Any:
+    """One tensor or array of a list of them, and an array of what can be made one."""
     import numpy as np
     import torch
 
-    if isinstance(part, np.ndarray | np.generic):
-        if not part.dtype.isnative:
-            part = part.astype(part.dtype.newbyteorder("="))
-        if part.dtype.name in _WIDER:
-            part = part.astype(_WIDER[part.dtype.name])
-        part = np.array(part) if not (isinstance(part, np.ndarray) and part.flags.writeable) else part
-    try:
-        tensor = torch.as_tensor(part)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"the {name} split is not a pair (X, Y) of tensors: {error}") from error
-    if tensor.dtype.is_complex:
-        raise DataError(f"the {name} split has complex numbers: give real and imaginary parts as two features")
-    tensor = (tensor.clone() if tensor.is_inference() else tensor).detach().cpu()
-    return (
-        tensor.to(getattr(torch, _WIDER[kind]))
-        if (kind := str(tensor.dtype).removeprefix("torch.")) in _WIDER
-        else tensor
-    )
+    first = part[0] if isinstance(part, list | tuple) and part else None
+    if isinstance(first, torch.Tensor):
+        return torch.stack(list(part))
+    if isinstance(first, np.ndarray | np.generic | str) or (
+        hasattr(part, "__array__") and not isinstance(part, torch.Tensor)
+    ):
+        return np.asarray(part) if not np.ma.isMaskedArray(part) else part
+    return part
+
+
+def _as_torch_has_it(array: Any) -> Any:
+    """An array in the byte order, the strides and a type that torch takes; what is no array as it is."""
+    import numpy as np
+
+    if not isinstance(array, np.ndarray):
+        return array
+    if np.ma.is_masked(array):
+        raise ValueError("it has masked numbers: fill them, or leave these examples out")
+    if array.dtype.kind in "USO":
+        values = "text" if array.dtype.kind in "US" else "Python objects"
+        raise ValueError(
+            f"it has {values}: give numbers (whole numbers from 0 for classes, with their names in classes=)"
+        )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.name in _WIDER:
+        array = array.astype(_WIDER[array.dtype.name])
+    if not array.flags.writeable or min(array.strides, default=0) < 0:
+        array = np.array(array, order="C")
+    return np.asarray(array)
 
 
 _WIDER = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}  # torch can do little with these
@@ -179,17 +220,28 @@ _WIDER = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}  # torch can 
 
 def _two(name: SplitName, given: Any) -> tuple[Any, Any]:
     try:
+        if isinstance(given, str | Mapping):  # whose two letters or keys are no arrays
+            raise TypeError
         x, y = given
     except (TypeError, ValueError) as error:
-        raise DataError(f"the {name} split is not a pair (X, Y) of tensors: {error}") from error
+        raise DataError(
+            f"the {name} split is not a pair (X, Y) of tensors, nor X alone, nor an object with len and "
+            f"gather(indices), but {_described(given)}"
+        ) from error
     return x, y
+
+
+def _described(given: object) -> str:
+    """What a person gave, in few words."""
+    kind = type(given).__name__
+    return f"a {kind} of {len(given)}" if isinstance(given, list | tuple) else "None" if given is None else f"a {kind}"
 
 
 def _tensor_pair(name: SplitName, x: Any, y: Any) -> Pair:
     import torch
 
     x = as_tensor(name, x)
-    y = x if y is None else as_tensor(name, y)
+    y = x if y is None else as_tensor(name, y, "Y")
     _check_shapes(name, tuple(x.shape), tuple(y.shape))
     return Pair(x, y.long() if y.dtype == torch.bool else y)
 

@@ -28,11 +28,12 @@ class TensorDataset:
     """Examples of any kind.
 
     Args:
-        train, val, test: each a pair (X, Y) of tensors, arrays or nested lists, X alone (a tensor or an array), or any
-            object with `len(split)` and `split.gather(indices) -> (x, y)`, which need not fit into memory. X has shape
-            (N, ...) and is the input of a model's `forward` for N examples. Y has shape (N, ...): whole numbers are
-            classes from 0, or -1 for a target to ignore; floating-point numbers are predicted as such. Memory-mapped
-            arrays stay on the disk: only the rows of a batch are read.
+        train, val, test: each a pair (X, Y) of tensors, arrays, lists of these or of numbers, or what NumPy makes an
+            array of, such as a data frame; X alone (a tensor or an array); or any object with `len(split)` and
+            `split.gather(indices) -> (x, y)`, which need not fit into memory. X has shape (N, ...) and is the input of
+            a model's `forward` for N examples. Y has shape (N, ...): whole numbers are classes from 0, or -1 for a
+            target to ignore; floating-point numbers are predicted as such. Memory-mapped arrays stay on the disk: only
+            the rows of a batch are read.
         provides: what a model's constructor, a loss or a metric may ask for by name, besides `num_features`,
             `num_classes` and `num_outputs`: numbers, text, lists or mappings of these. Kept in `config.json`.
         classes: the names of the classes, in order. Kept in `config.json`.
@@ -212,7 +213,8 @@ def _is_json(value: object) -> bool:
 def _checked_classes(classes: Sequence[str] | None) -> list[str] | None:
     if classes is None:
         return None
-    names = [str(name) for name in classes] if isinstance(classes, Sequence) and not isinstance(classes, str) else []
+    given = _plain(classes)  # an array's as a list
+    names = [str(name) for name in given] if isinstance(given, Sequence) and not isinstance(given, str) else []
     if not names or len(set(names)) < len(names):
         raise DataError(f"classes must be a list of different names, got {show_value(classes)}")
     return names

@@ -89,7 +89,8 @@ class ModelSpec(TrainingOptions):
         metrics: functions `metric(output, target)` with a number for each target or example, or classes with
             `update(output, target)` and `compute()`, by the names that results have for them. They may ask by name for
             `model` and for what the dataset provides. Their attribute `higher_is_better` is for `--monitor`. By default
-            accuracy for classes, RMSE and R2 for numbers, bits per character for text.
+            accuracy for classes, RMSE and R2 for numbers, bits per character for text; none where the loss is a
+            plugin's own.
         generate: `generate(model, n, generator, **settings)` makes n samples: texts, or pictures of shape (n, H, W) or
             (n, 3, H, W) in 0..1. It may ask by name for what the data decides or provides, and for `classes`; settings
             are set with `zoo sample --set generate.KEY=VALUE`. By default words and running text are sampled one

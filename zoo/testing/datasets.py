@@ -21,8 +21,9 @@ from zoo.data.kinds import Dataset
 from zoo.data.loading import encode, load_dataset, model_inputs
 from zoo.data.splits import Pair, Split, checked
 from zoo.data.tensors import TensorDataset
+from zoo.errors import UnavailableError
 from zoo.plugin.registry import Entry
-from zoo.plugin.settings import resolve_settings, signature_of
+from zoo.plugin.settings import resolve_settings
 from zoo.plugin.specs import DatasetSpec, Reads
 from zoo.testing.bench import load_registry
 from zoo.testing.comparing import same
@@ -53,12 +54,16 @@ def check_dataset(name: str, *, settings: Mapping[str, object] | None = None) ->
     """
     entry = load_registry().datasets.get(name)
     who = f"dataset {name!r}"
-    if "fetch" in signature_of(entry).inputs and fetcher().offline:
-        return Report(skipped=(Skip(who, "it is downloaded, and ZOO_OFFLINE forbids that"),))
     given = {key.removeprefix("data."): value for key, value in (settings or {}).items()}
     tried = _Tried(who, entry, resolve_settings(entry, given))
-    rules = RULES | (OF_TENSORS if isinstance(tried.data, TensorDataset) else OF_TEXT)
-    if getattr(tried.data, "augment", None) is not None:
+    try:
+        data = tried.data
+    except UnavailableError:  # one that asks for `fetch` may have it in the cache, or make it there
+        if not fetcher().offline:
+            raise
+        return Report(skipped=(Skip(who, "it is downloaded, and ZOO_OFFLINE forbids that"),))
+    rules = RULES | (OF_TENSORS if isinstance(data, TensorDataset) else OF_TEXT)
+    if getattr(data, "augment", None) is not None:
         rules |= OF_AUGMENT
     return try_rules(who, rules, tried)
 

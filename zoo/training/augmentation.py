@@ -54,4 +54,8 @@ class Augmentation:
             raise PluginError(f"{self.who} does not return a pair (x, y) of tensors")
         if len(changed[0]) != len(changed[1]):
             raise PluginError(f"{self.who} returns {len(changed[0])} inputs and {len(changed[1])} targets")
-        return changed[0], changed[1]
+        return self._as_before(changed[0], x), changed[1]
+
+    def _as_before(self, changed: Tensor, x: Tensor) -> Tensor:
+        """Inputs in the type of floating-point numbers that the model asked for, whatever they were computed in."""
+        return changed.to(x.dtype) if x.is_floating_point() and changed.is_floating_point() else changed

@@ -325,7 +325,8 @@ def check_forward(entry: Entry[ModelSpec], model: nn.Module, examples: Examples,
     device = examples.device
     x, y = examples.gather(torch.arange(min(2, len(examples)), device=device))
     before = model.state_dict().keys()
-    with plugin_errors(entry.who, f"fails on inputs of shape {tuple(x.shape)}"), evaluating(model):
+    inputs = f"inputs of shape {tuple(x.shape)} and type {str(x.dtype).removeprefix('torch.')}"
+    with plugin_errors(entry.who, f"fails on {inputs}"), evaluating(model):
         output = model(x)
         synchronize(device)  # what fails on a GPU fails here
     if new := model.state_dict().keys() - before:

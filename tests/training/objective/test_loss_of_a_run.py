@@ -24,6 +24,11 @@ def per_example(output: Tensor, target: Tensor) -> Tensor:
     return (output - target).abs().sum(1)
 
 
+class PerExample(nn.Module):
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        return per_example(output, target)
+
+
 def scaled(output: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
     return scale * (output - target).square().mean(1)
 
@@ -67,6 +72,7 @@ NAMED: dict[str, tuple[Any, str, dict[str, object]]] = {
     "a path of torch": ("torch.nn.functional:huber_loss", "numbers", {"delta": 0.5}),
     "a function of torch": (functional.smooth_l1_loss, "numbers", {"beta": "0.3"}),
     "a class of torch": ("torch.nn:HuberLoss", "numbers", {"delta": 0.7}),
+    "a module without settings": (PerExample, "numbers", {}),
     "smoothed classes": ("torch.nn.functional:cross_entropy", "classes", {"label_smoothing": 0.1}),
     "smoothed, some ignored": ("torch.nn.functional:cross_entropy", "ignoring", {"label_smoothing": 0.1}),
     "a number for each example": (per_example, "numbers", {}),
@@ -210,3 +216,16 @@ def test_the_default_evaluation_is_the_sum_of_cross_entropy() -> None:
     x, y = pair("ignoring")
     expected = functional.cross_entropy(model(x), y, ignore_index=-1).item()
     assert evaluate(model, TensorExamples(x, y, torch.float32)).loss == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (4, 3), (2, 3, 4)], ids=str)
+def test_cross_entropy_takes_targets_of_any_shape(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, *shape, 7, generator=generator)
+    target = torch.randint(-1, 7, (6, *shape), generator=generator)
+    assert CROSS_ENTROPY.problem(logits, target, logits) is None
+    loss = CROSS_ENTROPY.mean(logits, target, logits)
+    total, count = CROSS_ENTROPY.total(logits, target, logits)
+    expected = functional.cross_entropy(logits.reshape(-1, 7), target.reshape(-1), ignore_index=-1)
+    assert torch.allclose(loss, expected)
+    assert torch.allclose(total / count, expected)

@@ -132,6 +132,15 @@ def test_a_metric_of_an_output_with_parts_gets_all_of_it() -> None:
     assert measured.metrics["more"] == pytest.approx(measured.loss)
 
 
+def test_an_output_that_only_its_loss_understands_has_no_metrics_by_default() -> None:
+    for kind in ("numbers", "inputs"):
+        data, model = dataset(kind), Parts()
+        found = objective(data, model, loss=lambda output, target: output["more"])
+        assert found.metrics.names() == []
+        check_forward(ENTRY, model, encode_tensors(data)["train"], found)
+    assert objective(dataset("numbers"), Linear(), loss="torch.nn:HuberLoss").metrics.names() == ["rmse", "r2"]
+
+
 class Empty:
     pass
 

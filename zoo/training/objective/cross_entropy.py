@@ -21,12 +21,12 @@ def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> T
     """Cross-entropy in nats over all targets that are not ignored, in `full_precision`.
 
     Args:
-        logits: shape (B, classes), or (B, T, classes) for a target at each position.
-        targets: shape (B,) or (B, T).
+        logits: shape (B, classes), or (B, ..., classes) for a target at each position, or each pixel.
+        targets: shape (B,) or (B, ...).
         reduction: `mean`, `sum` or `none`.
     """
     logits = full_precision(logits)
-    if logits.ndim == 3:
-        logits, targets = logits.flatten(0, 1), targets.flatten()  # (B * T, classes), (B * T,)
+    if logits.ndim > 2:
+        logits, targets = logits.flatten(0, -2), targets.flatten()  # (B * T, classes), (B * T,)
     code = _REDUCTIONS[reduction]
     return _cross_entropy(logits, targets, None, code, IGNORED, 0.0)  # type: ignore[arg-type]  # the hints are wrong

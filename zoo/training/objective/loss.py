@@ -159,7 +159,11 @@ def from_class(kind: type[Any]) -> Callable[..., Any]:
     function.__name__, function.__module__ = kind.__name__, kind.__module__
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # read by inspect
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in ("output", "target")]
-        + [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in inspect.signature(kind).parameters.values()]
+        + [
+            p.replace(kind=p.KEYWORD_ONLY)
+            for p in inspect.signature(kind).parameters.values()
+            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)  # those of a module without a constructor of its own
+        ]
     )
     function.__annotations__ = dict(getattr(kind.__init__, "__annotations__", {}))
     return function

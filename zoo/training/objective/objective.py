@@ -162,7 +162,8 @@ def _metrics(
     targets = targets_of(dataset)
     bits = loss.is_cross_entropy and vocabulary_of(dataset) is not None  # the tokens of a tokenizer are no characters
     named = any(entry.spec.metrics is not None for entry in entries)
-    defaults = () if named or bits else _DEFAULTS.get(targets, ())
+    known = not isinstance(loss, FunctionLoss) or loss.of_torch  # of an output that only its loss understands: none
+    defaults = _DEFAULTS.get(targets, ()) if known and not named and not bits else ()
     return Metrics((*found.values(), *defaults), bits)
 
 
