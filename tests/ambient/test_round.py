@@ -51,6 +51,7 @@ STATELESS = {  # what need not be decorated, and why
     "TensorDataset.num_outputs": NO_TORCH,
     "TensorDataset.counts": NO_TORCH,
     "TensorDataset.targets_text": NO_TORCH,
+    "CorpusDataset.__init__": FROM_TENSORS,
     "CorpusDataset.arranged": NO_TORCH,
     "CorpusDataset.counts": NO_TORCH,
     "CorpusDataset.evaluated": NO_TORCH,

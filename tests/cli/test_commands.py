@@ -353,7 +353,7 @@ def test_info_goes_by_what_a_dataset_says_it_returns(
 
 def test_plugins_shows_the_built_in_ones_as_loaded(zoo_here: Zoo) -> None:
     plugins = zoo_here("plugins", "--json").result["plugins"]
-    assert [plugin["name"] for plugin in plugins] == ["lecture", "makemore", "torch"]
+    assert [plugin["name"] for plugin in plugins] == ["lecture", "makemore", "tabular", "tensorboard", "torch"]
     assert {(plugin["distribution"], plugin["state"]) for plugin in plugins} == {("zoo-models", "loaded")}
     assert plugins[0]["brings"]["models"] == ["mlp-char"]
 

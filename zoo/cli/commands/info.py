@@ -11,6 +11,7 @@ import click
 from zoo.cli import output
 from zoo.cli.state import State, debug_option, json_option
 from zoo.cli.table import print_table
+from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.loading import arrangement
 from zoo.data.tensors import TensorDataset
 from zoo.errors import UnknownNameError, suggest
@@ -63,8 +64,10 @@ def _find(registry: Registry, name: str) -> list[tuple[str, Entry[Any]]]:
 def _settings(entry: Entry[Any]) -> dict[str, Setting]:
     """What `--set` takes for it, by key; its loss has settings, too."""
     settings = signature_of(entry).settings
-    if isinstance(entry.spec, DatasetSpec) and not _makes_tensors(entry.factory()):
-        settings = settings | {k: s for k, s in Signature(arrangement).settings.items() if k not in settings}
+    if isinstance(entry.spec, DatasetSpec) and (made := _made(entry.factory())) is not TensorDataset:
+        not_its = "shuffle_seed" if made is CorpusDataset else "evaluate"
+        shared = {key: setting for key, setting in Signature(arrangement).settings.items() if key != not_its}
+        settings = {**settings, **{key: setting for key, setting in shared.items() if key not in settings}}
     found = {f"{entry.spec.section}.{name}": setting for name, setting in settings.items()}
     if getattr(entry.spec, "loss", None) is not None:
         from zoo.training.objective.objective import named_loss
@@ -89,18 +92,19 @@ def _judged(entry: Entry[Any]) -> list[str]:
     return lines
 
 
-def _makes_tensors(factory: Callable[..., Any]) -> bool:
-    """Whether a dataset's function says that it returns tensors, which bring their own splits.
+def _made(factory: Callable[..., Any]) -> type[Any] | None:
+    """The kind of dataset that a function says it returns: `CorpusDataset` or `TensorDataset`; None for words.
 
-    One that does not say may return either: that is not known before it is called, and it may download.
+    One that does not say may return any: that is not known before it is called, and it may download.
     """
     try:
         made = factory if isinstance(factory, type) else inspect.signature(factory, eval_str=True).return_annotation
     except BaseException as error:  # an annotation may hold any expression
         if not is_of_plugin(error):
             raise
-        return False
-    return isinstance(made, type) and issubclass(made, TensorDataset)
+        return None
+    kinds = (CorpusDataset, TensorDataset)
+    return next((kind for kind in kinds if isinstance(made, type) and issubclass(made, kind)), None)
 
 
 def _presets(spec: Any) -> dict[str, Preset]:

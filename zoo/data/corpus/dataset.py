@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from zoo.ambient import in_neutral_state
 from zoo.data.corpus import cache
 from zoo.data.corpus.encoding import (
     Scan,
@@ -83,7 +82,6 @@ class CorpusDataset:
     sha256: str
     vocabulary: Vocabulary | None
 
-    @in_neutral_state
     def __init__(
         self,
         text: str | None = None,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 
 from zoo.data.vocabulary import START, Vocabulary
 from zoo.errors import DataError, PluginError
+from zoo.plugin.calling import is_of_plugin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -222,7 +223,9 @@ def identity_of(tokenizer: Tokenizer, file: BinaryIO) -> str:
     for token in range(vocab_size_of(tokenizer)):
         try:
             text = tokenizer.decode([token])
-        except Exception as error:  # an id without a text of its own
+        except BaseException as error:  # an id without a text of its own
+            if not is_of_plugin(error):
+                raise
             text = type(error).__name__
         digest.update(f"{text!r}\n".encode("utf-8", "surrogatepass"))
     start = next(texts(file), "")[:_SAMPLE]
