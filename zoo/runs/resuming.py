@@ -26,7 +26,7 @@ from zoo.plugin.specs import RESULT_SECTIONS, SECTIONS, DatasetSpec, ModelSpec, 
 from zoo.runs.loggers import plan_loggers
 from zoo.runs.plan import RunPlan, check_synthetic
 from zoo.runs.schedules import resumed_function
-from zoo.storage.config import RunConfig, config_under_todays_names, differences, is_in
+from zoo.storage.config import CHOSEN_WHEN_RESUMED, RunConfig, config_under_todays_names, differences, is_in
 from zoo.storage.state import TrainingState
 from zoo.training.building import build_optimizer
 from zoo.training.validation import stopped_early
@@ -44,11 +44,7 @@ CHANGEABLE = (
 )
 
 # Options that `zoo resume` may override: a difference is a warning, and no error.
-_CHOSEN = tuple(
-    f"training.{name}"
-    for name in declared(ResumeOptions)
-    if name in declared(RunOptions) and not declared(RunOptions)[name].option.editable
-)
+_CHOSEN = CHOSEN_WHEN_RESUMED
 _INEXACT = ("versions", *(path for path in _CHOSEN if path != "training.steps"))
 
 _OF_GPU = tuple(f"versions.{name}" for name in ("gpu", "cuda", "rocm"))

@@ -20,13 +20,20 @@ from zoo.data.vocabulary import BOUNDARY, NEWLINE, START, Vocabulary
 from zoo.errors import CheckpointError
 from zoo.files import canonical_json, parse_json, read_text
 from zoo.options.declaration import Declared, declared
-from zoo.options.run import RunOptions
+from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
 from zoo.options.training import recorded_under_todays_names
 from zoo.options.values import convert_fields
 from zoo.plugin.recorded import Recorded
 
 T = TypeVar("T")
+
+# The values of a config that a resumption may choose, and that need no `--allow-changes`.
+CHOSEN_WHEN_RESUMED = tuple(
+    f"training.{name}"
+    for name in declared(ResumeOptions)
+    if name in declared(RunOptions) and not declared(RunOptions)[name].option.editable
+)
 
 TARGETS: tuple[Targets, ...] = ("classes", "numbers", "inputs")
 

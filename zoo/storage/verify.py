@@ -19,12 +19,13 @@ from zoo.errors import CheckpointError, MissingPluginError, OtherVersionError, P
 from zoo.files import kind_of
 from zoo.numbers import show_loss
 from zoo.options.declaration import declared
-from zoo.options.run import ResumeOptions, RunOptions
+from zoo.options.run import RunOptions
 from zoo.plugin.registry import Registry
 from zoo.storage import checkpoint
 from zoo.storage import state as states
 from zoo.storage.checkpoint import Checkpoint
 from zoo.storage.config import (
+    CHOSEN_WHEN_RESUMED,
     WEIGHTS_KEY,
     config_under_todays_names,
     differences,
@@ -42,7 +43,7 @@ from zoo.text import shown
 Result: TypeAlias = Literal["intact", "damaged", "not checked"]
 
 # What a resumption may choose anew: after a crash in its first checkpoint, files of before and after are side by side.
-_CHOSEN = ("versions", *(f"training.{name}" for name in declared(ResumeOptions) if name in declared(RunOptions)))
+_CHOSEN = ("versions", *CHOSEN_WHEN_RESUMED)
 
 
 class _NotCheckedError(Exception):
