@@ -17,6 +17,7 @@ from conftest import Zoo
 from trained_plugin import FEATURES, NAMES, train
 
 import zoo
+from zoo.cli.predictions import OfNumbers
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -190,6 +191,8 @@ def test_rows_of_a_table_are_read_by_their_columns(zoo_here: Zoo) -> None:
     Path("rows.csv").write_text("letter,size,more\ny,3.1,?\nx,0.1,?\n")
     result = zoo_here("predict", "out", "--input", "rows.csv", "--json").result
     assert [row["probabilities"][0]["class"] for row in result["predictions"]] == ["1", "0"]
+    missing = zoo_here("predict", "out", "--input", "none.csv")
+    assert missing.err == "zoo: error: cannot read none.csv: No such file or directory\n"
     Path("rows.csv").write_text("letter\ny\n")
     failed = zoo_here("predict", "out", "--input", "rows.csv")
     assert (failed.code, failed.err.count("\n"), "size" in failed.err) == (1, 1, True)
@@ -203,3 +206,9 @@ def test_the_likelihood_of_a_split_is_its_loss(zoo_here: Zoo, words_file: Path) 
         assert total["loss"] == pytest.approx(loss, abs=1e-6)
     few = zoo_here("predict", "here", "--likelihood", "--split", "val", "--rows", "0:2", "--csv").out
     assert len(few.splitlines()) == 3
+
+
+def test_targets_are_shown_with_as_many_digits_as_outputs() -> None:
+    report = OfNumbers([[0.25]], {"row": [0], "target": [-0.9119877815246582]})
+    assert report.shown_row(0) == ["0", "-0.911988", "0.25"]
+    assert report.row(0)[1] == -0.9119877815246582

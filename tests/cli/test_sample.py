@@ -94,6 +94,7 @@ def test_a_file_is_written_and_never_overwritten(zoo_here: Zoo) -> None:
     before = Path("words.txt").read_bytes()
     for args, message in (
         (("--out", "words.txt"), "--out 'words.txt' is there already: name another file, or remove it"),
+        (("--out", "words.png"), "--out 'words.png': these samples are texts"),
         (("--out", "."), "is there already"),
         (("--out", "nowhere/words.txt"), "--out 'nowhere/words.txt': there is no folder 'nowhere'"),
         (("--plain", "--json"), "--plain and --json exclude each other"),

@@ -204,7 +204,7 @@ def test_classes_outside_memory_must_be_named() -> None:
     [
         ({"classes": ["a", "a"]}, "classes must be a list of different names"),
         ({"classes": "abc"}, "classes must be a list of different names"),
-        ({"classes": ["a", "b"]}, "the train split has class 4, and classes names 2, from 0"),
+        ({"classes": ["a", "b"]}, "the train split has class 4, and 'classes' names 2 (0 is the first)"),
         ({"provides": {"two words": 1}}, "provides must be a mapping of arguments' names"),
         ({"provides": {"f": lambda: 1}}, "provides['f'] must be a finite number"),
         ({"provides": {"f": float("nan")}}, "provides['f'] must be a finite number"),

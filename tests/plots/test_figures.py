@@ -310,3 +310,11 @@ def test_losses_outside_the_range_of_the_steps_are_visible(figures: list[Figure]
     plot_loss([2.5, 2.4, 2.3], "Loss", {"train": 1.9, "val": 2.0}, [(1, 2.6), (2, 2.7)])
     low, high = figures[0].axes[0].get_ylim()
     assert low < math.log10(1.9) < math.log10(2.7) < high
+
+
+@pytest.mark.parametrize("losses", [[5e7, 6e6, 7e8], [3.0, 2.0], [1e-7, 2e-7], [1e-30, 1e30], [2.2e6, 2.3e6]])
+def test_losses_of_any_size_have_ticks_on_the_right(figures: list[Figure], losses: list[float]) -> None:
+    plot_loss(losses, "Loss", {})
+    [right] = figures[0].axes[0].child_axes
+    ticks = right.yaxis.get_major_locator().tick_values(0, 1)
+    assert 1 <= len(ticks) <= 17

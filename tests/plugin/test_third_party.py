@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -751,6 +752,11 @@ def test_a_run_is_told_to_a_third_partys_logger(zoo_here: ZooWith, tmp_path: Pat
     evaluated = [(one["step"], sorted(one["losses"])) for one in told if one["event"] == "evaluated"]
     assert [step for step, splits in evaluated if splits == ["val"]] == [20, 40, 60]
     assert [one["steps"] for one in told if one["event"] == "finish"] == [40, 60]
+
+
+def test_the_check_of_a_broken_plugin_says_why_it_is_not_loaded(installed: Installed) -> None:
+    result = _python(f"import zoo.testing; zoo.testing.check_plugin('{IMPORT}')", installed([IMPORT]))
+    assert re.search(rf"AssertionError: plugin {IMPORT} [\d.]+ failed to load: \w", result.stderr), result.stderr
 
 
 def test_python_is_warned_of_a_broken_plugin(installed: Installed) -> None:

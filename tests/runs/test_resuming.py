@@ -440,6 +440,14 @@ def test_warmup_cosine_and_clipping_go_on_where_they_were(words_file: Path) -> N
         zoo.run("mlp-char", steps=20, engine="manual", **options)
 
 
+def test_an_extension_past_a_cosine_says_that_it_changes_nothing(words_file: Path) -> None:
+    run = zoo.run("mlp-char", steps=20, out="run", dataset=words_file, device="cpu", plots=False, schedule="cosine")
+    then = zoo.load(run.path).model.state_dict()
+    with pytest.warns(UserWarning, match=r"is 0 from step 20 on, .*; for a cosine over 25 steps, train anew"):
+        zoo.resume("run", steps=25, plots=False)
+    assert all(torch.equal(then[name], now) for name, now in zoo.load(run.path).model.state_dict().items())
+
+
 def test_an_option_that_a_config_is_too_old_for_is_as_good_as_none() -> None:
     old, new = {"training": {"lr": 0.1}}, {"training": {"lr": 0.1, "teacher": None}}
     assert differences(old, new) == differences(new, old) == []

@@ -182,6 +182,8 @@ def _label(value: object, empty: str = _EMPTY) -> str:
     """A value in a cell; of text, what would not be seen is said."""
     if value is None:
         return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
     if not isinstance(value, str):
         return str(value)
     return empty if not value else value if value == value.strip() else repr(value)

@@ -59,7 +59,7 @@ def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[Data
     if kind == "folder":
         raise UsageError(f"dataset {shown(os.fspath(name))} is a folder: name a file in it")
     if len(path.parts) > 1 or path.suffix:
-        raise UsageError(f"no file {shown(os.fspath(name))}: --dataset takes a file, or a dataset's name")
+        raise UsageError(f"no file {shown(os.fspath(name))}: name a file, or a dataset of 'zoo list datasets'")
     registry.datasets.get(str(name))  # raises an error that suggests the nearest names
     raise UsageError(f"no dataset {name!r}")
 

@@ -171,7 +171,9 @@ class TensorDataset:
         for name in self.splits:
             y = self.example(name).y
             if y is not None and int(y.max()) >= count:
-                raise DataError(f"the {name} split has class {int(y.max())}, and classes names {count:,}, from 0")
+                raise DataError(
+                    f"the {name} split has class {int(y.max())}, and 'classes' names {count:,} (0 is the first)"
+                )
 
     @property
     def targets_text(self) -> str:

@@ -94,6 +94,11 @@ class Schedule:
         name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
         return f"{getattr(self.function, '__module__', None)}:{name.replace('<', '').replace('>', '')}"
 
+    @property
+    def rests_from(self) -> int | None:
+        """The step from which on the rate is 0: where a cosine that falls to 0 has ended; None where there is none."""
+        return self.ends if self.cosine and not self.final else None
+
     def lr(self, base_lr: float, step: int) -> float:
         """The learning rate of `step` in a run with peak learning rate `base_lr`."""
         passed = sum(step >= milestone for milestone in self.milestones)

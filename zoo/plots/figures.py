@@ -39,6 +39,7 @@ _ORANGE = "#d9622b"
 _GREEN = "#2e8b57"
 _MAX_POINTS = 20_000  # of the raw losses: more cannot be told apart, and are slow to draw
 _NATS = (0.1, 0.2, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100)
+_MOST_POWERS = 8  # of ten: no number is drawn over another
 _DOT = 260.0  # area of a dot, in points squared
 _MAX_SPREAD = 500  # characters; more than these overlap in any case
 _VOWELS = frozenset("aeiouAEIOU")
@@ -289,7 +290,20 @@ def _loss_axes(axes: Axes, values: NDArray[np.float64], steps: int, scale: _Scal
     right = axes.secondary_yaxis("right", functions=(_exp10, _log10))
     right.set_ylabel(f"loss ({scale.unit})")
     right.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-    right.yaxis.set_major_locator(FixedLocator([tick for tick in _NATS if low - pad < math.log10(tick) < high + pad]))
+    right.yaxis.set_major_locator(FixedLocator(_ticks(low - pad, high + pad)))
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round losses, the log10 of which are between `low` and `high`."""
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    candidates: tuple[Sequence[float], ...] = (
+        _NATS,
+        [digit * 10.0**power for power in powers for digit in (1, 2, 5)] if len(powers) < _MOST_POWERS else (),
+        [10.0**power for power in powers[:: math.ceil(len(powers) / _MOST_POWERS)]],
+        [float(tick) for tick in MaxNLocator(5).tick_values(10.0**low, 10.0**high)],
+    )
+    found = [[tick for tick in ticks if tick > 0 and low < math.log10(tick) < high] for ticks in candidates]
+    return next((ticks for ticks in found if len(ticks) > 1), found[-1])
 
 
 def _exp10(x: ArrayLike) -> NDArray[np.float64]:
@@ -332,9 +346,10 @@ def _groups(labels: Sequence[str]) -> list[tuple[str, list[int], str]]:
     first = 0 if boundary is None else 1
     vowels = [i for i, c in enumerate(labels) if c in _VOWELS]
     others = [i for i, c in enumerate(labels) if c not in _VOWELS and c != "q" and i >= first]
+    letters = all(labels[i].isalpha() for i in others)
     return [
         ("vowels" if vowels else "", vowels, _ORANGE),
-        ("other letters" if vowels else "characters", others, _BLUE),
+        ("characters" if not vowels else "other letters" if letters else "other characters", others, _BLUE),
         (boundary or "", list(range(first)), _INK),
         ("q", [i for i, c in enumerate(labels) if c == "q"], "#8e44ad"),
     ]

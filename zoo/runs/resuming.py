@@ -294,6 +294,17 @@ def inexact(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return told
 
 
+def idle_steps(plan: RunPlan) -> str | None:
+    """What to say of steps of an extended run that change nothing; None where all of them do."""
+    steps, rests = decided(plan.options.steps), plan.schedule.rests_from
+    if rests is None or rests >= steps:
+        return None
+    return (
+        f"the learning rate is 0 from step {rests:,} on, where the cosine of the run ended: these steps leave the "
+        f"weights as they are; for a cosine over {steps:,} steps, train anew with 'zoo run' and --steps {steps}"
+    )
+
+
 def _edited(begun: RunConfig, folder: Path, *, allow_changes: bool) -> RunConfig:
     """The config to resume with: the state's own, or `config.json` as the user edited it, if that is allowed.
 

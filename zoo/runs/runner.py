@@ -41,7 +41,15 @@ from zoo.runs.observer import Guarded, Observer, tell_of_data
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
 from zoo.runs.result import result
-from zoo.runs.resuming import begun_with, check_unchanged, inexact, other_versions, plan_resumption, same_data
+from zoo.runs.resuming import (
+    begun_with,
+    check_unchanged,
+    idle_steps,
+    inexact,
+    other_versions,
+    plan_resumption,
+    same_data,
+)
 from zoo.storage import state as states
 from zoo.storage.card import model_card
 from zoo.storage.config import sealed
@@ -150,6 +158,8 @@ def resume(
             check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
         for line in inexact(config, run.config):
             observer.warning(f"the last digits may not be those of an uninterrupted run: {line}")
+        if (idle := idle_steps(plan)) is not None:
+            observer.warning(idle)
         training = run.new_training()
         with cuda.current(run.device):
             with naming_versions(others):

@@ -15,7 +15,7 @@ from zoo.data.loading import offered_values
 from zoo.engines import Stop
 from zoo.options.run import RunOptions
 from zoo.options.training import AUTOGRAD
-from zoo.plugin.manager import load_plugins
+from zoo.plugin.manager import PluginStatus, load_plugins
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import is_fitted
 from zoo.runs.clock import Clock
@@ -32,7 +32,12 @@ from zoo.training.objective.objective import Objective, make_objective
 
 def load_registry() -> Registry:
     """All that the installed plugins register."""
-    return load_plugins()[0]
+    return load_installed()[0]
+
+
+def load_installed() -> tuple[Registry, list[PluginStatus]]:
+    """All that the installed plugins register, and how it went with each."""
+    return load_plugins()
 
 
 def options_of(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.ambient import in_neutral_state
 from zoo.errors import suggest
+from zoo.plugin.manager import PluginStatus
 from zoo.plugin.registry import Entry, Registry
-from zoo.testing.bench import load_registry
+from zoo.testing.bench import load_installed
 from zoo.testing.datasets import check_dataset
 from zoo.testing.engines import check_engines
 from zoo.testing.loggers import check_logger
@@ -45,8 +46,8 @@ def check_plugin(
         AssertionError: what is wrong.
         ZooError: something cannot be made or trained at all.
     """
-    registry, datasets, settings = load_registry(), datasets or {}, settings or {}
-    mine = _brought_by(distribution, registry)
+    (registry, statuses), datasets, settings = load_installed(), datasets or {}, settings or {}
+    mine = _brought_by(distribution, registry, statuses)
     _check_names("datasets", datasets, mine["model"])
     _check_names("settings", settings, [entry for entries in mine.values() for entry in entries])
 
@@ -67,9 +68,12 @@ def check_plugin(
     return report
 
 
-def _brought_by(distribution: str, registry: Registry) -> dict[str, list[Entry[Any]]]:
+def _brought_by(distribution: str, registry: Registry, statuses: Sequence[PluginStatus]) -> dict[str, list[Entry[Any]]]:
     """What a distribution registers, by kind."""
     wanted = _normalized(distribution)
+    for status in statuses:
+        broken = status.state == "failed" and _normalized(status.plugin.distribution) == wanted
+        assert not broken, f"plugin {status.plugin} failed to load: {status.cause}"
     mine = {
         kind.kind: [entry for entry in kind if _normalized(entry.plugin.distribution) == wanted]
         for kind in registry.kinds()

@@ -47,6 +47,14 @@ def asking(output: Tensor, target: Tensor, weights: list[float]) -> Tensor:
     return (output - target).square() @ torch.tensor(weights)
 
 
+def of_inputs(recon: Tensor, x: Tensor) -> Tensor:
+    return (recon - x).square().sum(1)
+
+
+def of_a_model(model: Tensor, target: Tensor) -> Tensor:
+    return (model - target).square().sum(1)
+
+
 of_nats = lambda output, target: per_example(output, target)  # noqa: E731  # it gets an attribute
 of_nats.unit = "nats"  # type: ignore[attr-defined]
 
@@ -229,3 +237,10 @@ def test_cross_entropy_takes_targets_of_any_shape(shape: tuple[int, ...]) -> Non
     expected = functional.cross_entropy(logits.reshape(-1, 7), target.reshape(-1), ignore_index=-1)
     assert torch.allclose(loss, expected)
     assert torch.allclose(total / count, expected)
+
+
+@pytest.mark.parametrize("function", [of_inputs, of_a_model])
+def test_output_and_target_go_by_their_places_whatever_their_names(function: Callable[..., Tensor]) -> None:
+    loss = objective(dataset("inputs"), Linear(4), loss=function).loss
+    output, x = torch.ones(3, 4), torch.zeros(3, 4)
+    assert list(map(int, loss.total(output, x, x))) == [12, 3]

@@ -24,6 +24,7 @@ from zoo.cli.table import print_table
 from zoo.cli.texts import STDIN, as_meant, read_stdin
 from zoo.errors import UsageError
 from zoo.options.run import FileOptions
+from zoo.text import shown
 
 if TYPE_CHECKING:
     from zoo.data.datasets import TextDataset
@@ -157,6 +158,10 @@ def _texts(
     texts = list(sampled.samples)
     splits = None if data is None else found_in(texts, data)
     if parameters["out"] is not None:
+        if parameters["out"].suffix.lower() == ".png":
+            raise UsageError(
+                f"--out {shown(parameters['out'])}: these samples are texts and no pictures: name a .txt file"
+            )
         write_bytes(parameters["out"], "".join(f"{text}\n" for text in texts).encode())
     if parameters["as_json"]:
         output.json_object(_as_json(run, request, sampled, texts, splits, parameters["out"]))

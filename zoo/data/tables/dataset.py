@@ -152,8 +152,9 @@ def read_features(path: Path, file_format: str, columns: object) -> Any:
     Raises:
         DataError: it cannot be read, lacks a column, has missing values, or one that is none of the model's.
     """
+    content = read_content(path)
     try:
-        x, _ = _encoded(table_of(read_content(path), file_format), Features.from_json(columns))
+        x, _ = _encoded(table_of(content, file_format), Features.from_json(columns))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     return x
@@ -205,8 +206,12 @@ def _refuse_missing(table: Table, columns: Sequence[Column], *, can_drop: bool =
     where = [f"{shown(column.name)} ({_rows(table, column.missing)})" for column in found[:_TOLD]]
     more = f" and {len(found) - _TOLD} more columns" if len(found) > _TOLD else ""
     names = ",".join(column.name for column in found[:_TOLD] if column is not columns[-1])
-    remedy = f", or leave these columns out with --set data.drop={names}" if names and can_drop else ""
-    raise DataError(f"has missing values in {', '.join(where)}{more}: fill them in, leave these rows out{remedy}")
+    told = f"has missing values in {', '.join(where)}{more}"
+    if names and can_drop:
+        raise DataError(
+            f"{told}: fill them in, leave these rows out, or leave these columns out with --set data.drop={names}"
+        )
+    raise DataError(f"{told}: fill them in, or leave these rows out")
 
 
 def _rows(table: Table, indices: Sequence[int]) -> str:

@@ -129,7 +129,8 @@ class Features:
         for column, values in zip(columns, self.values, strict=True):
             if values is None:
                 if column.numbers is None:
-                    told = ", ".join(map(shown, column.values[:_TOLD]))
+                    texts = [value for value in column.values if not is_number(value)] or column.values
+                    told = ", ".join(map(shown, texts[:_TOLD]))
                     raise DataError(f"column {shown(column.name)} has texts ({told}), where the model takes numbers")
                 x[:, at] = in_float32(table, column)
                 at += 1

@@ -84,7 +84,7 @@ class _Judged:
         """The sum over some of the examples, and the number of their targets."""
         with seeded(0, self.x.device):
             total, count = self.loss.total(*self.part(start, end))
-        return float(total), int(count)
+        return float(total.detach()), int(count)
 
     def part(self, start: int, end: int | None) -> tuple[object, Tensor, Tensor]:
         """Output, targets and inputs of some of the examples."""
@@ -101,7 +101,7 @@ def _mean_is_of_its_numbers(tried: Tried) -> None:
     judged = _Judged(tried)
     total, count = judged.total()
     with seeded(0, judged.x.device):
-        mean = float(judged.loss.mean(judged.output, judged.y, judged.x))
+        mean = float(judged.loss.mean(judged.output, judged.y, judged.x).detach())
     assert count > 0, f"{judged.whose} counts no targets in {len(judged.x)} examples"
     assert _is_close(mean, total / count), (
         f"{judged.whose} is {mean:.6g} with the reduction 'mean', and {total / count:.6g} as the mean of its "

@@ -169,13 +169,17 @@ def from_class(kind: type[Any]) -> Callable[..., Any]:
     return function
 
 
+def places_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """What a loss or a metric calls output and target, which it gets by their places: any names, `x` for instance."""
+    return tuple(inspect.signature(function).parameters)[:2]
+
+
 def inputs_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """The arguments of a loss that are no settings: output and target, and what it is given by name."""
     parameters = list(inspect.signature(function).parameters.values())
-    first = [p.name for p in parameters[:2]]
     tensors = [p.name for p in parameters if "Tensor" in str(p.annotation)]  # a weight for each class, for instance
     own = ("ignore_index",) if is_of_torch(function) else ()
-    return (*first, "reduction", "x", "model", *_OLD, *own, *tensors)
+    return (*places_of(function), "reduction", "x", "model", *_OLD, *own, *tensors)
 
 
 def is_plain_cross_entropy(function: Callable[..., Any], settings: Mapping[str, Any]) -> bool:

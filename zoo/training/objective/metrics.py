@@ -148,7 +148,10 @@ class Metric:
                 made = made.to(device)
         for method in ("update", "compute"):
             if not callable(getattr(made, method, None)):
-                raise PluginError(f"{self.who} has no method {method!r}: a metric is a function, or a class with both")
+                raise PluginError(
+                    f"{self.who} has no method {method!r}: a metric is a function, or a class with update(output, "
+                    "target) and compute()"
+                )
         return made
 
     def update(self, accumulator: Accumulator, output: Any, target: Tensor) -> None:

@@ -24,6 +24,7 @@ from zoo.training.objective.loss import (
     from_class,
     inputs_of,
     is_plain_cross_entropy,
+    places_of,
 )
 from zoo.training.objective.metrics import R2, RMSE, Accuracy, MeanOf, Metric, Metrics
 
@@ -122,7 +123,7 @@ def _loss(
     if targets == "classes" and is_plain_cross_entropy(function, values):
         return CROSS_ENTROPY
     unit = str(getattr(function, "unit", NATS if name in ("cross_entropy", "nll_loss") else name))
-    asked = frozenset(signature.inputs)
+    asked = frozenset(signature.inputs).difference(places_of(function))
     given = {name: offered[name] for name in asked & offered.keys()}
     if given:
         function = functools.update_wrapper(functools.partial(function, **given), function)
@@ -170,10 +171,10 @@ def _metrics(
 def _metric(name: str, entry: Entry[Any], factory: Factory, model: nn.Module, offered: Mapping[str, Any]) -> Metric:
     target = entry.load(factory)
     who = f"metric {name!r} of {entry.who}"
-    asked = Signature(target, ("reduction", "model", "x", *offered)).inputs if callable(target) else {}
-    given = {key: offered[key] for key in asked.keys() & offered.keys()} | (
-        {"model": model} if "model" in asked else {}
-    )
+    asked = set(Signature(target, ("reduction", "model", "x", *offered)).inputs) if callable(target) else set()
+    if callable(target) and not isinstance(target, type):
+        asked.difference_update(places_of(target))
+    given = {key: offered[key] for key in asked & offered.keys()} | ({"model": model} if "model" in asked else {})
     if isinstance(target, type):
         return Metric(name, who, functools.partial(target, **given), False, _direction(target))
     if "x" in asked:
