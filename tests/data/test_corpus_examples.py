@@ -220,6 +220,12 @@ def test_a_split_of_one_character_is_evaluated_as_any_other(tmp_path: Path) -> N
     assert x.stride() == (3, 1)
     (tmp_path / "text.txt").write_text("hello world\n")
     run = zoo.run(
-        "mlp-char", dataset=tmp_path / "text.txt", format="text", steps=1, device="cpu", out=tmp_path / "run", plots=False
+        "mlp-char",
+        dataset=tmp_path / "text.txt",
+        format="text",
+        steps=1,
+        device="cpu",
+        out=tmp_path / "run",
+        plots=False,
     )
     assert run.losses["val"] > 0

@@ -310,3 +310,12 @@ def test_losses_outside_the_range_of_the_steps_are_visible(figures: list[Figure]
     plot_loss([2.5, 2.4, 2.3], "Loss", {"train": 1.9, "val": 2.0}, [(1, 2.6), (2, 2.7)])
     low, high = figures[0].axes[0].get_ylim()
     assert low < math.log10(1.9) < math.log10(2.7) < high
+
+
+@pytest.mark.filterwarnings("error")
+@each_format
+@pytest.mark.parametrize("linear", [True, False])
+@pytest.mark.parametrize("unit", ["$\\nope$", "US$ per m$^2", "x" * 100_000, "\x1b[31m\0\n", "\udcff"])
+def test_the_unit_of_a_loss_may_be_any_text(unit: str, linear: bool, kind: Any) -> None:
+    losses = [loss - 20 * linear for loss in LOSSES]
+    assert plot_loss(losses, "Loss", unit=unit, file_format=kind).startswith(MAGIC[kind])
