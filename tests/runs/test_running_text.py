@@ -98,6 +98,19 @@ def test_a_stopped_and_resumed_run_is_an_undisturbed_one(model: str, text: Path,
     assert bool(list(cache.folder().glob("*.tokens"))) == (stored == "cache")
 
 
+@pytest.mark.parametrize("monitor", ["loss", "loss:max", "bits_per_character:max"])
+def test_a_resumed_run_stops_where_an_undisturbed_one_does_whatever_is_monitored(monitor: str, text: Path) -> None:
+    """The loss may be what should be high: then the evaluations are not compared by the losses themselves."""
+    more: dict[str, Any] = {"validate_every": 2, "patience": 2, "monitor": monitor}
+    whole = run("bigram", "whole", 30, **more)
+    run("bigram", "parts", 4, **more)
+    resumed = zoo.resume("parts", steps=30, plots=False)
+    assert (len(whole.step_losses) < 30) == monitor.endswith("max")
+    assert resumed.step_losses == whole.step_losses
+    for name in ("model.safetensors", "losses.csv", "validation.csv"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+
+
 @pytest.mark.parametrize("model", ["rnn", "transformer", "mlp-char"])
 def test_memory_and_cache_train_the_same_weights(model: str, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
