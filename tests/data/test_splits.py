@@ -294,7 +294,7 @@ def test_batches_lie_row_by_row_however_the_data_does(form: str, kind: str, tmp_
         return encode_tensors(TensorDataset(split, split, split))
 
     for rows in (N, 1):
-        y = None if kind == "inputs" else Y[kind][:rows]
+        y: Any = None if kind == "inputs" else np.asarray(Y[kind])[:rows]
         examples = served(X[:rows], y)["val"]
         for batch in [*examples.in_order(20), examples.gather(torch.zeros(2, 3, dtype=torch.int64))]:
             assert all(part.is_contiguous() for part in batch)

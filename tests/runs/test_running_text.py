@@ -236,8 +236,8 @@ def test_mistakes_are_one_line(arguments: list[str], parts: list[str], text: Pat
     refused(zoo_here("run", "rnn", "--dataset", file, *arguments, "--steps", 2, "--quiet", "--no-plots"), *parts)
 
 
-def test_words_cannot_be_sampled_of_running_text(text: Path, zoo_here: Zoo) -> None:
-    refused(zoo_here("sample", run("rnn", "r").path), "running text")
+def test_what_is_for_words_is_refused_of_running_text(text: Path, zoo_here: Zoo) -> None:
+    refused(zoo_here("sample", run("rnn", "r").path, "--new"), "running text")
 
 
 class Codes:

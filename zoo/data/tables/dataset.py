@@ -208,7 +208,8 @@ def _refuse_missing(table: Table, columns: Sequence[Column], *, can_drop: bool =
     names = [column.name for column in found[:_TOLD] if column is not columns[-1]]
     setting = quoted(f"data.drop={as_text(names)}")
     remedy = f", or leave these columns out with --set {setting}" if names and can_drop else ""
-    raise DataError(f"has missing values in {', '.join(where)}{more}: fill them in, leave these rows out{remedy}")
+    rows = "leave these rows out" if remedy else "or leave these rows out"
+    raise DataError(f"has missing values in {', '.join(where)}{more}: fill them in, {rows}{remedy}")
 
 
 def _rows(table: Table, indices: Sequence[int]) -> str:
