@@ -170,7 +170,7 @@ WRONG: dict[str, tuple[dict[str, list[str]], dict[str, Any], str]] = {
     "missing targets": (
         {"x": SIZES, "y": ["NaN", *COUNTS[1:]]},
         {"target": "y"},
-        "has missing values in 'y' (row 2): fill them in, leave these rows out",
+        "has missing values in 'y' (row 2): fill them in, or leave these rows out",
     ),
     "a word among numbers": (
         {"x": ["1", "2", "n.a.", *SIZES[3:]], "y": COUNTS},
@@ -291,7 +291,7 @@ OTHERS: dict[str, tuple[dict[str, list[str]], str]] = {
     ),
     "missing": (
         {"size": ["", *SIZES[1:]], "color": COLORS, "y": COUNTS},
-        "has missing values in 'size' (row 2): fill them in, leave these rows out",
+        "has missing values in 'size' (row 2): fill them in, or leave these rows out",
     ),
 }
 
