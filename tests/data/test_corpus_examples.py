@@ -210,3 +210,22 @@ def test_examples_move_to_a_device() -> None:
     ):
         assert split.device == torch.device("cpu")
         assert split.gather(torch.tensor([1]))[0].device == split.device
+
+
+def test_a_split_of_one_character_is_evaluated_as_any_other(tmp_path: Path) -> None:
+    """Its only window would have the steps of a view, of which torch takes none with a single row for a copy."""
+    examples = encode(zoo.CorpusDataset(text="hello world\n"), "windows", 3)["val"]
+    ((x, _),) = examples.in_order(10)
+    assert len(examples) == 1
+    assert x.stride() == (3, 1)
+    (tmp_path / "text.txt").write_text("hello world\n")
+    run = zoo.run(
+        "mlp-char",
+        dataset=tmp_path / "text.txt",
+        format="text",
+        steps=1,
+        device="cpu",
+        out=tmp_path / "run",
+        plots=False,
+    )
+    assert run.losses["val"] > 0

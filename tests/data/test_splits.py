@@ -283,6 +283,23 @@ def test_an_array_may_lie_in_memory_in_any_way(layout: str, kind: str) -> None:
     assert dataset.sha256 == TensorDataset(plain, plain, plain).sha256
 
 
+@pytest.mark.parametrize("form", ["tensors", "arrays", "object", "mapped"])
+@pytest.mark.parametrize("kind", ["classes", "numbers", "inputs"])
+def test_batches_lie_row_by_row_however_the_data_does(form: str, kind: str, tmp_path: Path) -> None:
+    """A model that calls `view` would train, and then not be evaluated."""
+
+    def served(x: Any, y: Any) -> dict[Any, Examples]:
+        x, y = np.asfortranarray(x), None if y is None else np.asfortranarray(y)
+        split = in_form(form, tmp_path / str(len(x)), x, y)
+        return encode_tensors(TensorDataset(split, split, split))
+
+    for rows in (N, 1):
+        y: Any = None if kind == "inputs" else np.asarray(Y[kind])[:rows]
+        examples = served(X[:rows], y)["val"]
+        for batch in [*examples.in_order(20), examples.gather(torch.zeros(2, 3, dtype=torch.int64))]:
+            assert all(part.is_contiguous() for part in batch)
+
+
 def test_a_frame_may_stand_alone() -> None:
     assert TensorDataset(Frame(X), Frame(X), Frame(X)).targets == "inputs"
 

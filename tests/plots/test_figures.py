@@ -318,3 +318,12 @@ def test_losses_of_any_size_have_ticks_on_the_right(figures: list[Figure], losse
     [right] = figures[0].axes[0].child_axes
     ticks = right.yaxis.get_major_locator().tick_values(0, 1)
     assert 1 <= len(ticks) <= 17
+
+
+@pytest.mark.filterwarnings("error")
+@each_format
+@pytest.mark.parametrize("linear", [True, False])
+@pytest.mark.parametrize("unit", ["$\\nope$", "US$ per m$^2", "x" * 100_000, "\x1b[31m\0\n", "\udcff"])
+def test_the_unit_of_a_loss_may_be_any_text(unit: str, linear: bool, kind: Any) -> None:
+    losses = [loss - 20 * linear for loss in LOSSES]
+    assert plot_loss(losses, "Loss", unit=unit, file_format=kind).startswith(MAGIC[kind])

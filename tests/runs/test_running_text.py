@@ -98,6 +98,19 @@ def test_a_stopped_and_resumed_run_is_an_undisturbed_one(model: str, text: Path,
     assert bool(list(cache.folder().glob("*.tokens"))) == (stored == "cache")
 
 
+@pytest.mark.parametrize("monitor", ["loss", "loss:max", "bits_per_character:max"])
+def test_a_resumed_run_stops_where_an_undisturbed_one_does_whatever_is_monitored(monitor: str, text: Path) -> None:
+    """The loss may be what should be high: then the evaluations are not compared by the losses themselves."""
+    more: dict[str, Any] = {"validate_every": 2, "patience": 2, "monitor": monitor}
+    whole = run("bigram", "whole", 30, **more)
+    run("bigram", "parts", 4, **more)
+    resumed = zoo.resume("parts", steps=30, plots=False)
+    assert (len(whole.step_losses) < 30) == monitor.endswith("max")
+    assert resumed.step_losses == whole.step_losses
+    for name in ("model.safetensors", "losses.csv", "validation.csv"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+
+
 @pytest.mark.parametrize("model", ["rnn", "transformer", "mlp-char"])
 def test_memory_and_cache_train_the_same_weights(model: str, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
@@ -223,8 +236,8 @@ def test_mistakes_are_one_line(arguments: list[str], parts: list[str], text: Pat
     refused(zoo_here("run", "rnn", "--dataset", file, *arguments, "--steps", 2, "--quiet", "--no-plots"), *parts)
 
 
-def test_words_cannot_be_sampled_of_running_text(text: Path, zoo_here: Zoo) -> None:
-    refused(zoo_here("sample", run("rnn", "r").path), "running text")
+def test_what_is_for_words_is_refused_of_running_text(text: Path, zoo_here: Zoo) -> None:
+    refused(zoo_here("sample", run("rnn", "r").path, "--new"), "running text")
 
 
 class Codes:

@@ -13,6 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from zoo.data.files.settings import resolve_file_settings
 from zoo.storage.card import command, model_card
 from zoo.text import visible
 
@@ -99,3 +100,12 @@ def test_the_csv_files_of_a_run_hold_numbers_only(made: Path) -> None:
     header, *rows = (made / "losses.csv").read_text().splitlines()
     assert header == "step,loss"
     assert all(map(float, row.split(",")) for row in rows)
+
+
+def test_a_column_that_is_left_out_may_have_commas_and_brackets(made: Path) -> None:
+    config = json.loads((made / "config.json").read_text())
+    dropped = ["size (m2)", "a, b", "it's"]
+    config["dataset"]["settings"] = {"format": "csv", "target": "y", "drop": dropped}
+    given = next(word for word in shlex.split(command(config)) if word.startswith("data.drop="))
+    settings = resolve_file_settings(Path("t.csv"), {"target": "y", "drop": given.removeprefix("data.drop=")})
+    assert settings["drop"] == tuple(dropped)

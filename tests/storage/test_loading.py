@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import zoo
-from zoo import UsageError, ZooError
+from zoo import DataError, UsageError, ZooError
+from zoo.data.loading import offered_values
+from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
 from zoo.storage import loading
 from zoo.storage.verify import verify
@@ -88,3 +92,42 @@ def assert_short(message: str) -> None:
     assert len(message) < 500
     assert "\n" not in message.rstrip("\n")
     assert "\0" not in message
+
+
+def targets_of(kind: str, features: int = 4, classes: int = 2) -> zoo.TensorDataset:
+    x = torch.randn(60, features, generator=torch.Generator().manual_seed(1))
+    y = {"classes": torch.arange(60) % classes, "numbers": x[:, :1] * 2, "more numbers": x[:, :2] * 2, "inputs": None}
+    split = x if y[kind] is None else (x, y[kind])
+    return zoo.TensorDataset(split, split, split)
+
+
+OTHER = {
+    "numbers for classes": ("classes", targets_of("numbers"), "its targets are numbers, and the model's were classes"),
+    "classes for numbers": ("numbers", targets_of("classes"), "its targets are classes, and the model's were numbers"),
+    "no targets": ("numbers", targets_of("inputs"), "its targets are inputs, and the model's were numbers"),
+    "more numbers": ("numbers", targets_of("more numbers"), "num_outputs was 1, and is 2"),
+    "more classes": ("classes", targets_of("classes", classes=3), "num_classes was 2, and is 3"),
+    "more features": ("classes", targets_of("classes", features=5), "num_features was 4, and is 5"),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("case", OTHER)
+def test_data_of_other_shapes_or_targets_is_not_evaluated(case: str) -> None:
+    """torch would compare a number with each of two logits, and a loss of that would be shown."""
+    kind, other, told = OTHER[case]
+    entry = load_plugins()[0].models.get("linear-table")
+    data = targets_of(kind)
+    sizes = {name: value for name, value in offered_values(data).items() if name.startswith("num_")}
+    inputs = {"num_features": 4, **sizes}
+    config = SimpleNamespace(targets=data.targets, inputs=inputs, vocabulary=None, kind="tensors")
+    loaded = loading.Loaded.__new__(loading.Loaded)
+    for name, value in {
+        "entry": entry,
+        "checked": config,
+        "model": entry.load(entry.spec.factory)(**inputs, generator=torch.Generator()),
+    }.items():
+        object.__setattr__(loaded, name, value)
+    assert loaded.examples(data)
+    with pytest.raises(DataError, match=told):
+        loaded.examples(other)

@@ -91,6 +91,8 @@ def test_options_are_those_of_words(option: str) -> None:
     [
         ((0, 5, ""), "the number of samples must be at least 1, got 0"),
         ((1, 0, ""), "the length must be at least 1, got 0"),
+        ((1, 10**20, ""), "the length must be at most 1,000,000,000, got"),
+        ((10**20, 1, ""), "the number of samples must be at most 1,000,000,000, got"),
         ((1, 2.5, ""), r"the length must be a whole number, got 2\.5"),
         ((1, 5, "axb"), "'axb' has 'x', which is not in the vocabulary"),
     ],

@@ -159,7 +159,7 @@ def test_a_model_that_cannot_count_so_many_characters_is_refused(ngram: Entry[Mo
 def test_the_dataset_must_be_text(ngram: Entry[ModelSpec]) -> None:
     split = (torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64))
     dataset = zoo.TensorDataset(split, split, split)
-    with pytest.raises(UsageError, match="--synthetic is for words, and this dataset is not text"):
+    with pytest.raises(UsageError, match="--synthetic is for a dataset of words, and this is none"):
         sampled(ngram, dataset)
 
 

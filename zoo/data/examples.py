@@ -96,13 +96,18 @@ class TensorExamples:
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            x = self.x[part].to(self.x_dtype, copy=True)  # a model may change its inputs in place
-            yield x, self._converted(self.y[part], copy=True)
+            yield self._copied(self.x[part], self.x_dtype), self._copied(self.y[part], self.y_dtype)
 
-    def _converted(self, y: Tensor, copy: bool = False) -> Tensor:
+    def _copied(self, part: Tensor, dtype: Any) -> Tensor:
+        """A part that a model may change in place, laid out row by row, as the batches of training are."""
         import torch
 
-        return y.to(self.y_dtype or torch.int64, copy=copy)
+        return part.to(dtype or torch.int64, copy=True, memory_format=torch.contiguous_format)
+
+    def _converted(self, y: Tensor) -> Tensor:
+        import torch
+
+        return y.to(self.y_dtype or torch.int64)
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ class GatheredExamples:
         from zoo import cuda  # here, because it imports torch
 
         part = part.long() if dtype is None else part.to(dtype)
-        return cuda.copied(part, self.device).view(*shape, *part.shape[1:])
+        return cuda.copied(part.contiguous(), self.device).view(*shape, *part.shape[1:])
 
 
 def counts(examples: Mapping[SplitName, Examples]) -> dict[str, int]:

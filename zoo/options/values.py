@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -162,16 +163,46 @@ def _convert_literal(value: object, choices: tuple[Any, ...]) -> Any:
 
 
 def _convert_sequence(value: object, kind: Any, args: tuple[Any, ...]) -> Any:
-    items = value.strip("()[] ").split(",") if isinstance(value, str) else value
+    items = _items(value) if isinstance(value, str) else value
     if not isinstance(items, list | tuple):
         raise ValueError("not a sequence")
-    items = [item.strip() if isinstance(item, str) else item for item in items if item != ""]
+    items = [item for item in items if item != ""]
     if kind is tuple and args and args[-1] is not Ellipsis:
         if len(items) != len(args):
             raise ValueError(f"a tuple of {len(args)}")
         return tuple(convert(item, arg) for item, arg in zip(items, args, strict=True))
     converted = [convert(item, args[0] if args else Any) for item in items]
     return tuple(converted) if kind is tuple else converted
+
+
+def _items(text: str) -> list[str]:
+    """The items of a sequence that is given as text: separated by commas, in brackets or not.
+
+    In a JSON list of texts, an item may have commas and brackets of its own.
+    """
+    text = text.strip()
+    texts = _from_json(text) if text.startswith("[") else None
+    if isinstance(texts, list) and all(isinstance(item, str) for item in texts):
+        return texts
+    return [item.strip() for item in (text[1:-1] if _is_enclosed(text) else text).split(",")]
+
+
+def _is_enclosed(text: str) -> bool:
+    """Whether the first character is a bracket that the last one closes."""
+    if text[:1] + text[-1:] not in ("()", "[]"):
+        return False
+    depths = list(itertools.accumulate((c == text[0]) - (c == text[-1]) for c in text))
+    return 0 not in depths[:-1]
+
+
+def as_text(value: object) -> str:
+    """A value as it is given on the command line, where `convert` reads the same from it."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    joined = ",".join(map(as_text, value))
+    if all(isinstance(item, str) for item in value) and _convert_sequence(joined, list, (str,)) != list(value):
+        return json.dumps(list(value), ensure_ascii=False)
+    return joined
 
 
 def is_object_path(value: object) -> bool:

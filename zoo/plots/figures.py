@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zoo.errors import UsageError
 from zoo.numbers import show_loss
+from zoo.text import visible
 
 Format: TypeAlias = Literal["png", "svg", "pdf"]
 FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
@@ -37,6 +38,7 @@ _FAINT = "#8fa8c0"
 _BLUE = "#1f6fb4"
 _ORANGE = "#d9622b"
 _GREEN = "#2e8b57"
+_MAX_UNIT = 60  # characters of the unit of losses
 _MAX_POINTS = 20_000  # of the raw losses: more cannot be told apart, and are slow to draw
 _NATS = (0.1, 0.2, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100)
 _MOST_POWERS = 8  # of ten: no number is drawn over another
@@ -270,6 +272,11 @@ class _Scale(NamedTuple):
         others = [*(final or {}).values(), *(loss for _, loss in evaluations)]
         return cls(unit, bool(np.nanmin(losses) <= 0) or any(loss <= 0 for loss in others))
 
+    @property
+    def label(self) -> str:
+        """Of the axis; the unit may be anyone's."""
+        return f"loss ({visible(self.unit[:_MAX_UNIT])})"
+
     def __call__(self, losses: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(losses, dtype=np.float64) if self.linear else _log10(losses)
 
@@ -281,14 +288,14 @@ def _loss_axes(axes: Axes, values: NDArray[np.float64], steps: int, scale: _Scal
     axes.set_ylim(low - pad, high + pad)
     axes.set_xlim(-0.01 * steps, 1.01 * steps)
     axes.set_xlabel("step")
-    axes.set_ylabel(f"loss ({scale.unit})" if scale.linear else "log10(loss)")
+    axes.set_ylabel(scale.label if scale.linear else "log10(loss)", parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axes.grid(axis="y", color="#e3e9ef", lw=0.8)
     if scale.linear:
         return
     right = axes.secondary_yaxis("right", functions=(_exp10, _log10))
-    right.set_ylabel(f"loss ({scale.unit})")
+    right.set_ylabel(scale.label, parse_math=False)
     right.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     right.yaxis.set_major_locator(FixedLocator(_ticks(low - pad, high + pad)))
 

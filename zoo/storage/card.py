@@ -9,7 +9,7 @@ from zoo.numbers import show_evaluated, show_loss
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.options.schedule import Schedule
-from zoo.options.values import convert_fields
+from zoo.options.values import as_text, convert_fields
 from zoo.text import code_block, code_span, markdown, quoted
 
 
@@ -110,7 +110,7 @@ def command(config: Mapping[str, Any]) -> str:
     }
     for section, values in settings.items():
         for key, value in values.items():
-            words += ["--set", f"{section}.{key}={_as_text(value)}"]
+            words += ["--set", f"{section}.{key}={as_text(value)}"]
     return " ".join(map(quoted, words))
 
 
@@ -123,10 +123,6 @@ def _recorded_options(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]
             yield name, _full_name(value)
         elif value is not None and value is not False:
             yield name, value
-
-
-def _as_text(value: object) -> str:
-    return ",".join(map(_as_text, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _full_name(part: Mapping[str, Any]) -> str:

@@ -240,6 +240,21 @@ class Loaded(Trained):
         novel = {name: words for name, words in dataset.novel().items() if words}
         return encode_words(novel, reads, length, self.checked.vocabulary)
 
+    def _check_shapes(self, dataset: TensorDataset) -> None:
+        """Refuse data of other targets, inputs or classes than the model's, of which losses would be made all the same.
+
+        Raises:
+            DataError: something differs.
+        """
+        of = f"the dataset is not of the kind that model {self.entry.spec.name!r} was trained on"
+        if dataset.targets != self.checked.targets:
+            raise DataError(f"{of}: its targets are {dataset.targets}, and the model's were {self.checked.targets}")
+        known = {"num_features": dataset.num_features, **offered_values(dataset)}
+        for name in ("num_features", "num_outputs", "num_classes"):
+            then, now = self.checked.inputs.get(name), known.get(name)
+            if then is not None and now is not None and (now > then if name == "num_classes" else now != then):
+                raise DataError(f"{of}: {name} was {then}, and is {now}")
+
     @in_neutral_state
     def examples(self, dataset: Dataset) -> Mapping[SplitName, Examples]:
         """The examples of a dataset for this model, in the model's vocabulary.
@@ -253,6 +268,7 @@ class Loaded(Trained):
         if not fits or (isinstance(dataset, CorpusDataset) and not text and dataset.vocab_size != self._vocab_size):
             raise DataError(f"the dataset is not of the kind that model {self.entry.spec.name!r} was trained on")
         if isinstance(dataset, TensorDataset):
+            self._check_shapes(dataset)
             return encode_tensors(dataset, floats_of(self.model), maker(dataset))
         return encode(
             dataset,

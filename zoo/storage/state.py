@@ -28,7 +28,7 @@ from zoo.storage.bounds import building
 from zoo.storage.losses import LOSSES_FILE, Sealed
 from zoo.training.building import Trial
 from zoo.training.loop import Training
-from zoo.training.objective.objective import LOSS
+from zoo.training.objective.objective import Monitor
 from zoo.training.validation import Kept, Validation
 
 _MODEL = "model."
@@ -298,7 +298,7 @@ def pack(
 def _validation_tensors(validation: Validation) -> dict[str, Tensor]:
     best = validation.best.weights if validation.best is not None else {}
     steps, losses = _EVALUATIONS
-    by_loss = validation.objective.monitor.name == LOSS
+    by_loss = validation.objective.monitor == Monitor()  # then the ranks are the losses
     return {
         **({} if by_loss else {_RANKS: torch.tensor(validation.ranks, dtype=torch.float64)}),
         steps: torch.tensor(validation.steps, dtype=torch.int64),

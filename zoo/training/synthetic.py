@@ -82,7 +82,7 @@ def sample_words(source: Entry[ModelSpec], options: RunOptions, dataset: Dataset
         PluginError: the model fails.
     """
     if not isinstance(dataset, TextDataset):
-        raise UsageError("--synthetic is for words, and this dataset is not text")
+        raise UsageError("--synthetic is for a dataset of words, and this is none")
     assert options.synthetic_share is not None  # the plan has decided it
     model, longest = _fitted(source, dataset), dataset.max_length
     total = min(WORDS_FOR_EACH * len(dataset.splits["train"]), MOST_WORDS)

@@ -18,6 +18,7 @@ from zoo.data.splits import Pair
 from zoo.data.tables import parsing
 from zoo.data.tables.dataset import read_features, read_table
 from zoo.errors import ChangedDataError, DataError, UsageError, ZooError
+from zoo.options.values import as_text, convert
 
 SIZES = [f"{i / 2}" for i in range(20)]
 COLORS = [["red", "blue", "green"][i % 3] for i in range(20)]
@@ -124,6 +125,21 @@ def test_columns_are_left_out_or_read_as_texts() -> None:
     assert dataset.provides["columns"] == [{"name": "zip", "values": ["00", "01"]}]
 
 
+AWKWARD = ["size (m2)", "(a)", "[b]", "a, b", "(c) d (e)", 'quote"d', "two\nlines", "it's", "\x1b[31mred"]
+
+
+@pytest.mark.parametrize("names", [[name] for name in AWKWARD] + [AWKWARD, ["x (m)", "y (m)"]])
+def test_columns_of_any_name_are_left_out_as_the_command_on_the_card_says(names: list[str]) -> None:
+    assert convert(as_text(names), tuple[str, ...]) == tuple(names)
+    assert convert(as_text(tuple(names)), list[str]) == names
+
+
+def test_brackets_around_a_list_are_not_those_of_its_items() -> None:
+    assert convert("size (m2),zip", tuple[str, ...]) == ("size (m2)", "zip")
+    assert convert("(a) b,c (d)", tuple[str, ...]) == ("(a) b", "c (d)")
+    assert convert("(0.8, 0.9)", tuple[float, float]) == convert(" [0.8,0.9] ", tuple[float, float]) == (0.8, 0.9)
+
+
 WRONG: dict[str, tuple[dict[str, list[str]], dict[str, Any], str]] = {
     "no such target": ({"x": SIZES, "y": COUNTS}, {"target": "z"}, "--target 'z' is no column of this table; there"),
     "no such column": ({"word": COLORS}, {"column": "wrd"}, "--column 'wrd' is no column of this table; did you mean"),
@@ -139,6 +155,12 @@ WRONG: dict[str, tuple[dict[str, list[str]], dict[str, Any], str]] = {
         {"target": "y"},
         "has missing values in 'x' (row 3), 'w' (row 2): fill them in, leave these rows out, or leave these columns "
         "out with --set data.drop=x,w",
+    ),
+    "missing numbers in columns of awkward names": (
+        {"x (m)": ["1", "", *SIZES[2:]], '"w, v"': ["NA", *COLORS[1:]], "y": COUNTS},
+        {"target": "y"},
+        "has missing values in 'x (m)' (row 3), 'w, v' (row 2): fill them in, leave these rows out, or leave these "
+        """columns out with --set 'data.drop=["x (m)", "w, v"]'""",
     ),
     "many missing": (
         {"x": ["null"] * 9 + SIZES[9:], "y": COUNTS},

@@ -21,7 +21,8 @@ from zoo.data.tensors import TensorDataset
 from zoo.errors import ChangedDataError, DataError, UsageError
 from zoo.files import WrongDigestError, read_bytes, read_with_digest
 from zoo.options.run import TSV
-from zoo.text import shown
+from zoo.options.values import as_text
+from zoo.text import quoted, shown
 
 _TOLD = 5  # rows that a message lists
 
@@ -205,12 +206,11 @@ def _refuse_missing(table: Table, columns: Sequence[Column], *, can_drop: bool =
         return
     where = [f"{shown(column.name)} ({_rows(table, column.missing)})" for column in found[:_TOLD]]
     more = f" and {len(found) - _TOLD} more columns" if len(found) > _TOLD else ""
-    names = ",".join(column.name for column in found[:_TOLD] if column is not columns[-1])
+    names = [column.name for column in found[:_TOLD] if column is not columns[-1]]
     told = f"has missing values in {', '.join(where)}{more}"
     if names and can_drop:
-        raise DataError(
-            f"{told}: fill them in, leave these rows out, or leave these columns out with --set data.drop={names}"
-        )
+        setting = quoted(f"data.drop={as_text(names)}")
+        raise DataError(f"{told}: fill them in, leave these rows out, or leave these columns out with --set {setting}")
     raise DataError(f"{told}: fill them in, or leave these rows out")
 
 

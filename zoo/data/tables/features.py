@@ -16,7 +16,8 @@ from zoo.data.tables.columns import MOST_VALUES, Column
 from zoo.data.tables.parsing import Table, is_number
 from zoo.errors import DataError, UsageError
 from zoo.memory import check_fits
-from zoo.text import shown
+from zoo.options.values import as_text
+from zoo.text import quoted, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,15 +65,15 @@ class Features:
         Raises:
             DataError: a column is neither numbers nor a few different texts.
         """
-        _refuse_stray(columns, "correct these, or read all as texts with --set data.categories={name}")
+        _refuse_stray(columns, "correct these, or read all as texts with --set {setting}")
         many = [column for column in columns if column.numbers is None and column.different > MOST_ONE_HOT]
         if many:
             what = [f"{shown(column.name)} ({_different(column)} different texts)" for column in many[:_TOLD]]
             more = f" and {len(many) - _TOLD} more" if len(many) > _TOLD else ""
-            names = ",".join(column.name for column in many)
+            setting = quoted(f"data.drop={as_text([column.name for column in many])}")
             raise DataError(
                 f"has texts that are no features, in {', '.join(what)}{more}: leave them out with --set "
-                f"data.drop={names} (up to {MOST_ONE_HOT} different texts become one feature each)"
+                f"{setting} (up to {MOST_ONE_HOT} different texts become one feature each)"
             )
         values = [None if column.numbers is not None else tuple(sorted(column.values)) for column in columns]
         return cls(tuple(column.name for column in columns), tuple(values))
@@ -328,7 +329,7 @@ def _placed(column: Column, place: Mapping[str, int]) -> NDArray[Any]:
 def _refuse_stray(columns: Sequence[Column], remedy: str = "correct these") -> None:
     column = next((column for column in columns if column.stray), None)
     if column is not None:
-        told = remedy.format(name=column.name)
+        told = remedy.format(setting=quoted(f"data.categories={as_text([column.name])}"))
         raise DataError(f"column {shown(column.name)} has numbers, and {column.stray_cells()}: {told}")
 
 

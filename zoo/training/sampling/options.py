@@ -11,6 +11,7 @@ from zoo.numbers import show_value
 from zoo.options.run import SAMPLING_SEED
 from zoo.options.values import fits, is_number, plain
 
+_MOST = 10**9  # samples, or characters of one: their product fits into the sizes of torch
 _DRAWN = 1 << 32  # seeds that are drawn: short enough to be typed again
 
 
@@ -55,7 +56,7 @@ def checked_count(n: object, what: str = "the number of samples") -> int:
     """A number of samples, or another one, as Python's.
 
     Raises:
-        UsageError: it is no whole number from 1.
+        UsageError: it is no whole number from 1, or one that no memory could hold.
     """
     n = plain(n)
     if not fits(n, int):
@@ -63,4 +64,6 @@ def checked_count(n: object, what: str = "the number of samples") -> int:
     assert isinstance(n, int)
     if n < 1:
         raise UsageError(f"{what} must be at least 1, got {n}")
+    if n > _MOST:
+        raise UsageError(f"{what} must be at most {_MOST:,}, got {show_value(n)}")
     return n
