@@ -155,3 +155,15 @@ def test_what_the_models_refuse(model: type[nn.Module], arguments: dict[str, Any
 def test_words_are_refused(model: str) -> None:
     with pytest.raises(zoo.UsageError, match=r"needs num_features|does not read text"):
         zoo.run(model, dataset="names-ssa-2018", steps=3)
+
+
+def test_a_monitored_metric_that_is_no_number_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R2 of a validation split whose targets are all the same."""
+    monkeypatch.chdir(tmp_path)
+    targets = [0.5 if 80 <= row < 90 else row / 7 for row in range(100)]
+    Path("t.csv").write_text("x,y\n" + "\n".join(f"{row},{y}" for row, y in enumerate(targets)))
+    options: dict[str, Any] = {"steps": 8, "validate_every": 2, "monitor": "r2", "plots": False}
+    options["settings"] = {"data.target": "y", "data.shuffle_seed": None}
+    with pytest.warns(UserWarning, match="r2 of the validation split is NaN or infinite after 2 steps") as told:
+        zoo.run("linear-table", dataset="t.csv", **options)
+    assert len([one for one in told if "r2 of" in str(one.message)]) == 1

@@ -59,6 +59,7 @@ from zoo.training.building import seeded
 from zoo.training.device import check_precision, fewer_threads, named_device, threads
 from zoo.training.evaluation import evaluate_splits, metrics_of
 from zoo.training.loop import Training, train
+from zoo.training.objective.objective import LOSS
 from zoo.training.signals import StopRequests, stop_signals
 
 
@@ -281,6 +282,10 @@ class _Execution:
         self.loggers.report(self.training)
         if validation is not None and validation.steps[-1:] == [step]:
             self.observer.validated(step, validation.losses[-1])
+            name, known = self.run.objective.monitor.name, list(map(math.isfinite, validation.ranks))
+            if name != LOSS and not known[-1] and known.count(False) == 1:  # said once
+                what = f"{name} of the validation split is NaN or infinite after {step:,} steps"
+                self.observer.warning(f"{what}: such weights are never the best")
         self.observer.progress(step, self.run.plan.steps, loss)
 
     def _take_best(self) -> None:

@@ -139,6 +139,7 @@ def test_a_unit_is_what_the_loss_says_or_its_name() -> None:
     data = dataset("numbers")
     assert objective(data, Linear(), loss=of_nats).loss.unit == "nats"
     assert objective(data, Linear(), loss=per_example).loss.unit == "per_example"
+    assert objective(dataset("classes"), Linear(), loss="torch.nn:CrossEntropyLoss").loss.unit == "nats"
 
 
 def test_a_models_loss_goes_before_its_datas_and_that_before_the_targets() -> None:

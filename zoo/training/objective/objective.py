@@ -29,6 +29,7 @@ from zoo.training.objective.loss import (
 from zoo.training.objective.metrics import R2, RMSE, Accuracy, MeanOf, Metric, Metrics
 
 NO_METRICS = Metrics()
+_IN_NATS = ("cross_entropy", "nll_loss", "CrossEntropyLoss", "NLLLoss")  # of torch, by its names
 LOSS = "loss"  # the name of the loss where a metric could be named, too
 
 
@@ -122,7 +123,7 @@ def _loss(
     values = signature.resolve(LOSS, settings, f"loss {name!r}")
     if targets == "classes" and is_plain_cross_entropy(function, values):
         return CROSS_ENTROPY
-    unit = str(getattr(function, "unit", NATS if name in ("cross_entropy", "nll_loss") else name))
+    unit = str(getattr(function, "unit", NATS if name in _IN_NATS else name))
     asked = frozenset(signature.inputs).difference(places_of(function))
     given = {name: offered[name] for name in asked & offered.keys()}
     if given:
