@@ -76,8 +76,9 @@ def models(setting: Setting) -> list[Result]:
 
 
 def family() -> list[str]:
-    """The names of all models that are built in."""
-    return [entry.spec.name for entry in load_plugins()[0].models if entry.plugin.distribution == "zoo-models"]
+    """The names of all built-in models that read words: those of tables have no data of their own."""
+    entries = [entry for entry in load_plugins()[0].models if entry.plugin.distribution == "zoo-models"]
+    return [entry.spec.name for entry in entries if entry.spec.dataset is not None]
 
 
 def is_recurrent(model: nn.Module) -> bool:

@@ -63,7 +63,10 @@ COLUMNS = (
 )
 
 _MARKED = re.compile(r"(<!-- leaderboard -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
-_NO_MATTER = {"fallback", "device", "seed", "init_seed", "out", "plots", "offline"}  # to what is trained
+_NO_MATTER = {  # to what is trained
+    *("fallback", "device", "seed", "init_seed", "out", "plots", "offline"),
+    *("named", "loggers", "log", "like", "prefers_engine", "prefers_precision"),
+}
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def pair(text: str) -> tuple[str, str]:
 
 def usual_pairs(registry: Registry) -> list[tuple[str, str]]:
     """Each model with its preset `tuned`, and what is compared with them, as far as there are such presets."""
-    presets = {entry.spec.name: entry.spec.presets for entry in registry.models}
+    presets = {entry.spec.name: entry.spec.presets for entry in registry.models if entry.spec.dataset}
     pairs = [(name, "tuned") for name in presets] + list(MORE)
     return [(model, preset) for model, preset in pairs if preset in presets[model]]
 

@@ -48,6 +48,7 @@ def test_an_earlier_run_is_intact_and_has_its_losses(name: str, zoo_here: Zoo) -
 
 
 @pytest.mark.parametrize(("name", "steps"), [("mlp-char", 15), ("lstm", 11)])
+@pytest.mark.filterwarnings("ignore:the learning rate is 0")
 def test_an_earlier_run_is_resumed(name: str, steps: int) -> None:
     before = zoo.load(name).config["training"]
     with pytest.warns(UserWarning, match=r"may not be those of an uninterrupted run: (training.threads|versions)"):
@@ -79,6 +80,7 @@ def test_a_config_under_old_names_is_no_edited_one() -> None:
     assert len(zoo.resume("new", steps=5, plots=False).step_losses) == 5
 
 
+@pytest.mark.filterwarnings("ignore:the learning rate is 0")
 def test_a_setting_that_was_renamed_has_its_name_now() -> None:
     loaded = zoo.load("lstm")
     assert len(loaded.model.others) == 1  # type: ignore[arg-type]  # of an ensemble of two

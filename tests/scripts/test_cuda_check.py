@@ -52,7 +52,7 @@ def test_all_parts_pass_on_a_cpu(tmp_path: Path, registry: Any) -> None:
         assert f"mlp-char, {engine}: each step is the CPU's" in passed
         assert f"mlp-char, {engine}: a block has the bits of single steps" in passed
         assert f"a step of {engine}" in passed
-    for entry in registry.models:
+    for entry in (entry for entry in registry.models if entry.spec.dataset is not None):
         assert f"{entry.spec.name}, float32: each step is the CPU's" in passed
         assert any(what.startswith(f"{entry.spec.name}, engine autograd") for what in passed)
     assert "mlp-char, manual: killed and resumed" in passed

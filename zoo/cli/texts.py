@@ -40,7 +40,7 @@ def read_stdin() -> str:
         raise UsageError(f"standard input is not text in {error.encoding}: {error.reason}") from error
 
 
-def read_file(path: Path) -> str:
+def read_text_file(path: Path) -> str:
     """A text in UTF-8.
 
     Raises:

@@ -20,7 +20,7 @@ from zoo.cli.state import (
     offline_option,
     run_argument,
 )
-from zoo.cli.texts import STDIN, as_meant, read_file, read_stdin
+from zoo.cli.texts import STDIN, as_meant, read_stdin, read_text_file
 from zoo.errors import UsageError
 from zoo.numbers import parse_whole, show_value
 from zoo.options.run import FileOptions
@@ -153,7 +153,7 @@ def _texts(loaded: Loaded, inputs: Sequence[str], file: Path | None) -> list[str
     texts = []
     for text in inputs:
         texts += split(read_stdin()) if text == STDIN else [as_meant(text, loaded)]
-    return texts if file is None else [*texts, *split(read_file(file))]
+    return texts if file is None else [*texts, *split(read_text_file(file))]
 
 
 def _of_tensors(state: State, loaded: Loaded, inputs: tuple[str, ...], parameters: dict[str, Any]) -> Report:
