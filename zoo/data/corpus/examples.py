@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -24,16 +24,13 @@ _FEW = 1 << 26  # bytes of all windows of a text that is served as tensors
 
 
 @dataclass(frozen=True)
-class CorpusWindows:
-    """Each character of a split as a target, with the `length` characters of the text before it.
-
-    The context of the first targets of validation and test is the end of the split before. Before the text there is
-    token 0.
+class _OfCorpus:
+    """A split of running text.
 
     Attributes:
         tokens: of the whole text.
         start, stop: the positions of the split in the text.
-        length: T.
+        length: how many characters an input has: T of windows, L of blocks.
         evaluate: how many targets an evaluation takes, from the first on; None for all.
     """
 
@@ -51,15 +48,24 @@ class CorpusWindows:
     def input_size(self) -> int:
         return self.length
 
+    def to(self, device: Any) -> Self:
+        return replace(self, tokens=self.tokens.to(device))
+
+
+@dataclass(frozen=True)
+class CorpusWindows(_OfCorpus):
+    """Each character of a split as a target, with the `length` characters of the text before it.
+
+    The context of the first targets of validation and test is the end of the split before. Before the text there is
+    token 0.
+    """
+
     @property
     def target_size(self) -> int:
         return 1
 
     def __len__(self) -> int:
         return self.stop - self.start
-
-    def to(self, device: Any) -> CorpusWindows:
-        return replace(self, tokens=self.tokens.to(device))
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         rows = self.tokens.rows(indices.flatten() + (self.start - self.length), self.length + 1)
@@ -73,29 +79,13 @@ class CorpusWindows:
 
 
 @dataclass(frozen=True)
-class CorpusBlocks:
+class CorpusBlocks(_OfCorpus):
     """Blocks of `length` positions, each with its character's successor as target.
 
     A block for training starts at any target of the split that has enough after it. The first input of a block is the
     character before its first target: token 0 at the start of the text. An evaluation takes consecutive blocks, so that
     each target is counted once; the last one is padded with token 0 and targets of -1, as words are.
-
-    Attributes: as those of `CorpusWindows`; `length` is L.
     """
-
-    tokens: Tokens
-    start: int
-    stop: int
-    length: int
-    evaluate: int | None = None
-
-    @property
-    def device(self) -> torch.device:
-        return self.tokens.device
-
-    @property
-    def input_size(self) -> int:
-        return self.length
 
     @property
     def target_size(self) -> int:
@@ -103,9 +93,6 @@ class CorpusBlocks:
 
     def __len__(self) -> int:
         return max(1, self.stop - self.start - self.length + 1)
-
-    def to(self, device: Any) -> CorpusBlocks:
-        return replace(self, tokens=self.tokens.to(device))
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         x, y = self._blocks(indices.flatten() + self.start, self.stop)
