@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.examples import SPLITS, SplitName
+from zoo.data.files.content import content_of, reading
 from zoo.data.summary.other_kinds import binary_kind, check_lines, notices
 from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, sha256_of
-from zoo.errors import ChangedDataError, DataError, UsageError
-from zoo.files import WrongDigestError, from_person, read_bytes, read_with_digest
+from zoo.errors import DataError, UsageError
+from zoo.files import from_person
 from zoo.numbers import show_value
 from zoo.options.values import is_number, plain
 
@@ -88,19 +89,10 @@ class TextDataset:
                 invalid one.
         """
         path = from_person(path) if isinstance(path, str) else path  # a Path may be from a checkpoint
-        try:
-            content = read_bytes(path, pipes=True) if sha256 is None else read_with_digest(path, sha256)
+        with reading(path, sha256):
+            content = content_of(path, sha256)
             dataset = cls.__new__(cls)
             dataset._read(content, guess=guess)
-        except WrongDigestError as error:
-            raise ChangedDataError(
-                f"{path} has changed since this run was trained on it, or is another file: "
-                f"dataset.sha256 was {sha256} then"
-            ) from error
-        except OSError as error:
-            raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
         dataset.notices = tuple(f"{path}: {notice}" for notice in dataset.notices)
         return dataset
 

@@ -27,9 +27,10 @@ from zoo.data.corpus.encoding import (
     vocab_size_of,
 )
 from zoo.data.examples import SPLITS, SplitName
+from zoo.data.files.content import content_of, reading
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import ChangedDataError, DataError, UsageError
-from zoo.files import WrongDigestError, from_person, kind_of, open_file, read_bytes, read_with_digest
+from zoo.errors import DataError, UsageError
+from zoo.files import WrongDigestError, from_person, kind_of, open_file
 from zoo.numbers import show_value
 from zoo.options.values import is_number, plain
 
@@ -170,24 +171,14 @@ class CorpusDataset:
 
     def _read(self, path: Path, sha256: str | None) -> None:
         large = LARGE if self.tokenizer is None else LARGE_FOR_TOKENIZERS
-        try:
+        with reading(path, sha256):
             if kind_of(path) == "file" and path.stat().st_size >= large:
                 with open_file(path) as file:
                     if sha256 is not None and cache.digest_of(path, file) != sha256:
                         raise WrongDigestError
                     self._encode_to_cache(path, file)
             else:
-                content = read_bytes(path, pipes=True) if sha256 is None else read_with_digest(path, sha256)
-                self._encode(io.BytesIO(content))
-        except WrongDigestError as error:
-            raise ChangedDataError(
-                f"{path} has changed since this run was trained on it, or is another file: "
-                f"dataset.sha256 was {sha256} then"
-            ) from error
-        except OSError as error:
-            raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+                self._encode(io.BytesIO(content_of(path, sha256)))
 
     def _encode(self, file: BinaryIO) -> None:
         """Encode a text to memory."""

@@ -13,13 +13,13 @@ from typing import Any
 
 from zoo.data.datasets import LECTURE_SPLIT, MIN_WORDS, TextDataset, check_shuffle_seed, check_split
 from zoo.data.examples import SPLITS
+from zoo.data.files.content import content_of, reading
 from zoo.data.kinds import Dataset
 from zoo.data.tables.columns import Column, read_cells, read_columns
 from zoo.data.tables.features import Features, Target
 from zoo.data.tables.parsing import Table, is_number
 from zoo.data.tensors import TensorDataset
-from zoo.errors import ChangedDataError, DataError, UsageError
-from zoo.files import WrongDigestError, read_bytes, read_with_digest
+from zoo.errors import DataError, UsageError
 from zoo.options.run import TSV
 from zoo.options.values import as_text
 from zoo.text import quoted, shown
@@ -66,14 +66,8 @@ def table_of(content: bytes, file_format: str, header: bool | None = None) -> Ta
 
 def read_content(path: Path, sha256: str | None = None) -> bytes:
     """The content of a file, with the digest that it must have, if any. Raises DataError or ChangedDataError."""
-    try:
-        return read_bytes(path, pipes=True) if sha256 is None else read_with_digest(path, sha256)
-    except WrongDigestError as error:
-        raise ChangedDataError(
-            f"{path} has changed since this run was trained on it, or is another file: dataset.sha256 was {sha256} then"
-        ) from error
-    except OSError as error:
-        raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
+    with reading(path, sha256):
+        return content_of(path, sha256)
 
 
 def _words(table: Table, settings: Mapping[str, Any], digest: str) -> TextDataset:

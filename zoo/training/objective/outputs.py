@@ -40,9 +40,7 @@ def shape_text(output: Any) -> str:
 
 def is_classes(output: Any, target: Tensor) -> bool:
     """Whether an output has logits for each target: shape (*targets, classes), for whole numbers."""
-    return (
-        isinstance(output, Tensor) and not target.is_floating_point() and output.shape[:-1] == target.shape
-    )  # of at least one axis more
+    return isinstance(output, Tensor) and not target.is_floating_point() and output.shape[:-1] == target.shape
 
 
 def each_target(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
