@@ -27,6 +27,7 @@ GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` 
         "sample": "Sample from RUN: words, running text, or what the model's own 'generate' makes.",
         "predict": "Predict with RUN: the next character, the likelihood of words, classes, or numbers.",
         "plot": "Plot the loss, the embeddings, or both, of RUN.",
+        "report": "Write a page about RUN, or about several runs side by side.",
     },
     "Find": {
         "list": "List models, datasets, optimizers and loggers, with the plugin that provides each.",
