@@ -30,7 +30,7 @@ def chromium(home: Path) -> Iterator[Browser]:
 
 @contextmanager
 def opening(browser: Browser) -> Iterator[OpenPage]:
-    """Open a file: `open_page(path, width=400, dark=True)`; no page may report an error, or ask a server for anything."""
+    """Open a file: `open_page(path, width=400, dark=True)`; no page may report an error, or ask for anything else."""
     contexts, problems = [], []
 
     def open_page(path: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> Page:

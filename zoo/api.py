@@ -28,7 +28,7 @@ from zoo.text import message
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.runs.runner import Run
+    from zoo.runs.result import Run
     from zoo.storage.loading import Loaded
 
 P = ParamSpec("P")

@@ -17,7 +17,7 @@ from typing import Any
 
 import zoo
 from zoo.ambient import in_neutral_state
-from zoo.runs.runner import Run
+from zoo.runs.result import Run
 
 PASSED, FAILED, SKIPPED, UNAVAILABLE, MISSED = "passed", "failed", "skipped", "not available", "below its goal"
 _MOST_CHARACTERS = 300  # of a remark

@@ -24,7 +24,7 @@ from torch import nn
 import zoo
 import zoo.testing
 from zoo.data.examples import Examples
-from zoo.runs.runner import Run
+from zoo.runs.result import Run
 from zoo.storage import loading, verify
 from zoo.storage.loading import Loaded
 

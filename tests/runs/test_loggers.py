@@ -22,7 +22,7 @@ from zoo.options.declaration import declared
 from zoo.options.run import CallOptions
 from zoo.plugin.specs import LoggerSpec
 from zoo.runs import loggers
-from zoo.runs.runner import Run
+from zoo.runs.result import Run
 from zoo.storage.state import load as load_state
 
 METHODS = [name for name in vars(loggers.Logger) if not name.startswith("_")]

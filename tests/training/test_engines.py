@@ -24,7 +24,7 @@ from zoo.engines import Optimizer
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.observer import Observer
-from zoo.runs.runner import Run
+from zoo.runs.result import Run
 from zoo.storage import checkpoint
 from zoo.training.autograd import Autograd
 from zoo.training.engines import choose_engine

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.errors import DeviceError, ZooError
 from zoo.options.run import RunOptions
-from zoo.runs.runner import Run
+from zoo.runs.result import Run
 from zoo.training.autograd import Autograd, StepOptions
 from zoo.training.device import check_precision, native_precision
 from zoo.training.objective.cross_entropy import cross_entropy

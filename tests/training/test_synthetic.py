@@ -23,7 +23,7 @@ from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.plugin.specs import ModelSpec
 from zoo.runs.plan import make_plan
-from zoo.runs.runner import Run
+from zoo.runs.result import Run
 from zoo.storage.config import RunConfig
 from zoo.training.synthetic import WORDS_FOR_EACH, SyntheticWords, sample_words
 

@@ -23,7 +23,7 @@ from zoo.errors import CheckpointError
 from zoo.options.schedule import CONSTANT
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin
-from zoo.runs.runner import Run
+from zoo.runs.result import Run
 from zoo.storage import checkpoint, state
 from zoo.storage.folder import RunFolder
 from zoo.storage.losses import read_evaluations

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import zoo
-from zoo.runs.runner import Run
+from zoo.runs.result import Run
 
 SEED = 2147483647
 

@@ -21,7 +21,7 @@ from zoo.data.encoding import encode_windows
 from zoo.options.run import RunOptions
 from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.plan import make_plan
-from zoo.runs.runner import Run
+from zoo.runs.result import Run
 from zoo.training.objective.cross_entropy import cross_entropy
 from zoo_makemore.bow import causal_average
 from zoo_makemore.ngram import NGram

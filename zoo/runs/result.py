@@ -1,20 +1,58 @@
-"""The result of a run, as `metrics.json` and `zoo run --json` have it."""
+"""The result of a run: in Python, and as `metrics.json` and `zoo run --json` have it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.data.kinds import evaluated_of
+from zoo.numbers import show_loss
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.runs.clock import Clock
 from zoo.runs.prepare import PreparedRun
 from zoo.storage import checkpoint
 from zoo.storage.config import WEIGHTS_KEY
+from zoo.text import visible
 from zoo.training.loop import Training
 from zoo.training.objective.objective import LOSS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: its folder.
+        metrics: the result, as `metrics.json` and `zoo run --json` have it.
+        config: as in `config.json`.
+        step_losses: the loss of every step, in nats.
+        model: the trained module, on the device it was trained on.
+        resumed_at: the step from which it was resumed; 0 for a new run. `metrics["seconds"]` covers the steps after it.
+    """
+
+    path: Path
+    metrics: dict[str, Any]
+    config: dict[str, Any]
+    step_losses: list[float]
+    model: nn.Module
+    resumed_at: int = 0
+
+    def __repr__(self) -> str:
+        metrics = self.metrics
+        losses = ", ".join(f"{name} {show_loss(loss)}" for name, loss in metrics["losses"].items())
+        what = f"{metrics['model']} on {metrics['dataset']['name']}, {metrics['steps']:,} steps, {losses}"
+        return visible(f"<Run {self.path}: {what}>")
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The loss over each split: `train`, `val` and `test`."""
+        return dict(self.metrics["losses"])
 
 
 def result(

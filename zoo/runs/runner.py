@@ -25,7 +25,6 @@ from zoo.errors import (
     memory_errors,
     out_of_memory,
 )
-from zoo.numbers import show_loss
 from zoo.options.declaration import decided
 from zoo.options.run import ResumeOptions
 from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
@@ -40,7 +39,7 @@ from zoo.runs.loggers import Loggers
 from zoo.runs.observer import Guarded, Observer, tell_of_data
 from zoo.runs.plan import RunPlan, check_options
 from zoo.runs.prepare import PreparedRun, prepare
-from zoo.runs.result import result
+from zoo.runs.result import Run, result
 from zoo.runs.resuming import (
     begun_with,
     check_unchanged,
@@ -54,45 +53,12 @@ from zoo.storage import state as states
 from zoo.storage.card import model_card
 from zoo.storage.config import sealed
 from zoo.storage.folder import STATE_FILE, RunFolder
-from zoo.text import visible
 from zoo.training.building import seeded
 from zoo.training.device import check_precision, fewer_threads, named_device, threads
 from zoo.training.evaluation import evaluate_splits, metrics_of
 from zoo.training.loop import Training, train
 from zoo.training.objective.objective import LOSS
 from zoo.training.signals import StopRequests, stop_signals
-
-
-@dataclass(frozen=True, repr=False)
-class Run:
-    """A finished run.
-
-    Attributes:
-        path: its folder.
-        metrics: the result, as `metrics.json` and `zoo run --json` have it.
-        config: as in `config.json`.
-        step_losses: the loss of every step, in nats.
-        model: the trained module, on the device it was trained on.
-        resumed_at: the step from which it was resumed; 0 for a new run. `metrics["seconds"]` covers the steps after it.
-    """
-
-    path: Path
-    metrics: dict[str, Any]
-    config: dict[str, Any]
-    step_losses: list[float]
-    model: torch.nn.Module
-    resumed_at: int = 0
-
-    def __repr__(self) -> str:
-        metrics = self.metrics
-        losses = ", ".join(f"{name} {show_loss(loss)}" for name, loss in metrics["losses"].items())
-        what = f"{metrics['model']} on {metrics['dataset']['name']}, {metrics['steps']:,} steps, {losses}"
-        return visible(f"<Run {self.path}: {what}>")
-
-    @property
-    def losses(self) -> dict[str, float]:
-        """The loss over each split: `train`, `val` and `test`."""
-        return dict(self.metrics["losses"])
 
 
 @in_neutral_state

@@ -20,7 +20,8 @@ from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.plugin.specs import DatasetSpec, LoggerSpec, ModelSpec, OptimizerSpec
 from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
-from zoo.runs.runner import Run, execute, resume
+from zoo.runs.result import Run
+from zoo.runs.runner import execute, resume
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.testing.bench import load_registry
 from zoo.testing.report import Report, Rule, SkippedError, try_rules

@@ -15,7 +15,7 @@ from zoo.options.run import RunOptions
 from zoo.runs.plan import make_plan
 
 if TYPE_CHECKING:
-    from zoo.runs.runner import Run
+    from zoo.runs.result import Run
 
 
 @click.command("run")

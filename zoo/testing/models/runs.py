@@ -19,7 +19,8 @@ from zoo.options.training import AUTO
 from zoo.plugin.registry import Registry
 from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
-from zoo.runs.runner import Run, execute, resume
+from zoo.runs.result import Run
+from zoo.runs.runner import execute, resume
 from zoo.storage import state as states
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE
 from zoo.storage.loading import Loaded, load
