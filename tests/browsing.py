@@ -6,15 +6,17 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 
-OpenPage: TypeAlias = Callable[..., Page]
+OpenPage: TypeAlias = "Callable[..., Page]"
 
 
 @contextmanager
@@ -22,6 +24,8 @@ def chromium(home: Path) -> Iterator[Browser]:
     """Chromium with a home of its own. Within the block, this thread runs an event loop: no `asyncio.run` there."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (on Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright  # here, because few tests need it
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env={"HOME": str(home)})
         yield browser

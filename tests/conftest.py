@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from browsing import OpenPage, chromium, opening
 from fake_cuda import FakeCuda, put_in_place
 from forging import NET, Change, changer
 from offering import Offer, offering
@@ -27,6 +28,9 @@ from zoo.cli import main
 from zoo.plots.plot import Plot
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECTS = ROOT / "tests" / "plugins"
@@ -158,6 +162,20 @@ def zoo_here(capsys: pytest.CaptureFixture[str]) -> Zoo:
         return Outcome(exit_info.value.code, captured.out, err, read)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The system's Chromium; tests that want it are skipped where there is none."""
+    with chromium(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Open a page in the browser: `open_page(path, width=400, dark=True)`; see `browsing.opening`."""
+    with opening(browser) as open_page:
+        yield open_page
 
 
 @pytest.fixture(scope="session")
