@@ -20,7 +20,7 @@ ONLY_IN = {  # a library that has one room
     "click": {"zoo/cli"},
     "rich": {"zoo/cli"},
     "requests": {"zoo/data/download.py", "zoo/data/failures.py"},
-    "matplotlib": {"zoo/plots/figures.py"},
+    "matplotlib": {"zoo/plots/figures"},
     "safetensors": {"zoo/storage/checkpoint.py"},
     "platformdirs": {"zoo/data/download.py"},
     "bokeh": {"zoo/reports"},

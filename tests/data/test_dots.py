@@ -103,7 +103,7 @@ def test_the_map_shows_the_boundary_of_each_vocabulary(
         shown.append([text.get_text() for text in legend.get_texts()])
         return b""
 
-    monkeypatch.setattr("zoo.plots.figures._encode", keep)
+    monkeypatch.setattr("zoo.plots.figures.embeddings.encode", keep)
     with mpl.rc_context():
         plot_embeddings([[0, 0], [1, 0], [0, 1], [1, 1]], labels, "Embeddings")
     assert shown == [texts, legend]

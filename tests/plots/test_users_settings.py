@@ -171,7 +171,6 @@ def test_nothing_sets_how_plots_look_but_the_style_of_zoo() -> None:
         for path in root.rglob("*.py")
         if any(word in path.read_text() for word in ("rc_context", "rcParams", "import pyplot", "Figure("))
     }
-    assert found == {"plots/figures.py"}
-    text = (root / "plots" / "figures.py").read_text()
-    assert text.count("rc_context(") == 1
-    assert text.count("with _own_style():") == text.count("Figure(") == 2
+    assert found == {"plots/figures/style.py"}
+    text = (root / "plots" / "figures" / "style.py").read_text()
+    assert text.count("rc_context(") == text.count("Figure(") == 1

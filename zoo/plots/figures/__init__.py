@@ -1,0 +1,11 @@
+"""All that is drawn with matplotlib: one module for each plot, and what they share.
+
+Import it through `zoo.plots.importing`, which copes with whatever settings of matplotlib the user has.
+"""
+
+from zoo.plots.figures.embeddings import plot_embeddings
+from zoo.plots.figures.loss import plot_loss
+from zoo.plots.figures.overlay import plot_overlay
+from zoo.plots.figures.style import FORMATS
+
+__all__ = ["FORMATS", "plot_embeddings", "plot_loss", "plot_overlay"]
