@@ -1,11 +1,15 @@
-"""Tables on stdout: the same lines with and without rich, which is imported only if needed."""
+"""Tables on stdout: no name, number or command of any command's table is broken at any width."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from conftest import run_python
+import rich.console
+import rich.table
+from conftest import Zoo, run_python
+from rich.cells import cell_len
 
 from zoo.cli import output, table
 from zoo.cli.table import print_table
@@ -42,8 +46,21 @@ def printed(rows: Table, right: list[str], capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_that_fits_is_formatted_as_by_rich(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows, right = TABLES[name]
-    widths = [max(map(table._width, cells)) for cells in zip(*rows, strict=True)]
-    assert printed(rows, right, capsys).splitlines() == table._wrapped(rows, right, widths)
+    assert printed(rows, right, capsys).splitlines() == by_rich(rows, right)
+
+
+def by_rich(rows: Table, right: list[str]) -> list[str]:
+    """The same table by rich, as a reference."""
+    made = rich.table.Table(box=None, pad_edge=False, padding=(0, table._GAP, 0, 0))
+    for column, *cells in zip(*rows, strict=True):
+        width = max(map(cell_len, [column, *cells]))
+        made.add_column(column, justify="right" if column in right else "left", width=width, no_wrap=True)
+    for row in rows[1:]:
+        made.add_row(*row)
+    console = rich.console.Console(width=1000, color_system=None, markup=False, highlight=False, emoji=False)
+    with console.capture() as captured:
+        console.print(made)
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -160,6 +177,70 @@ def assert_aligned(lines: list[str], rows: Table) -> None:
             taken += table._width(character)
             if taken >= first:
                 break
+
+
+COMMANDS: dict[str, list[str]] = {
+    "list": ["list"],
+    "list models": ["list", "models"],
+    "plugins": ["plugins"],
+    "info": ["info", "mlp-char"],
+    "info of an optimizer": ["info", "adamw"],
+    "data": ["data", "names-ssa-2018"],
+    "verify": ["verify", "run"],
+    "eval": ["eval", "run"],
+    "sample": ["sample", "run", "--seed", "1"],
+    "predict": ["predict", "run", "a", "be"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_word_of_any_command_is_broken(
+    command: str, zoo_here: Zoo, run: Path, terminal: Callable[[int], None]
+) -> None:
+    whole = zoo_here(*COMMANDS[command]).out.splitlines()
+    for width in (20, 25, 32, 40, 50, 60, 72, 80, 100, 120, 200):
+        terminal(width)
+        out = zoo_here(*COMMANDS[command]).out
+        found = {word for full in out.split() for word in (full, full.removesuffix(":"))}  # in blocks: `column: value`
+        if "Left out at this width: " in out:  # only names are then certain to be there
+            assert {line.split()[0] for line in whole if line.strip() and ":" not in line.split()[0]} <= found, width
+        else:
+            assert {word for line in whole for word in line.split()} <= found, width
+
+
+def wrapping(rows: Table, width: int, capsys: pytest.CaptureFixture[str], **how: list[str]) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output, "columns", lambda: width)
+        print_table(rows[0], rows[1:], **how)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_columns_are_left_out_in_the_order_of_their_importance(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: Table = [("run", "", "steps", "loss"), ("runs/mlp-char-1", "lr 0.1", "5,000", "2.1245")]
+    how = {"right": ["steps", "loss"], "optional": ["steps", ""]}
+    assert len(wrapping(rows, 44, capsys, **how)) == 2
+    assert wrapping(rows, 36, capsys, **how) == [
+        "run                          loss",
+        "runs/mlp-char-1   lr 0.1   2.1245",
+        "",
+        "Left out at this width: steps",
+    ]
+    assert wrapping(rows, 25, capsys, **how)[-1] == "Left out at this width: steps, descriptions"
+    assert wrapping(rows, 20, capsys, **how) == ["run: runs/mlp-char-1", "lr 0.1", "steps: 5,000", "loss: 2.1245"]
+
+
+def test_a_command_in_quotes_stays_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: Table = [("plugin", "cause"), ("p", "it fails: 'pip uninstall zoo-p' removes it, or ('zoo list') so.")]
+    lines = wrapping(rows, 34, capsys)
+    assert max(map(len, lines)) <= 34
+    assert any("'pip uninstall zoo-p'" in line for line in lines)
+    assert any("('zoo list')" in line for line in lines)
+
+
+def test_columns_of_names_are_not_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: Table = [("a", "file", ""), ("x", "my words.txt and more.txt", "a text that may be wrapped")]
+    assert any("my words.txt and more.txt" in line for line in wrapping(rows, 48, capsys, whole=["file"]))
+    assert wrapping(rows, 30, capsys, whole=["file"])[1] == "file: my words.txt and more.txt"
 
 
 def test_rich_is_not_imported_for_a_table_that_fits() -> None:

@@ -21,12 +21,13 @@ class ResultRow(NamedTuple):
 def print_results(rows: Sequence[ResultRow], unit: str) -> None:
     """A table with a row for each split; the loss in its unit, each metric under its name."""
     names = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    columns = ["examples", f"loss ({unit})", *(name.replace("_", " ") for name in names)]
+    metrics = [name.replace("_", " ") for name in names]
+    columns = ["examples", f"loss ({unit})", *metrics]
     cells = [
         (row.split, f"{row.examples:,}", show_loss(row.loss), *(_shown(row.metrics.get(name)) for name in names))
         for row in rows
     ]
-    print_table(["split", *columns], cells, right=columns)
+    print_table(["split", *columns], cells, right=columns, optional=["examples", *reversed(metrics)])
 
 
 def _shown(metric: float | None) -> str:

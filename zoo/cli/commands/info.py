@@ -139,7 +139,7 @@ def _print(kind: str, entry: Entry[Any], typed: str) -> None:
     ]
     if rows:
         output.lines("")
-        print_table(["--set", "type", "default"], rows)
+        print_table(["--set", "type", "default"], rows, whole=["default"])
     if presets := _presets(spec):
         output.lines("")
         print_table(["--preset", ""], [(name, preset.summary) for name, preset in presets.items()])

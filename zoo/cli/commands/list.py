@@ -64,7 +64,7 @@ def command(state: State, kind: str | None, sort: str, in_bits: bool, as_json: b
             _print_metrics(entries, rows[name], in_bits=in_bits, all_columns=kind is not None)
         else:
             plain = [(entries.display_name(entry), entry.spec.summary, str(entry.plugin)) for entry, _ in rows[name]]
-            print_table([name, "", "from"], plain)
+            print_table([name, "", "from"], plain, optional=["from", ""])
 
 
 def _rows(name: str, entries: KindRegistry[Any]) -> list[Row]:
@@ -122,7 +122,9 @@ def _print_metrics(entries: KindRegistry[Any], rows: list[Row], *, in_bits: bool
         )
         for entry, metrics in rows
     ]
-    print_table(["models", "", *names, *columns, "from"], cells, right=columns)
+    losses = [name for name in columns if name != "val loss"]
+    optional = ["from", *reversed(losses), "", *names]  # the last to go is what the losses are of
+    print_table(["models", "", *names, *columns, "from"], cells, right=columns, optional=optional)
     datasets = " and ".join(sorted({metrics.dataset for _, metrics in rows if metrics}))
     unit = "bits" if in_bits else "nats"
     output.lines(

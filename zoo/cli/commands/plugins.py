@@ -20,7 +20,7 @@ def command(state: State, as_json: bool) -> None:
         output.json_object({"plugins": [_as_json(status) for status in state.plugins]})
         return
     rows = [(s.plugin.name, str(s.plugin), s.state, s.cause or _provides(s)) for s in state.plugins]
-    print_table(["plugin", "from", "state", "provides"], rows)
+    print_table(["plugin", "from", "state", "provides"], rows, whole=["from"])
 
 
 def _provides(status: PluginStatus) -> str:
