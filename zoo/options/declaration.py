@@ -32,6 +32,7 @@ _WORDS: dict[Any, str] = {
 }
 
 _MOST_THREADS = 1024  # of more, the system may have none, which ends the process
+_MOST_SNAPSHOTS = 1000  # more than a slider has positions
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Range(NamedTuple):
 POSITIVE = Range("above 0", lambda value: 0 < value < math.inf)
 NOT_NEGATIVE = Range("0 or above", lambda value: 0 <= value < math.inf)
 THREADS = Range(f"from 1 to {_MOST_THREADS}", lambda value: 0 < value <= _MOST_THREADS)
+SNAPSHOTS = Range(f"from 2 to {_MOST_SNAPSHOTS}", lambda value: 2 <= value <= _MOST_SNAPSHOTS)
 SEEDS = Range("from 0 to 2**64 - 1", lambda value: 0 <= value <= LARGEST_SEED)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from zoo.options.declaration import NOT_GIVEN, POSITIVE, SEEDS, THREADS, Option
+from zoo.options.declaration import NOT_GIVEN, POSITIVE, SEEDS, SNAPSHOTS, THREADS, Option
 from zoo.options.schedule import SCHEDULES
 from zoo.options.training import ENGINES, TrainingOptions
 
@@ -86,6 +86,14 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
     ] = None
     seed: Annotated[int, Option("Seed for sampling batches.", SEEDS, reported=True)] = SEED
     init_seed: Annotated[int, Option("Seed for weight initialization.", SEEDS, reported=True)] = SEED
+    snapshots: Annotated[
+        int | None,
+        Option(
+            "Keep the embedding table at N moments, evenly spread from step 0 to the last.",
+            SNAPSHOTS,
+            may_be_missing=True,
+        ),
+    ] = None
     settings: Annotated[
         Mapping[str, object] | None,
         Option(
@@ -121,6 +129,10 @@ class ResumeOptions(CallOptions):
             or_path=True,
             metavar="package.module:function",
         ),
+    ] = NOT_GIVEN
+    snapshots: Annotated[
+        int | None,
+        Option("Another number of snapshots, from here on, than the run's own.", SNAPSHOTS, may_be_missing=True),
     ] = NOT_GIVEN
     settings: Annotated[
         Mapping[str, object] | None,

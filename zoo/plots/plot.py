@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from zoo.ambient import in_neutral_state
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import PluginError, UsageError
+from zoo.errors import UsageError
 from zoo.plots.importing import import_figures
 from zoo.plugin.specs import ModelSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 Kind: TypeAlias = Literal["loss", "embeddings"]
 
@@ -93,27 +93,18 @@ def embeddings_plot(
         UsageError: the model has no character embeddings.
         PluginError: the spec names a missing parameter, or one that is not of shape (vocab_size, embedding_dim).
     """
+    from zoo.training.history.snapshots import embedding_table  # torch: the plot worker does without
+
     if spec.embedding is None or vocabulary is None:
         raise UsageError(f"model {spec.name!r} has no character embeddings to plot")
     arguments = {
-        "table": _table(spec, model, len(vocabulary)).tolist(),
+        "table": embedding_table(spec, model, len(vocabulary)).tolist(),
         "labels": list(vocabulary.itos),
         "title": _title("Embeddings", config, config["training"]["steps"]),
         "dims": dims,
         "pca": pca,
     }
     return Plot(name, "embeddings", arguments)
-
-
-def _table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> Tensor:
-    tensor = model.state_dict().get(spec.embedding or "")
-    if tensor is None or tensor.ndim != 2 or len(tensor) != vocab_size:
-        raise PluginError(
-            f"model {spec.name!r} names {spec.embedding!r} as its embedding table, but it has no such tensor of "
-            f"{vocab_size} rows"
-        )
-    rows: Tensor = tensor.detach().cpu().float()
-    return rows
 
 
 def _title(what: str, config: Mapping[str, Any], steps: int) -> str:

@@ -16,7 +16,7 @@ from zoo.data.datasets import LONG, TextDataset
 from zoo.data.download import fetcher
 from zoo.data.encoding import check_sizes
 from zoo.data.examples import Examples, SplitName, TensorExamples
-from zoo.data.kinds import Dataset
+from zoo.data.kinds import Dataset, vocabulary_of
 from zoo.data.loading import encode, encode_tensors, load_dataset, offered_values, provided_names
 from zoo.data.tensors import TensorDataset
 from zoo.engines import Engine, Optimizer
@@ -49,6 +49,7 @@ from zoo.training.building import (
 from zoo.training.device import check_precision, choose_threads, describe_device, native_precision, suitable_device
 from zoo.training.engines import choose_engine
 from zoo.training.evaluation import batch_size_of
+from zoo.training.history.snapshots import Snapshots
 from zoo.training.loop import Training
 from zoo.training.objective.objective import Objective, make_objective
 from zoo.training.synthetic import SyntheticWords, sample_words
@@ -98,6 +99,9 @@ class PreparedRun:
             validation=Validation.of(options, self.examples["val"], self.objective),
             loss=self.objective.loss,
             augment=self._augment(),
+            snapshots=Snapshots.of(
+                options.snapshots, plan.steps, plan.model.spec, self.model, vocabulary_of(self.dataset)
+            ),
             new_optimizer=lambda model: build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings),
         )
 

@@ -45,7 +45,7 @@ CHANGEABLE = (
 
 # Options that `zoo resume` may override: a difference is a warning, and no error.
 _CHOSEN = CHOSEN_WHEN_RESUMED
-_INEXACT = ("versions", *(path for path in _CHOSEN if path != "training.steps"))
+_INEXACT = ("versions", *(path for path in _CHOSEN if path not in ("training.steps", "training.snapshots")))
 
 _OF_GPU = tuple(f"versions.{name}" for name in ("gpu", "cuda", "rocm"))
 

@@ -228,6 +228,8 @@ class _Execution:
                 stop=lambda: bool(self.signals),
                 saver=_Saver(self.folder, training, self.run.config, CheckpointTimer(checkpoints)),
             )
+            if training.stopped_early and training.snapshots is not None:
+                training.snapshots.take(training.model, training.step)  # the last, at a step that was not planned
         except DivergedError as error:
             self.folder.write_checkpoint(training, self.run.config)
             raise diverged(error, training, self.folder.path) from error

@@ -7,6 +7,7 @@
 | `losses.csv` | the loss of every step |
 | `validation.csv` | the loss of each evaluation on the validation split, if there are any |
 | `metrics.json` | the result, as `zoo run --json` prints it |
+| `snapshots.safetensors` | the embedding table at moments of the training, with `--snapshots` |
 | `training_state.safetensors` | all that resuming needs: weights, optimizer, RNG states, losses, step, data path |
 | `loss.png`, `embeddings.png` | the plots |
 | `README.md` | a model card |
@@ -26,10 +27,12 @@ from zoo.data.finding import Place
 from zoo.errors import UsageError, ZooError
 from zoo.files import is_temporary, kind_of, readable_json
 from zoo.storage import checkpoint, state
+from zoo.storage.history.snapshots import SNAPSHOTS_FILE, pack_snapshots
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, LossesFile, validation_csv
 from zoo.storage.open_folder import LOCK_FILE, InUseError, OpenFolder
 from zoo.storage.state import TrainingState
 from zoo.text import shown
+from zoo.training.history.snapshots import Snapshots
 from zoo.training.loop import Training
 
 RUNS = Path("runs")
@@ -45,6 +48,7 @@ FILES = (
     CONFIG_FILE,
     LOSSES_FILE,
     VALIDATION_FILE,
+    SNAPSHOTS_FILE,
     METRICS_FILE,
     CARD_FILE,
     *PLOT_FILES,
@@ -72,6 +76,7 @@ class RunFolder:
         self._warn = warn
         self._named = folder.path
         self._losses = LossesFile()
+        self._snapshots: list[int] | None = None  # the steps of those in the file
         self._checkpoint: tuple[Training, Mapping[str, Any]] | None = None
         self._results: dict[str, bytes] = {}
         self.place: Place | None = None  # of the run's data, if that is a file
@@ -167,8 +172,8 @@ class RunFolder:
         """Write the training state, the losses, the config and the weights.
 
         The training state is written first and contains all the rest, but for the older losses of a long run, which
-        are in `losses.csv` before it. After a crash, the other files can be restored from it, and its step, weights
-        and losses always agree.
+        are in `losses.csv` before it, and the snapshots. After a crash, the other files can be restored from it, and
+        its step, weights and losses always agree.
 
         Raises:
             OSError: a file cannot be written.
@@ -177,6 +182,8 @@ class RunFolder:
         is_long = LossesFile.is_long(len(training.losses))
         if is_long:
             self._write_losses(training)
+        if training.snapshots is not None:
+            self._write_snapshots(training.snapshots)
         self.write(STATE_FILE, state.pack(STATE_FILE, training, config, self.place, self._losses.sealed))
         if not is_long:
             self._write_losses(training)
@@ -215,6 +222,12 @@ class RunFolder:
     def _write_losses(self, training: Training) -> None:
         self._in_folder(lambda folder: self._losses.write(folder, training.losses))
 
+    def _write_snapshots(self, snapshots: Snapshots) -> None:
+        """Write them if there are others than the file has."""
+        if self._snapshots != list(snapshots.taken):
+            self.write(SNAPSHOTS_FILE, pack_snapshots(snapshots))
+            self._snapshots = list(snapshots.taken)
+
     def _in_folder(self, write: Callable[[OpenFolder], None]) -> None:
         """Write to the folder; to another if it was deleted, be that before or meanwhile."""
         self._follow()
@@ -235,7 +248,7 @@ class RunFolder:
             return
         old, self._folder = self._folder, _make_anew(self._named)
         old.close()
-        self._losses = LossesFile()
+        self._losses, self._snapshots = LossesFile(), None
         self._warn(f"the run folder {self._named} was deleted; the run goes on in {self._folder.path}")
         self._named = self._folder.path
         if self._checkpoint is not None:

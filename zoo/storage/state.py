@@ -25,6 +25,7 @@ from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.optimizer_state import PREFIX, flattened, load_exactly, unflatten_state
 from zoo.storage import checkpoint
 from zoo.storage.bounds import building
+from zoo.storage.history.snapshots import record, recorded_snapshots
 from zoo.storage.losses import LOSSES_FILE, Sealed
 from zoo.training.building import Trial
 from zoo.training.loop import Training
@@ -55,6 +56,7 @@ class TrainingState:
     validation: Any
     place: Place | None
     file_bytes: int
+    snapshots: Any = None
 
     def building(self) -> AbstractContextManager[None]:
         """A context in which the model that the config asks for is built, within what the file justifies."""
@@ -80,6 +82,8 @@ class TrainingState:
             training.generator.set_state(self.tensors["generator"])
             if training.validation is not None:
                 self._restore_validation(training.validation, training.model.state_dict())
+            if training.snapshots is not None:
+                training.snapshots.go_on_from(recorded_snapshots(self.path.parent, self.snapshots, self.step))
         except CheckpointError:
             raise
         except BaseException as error:  # an optimizer may raise anything for a state that does not fit
@@ -289,6 +293,8 @@ def pack(
         meta["data"] = place.as_json()
     if sealed is not None:
         meta["sealed"] = sealed.record()
+    if training.snapshots is not None:
+        meta["snapshots"] = record(training.snapshots)
     if training.validation is not None:
         tensors |= _validation_tensors(training.validation)
         meta["validation"] = {"best_step": training.validation.best.step if training.validation.best else None}
@@ -335,6 +341,7 @@ def load(path: Path) -> TrainingState:
         validation=stored.meta.get("validation"),
         place=Place.read(stored.meta.get("data")),
         file_bytes=stored.file_bytes,
+        snapshots=stored.meta.get("snapshots"),
     )
 
 

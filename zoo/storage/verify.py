@@ -1,7 +1,7 @@
 """Check that a file or a run folder is intact and that its files are of one run, and describe its content.
 
-A checkpoint writes its files in this order: training state, losses, config, evaluations, weights. So after a crash the
-later ones may be behind the state, and none may be behind one that was written after it. Metrics come at the end.
+A checkpoint writes its files in this order: snapshots, training state, losses, config, evaluations, weights. So after a
+crash those after the state may be behind it, and none may be behind one that was written after it. Metrics come last.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from zoo.storage.config import (
     unlike,
 )
 from zoo.storage.folder import CONFIG_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE, where_run_is
+from zoo.storage.history.snapshots import SNAPSHOTS_FILE, load_snapshots, recorded_snapshots
 from zoo.storage.loading import rebuild
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, read_evaluations, read_losses
 from zoo.storage.state import TrainingState
@@ -91,12 +92,15 @@ def verify(path: Path, registry: Registry) -> list[Finding]:
 
 
 def _file(path: Path, registry: Registry) -> Finding:
-    """Check a single file: weights, or a training state."""
+    """Check a single file: weights, a training state, or snapshots."""
     weights = _find(path.name, lambda: _describe(path, checkpoint.load(path), registry))
     if not weights.damaged:
         return weights
-    state = _find(path.name, lambda: _describe_state(states.load(path)))
-    return state if state.intact else weights
+    for describe in (lambda: _describe_state(states.load(path)), lambda: _describe_snapshots(load_snapshots(path))):
+        other = _find(path.name, describe)
+        if other.intact:
+            return other
+    return weights
 
 
 def _find(name: str, check: Callable[[], str]) -> Finding:
@@ -123,6 +127,14 @@ def _describe_state(state: TrainingState) -> str:
     return f"training state at step {state.step:,}, {len(state.weights)} tensors of weights"
 
 
+def _describe_snapshots(found: Mapping[int, Tensor]) -> str:
+    if not found:
+        return "no snapshots yet"
+    rows, columns = next(iter(found.values())).shape
+    steps = f"step {max(found):,}" if len(found) == 1 else f"steps {min(found):,} to {max(found):,}"
+    return f"{len(found):,} snapshots of {rows:,} x {columns:,} numbers, {steps}"
+
+
 class _Folder:
     """The checks of one run folder. Each file is read once."""
 
@@ -141,6 +153,9 @@ class _Folder:
         expected = self._state is not None and self._state.validation is not None
         if expected or kind_of(self._path / VALIDATION_FILE) != "nothing":
             checks[VALIDATION_FILE] = self._evaluations  # only a run with evaluations during training has them
+        kept = self._state is not None and self._state.snapshots is not None
+        if kept or kind_of(self._path / SNAPSHOTS_FILE) != "nothing":
+            checks[SNAPSHOTS_FILE] = self._snapshots
         return [_find(name, check) for name, check in checks.items()]
 
     @cached_property
@@ -231,6 +246,13 @@ class _Folder:
         if len(found) < sum(step <= later for step, _ in recorded):
             raise CheckpointError(f"has {len(found):,} evaluations, but a later file of the run has step {later:,}")
         return f"{len(found):,} evaluations"
+
+    def _snapshots(self) -> str:
+        state = self._needed_state()
+        recorded_snapshots(self._path, state.snapshots, state.step)
+        if state.snapshots is None:
+            raise CheckpointError("are not of this run: the training state has no snapshots")
+        return _describe_snapshots(load_snapshots(self._path / SNAPSHOTS_FILE))
 
     def _config(self) -> str:
         config = read_json(self._path / CONFIG_FILE)

@@ -27,6 +27,7 @@ from zoo.training.augmentation import Augmentation
 from zoo.training.autograd import Autograd
 from zoo.training.building import Trial
 from zoo.training.device import deterministic_sums, torchs_dropout
+from zoo.training.history.snapshots import Snapshots
 from zoo.training.objective.loss import CROSS_ENTROPY, Loss
 from zoo.training.validation import Validation
 
@@ -49,6 +50,7 @@ class Training:
         validation: evaluates the validation split during training; None: evaluated only after training.
         loss: what is trained on.
         augment: changes each batch.
+        snapshots: of the embedding table; None: none are kept.
         new_optimizer: makes such an optimizer for another module's parameters; needed to restore a state.
     """
 
@@ -66,6 +68,7 @@ class Training:
     new_optimizer: Callable[[nn.Module], Optimizer] | None = None
     loss: Loss = CROSS_ENTROPY
     augment: Augmentation | None = None
+    snapshots: Snapshots | None = None
 
     def __post_init__(self) -> None:
         if self.engine is None:
@@ -134,6 +137,7 @@ def train(
 def _train_blocks(training: Training, steps: int, report: Report | None, stop: Stop, saver: Saver | None) -> None:
     block = 1
     good = _Snapshot(training)
+    _keep_snapshot(training)
     while training.step < steps and not training.stopped_early and not stop():
         started = time.perf_counter()
         before = _snapshot(training, good)
@@ -148,6 +152,7 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
             training.losses += values
             if training.validation is not None:
                 training.validation.evaluate_if_due(training.model, training.step)
+            _keep_snapshot(training)
         with others_turn():
             if report is not None and values:
                 report(training.step, values[-1])
@@ -155,6 +160,11 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
             saver.save_if_due()
         if time.perf_counter() - started < _BLOCK_SECONDS / 2:
             block = min(2 * block, _longest_block(training))
+
+
+def _keep_snapshot(training: Training) -> None:
+    if training.snapshots is not None:
+        training.snapshots.take_if_due(training.model, training.step)
 
 
 def _snapshot(training: Training, good: _Snapshot) -> _Snapshot:
@@ -185,6 +195,7 @@ def _steps_left(training: Training, saver: Saver | None) -> list[int]:
     """After how many steps the block must end, for whatever is to be done then."""
     left = [saver.steps_left(training.step) if saver is not None else None]
     left += [training.validation.steps_left(training.step) if training.validation is not None else None]
+    left += [training.snapshots.steps_left(training.step) if training.snapshots is not None else None]
     return [steps for steps in left if steps]
 
 
@@ -243,6 +254,8 @@ class _Snapshot:
         load_exactly(self._training.optimizer, self._optimizer)
         self._training.generator.set_state(self._generator)
         self._training.validation = self._validation
+        if self._training.snapshots is not None:
+            self._training.snapshots.forget_after(self._step)
         torch.set_rng_state(self._global_generator)
         if self._cuda_generator is not None:
             cuda.set_generator_state(self._cuda_generator, self._device)
