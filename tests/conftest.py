@@ -126,7 +126,8 @@ def zoo_command() -> ZooCommand:
 
 
 def but_for_what_was_read(err: str) -> str:
-    """What was written to stderr, without the line in which a run says what it has read."""
+    """What was written to stderr, without the line in which a run says what it has read, and those of slow stages."""
+    err = re.sub(r"^[A-Z][^\n]* after \d+ s(, about [^\n]*)?\n", "", err, flags=re.MULTILINE)
     return re.sub(r"^[^\n]+: [\d,]+ (words, |examples of shape )[^\n]*\n", "", err, count=1, flags=re.MULTILINE)
 
 
@@ -158,7 +159,8 @@ def zoo_here(capsys: pytest.CaptureFixture[str]) -> Zoo:
         captured = capsys.readouterr()
         assert isinstance(exit_info.value.code, int)
         err = but_for_what_was_read(captured.err)
-        read = next((line for line in captured.err.splitlines() if line not in err), "")
+        others = [line for line in captured.err.splitlines() if line not in err]
+        read = next((line for line in others if " after " not in line), "")
         return Outcome(exit_info.value.code, captured.out, err, read)
 
     return run

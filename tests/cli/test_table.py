@@ -69,7 +69,7 @@ def test_only_a_table_that_does_not_fit_is_wrapped(
 ) -> None:
     rows, right = TABLES[name]
     plain = printed(rows, right, capsys)
-    width = max(table._width(line) for line in plain.splitlines())
+    width = max(table.text_width(line) for line in plain.splitlines())
     terminal(width)
     assert printed(rows, right, capsys) == plain
     terminal(width - 1)
@@ -162,19 +162,19 @@ def test_no_cell_breaks_a_row_and_no_name_is_cut(
                 for line in lines
             ), name
         if "".join(lines[0].split()) == "".join("".join(rows[0]).split()):  # a table, and no blocks
-            assert all(table._width(line) <= width for line in lines), name
+            assert all(table.text_width(line) <= width for line in lines), name
             assert_aligned(lines, rows)
 
 
 def assert_aligned(lines: list[str], rows: Table) -> None:
     """The second column begins at the same place in each row."""
-    first = max(table._width(visible(row[0])) for row in rows) + table._GAP
+    first = max(table.text_width(visible(row[0])) for row in rows) + table._GAP
     for line in lines[1:]:
         taken = 0
         for character in line:
-            if taken >= first - table._GAP and table._width(character):
+            if taken >= first - table._GAP and table.text_width(character):
                 assert character == " " or taken >= first, line
-            taken += table._width(character)
+            taken += table.text_width(character)
             if taken >= first:
                 break
 

@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any, Literal, NoReturn, TextIO
@@ -36,17 +37,47 @@ class _Streams:
         self.stderr: TextIO | None = sys.stderr
         self.failure: OSError | ValueError | None = None
         self.run_folder = ""
+        self._lock = threading.RLock()  # a thread redraws the line of progress
+        self._drawn = "", 0  # the line that stands at the end of stderr, and its columns
+        self._unfinished = False  # whether the last line written to a terminal has no end yet
 
     def write(self, name: Name, text: str) -> None:
         stream = self.stdout if name == "stdout" else self.stderr
-        if stream is None or (name == "stdout" and self.failure is not None):
+        if stream is None or not text or (name == "stdout" and self.failure is not None):
             return
-        try:
-            stream.write(_encodable(text, stream))
-            stream.flush()
-        except (OSError, ValueError) as error:  # a ValueError if it is closed
-            if name == "stdout":
-                self.failure = error
+        with self._lock:
+            line, width = self._drawn
+            if line:
+                self._redraw("", 0)
+            try:
+                stream.write(_encodable(text, stream))
+                stream.flush()
+            except (OSError, ValueError) as error:  # a ValueError if it is closed
+                if name == "stdout":
+                    self.failure = error
+            if _is_terminal(stream):
+                self._unfinished = not text.endswith("\n")
+            if line:
+                self.redraw(line, width)
+
+    def redraw(self, line: str, width: int) -> None:
+        """Draw a line of so many columns at the end of stderr, a terminal, in place of the last one; or remove that.
+
+        No control sequence is needed for this, which some terminals do not know.
+        """
+        with self._lock:
+            if not (self._unfinished and line) and (line, width) != self._drawn:
+                self._redraw(line, width)
+
+    def _redraw(self, line: str, width: int) -> None:
+        covered = min(self._drawn[1], columns_of("stderr") - 1)
+        end = "" if line else "\r" + " " * covered + "\r"
+        self._drawn = line, width
+        if self.stderr is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self.stderr.write(end or "\r" + _encodable(line, self.stderr) + " " * (covered - width))
+            self.stderr.flush()
 
     def settle(self) -> None:
         """Discard what could not be written: Python would try again when it exits, and exit with 120."""
@@ -237,21 +268,36 @@ def on_terminal(name: Name = "stdout") -> bool:
 
 def columns() -> int | None:
     """The width of the terminal on stdout; None if it is not one."""
-    stdout = _current().stdout
-    if stdout is None or not _is_terminal(stdout):
+    if not on_terminal():
         return None
     with contextlib.suppress(ValueError):
         if (wanted := int(os.environ.get("COLUMNS", ""))) > 0:
             return wanted
-    with contextlib.suppress(OSError, ValueError):
-        if (wide := os.get_terminal_size(stdout.fileno()).columns) > 0:
+    return columns_of("stdout")
+
+
+def columns_of(name: Name) -> int:
+    """The width of a stream's terminal now: it may have been resized since the shell set `COLUMNS`."""
+    stream = getattr(_current(), name)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if (wide := os.get_terminal_size(stream.fileno()).columns) > 0:
             return wide
     return _COLUMNS
 
 
-def bar_stream() -> TextIO:
-    """The stream of rich's progress bar: stderr, whose failures are ignored."""
-    return _Guarded("stderr", _current())  # type: ignore[return-value]  # a TextIO in all that rich uses
+def encoding(name: Name) -> str:
+    """The encoding of a stream."""
+    return getattr(getattr(_current(), name), "encoding", None) or "utf-8"
+
+
+def can_redraw() -> bool:
+    """Whether a line on stderr can be redrawn: it is a terminal that can."""
+    return on_terminal("stderr") and os.environ.get("TERM") != "dumb"
+
+
+def redraw(line: str, width: int) -> None:
+    """Draw a line at the end of stderr, in place of the last one; see `_Streams.redraw`."""
+    _current().redraw(line, width)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

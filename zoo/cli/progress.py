@@ -1,87 +1,146 @@
-"""Progress of a run on stderr: a bar on a terminal, a line every 10 s otherwise, nothing with `--quiet`."""
+"""Progress on stderr: one line that is redrawn on a terminal, else a line now and then; nothing with `--quiet`.
+
+A thread draws, so that a stage without news of its own is seen, and no step waits for a terminal.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-from zoo.cli import output
+from zoo import stages
+from zoo.cli import bar, output
+from zoo.cli.table import text_width
 from zoo.numbers import show_loss
 from zoo.runs.observer import Observer
-from zoo.text import message
+from zoo.text import message, visible
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
-_LINE_EVERY_S = 10.0
+_TRAINING = "Training"
+_UNTOLD = ("", _TRAINING, stages.LOADING)  # without a terminal
+_DRAW_EVERY_S = 0.1
+_LINE_EVERY_S = 10.0  # without a terminal
+_LINE_AFTER_S = 1.0  # of a stage
+_FLICKER_S = 0.5  # a shorter stage within the training does not replace its line
+_WINDOW = 240  # reports that the speed is measured over: a minute at the usual four a second
 
 
 class Progress(Observer):
-    """An observer that writes to stderr; a context manager, which always removes the bar."""
+    """An observer that writes to stderr; a context manager, which always removes its line.
 
-    def __init__(self, *, quiet: bool) -> None:
+    In its block it is told of all stages, whichever part of zoo they are in.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.current = ""
         self._quiet = quiet
-        self._last_line = time.monotonic()
-        self._validation = ""
-        self._bar: Bar | None = None
-        if not quiet and output.on_terminal("stderr"):
-            self._bar = _make_bar()
-            self._task = self._bar.add_task("Starting", total=None, loss="")
+        self._drawn = not quiet and output.can_redraw()
+        self._glyphs = bar.glyphs_for(output.encoding("stderr"))
+        self._began = self._last_line = time.monotonic()  # the stage; the last line without a terminal
+        self._done: tuple[int, int] | None = None  # of the stage
+        self._steps: bar.Steps | None = None
+        self._reports: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
+        self._told: set[str] = set()  # stages that had a line
+        self._frame = 0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._context = ExitStack()
 
     def __enter__(self) -> Progress:
-        if self._bar is not None:
-            self._bar.start()
+        self._context.enter_context(stages.told(self))
+        if not self._quiet:
+            self._thread = threading.Thread(target=self._run, daemon=True, name="zoo progress")
+            self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._context.close()
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._drawn:
+            output.redraw("", 0)
 
     def stage(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, description=text)
+        self.current, self._began, self._done = text, time.monotonic(), None
+
+    def advanced(self, done: int, total: int) -> None:
+        self._done = done, total
 
     def progress(self, step: int, steps: int, loss: float) -> None:
-        if self._bar is not None:
-            self._bar.update(
-                self._task, completed=step, total=steps, loss=f"loss {show_loss(loss, 3)}{self._validation}"
-            )
-        elif not self._quiet and time.monotonic() - self._last_line > _LINE_EVERY_S:
-            self._last_line = time.monotonic()
-            output.note(f"step {step:,} of {steps:,}, loss {show_loss(loss, 3)}{self._validation}")
+        now, before = time.monotonic(), self._steps
+        self._reports.append((now, step))
+        (first, first_step), per_second = self._reports[0], None
+        if now > first and step > first_step:
+            per_second = (step - first_step) / (now - first)
+        self._steps = bar.Steps(step, steps, loss, before.validation if before else None, per_second)
+        if not self._drawn and not self._quiet and now - self._last_line > _LINE_EVERY_S:
+            self._line_of_training(self._steps)
 
     def validated(self, step: int, loss: float) -> None:
-        self._validation = f", validation {show_loss(loss)}"
+        self._steps = bar.Steps(step, step, loss, loss) if self._steps is None else _with(self._steps, loss)
 
     def note(self, text: str) -> None:
         if not self._quiet:
-            self._line(message(text), lambda: output.note(message(text)))
+            output.note(message(text))
 
     def warning(self, text: str) -> None:
-        self._line(f"zoo: warning: {message(text)}", lambda: output.warning(text))
+        output.warning(text)
 
-    def _line(self, text: str, without_bar: Callable[[], None]) -> None:
-        """A line above the bar."""
-        if self._bar is None:
-            without_bar()
-        else:
-            self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    def _run(self) -> None:
+        while not self._stop.wait(_DRAW_EVERY_S):
+            with contextlib.suppress(Exception):  # whatever it is, it must not cost the work
+                if self._drawn:
+                    self._draw()
+                else:
+                    self._line_of_stage()
+
+    def _draw(self) -> None:
+        self._frame += 1
+        width = output.columns_of("stderr") - 1  # in the last column, a terminal may begin a new line
+        line = self._line(width)
+        output.redraw(line, text_width(line))
+
+    def _line(self, width: int) -> str:
+        seconds, steps = time.monotonic() - self._began, self._steps
+        if steps is not None and (self.current == _TRAINING or seconds < _FLICKER_S):
+            return bar.training_line(steps, width, self._glyphs)
+        if not self.current:
+            return ""
+        text = visible(self.current)
+        return bar.stage_line(text, seconds, self._share(), width, self._glyphs, frame=self._frame)
+
+    def _share(self) -> float | None:
+        """How much of the stage is done, from 0 to 1."""
+        done, total = self._done or (0, 0)
+        return min(done / total, 1.0) if total > 0 else None
+
+    def _line_of_training(self, steps: bar.Steps) -> None:
+        self._last_line = time.monotonic()
+        validation = "" if steps.validation is None else f", validation {show_loss(steps.validation)}"
+        left = "" if steps.seconds_left is None else f", {bar.clock(steps.seconds_left)} left"
+        output.note(f"step {steps.step:,} of {steps.steps:,}, loss {show_loss(steps.loss, 3)}{validation}{left}")
+
+    def _line_of_stage(self) -> None:
+        """A line about a stage that takes long: after a second, and then every ten."""
+        now, text = time.monotonic(), self.current
+        seconds, since = now - self._began, now - self._last_line
+        if text in _UNTOLD or seconds < _LINE_AFTER_S:
+            return
+        if text in self._told and min(since, seconds) < _LINE_EVERY_S:  # a short one that comes again is told once
+            return
+        self._told.add(text)
+        self._last_line = now
+        share = self._share()
+        left, done = bar.time_left(seconds, share), "" if share is None else f": {share:.0%} done"
+        more = "" if left is None else f", about {bar.clock(left)} left"
+        output.note(f"{text}{done} after {seconds:.0f} s{more}")
 
 
-def _make_bar() -> Bar:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
-        console=Console(file=output.bar_stream()),
-        transient=True,
-    )
+def _with(steps: bar.Steps, validation: float) -> bar.Steps:
+    return bar.Steps(steps.step, steps.steps, steps.loss, validation, steps.per_second)

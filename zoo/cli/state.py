@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Callable
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from zoo import stages
 from zoo.cli import output
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class State:
 
         Looking through them for garbage, while they are made and again at the end, would take half a second.
         """
+        stages.begin("")
         if self.own_process:
             gc.freeze()
 
@@ -77,5 +80,20 @@ debug_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 run_argument = click.argument("run")
 dataset_option = click.option("--dataset", metavar="NAME|FILE|-", help="Use this data, split the way the run's was.")
+
+
+def shows_progress(command: F) -> F:
+    """Say on stderr what a command does while it does it; it gets an option `--quiet`."""
+
+    @functools.wraps(command)
+    def shown(*args: Any, quiet: bool, **parameters: Any) -> Any:
+        from zoo.cli.progress import Progress
+
+        with Progress(quiet=quiet), stages.within(stages.LOADING):
+            return command(*args, **parameters)
+
+    return quiet_option(shown)  # type: ignore[return-value]  # click's decorators keep the function
+
+
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 offline_option = click.option("--offline", is_flag=True, help="Make no network request.")

@@ -64,11 +64,12 @@ def _without(table: Sequence[Row], names: Collection[str]) -> list[Row]:
 def _fitting(table: Sequence[Row], right: Collection[str], unbroken: Collection[str], limit: int) -> list[str] | None:
     """The lines of a table, wrapped if need be; None if it does not fit into `limit` columns."""
     columns = list(zip(*table, strict=True))
-    widths = [max(map(_width, cells)) for cells in columns]
+    widths = [max(map(text_width, cells)) for cells in columns]
     room = limit - _GAP * (len(widths) - 1)
     if sum(widths) > room:
         least = [
-            width if cells[0] in unbroken else _least_width(cells) for width, cells in zip(widths, columns, strict=True)
+            width if cells[0] in unbroken else _leasttext_width(cells)
+            for width, cells in zip(widths, columns, strict=True)
         ]
         if sum(least) > room:
             return None
@@ -78,10 +79,10 @@ def _fitting(table: Sequence[Row], right: Collection[str], unbroken: Collection[
     return _aligned(table, [cells[0] in right for cells in columns], widths)
 
 
-def _least_width(cells: Sequence[str]) -> int:
+def _leasttext_width(cells: Sequence[str]) -> int:
     """The least width of a column of text: no word of it is broken."""
-    longest = max(_width(word) for cell in cells for word in [*_WORD.findall(cell), ""])
-    return max(longest, min(_LEAST_TEXT, max(map(_width, cells))))
+    longest = max(text_width(word) for cell in cells for word in [*_WORD.findall(cell), ""])
+    return max(longest, min(_LEAST_TEXT, max(map(text_width, cells))))
 
 
 def _aligned(table: Sequence[Row], right: Sequence[bool], widths: Sequence[int]) -> list[str]:
@@ -90,7 +91,7 @@ def _aligned(table: Sequence[Row], right: Sequence[bool], widths: Sequence[int])
         cells = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
         for i in range(max(map(len, cells))):
             parts = [lines_of_cell[i] if i < len(lines_of_cell) else "" for lines_of_cell in cells]
-            spaces = [" " * (width - _width(part)) for part, width in zip(parts, widths, strict=True)]
+            spaces = [" " * (width - text_width(part)) for part, width in zip(parts, widths, strict=True)]
             padded = [
                 pad + part if is_right else part + pad for part, pad, is_right in zip(parts, spaces, right, strict=True)
             ]
@@ -100,18 +101,18 @@ def _aligned(table: Sequence[Row], right: Sequence[bool], widths: Sequence[int])
 
 def _wrapped(text: str, width: int) -> list[str]:
     """The lines of a text, broken between words; a word that is wider than `width` has a line of its own."""
-    if _width(text) <= width:
+    if text_width(text) <= width:
         return [text]
     lines, start, end = [], 0, 0
     for word in _WORD.finditer(text):
-        if end > start and _width(text[start : word.end()]) > width:
+        if end > start and text_width(text[start : word.end()]) > width:
             lines.append(text[start:end])
             start = word.start()
         end = word.end()
     return [*lines, text[start:end]]
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
     """The columns of a text on a terminal, where a Chinese character, for example, takes two."""
     if text.isascii():
         return len(text)
@@ -135,6 +136,6 @@ def _blocks(table: Sequence[Row], unbroken: Collection[str], limit: int) -> list
             if cell and name in unbroken:
                 lines.append(line)
             elif cell:
-                first, *more = _wrapped(line, max(limit - _INDENT, 1)) if _width(line) > limit else [line]
+                first, *more = _wrapped(line, max(limit - _INDENT, 1)) if text_width(line) > limit else [line]
                 lines += [first, *(" " * _INDENT + part for part in more)]
     return lines or [name for name in header if name]

@@ -7,6 +7,7 @@ Proxies and certificates are configured as for requests (`HTTPS_PROXY`, `NO_PROX
 
 from __future__ import annotations
 
+import contextvars
 import hashlib
 import os
 import queue
@@ -19,9 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from zoo import stages
 from zoo.data.failures import OTHER_FILE, WEB_PAGE, Failure, explain, explain_status
 from zoo.errors import UnavailableError, UsageError, ZooError
 from zoo.files import from_person, has_digest, write_bytes
+from zoo.memory import show_bytes
 from zoo.options.values import convert
 from zoo.plugin.calling import pass_on
 from zoo.text import shown
@@ -36,6 +39,7 @@ ATTEMPTS = 3  # an interrupted transfer is retried at once
 MAX_REDIRECTS = 5
 
 _CHUNK = 1 << 16  # bytes
+_DIGITS = 16  # of a size that can be
 _NO_CACHE = Path(os.devnull) / "zoo"  # nothing can be written there, which is said when it matters
 _LONGEST_SECONDS = 1e6  # threads cannot wait for any longer
 
@@ -94,7 +98,8 @@ class Fetcher:
 
     def _download(self, url: str, sha256: str, max_bytes: int) -> bytes:
         """The content of a URL, after a check of its digest."""
-        content = _with_timeout(self.total_seconds, url, lambda: self._get_with_retries(url, max_bytes))
+        with stages.within(_stage(url)):
+            content = _with_timeout(self.total_seconds, url, lambda: self._get_with_retries(url, max_bytes))
         found = hashlib.sha256(content).hexdigest()
         if found != sha256:
             page = content.lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))
@@ -125,9 +130,12 @@ class Fetcher:
         import requests  # here, because importing it takes longer than most commands
 
         with requests.Session() as session, closing(self._open(session, url)) as response:
+            size = _stated_size(response)
+            stages.begin(_stage(url, size))
             content = bytearray()
             for chunk in _chunks(response):
                 content += chunk
+                stages.advance(len(content), size)
                 if len(content) > max_bytes:
                     raise _unavailable(url, Failure(f"it is longer than {max_bytes} bytes"))
             return bytes(content)
@@ -199,9 +207,11 @@ def _with_timeout(seconds: float, url: str, download: Callable[[], bytes]) -> by
     """
     results: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
 
+    context = contextvars.copy_context()  # with whoever is told how far it is
+
     def run() -> None:
         try:
-            results.put(download())
+            results.put(context.run(download))
         except BaseException as error:
             results.put(error)
 
@@ -218,6 +228,16 @@ def _with_timeout(seconds: float, url: str, download: Callable[[], bytes]) -> by
 def _chunks(response: requests.Response) -> Iterator[bytes]:
     """The body in chunks, as sent; urllib3 compares its length with the header."""
     yield from response.raw.stream(_CHUNK, decode_content=False)
+
+
+def _stated_size(response: requests.Response) -> int:
+    """The bytes of the body as its header states them; 0 where it does not."""
+    stated = response.headers.get("content-length", "")
+    return int(stated) if stated.isdecimal() and len(stated) < _DIGITS else 0
+
+
+def _stage(url: str, size: int = 0) -> str:
+    return f"Downloading {url.rpartition('/')[2]}" + (f" ({show_bytes(size)})" if size else "")
 
 
 def _redirect_target(url: str, source: str, location: str) -> str:

@@ -18,7 +18,10 @@ class Observer:
     """Receives the progress of a run. This one turns warnings into Python's, and ignores the rest."""
 
     def stage(self, text: str) -> None:
-        """A stage of the run begins."""
+        """A stage of the run begins, or goes on after one within it, such as an evaluation within the training."""
+
+    def advanced(self, done: int, total: int) -> None:
+        """`done` of `total` of the stage are done, such as examples or bytes; not all stages tell."""
 
     def note(self, text: str) -> None:
         """Something that is good to know, such as what was read."""
@@ -39,10 +42,16 @@ class Guarded(Observer):
 
     def __init__(self, observer: Observer) -> None:
         self._observer: Observer | None = observer
+        self.current = ""
 
     def stage(self, text: str) -> None:
+        self.current = text
         with self._guard() as observer:
             observer.stage(text)
+
+    def advanced(self, done: int, total: int) -> None:
+        with self._guard() as observer:
+            observer.advanced(done, total)
 
     def note(self, text: str) -> None:
         with self._guard() as observer:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from zoo import cuda
+from zoo import cuda, stages
 from zoo.ambient import in_neutral_state
 from zoo.data.finding import Place
 from zoo.data.kinds import vocabulary_of
@@ -74,7 +74,12 @@ def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: Plo
     Raises:
         ZooError: see `zoo.errors`. What was trained until then is saved.
     """
-    observer = Guarded(observer or Observer())
+    guarded = Guarded(observer or Observer())
+    with stages.told(guarded):
+        return _execute(plan, guarded, plot_worker)
+
+
+def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None) -> Run:
     clock = Clock()
     checkpoints = CheckpointSchedule.of(plan.options)
     run = prepare(plan, _device_of(plan, observer), observer, clock)
@@ -110,7 +115,14 @@ def resume(
     Raises:
         ZooError: as `execute`, and where the run cannot be resumed as it began.
     """
-    observer = Guarded(observer or Observer())
+    guarded = Guarded(observer or Observer())
+    with stages.told(guarded):
+        return _resume(path, registry, options, guarded, plot_worker)
+
+
+def _resume(
+    path: Path, registry: Registry, options: ResumeOptions, observer: Guarded, plot_worker: PlotWorker | None
+) -> Run:
     clock = Clock()
     check_options(options)
     checkpoints = CheckpointSchedule.of(options)
@@ -308,5 +320,6 @@ class _Saver:
     def save_if_due(self) -> None:
         if self._timer.due(self._training.step):
             started = time.perf_counter()
-            self._folder.write_checkpoint(self._training, self._config)
+            with stages.within("Saving a checkpoint"):
+                self._folder.write_checkpoint(self._training, self._config)
             self._timer.saved(time.perf_counter() - started)

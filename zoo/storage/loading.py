@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo import cuda
+from zoo import cuda, stages
 from zoo.ambient import in_neutral_state
 from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.datasets import TextDataset
@@ -181,6 +181,7 @@ class Loaded(Trained):
         )
 
     @in_neutral_state
+    @stages.within("Reading the data")
     def dataset(
         self, registry: Registry, fetch: Fetcher, other: str | Path | None = None, options: FileOptions = AS_RECORDED
     ) -> Dataset:
@@ -230,6 +231,7 @@ class Loaded(Trained):
         return self.checked.data_file(folder, remembered_place(folder / STATE_FILE))
 
     @in_neutral_state
+    @stages.within("Encoding the data")
     def novel_examples(self, dataset: Dataset) -> Mapping[SplitName, Examples]:
         """The examples of the unseen words of validation and test; splits without any are left out."""
         if self.checked.vocabulary is None or not isinstance(dataset, TextDataset):
@@ -256,6 +258,7 @@ class Loaded(Trained):
                 raise DataError(f"{of}: {name} was {then}, and is {now}")
 
     @in_neutral_state
+    @stages.within("Encoding the data")
     def examples(self, dataset: Dataset) -> Mapping[SplitName, Examples]:
         """The examples of a dataset for this model, in the model's vocabulary.
 
@@ -295,7 +298,8 @@ def load(target: str | Path, registry: Registry) -> Loaded:
         ZooError: the system denies access to the path.
     """
     path = find_weights(target, registry)
-    loaded = rebuild(path, checkpoint.load(path), registry)
+    with stages.within("Reading the weights"):
+        loaded = rebuild(path, checkpoint.load(path), registry)
     other = loaded.checked.recorded("model").other_version(loaded.entry)
     # What zoo's own models compute is tested with the weights of earlier versions; a plugin knows the weights it ships.
     if other is not None and not loaded.entry.plugin.builtin and path != _shipped(loaded.entry):

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo import stages
 from zoo.engines import Optimizer, Stop
 from zoo.errors import PluginError, ZooError
 from zoo.options.training import BFLOAT16, FLOAT32, TrainingOptions
@@ -168,7 +169,7 @@ def _compiled(model: nn.Module) -> Callable[[Tensor], Any]:
     def forward(x: Tensor) -> Any:
         nonlocal first
         try:
-            with _without_advice() if first else contextlib.nullcontext():
+            with _first_call() if first else contextlib.nullcontext():
                 output = compiled(x)
             first = False
         except _compiler_error() as error:
@@ -180,8 +181,8 @@ def _compiled(model: nn.Module) -> Callable[[Tensor], Any]:
 
 
 @contextlib.contextmanager
-def _without_advice() -> Iterator[None]:
-    with warnings.catch_warnings():
+def _first_call() -> Iterator[None]:
+    with stages.within("Compiling the model"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
         yield
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from zoo import stages
 from zoo.engines import Engine, Optimizer
 from zoo.errors import EngineUnavailableError, PluginError, UsageError, out_of_memory
 from zoo.options.training import AUTO, AUTOGRAD
@@ -110,7 +111,7 @@ class _Candidates:
             raise PluginError(f"{who} is no engine: it needs a method 'run' and a number 'worth_from'")
         if steps is not None and steps < worth_from:
             raise EngineUnavailableError(f"it is worth starting from {worth_from} steps")
-        with _memory(), plugin_call(who, "cannot be started"):
+        with _memory(), plugin_call(who, "cannot be started"), stages.within(f"Compiling for engine {name}"):
             getattr(engine, "start", lambda: None)()
         return made_by(who, engine)
 

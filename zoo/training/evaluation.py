@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from zoo import stages
 from zoo.data.examples import Examples, SplitName, TensorExamples
 from zoo.plugin.calling import maker, plugin_errors
 from zoo.training.building import evaluating
@@ -30,6 +31,8 @@ _MAX_TABLE = 1 << 22  # entries of a table of counts
 _CHUNK = 1 << 20  # examples counted at once, which bounds the memory
 _MAX_KEPT = 1 << 26  # bytes of a split's counts that are kept: of several million examples
 
+EVALUATING = "Evaluating"  # the stage
+
 _COUNTED: dict[int, tuple[weakref.ref[Examples], CountedContexts | None]] = {}
 
 
@@ -41,19 +44,22 @@ class Evaluation(NamedTuple):
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, examples: Examples, objective: Objective = PLAIN) -> Evaluation:
+def evaluate(
+    model: nn.Module, examples: Examples, objective: Objective = PLAIN, advance: stages.Advance = stages.advance
+) -> Evaluation:
     """The mean loss and the metrics over all targets of `examples` that are not ignored.
 
     For cross-entropy the model runs once for each unique context of text, because in evaluation mode equal contexts
-    give equal logits. The model must be on the device of the examples. It is left as it was.
+    give equal logits. The model must be on the device of the examples. It is left as it was. `advance` is told after
+    each batch how many examples are done, of how many.
     """
     counted = _counts_of(examples) if objective.needs_only_counts else None
     metrics = objective.metrics.start(examples.device)
     with plugin_errors(maker(model), "cannot be evaluated"), evaluating(model):
         if counted is None:
-            loss = _evaluate_all(model, examples, objective, metrics)
+            loss = _evaluate_all(model, examples, objective, metrics, advance)
         else:
-            loss = _evaluate_counted(model, counted)
+            loss = _evaluate_counted(model, counted, advance)
         return Evaluation(loss, metrics.values(loss))
 
 
@@ -61,7 +67,17 @@ def evaluate_splits(
     model: nn.Module, splits: Mapping[SplitName, Examples], objective: Objective = PLAIN
 ) -> dict[SplitName, Evaluation]:
     """`evaluate` for each split."""
-    return {name: evaluate(model, examples, objective) for name, examples in splits.items()}
+    found, before, total = {}, 0, sum(map(len, splits.values()))
+    with stages.within(EVALUATING):
+        for name, examples in splits.items():
+            size = len(examples)
+
+            def advance(done: int, of: int, *, before: int = before, size: int = size) -> None:
+                stages.advance(before + size * done // max(of, 1), total)
+
+            found[name] = evaluate(model, examples, objective, advance)
+            before += size
+    return found
 
 
 def metrics_of(evaluations: Mapping[SplitName, Evaluation]) -> dict[str, dict[str, float | None]]:
@@ -166,7 +182,7 @@ def _count_by_sorting(x: Tensor, y: Tensor, base: int) -> tuple[Tensor, Tensor]:
     return keys, counts
 
 
-def _evaluate_counted(model: nn.Module, counted: CountedContexts) -> float:
+def _evaluate_counted(model: nn.Module, counted: CountedContexts, advance: stages.Advance) -> float:
     """The mean loss over all examples, from the logits of the unique contexts."""
     size = batch_size_of(model, counted.contexts.shape[1])
     total = torch.zeros((), dtype=torch.float64, device=counted.count.device)
@@ -179,20 +195,26 @@ def _evaluate_counted(model: nn.Module, counted: CountedContexts) -> float:
         logprobs = full_precision(logits).log_softmax(1)
         chosen = logprobs[counted.context[first:last] - start, counted.target[first:last]]  # (P',)
         total -= (chosen.double() * counted.count[first:last]).sum()
+        advance(min(start + size, len(counted.contexts)), len(counted.contexts))
     return float(total / counted.count.sum())
 
 
-def _evaluate_all(model: nn.Module, examples: Examples, objective: Objective, metrics: Metrics) -> float:
+def _evaluate_all(
+    model: nn.Module, examples: Examples, objective: Objective, metrics: Metrics, advance: stages.Advance
+) -> float:
     """The mean loss over all examples, from the output for each; the metrics are updated."""
     device = examples.device
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     count = torch.zeros((), dtype=torch.int64, device=total.device)
+    done, size = 0, len(examples)
     for x, y in examples.in_order(batch_size_of(model, examples.input_size)):
         output = model(x)
         part, targets = objective.loss.total(output, y, x)
         total += part.to(total.device, torch.float64)
         count += targets.to(count.device) if isinstance(targets, Tensor) else targets
         metrics.update(output, y)
+        done += len(x)
+        advance(done, size)
     return float(total / count)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from zoo import stages
 from zoo.ambient import in_neutral_state
 from zoo.data.encoding import MAX_CHARACTERS
 from zoo.data.tensors import Targets
@@ -128,6 +129,7 @@ class Trained:
 
     @in_neutral_state
     @memory_errors(MORE)
+    @stages.within("Sampling")
     def sampled(self, request: SampleRequest, known: Callable[[], Collection[str]] | None = None) -> Sampled:
         """`sample`, for a request; `known` gives the words that are not new, by default those of the model's data."""
         on, kind = self._trained_on, self._kind
@@ -163,6 +165,7 @@ class Trained:
 
     @in_neutral_state
     @memory_errors(MORE)
+    @stages.within("Predicting")
     def predict(self, inputs: Any) -> Any:
         """What the model says of inputs.
 
@@ -190,6 +193,7 @@ class Trained:
 
     @in_neutral_state
     @memory_errors(MORE)
+    @stages.within("Predicting")
     def likelihood(self, texts: str | Sequence[str]) -> list[Likelihood]:
         """How probable words, or running texts, are for a model of text.
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
+from zoo import stages
 from zoo.data.examples import Examples
 from zoo.options.training import TrainingOptions
-from zoo.training.evaluation import evaluate
+from zoo.training.evaluation import EVALUATING, evaluate
 from zoo.training.objective.objective import PLAIN, Objective
 
 Weights = dict[str, Tensor]
@@ -99,7 +100,8 @@ class Validation:
 
     def _evaluate(self, model: nn.Module) -> tuple[float, float]:
         """Loss and rank of a model now."""
-        loss, self.metrics = evaluate(model, self.examples, self.objective)
+        with stages.within(EVALUATING):
+            loss, self.metrics = evaluate(model, self.examples, self.objective)
         return loss, self.objective.monitor.rank(loss, self.metrics)
 
     def copy(self) -> Validation:

@@ -18,6 +18,7 @@ from zoo.cli.state import (
     json_option,
     offline_option,
     run_argument,
+    shows_progress,
 )
 from zoo.numbers import show_evaluated
 from zoo.options.run import FileOptions
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 @click.pass_obj
+@shows_progress
 def command(
     state: State, /, run: str, dataset: str | None, device: str, offline: bool, as_json: bool, **parameters: Any
 ) -> None:

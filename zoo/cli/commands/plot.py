@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from zoo import stages
 from zoo.cli import output
 from zoo.cli.options import PathFromPerson
-from zoo.cli.state import State, debug_option, json_option, run_argument
+from zoo.cli.state import State, debug_option, json_option, run_argument, shows_progress
 from zoo.errors import CheckpointError, UsageError
 from zoo.numbers import parse_whole, show_value
 from zoo.text import shown
@@ -49,6 +50,7 @@ def _parse_dims(ctx: click.Context, parameter: click.Parameter, value: str | Non
 @json_option
 @debug_option
 @click.pass_obj
+@shows_progress
 def command(
     state: State,
     run: str,
@@ -70,6 +72,7 @@ def command(
     from zoo.storage.loading import load
     from zoo.storage.losses import VALIDATION_FILE, read_evaluations
 
+    state.settle()
     loaded = load(run, state.registry)
     folder = out or (loaded.path.parent if from_person(run).exists() else Path())
     if kind_of(folder) in ("file", "other"):
@@ -86,7 +89,8 @@ def command(
             plot = embeddings_plot(
                 name, loaded.config, loaded.entry.spec, loaded.model, vocabulary, dims=dims or (0, 1), pca=pca
             )
-        write_bytes(folder / name, plot.render(folder))
+        with stages.within("Plotting"):
+            write_bytes(folder / name, plot.render(folder))
         paths.append(str(folder / name))
     if as_json:
         output.json_object({"run": run, "pictures": paths})

@@ -19,6 +19,7 @@ from zoo.cli.state import (
     json_option,
     offline_option,
     run_argument,
+    shows_progress,
 )
 from zoo.cli.texts import STDIN, as_meant, read_stdin, read_text_file
 from zoo.errors import UsageError
@@ -67,6 +68,7 @@ def _parse_rows(ctx: click.Context, parameter: click.Parameter, value: str | Non
 @json_option
 @debug_option
 @click.pass_obj
+@shows_progress
 def command(state: State, /, run: str, inputs: tuple[str, ...], **parameters: Any) -> None:
     """Predict with RUN: the next character, the likelihood of words, classes, or numbers.
 

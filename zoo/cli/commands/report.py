@@ -8,7 +8,7 @@ import click
 
 from zoo.cli import output
 from zoo.cli.options import PathFromPerson
-from zoo.cli.state import State, debug_option, json_option, offline_option
+from zoo.cli.state import State, debug_option, json_option, offline_option, shows_progress
 
 
 @click.command("report")
@@ -23,6 +23,7 @@ from zoo.cli.state import State, debug_option, json_option, offline_option
 @json_option
 @debug_option
 @click.pass_obj
+@shows_progress
 def command(state: State, runs: tuple[str, ...], out: Path | None, offline: bool, as_json: bool) -> None:
     """Write a page about RUN, or about several runs side by side: one HTML file that works without a network.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from zoo import stages
 from zoo.cli.commands.run import print_result, warn_of_divergence
 from zoo.cli.options import PathFromPerson, given, options_of
 from zoo.cli.state import State, debug_option, json_option, quiet_option
@@ -29,12 +30,12 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
     """
     options = given(ResumeOptions, parameters)
     check_options(options)
-    with state.plot_worker(wanted=options.plots) as plot_worker:
-        from zoo.cli.progress import Progress
-        from zoo.runs.runner import resume
+    from zoo.cli.progress import Progress
 
+    with state.plot_worker(wanted=options.plots) as plot_worker, Progress(quiet=quiet) as observer:
+        with stages.within(stages.LOADING):
+            from zoo.runs.runner import resume
         state.settle()
-        with Progress(quiet=quiet) as observer:
-            done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
+        done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
     print_result(done.metrics, done.resumed_at, as_json=as_json)
     warn_of_divergence(done)

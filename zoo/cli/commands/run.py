@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo import stages
 from zoo.cli import output
 from zoo.cli.options import given, options_of
 from zoo.cli.results import ResultRow, print_results
@@ -34,15 +35,15 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
     zoo run mlp-char --preset lecture --set model.hidden_size=300
     """
     options = given(RunOptions, parameters, model=model)
-    with state.plot_worker(wanted=options.plots) as plot_worker:
-        plan = make_plan(state.registry, options)
+    from zoo.cli.progress import Progress
 
-        from zoo.cli.progress import Progress
-        from zoo.runs.runner import execute
+    with state.plot_worker(wanted=options.plots) as plot_worker, Progress(quiet=quiet) as observer:
+        with stages.within(stages.LOADING):
+            plan = make_plan(state.registry, options)
 
+            from zoo.runs.runner import execute
         state.settle()
-        with Progress(quiet=quiet) as observer:
-            run = execute(plan, observer, plot_worker=plot_worker)
+        run = execute(plan, observer, plot_worker=plot_worker)
     print_result(run.metrics, as_json=as_json)
     warn_of_divergence(run)
 

@@ -19,6 +19,7 @@ from zoo.cli.state import (
     json_option,
     offline_option,
     run_argument,
+    shows_progress,
 )
 from zoo.cli.table import print_table
 from zoo.cli.texts import STDIN, as_meant, read_stdin
@@ -66,6 +67,7 @@ _PICTURES = "samples.png"
 @json_option
 @debug_option
 @click.pass_obj
+@shows_progress
 def command(state: State, /, run: str, **parameters: Any) -> None:
     """Sample from RUN: words, running text, or what the model's own 'generate' makes.
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from zoo import stages
 from zoo.data.corpus import cache
 from zoo.data.corpus.encoding import (
     Scan,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 SPLIT = (0.8, 0.9)
 BLOCK_LENGTH = 64  # positions of a block by default, for models of sequences
+ENCODING = "Encoding the text"  # the stage
 LARGE = 32 << 20  # bytes of a file from which on its tokens are kept in the cache, and not in memory
 LARGE_FOR_TOKENIZERS = 1 << 20  # the same where a tokenizer makes them, which takes long
 
@@ -186,10 +188,11 @@ class CorpusDataset:
 
         from zoo.data.corpus.tokens import TokensInMemory
 
-        found = scan(file)
+        found = _scan(file)
         self.sha256 = found.sha256
         self._set_vocabulary(found)
-        tokens = np.concatenate([np.zeros(1, smallest(self.vocab_size)), *self._parts(file)])
+        with stages.within(ENCODING):
+            tokens = np.concatenate([np.zeros(1, smallest(self.vocab_size)), *self._parts(file)])
         self.tokens = TokensInMemory.of(tokens)
 
     def _encode_to_cache(self, path: Path, file: BinaryIO) -> None:
@@ -204,12 +207,13 @@ class CorpusDataset:
         stored = None if known is None else cache.find(known, identity)
         if stored is None:
             before, began = cache.state_of(file), time.time()
-            found = scan(file)
+            found = _scan(file)
             stored = cache.find(found.sha256, identity)
             if stored is None:
                 self._set_vocabulary(found)
                 characters = None if self.vocabulary is None else found.characters
-                stored = cache.store(found.sha256, identity, self._parts(file), self.vocab_size, characters)
+                with stages.within(ENCODING):
+                    stored = cache.store(found.sha256, identity, self._parts(file), self.vocab_size, characters)
             if cache.state_of(file) != before:
                 raise DataError("changed while it was read: run again")
             cache.remember_digest(path, file, before, began, found.sha256)
@@ -230,6 +234,11 @@ class CorpusDataset:
         if self.vocabulary is not None:
             return encode_characters(file, self.vocabulary)
         return encode_ids(file, self._tokenizer)
+
+
+def _scan(file: BinaryIO) -> Scan:
+    with stages.within("Reading the text"):
+        return scan(file)
 
 
 def is_unencoded(path: Path) -> bool:

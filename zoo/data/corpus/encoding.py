@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import io
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 
+from zoo import stages
 from zoo.data.vocabulary import START, Vocabulary
 from zoo.errors import DataError, PluginError
 from zoo.plugin.calling import is_of_plugin
@@ -73,9 +75,10 @@ def pieces(file: BinaryIO, digest: Any = None) -> Iterator[Piece]:
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset, pending = 0, b""  # of the next chunk in the file; a carriage return that a newline may follow
-    started = False
+    started, size = False, _size(file)
     while True:
         chunk = file.read(CHUNK)
+        stages.advance(offset + len(chunk), size)
         if digest is not None:
             digest.update(chunk)
         if (zero := chunk.find(b"\0")) >= 0:
@@ -93,6 +96,13 @@ def pieces(file: BinaryIO, digest: Any = None) -> Iterator[Piece]:
             yield data.replace(b"\r\n", b"\n") if b"\r" in data else data
         if not chunk:
             return
+
+
+def _size(file: BinaryIO) -> int:
+    """The bytes of a file at its start."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return size
 
 
 def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, *, final: bool, end: int) -> str:
