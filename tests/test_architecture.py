@@ -24,6 +24,8 @@ ONLY_IN = {  # a library that has one room
     "safetensors": {"zoo/storage/checkpoint.py"},
     "platformdirs": {"zoo/data/download.py"},
     "bokeh": {"zoo/reports"},
+    "IPython": {"zoo/notebooks/jupyter.py"},
+    "marimo": {"zoo/notebooks/marimo.py"},
     "jinja2": {"zoo/reports"},
     "pluggy": {"zoo/plugin/hookspecs.py", "zoo/plugin/manager.py"},
 }
@@ -35,6 +37,7 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve",
 # (errors, files, what an engine is), and the face.
 LAYERS = (
     ("zoo.text", "zoo.numbers", "zoo.stages"),
+    ("zoo.html",),
     ("zoo.errors", "zoo.engines"),
     ("zoo.memory", "zoo.cuda"),
     ("zoo.files",),
@@ -45,7 +48,7 @@ LAYERS = (
     ("zoo.storage",),
     ("zoo.plots",),
     ("zoo.runs",),
-    ("zoo.reports",),
+    ("zoo.reports", "zoo.notebooks"),
     ("zoo.api",),
     ("zoo.testing",),
     ("zoo",),

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -293,6 +294,15 @@ def test_example_of_the_python_api_runs() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "200 hidden units: validation loss" in done.stdout
+
+
+def test_the_example_of_an_observer_prints_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", MAP, re.DOTALL)
+    example = tmp_path / "observer.py"
+    example.write_text(code)
+    runpy.run_path(str(example))
+    [said] = re.findall(r"print\(.*\)  # (.*)", code)
+    assert capsys.readouterr().out == f"{said}\n"
 
 
 def test_example_without_zoo_gives_the_models_own_probabilities(finished_run: Path) -> None:

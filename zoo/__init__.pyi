@@ -31,3 +31,4 @@ from .plugin.specs import LoggerSpec as LoggerSpec
 from .plugin.specs import ModelSpec as ModelSpec
 from .plugin.specs import OptimizerSpec as OptimizerSpec
 from .plugin.specs import Preset as Preset
+from .runs.observer import Observer as Observer

@@ -147,14 +147,17 @@ def run(arguments: _RunArguments) -> Run:
         settings: as `--set` takes them: `{"model.hidden_size": 300, "data.shuffle_seed": 42}`.
         out: the run's folder; by default the next free `runs/MODEL-N`.
         checkpoint_every: `"1000"` steps, or a time such as `"30s"`.
-        observer: receives progress and warnings; a `zoo.runs.observer.Observer`.
+        observer: a `zoo.Observer`, which is told of progress and warnings. By default progress is shown in a notebook
+            of Jupyter or marimo, and nowhere else; `zoo.Observer()` shows none there either.
 
     Raises:
         ZooError: see `zoo.errors`.
     """
+    from zoo.notebooks.watching import watched
     from zoo.runs.runner import execute
 
-    return execute(make_plan(_registry(), arguments), arguments.observer)
+    plan = make_plan(_registry(), arguments)
+    return watched(lambda observer: execute(plan, observer), arguments.observer)
 
 
 @_taking(_ResumeArguments)
@@ -176,9 +179,11 @@ def resume(arguments: _ResumeArguments) -> Run:
     Raises:
         ZooError: as `run`, and where the run cannot be resumed as it began.
     """
+    from zoo.notebooks.watching import watched
     from zoo.runs.runner import resume as resume_run
 
-    return resume_run(from_person(arguments.path), _registry(), arguments, arguments.observer)
+    path, registry = from_person(arguments.path), _registry()
+    return watched(lambda observer: resume_run(path, registry, arguments, observer), arguments.observer)
 
 
 @in_neutral_state

@@ -10,7 +10,7 @@ import contextlib
 import errno
 from collections.abc import Iterable, Iterator
 
-from zoo.text import message
+from zoo.text import message, shown
 
 _SIMILAR = 0.6
 _MAX_NAME = 200  # characters that are compared
@@ -24,6 +24,9 @@ class ZooError(Exception):
 
     def __str__(self) -> str:
         return message(super().__str__())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({shown(str(self))})"
 
 
 class UsageError(ZooError):
@@ -111,6 +114,9 @@ class InterruptedRunError(KeyboardInterrupt):
 
     def __str__(self) -> str:
         return message(super().__str__())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({shown(str(self))})"
 
 
 _OUT_OF_MEMORY = (  # texts of torch on the CPU, of CUDA and ROCm, their libraries and Triton, in lower case

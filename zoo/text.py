@@ -6,14 +6,17 @@ cursor, set the clipboard or reverse the order of what follows. Here they become
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _MAX_SHOWN = 300  # characters of a name in a message
 _MAX_MESSAGE = 4_000  # characters of a message
+_MAX_BRIEF = 200  # characters of a repr
 # Patterns are compiled when they are first used, because `zoo list` has no use for most.
 _SPACES = r"[ \t\n\r\f\v]+"
 # Printable for Python, though no terminal shows them: fillers, joiners, and selectors beyond those of emoji.
@@ -63,6 +66,17 @@ def first_line(error: BaseException) -> str:
 def shown(name: str | Path) -> str:
     """A name for a message: in quotes, on one line, and without its middle if it is very long."""
     return visible(repr(_shortened(str(name), _MAX_SHOWN)))
+
+
+def brief(text: str, limit: int = _MAX_BRIEF) -> str:
+    """A text for a repr: visible, on one line, and without its middle if it is long."""
+    return _shortened(visible(_shortened(text, limit)), limit)
+
+
+def listed(texts: Iterable[str], most: int, limit: int = 40) -> str:
+    """The first few of many texts for a repr: `emma, olivia, ava, …`."""
+    few = list(itertools.islice(texts, most + 1))
+    return ", ".join([*(brief(text, limit) for text in few[:most]), *["…"] * (len(few) > most)])
 
 
 def shown_version(text: str) -> str:

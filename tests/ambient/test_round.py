@@ -46,6 +46,7 @@ STATELESS = {  # what need not be decorated, and why
     "LoggerSpec": NO_TORCH,
     "hookimpl": NO_TORCH,
     "Run": NO_TORCH,
+    "Observer": "it is told of a run, in the run's own state",
     "Loaded.vocabulary": NO_TORCH,
     "TensorDataset.num_features": NO_TORCH,
     "TensorDataset.num_outputs": NO_TORCH,

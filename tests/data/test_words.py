@@ -223,7 +223,7 @@ def test_words_are_joined_with_lists_on_either_side(words: Words) -> None:
 
 
 def test_repr_shows_the_first_words(words: Words) -> None:
-    assert repr(words) == "<6 words: emma, o, ava, ...>"
+    assert repr(words) == "<6 words: emma, o, ava, …>"
     assert repr(words[1:3]) == "<2 words: o, ava>"
     assert repr(words[:0]) == "<0 words: >"
 

@@ -21,14 +21,17 @@ from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import Lines, Text, Words, chunks_of_list, longest_line, sha256_of
 from zoo.errors import DataError, UsageError
 from zoo.files import from_person
+from zoo.html import facts, titled
 from zoo.numbers import show_value
 from zoo.options.values import is_number, plain
+from zoo.text import listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LECTURE_SPLIT = (0.8, 0.9)
 LONG = 1000  # positions of a word that is more likely a whole text
+_FIRST_WORDS = 5  # that a notebook shows
 MIN_WORDS = 6  # with fewer, a split of 80 %, 10 % and 10 % is empty
 
 
@@ -71,6 +74,16 @@ class TextDataset:
     def __repr__(self) -> str:
         splits = ", ".join(f"{name} {len(words):,}" for name, words in self.splits.items())
         return f"<TextDataset of {len(self._text):,} words: {splits}; {len(self.vocabulary):,} tokens>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what was read."""
+        counts: dict[str, str] = {name: f"{len(words):,} words" for name, words in self.splits.items()}
+        known = {
+            "longest word": f"{self.max_length - 1:,} characters",
+            "vocabulary": self.vocabulary.summary,
+            "first words": listed(self.splits["train"], _FIRST_WORDS),
+        }
+        return titled(f"{len(self._text):,} words", facts({**counts, **known}))
 
     @classmethod
     def from_file(cls, path: str | Path, *, sha256: str | None = None, guess: bool = False) -> TextDataset:

@@ -27,7 +27,7 @@ from zoo.files import from_person, has_digest, write_bytes
 from zoo.memory import show_bytes
 from zoo.options.values import convert
 from zoo.plugin.calling import pass_on
-from zoo.text import shown
+from zoo.text import brief, shown, without_credentials
 
 if TYPE_CHECKING:
     import requests
@@ -44,7 +44,7 @@ _NO_CACHE = Path(os.devnull) / "zoo"  # nothing can be written there, which is s
 _LONGEST_SECONDS = 1e6  # threads cannot wait for any longer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fetcher:
     """Finds files in the cache, or downloads them to it.
 
@@ -61,6 +61,10 @@ class Fetcher:
     mirror: str | None = None
     connect_seconds: float = CONNECT_SECONDS
     total_seconds: float = TOTAL_SECONDS
+
+    def __repr__(self) -> str:
+        where = "offline" if self.offline else without_credentials(self.mirror or "")
+        return brief(f"<Fetcher to {self.cache}{where and f', {where}'}>")
 
     def __call__(self, name: str, url: str, *, sha256: str, max_bytes: int = MAX_BYTES) -> Path:
         """The path of a file with the given digest, which is downloaded if it is not in the cache.

@@ -48,7 +48,7 @@ class Examples(Protocol):
         """What the split is evaluated on, in batches of at most `size` examples: each target once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TensorExamples:
     """Examples in memory.
 
@@ -65,6 +65,9 @@ class TensorExamples:
     y: Tensor
     x_dtype: Any  # torch.dtype
     y_dtype: Any = None
+
+    def __repr__(self) -> str:
+        return f"<TensorExamples x {tuple(self.x.shape)}, y {tuple(self.y.shape)} on {self.device}>"
 
     @property
     def device(self) -> torch.device:
@@ -110,7 +113,7 @@ class TensorExamples:
         return y.to(self.y_dtype or torch.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GatheredExamples:
     """Examples of a split outside memory, gathered for each block of steps.
 
@@ -130,6 +133,10 @@ class GatheredExamples:
     x_dtype: Any
     y_dtype: Any
     device: torch.device
+
+    def __repr__(self) -> str:
+        x, y = ((len(self), *part.shape[1:]) for part in self.like)
+        return f"<GatheredExamples of {self.name}: x {x}, y {y} on {self.device}>"
 
     @property
     def input_size(self) -> int:

@@ -36,12 +36,18 @@ class Pair(NamedTuple):
     x: Tensor
     y: Tensor
 
+    def __repr__(self) -> str:
+        return f"<Pair x {tuple(self.x.shape)}, y {tuple(self.y.shape)}>"
+
 
 class Mapped:
     """A split of which an array is memory-mapped: only the rows that are asked for are read."""
 
     def __init__(self, x: Any, y: Any) -> None:
         self._x, self._y = x, y
+
+    def __repr__(self) -> str:
+        return f"<Mapped x {self._x.shape}, y {None if self._y is None else self._y.shape}>"
 
     def __len__(self) -> int:
         return len(self._x)
@@ -59,6 +65,9 @@ class Sampled(NamedTuple):
 
     x: Tensor
     y: Tensor | None
+
+    def __repr__(self) -> str:
+        return f"<Sampled x {tuple(self.x.shape)}, y {None if self.y is None else tuple(self.y.shape)}>"
 
 
 def read_split(name: SplitName, given: Any) -> Pair | Split:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zoo.ambient import in_neutral_state
 from zoo.data.splits import SAMPLED, SPLITS, Pair, Sampled, Split, SplitName, add_to_digest, read_split, sample
 from zoo.errors import DataError
+from zoo.html import facts, titled
 from zoo.numbers import show_value
 from zoo.options.values import is_plain, plain
+from zoo.text import listed
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +79,17 @@ class TensorDataset:
     def __repr__(self) -> str:
         splits = ", ".join(f"{name} {(count, *self.example(name).x.shape[1:])}" for name, count in self.counts.items())
         return f"<TensorDataset of {splits}; {self.targets_text}>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what is in it."""
+        example = self.example("train")
+        y = example.y if self.targets != "inputs" else None
+        parts = {"x of an example": _form(example.x), "y of an example": "" if y is None else _form(y)}
+        named = {"classes": "" if self.classes is None else listed(self.classes, 8, 20)}
+        counts: dict[str, str] = {name: f"{count:,} examples" for name, count in self.counts.items()}
+        provides = {"provides": listed(self.provides, 8)}
+        title = f"{sum(self.counts.values()):,} examples, {self.targets_text}"
+        return titled(title, facts({**counts, **parts, **named, **provides}))
 
     @property
     def counts(self) -> dict[SplitName, int]:
@@ -183,6 +196,12 @@ class TensorDataset:
         if self.targets == "numbers":
             return f"{self.num_outputs:,} output{'s' * (self.num_outputs != 1)}"
         return f"{self.num_classes:,} classes" if self.classes is not None or self.in_memory else "classes"
+
+
+def _form(part: Tensor) -> str:
+    """The shape of one example, and its type."""
+    shape = tuple(part.shape[1:])
+    return f"{shape or 'one number'}, {str(part.dtype).removeprefix('torch.')}"
 
 
 def _checked_provides(provides: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from zoo.errors import DataError, UsageError
+from zoo.numbers import show_value
+from zoo.text import brief
 
 BOUNDARY = "."  # how token 0 is written
 NEWLINE = "\n"  # how it is written where `.` occurs in the words
 START = ""  # how it is written in running text, of which every character counts: before the first one
+_FEW = 55  # tokens, of which a repr shows every character
 
 
 class Vocabulary:
@@ -48,7 +51,13 @@ class Vocabulary:
         return hash(self.itos)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({''.join(self.itos[1:])!r})"
+        size = f", {len(self):,} tokens" if len(self) > _FEW else ""
+        return brief(f"Vocabulary({show_value(''.join(self.itos[1:]))}{size})")
+
+    @property
+    def summary(self) -> str:
+        """How many tokens there are, and the characters, of many the first and last ones."""
+        return f"{len(self):,} tokens: {show_value(''.join(self.itos))}"
 
     def encode(self, text: str) -> list[int]:
         """The tokens of `text`.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from zoo.data.vocabulary import BOUNDARY, NEWLINE, Vocabulary
 from zoo.errors import DataError
+from zoo.text import listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,7 +111,7 @@ class Words(Sequence[str]):
         return [*other, *self]
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} words: {', '.join([*self[:3], '...'][: len(self)])}>"
+        return f"<{len(self):,} words: {listed(self, 3)}>"
 
     @property
     def all(self) -> Words:

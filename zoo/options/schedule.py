@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 
 from zoo.numbers import show_value
 from zoo.options.values import is_number, is_object_path
+from zoo.text import brief
 
 SCHEDULES = ("constant", "step", "cosine")
 
 Factor: TypeAlias = Callable[[int, int], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Schedule:
     """A learning rate that rises over `warmup` steps, and is then constant, falls at milestones, along a cosine, or as
     a function says.
@@ -63,6 +64,13 @@ class Schedule:
             raise ValueError("a schedule falls at milestones, along a cosine or as a function says: give one of them")
         if self.ends is not None and self.ends < 1:
             raise ValueError(f"ends must be a step above 0, got {self.ends}")
+
+    def __repr__(self) -> str:
+        """Only the fields that differ from their defaults."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["function"] = self.path
+        changed = (f"{f.name}={values[f.name]!r}" for f in dataclasses.fields(self) if values[f.name] != f.default)
+        return brief(f"Schedule({', '.join(changed)})")
 
     def over(self, steps: int) -> Schedule:
         """This schedule for a run of so many steps: a cosine or a function that has no end yet ends with it."""

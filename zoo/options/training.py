@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from zoo.options.declaration import NOT_GIVEN, NOT_NEGATIVE, POSITIVE, Option, Range, take_old_names
 from zoo.options.schedule import CONSTANT, SCHEDULES, Schedule
+from zoo.text import brief
 
 AUTO, AUTOGRAD = "auto", "autograd"  # the names of engines that every model has
 ENGINES = "auto|autograd|manual|fused"  # how a person is told of them; a model may bring others
@@ -137,13 +138,13 @@ class TrainingOptions:
     __hash__ = None  # type: ignore[assignment]  # settings and presets are mappings
 
     def __repr__(self) -> str:
-        """Only the fields that differ from their defaults."""
+        """Only the fields that differ from their defaults, on one line."""
         changed = [
             f"{field.name}={value!r}"
             for field in fields(self)
             if (value := getattr(self, field.name)) != field.default and value not in ({}, ())
         ]
-        return f"{type(self).__name__}({', '.join(changed)})"
+        return brief(f"{type(self).__name__}({', '.join(changed)})")
 
 
 def recorded_under_todays_names(training: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from zoo.errors import AmbiguousNameError, PluginError, UnknownNameError, sugges
 from zoo.plugin.calling import plugin_call, plugin_errors
 from zoo.plugin.entry_points import import_object
 from zoo.plugin.specs import DatasetSpec, Factory, LoggerSpec, ModelSpec, OptimizerSpec, Spec
+from zoo.text import brief
 
 DISTRIBUTION = "zoo-models"  # the plugins of this distribution are the built-in ones
 
@@ -40,6 +41,9 @@ class Entry(NamedTuple, Generic[S]):
 
     spec: S
     plugin: Plugin
+
+    def __repr__(self) -> str:
+        return brief(f"<Entry of {self.who}>")
 
     @property
     def full_name(self) -> str:
@@ -89,6 +93,9 @@ class KindRegistry(Generic[S]):
         self.kind = kind
         self._entries: dict[str, Entry[S]] = {}  # by full name
         self.failed_plugins: tuple[str, ...] = ()  # an unknown name may be one of theirs
+
+    def __repr__(self) -> str:
+        return f"{len(self._entries):,} {self.kind}{'s' * (len(self._entries) != 1)}"
 
     def add(self, entry: Entry[S]) -> None:
         """Register an entry.
@@ -165,6 +172,9 @@ class Registry:
         self.datasets: KindRegistry[DatasetSpec] = KindRegistry("dataset")
         self.optimizers: KindRegistry[OptimizerSpec] = KindRegistry("optimizer")
         self.loggers: KindRegistry[LoggerSpec] = KindRegistry("logger")
+
+    def __repr__(self) -> str:
+        return f"<Registry: {', '.join(map(repr, self.kinds()))}>"
 
     def kinds(self) -> list[KindRegistry[Any]]:
         return [self.models, self.datasets, self.optimizers, self.loggers]

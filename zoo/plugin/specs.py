@@ -18,6 +18,7 @@ from zoo.options.training import AUTO, AUTOGRAD, TrainingOptions
 from zoo.options.values import is_number, is_plain, plain
 from zoo.plugin import fields
 from zoo.plugin.fields import Holds, check_fields, check_named, check_value, is_name, optional
+from zoo.text import brief
 
 Factory: TypeAlias = str | Callable[..., Any]
 Reads: TypeAlias = Literal["windows", "sequences"]
@@ -55,6 +56,12 @@ class Preset(TrainingOptions):
             for key, value in self.settings.items():
                 check_value("a key of settings", key, _SETTING)
                 check_value(f"settings[{key!r}]", value, _VALUE)
+
+
+def _short_repr(spec: Spec) -> str:
+    """What tells a spec from others: its name, what makes it, and its summary."""
+    path = spec.factory if isinstance(spec.factory, str) else getattr(spec.factory, "__qualname__", "a callable")
+    return brief(f"{type(spec).__name__}({spec.name!r}, {path!r}, summary={spec.summary!r})")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -139,6 +146,8 @@ class ModelSpec(TrainingOptions):
             if getattr(self, option.name) is NOT_GIVEN:
                 object.__setattr__(self, option.name, option.option.default)
 
+    __repr__ = _short_repr
+
     def check_engine(self, name: str) -> None:
         """Check that the model has an engine of that name; whether it can train what is planned shows when it is made.
 
@@ -150,7 +159,7 @@ class ModelSpec(TrainingOptions):
             raise UnknownNameError(f"model {self.name!r} has no engine {name!r}; {suggest(name, names)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DatasetSpec:
     """A dataset: a function that returns a `zoo.TextDataset` or a `zoo.TensorDataset`.
 
@@ -179,8 +188,10 @@ class DatasetSpec:
             check_fields(self, {"summary": fields.TEXT, "fallback": optional(fields.NAME), **_DESCRIBED, **_JUDGED})
             _check_metrics(self)
 
+    __repr__ = _short_repr
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class OptimizerSpec:
     """An optimizer: a class with the constructor, `step`, `zero_grad`, `param_groups` and `state_dict` of
     `torch.optim.Optimizer`. Any class of `torch.optim` will do: `OptimizerSpec("adamw", "torch.optim:AdamW", lr=1e-3)`.
@@ -205,8 +216,10 @@ class OptimizerSpec:
         with _naming(f"{self.kind} {self.name!r}"):
             check_fields(self, {"summary": fields.TEXT, "lr": _LR, **_DESCRIBED})
 
+    __repr__ = _short_repr
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class LoggerSpec:
     """A logger: a class (or a function that returns an object) that is told of a run as it goes on, by `--log NAME`.
 
@@ -230,6 +243,8 @@ class LoggerSpec:
         check_named(self.name, self.factory)
         with _naming(f"{self.kind} {self.name!r}"):
             check_fields(self, {"summary": fields.TEXT, **_DESCRIBED})
+
+    __repr__ = _short_repr
 
 
 Spec: TypeAlias = ModelSpec | DatasetSpec | OptimizerSpec | LoggerSpec

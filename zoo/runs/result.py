@@ -14,8 +14,9 @@ from zoo.options.run import RunOptions
 from zoo.runs.clock import Clock
 from zoo.runs.prepare import PreparedRun
 from zoo.storage import checkpoint
+from zoo.storage.card import html_card
 from zoo.storage.config import WEIGHTS_KEY
-from zoo.text import visible
+from zoo.text import brief
 from zoo.training.loop import Training
 from zoo.training.objective.objective import LOSS
 
@@ -47,7 +48,11 @@ class Run:
         metrics = self.metrics
         losses = ", ".join(f"{name} {show_loss(loss)}" for name, loss in metrics["losses"].items())
         what = f"{metrics['model']} on {metrics['dataset']['name']}, {metrics['steps']:,} steps, {losses}"
-        return visible(f"<Run {self.path}: {what}>")
+        return brief(f"<Run {self.path}: {what}>")
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what was trained, its losses and metrics, and where it is."""
+        return html_card(f"Run {self.path}", self.config, self.metrics, resumed_at=self.resumed_at)
 
     @property
     def losses(self) -> dict[str, float]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from zoo.errors import UsageError, ZooError
+from zoo.files import kind_of
+from zoo.html import facts, line, table, titled
 from zoo.numbers import show_evaluated, show_loss
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.options.schedule import Schedule
 from zoo.options.values import as_text, convert_fields
+from zoo.storage.config import WEIGHTS_KEY, read_metrics, unlike
+from zoo.storage.folder import METRICS_FILE, WEIGHTS_FILE
 from zoo.text import code_block, code_span, markdown, quoted
 
 
@@ -24,7 +31,7 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: 
     name = markdown(config["model"]["name"])
     dataset, training = config["dataset"], config["training"]
     examples = dataset["examples"]
-    table = _table(examples, metrics)
+    figures = _table(examples, metrics)
     images = "\n".join(f"![{plot.partition('.')[0]}]({plot})" for plot in plots)
     versions = ", ".join(f"{markdown(package)} {markdown(version)}" for package, version in config["versions"].items())
     text = f"""# {name}
@@ -33,7 +40,7 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: 
 of {training["batch_size"]} examples with {markdown(config["optimizer"]["name"])} (learning rate {training["lr"]:g})
 on {markdown(dataset["name"])}{_synthetic(training)}.
 
-{table}
+{figures}
 {_evaluated(metrics)}
 {images}
 
@@ -71,15 +78,121 @@ weights = load_file("model.safetensors")  # a dict of tensors
 
 def _table(examples: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """The loss and the metrics of each split."""
+    head, *rows = results(examples, metrics)
+    lines = [list(map(markdown, head)), ["---"] * len(head), *rows]
+    return "\n".join(f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines)
+
+
+def results(examples: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[list[str]]:
+    """The loss and the metrics of each split, as the cells of a table: a head, and a row for each split.
+
+    Args:
+        examples: how many each split has.
+        metrics: as in `metrics.json`.
+    """
     found: Mapping[str, Mapping[str, float | None]] = metrics.get("metrics", {})
     names = list(dict.fromkeys(name for split in found.values() for name in split))
-    head = ["split", "examples", f"loss ({markdown(metrics.get('loss_unit', 'nats'))})"]
-    lines = [[*head, *(markdown(name.replace("_", " ")) for name in names)], ["---"] * (len(head) + len(names))]
+    table = [["split", "examples", f"loss ({metrics.get('loss_unit', 'nats')})"]]
+    table[0] += [name.replace("_", " ") for name in names]
     for split, loss in metrics["losses"].items():
         values = [found.get(split, {}).get(name) for name in names]
         shown = ["-" if value is None else show_loss(value) for value in values]
-        lines.append([split, f"{examples[split]:,}", show_loss(loss), *shown])
-    return "\n".join(f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines)
+        table.append([split, f"{examples[split]:,}", show_loss(loss), *shown])
+    return table
+
+
+class WithResult:
+    """A trained model whose result may be in a file beside its weights.
+
+    Attributes:
+        path: the file of the weights.
+        config: as in `config.json`.
+        step: the number of steps of the weights, if it is known.
+        weights_sha256: the digest of the weights.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    step: int | None
+    weights_sha256: str | None
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The loss over each split after training: `train`, `val` and `test`. Raises as `metrics`."""
+        return dict(self.metrics["losses"])
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The result, as in `metrics.json`.
+
+        Raises:
+            UsageError: there is none beside the weights, as of a run that is not finished; or it is of other weights.
+            CheckpointError: it is damaged.
+        """
+        name = METRICS_FILE if self.path.name == WEIGHTS_FILE else self.path.with_suffix(".json").name  # of a plugin
+        found, advice = self.path.parent / name, "'zoo eval' computes them"
+        if kind_of(found) == "nothing":
+            raise UsageError(f"the losses of {self.path} are not recorded, because there is no {found}: {advice}")
+        metrics = read_metrics(found)
+        if metrics.get(WEIGHTS_KEY, self.weights_sha256) != self.weights_sha256 or unlike(metrics, self.config):
+            raise UsageError(f"{found} has the losses of other weights than {self.path}: {advice}")
+        return metrics
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what was trained, and its losses and metrics, where they are recorded."""
+        metrics = None
+        with contextlib.suppress(ZooError):
+            metrics = self.metrics
+        return html_card(str(self.path), self.config, metrics, step=self.step)
+
+
+def html_card(
+    title: str,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None,
+    *,
+    step: int | None = None,
+    resumed_at: int = 0,
+) -> str:
+    """What a notebook shows of a trained model: what it is, how it was trained, and its results, where it has any.
+
+    Args:
+        title: above it, such as the path.
+        config: as in `config.json`.
+        metrics: as in `metrics.json`, if there are any.
+        step: the number of steps of the weights, where there are no metrics to tell it.
+        resumed_at: the step from which on the time of the metrics is.
+    """
+    try:
+        return titled(title, *_html_parts(config, metrics, step, resumed_at))
+    except (AttributeError, KeyError, TypeError, ValueError):  # a checkpoint may say anything
+        return titled(title, line("its config or its metrics are not as zoo writes them"))
+
+
+def _html_parts(
+    config: Mapping[str, Any], metrics: Mapping[str, Any] | None, step: int | None, resumed_at: int
+) -> Iterator[str]:
+    model, dataset, training = config["model"], config["dataset"], config["training"]
+    how = f"{config['optimizer']['name']}, learning rate {training['lr']:g}, {training['batch_size']:,} examples a step"
+    known = {
+        "model": f"{model['name']}, {model['parameters']:,} parameters",
+        "data": str(dataset["name"]),
+        "trained for": _steps(metrics) if metrics else "" if step is None else f"{step:,} steps",
+        "with": how,
+        "time": _time(metrics, resumed_at) if metrics else "",
+    }
+    yield facts(known)
+    if metrics is not None:
+        head, *rows = results(dataset["examples"], metrics)
+        yield table(head, rows)
+    if metrics is not None and "evaluated" in metrics:
+        yield line(f"{show_evaluated(metrics['evaluated'])}.")
+
+
+def _time(metrics: Mapping[str, Any], resumed_at: int) -> str:
+    """Of training, where, and by which engine."""
+    last = f"the last {metrics['steps'] - resumed_at:,} steps in " if resumed_at else ""
+    return f"{last}{metrics['seconds']['train']:.1f} s on {metrics['device']} ({metrics['engine']})"
 
 
 def _steps(metrics: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from zoo.options.schedule import Schedule
 from zoo.options.training import recorded_under_todays_names
 from zoo.options.values import convert_fields
 from zoo.plugin.recorded import Recorded
+from zoo.text import brief
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ CHOSEN_WHEN_RESUMED = tuple(
 TARGETS: tuple[Targets, ...] = ("classes", "numbers", "inputs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunConfig:
     """The parts of a config that zoo uses, with their types checked. `raw` is all of it, under today's names.
 
@@ -69,6 +70,9 @@ class RunConfig:
     targets: Targets
     classes: list[str] | None
     loss_settings: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return brief(f"<RunConfig of {self.model} on {self.dataset}>")
 
     @classmethod
     def read(cls, raw: object, source: Path) -> RunConfig:

@@ -52,12 +52,13 @@ from zoo.plugin.settings import check_provided, resolve_settings, signature_of
 from zoo.plugin.specs import DatasetSpec, ModelSpec
 from zoo.storage import checkpoint
 from zoo.storage.bounds import building
+from zoo.storage.card import WithResult
 from zoo.storage.checkpoint import Checkpoint
 from zoo.storage.config import RunConfig
 from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, where_run_is
 from zoo.storage.shipped import has_weights, shipped_weights
 from zoo.storage.state import remembered_place
-from zoo.text import message, shown, visible
+from zoo.text import brief, message, shown
 from zoo.training.building import build_model, context_length, floats_of
 from zoo.training.device import threads
 from zoo.training.evaluation import Evaluation, evaluate_splits
@@ -67,7 +68,7 @@ from zoo.training.trained import Trained, TrainedOn
 
 
 @dataclass(frozen=True, repr=False)
-class Loaded(Trained):
+class Loaded(WithResult, Trained):
     """A trained model with its config.
 
     Attributes:
@@ -78,6 +79,7 @@ class Loaded(Trained):
         registry: where what it was trained with is found by name.
         checked: the parts of the config that zoo uses, checked.
         step: the number of steps that the weights were trained for; None if the file does not record it.
+        weights_sha256: the digest of the weights as they were stored.
     """
 
     model: nn.Module
@@ -87,10 +89,11 @@ class Loaded(Trained):
     registry: Registry
     checked: RunConfig
     step: int | None
+    weights_sha256: str | None = None
 
     def __repr__(self) -> str:
         step = "" if self.step is None else f", step {self.step:,}"
-        return visible(f"<Loaded {self.path}: {self.entry.spec.name} on {self.checked.dataset}{step}>")
+        return brief(f"<Loaded {self.path}: {self.entry.spec.name} on {self.checked.dataset}{step}>")
 
     @property
     def _threads(self) -> int:
@@ -330,7 +333,8 @@ def rebuild(path: Path, stored: Checkpoint, registry: Registry) -> Loaded:
         checkpoint.fill(model, stored.tensors, path)
     model.eval()
     step = stored.meta.get("step")
-    return Loaded(model, config.raw, path, entry, registry, config, step if isinstance(step, int) else None)
+    known = step if isinstance(step, int) else None
+    return Loaded(model, config.raw, path, entry, registry, config, known, stored.meta.get("sha256"))
 
 
 def find_weights(target: str | Path, registry: Registry) -> Path:

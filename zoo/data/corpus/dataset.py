@@ -32,6 +32,7 @@ from zoo.data.files.content import content_of, reading
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, UsageError
 from zoo.files import WrongDigestError, from_person, kind_of, open_file
+from zoo.html import facts, titled
 from zoo.numbers import show_value
 from zoo.options.values import is_number, plain
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from zoo.data.corpus.tokens import Tokens
 
 SPLIT = (0.8, 0.9)
+_SHOWN = 60  # characters that a notebook shows
 BLOCK_LENGTH = 64  # positions of a block by default, for models of sequences
 ENCODING = "Encoding the text"  # the stage
 LARGE = 32 << 20  # bytes of a file from which on its tokens are kept in the cache, and not in memory
@@ -111,6 +113,25 @@ class CorpusDataset:
     def __repr__(self) -> str:
         splits = ", ".join(f"{name} {len(positions):,}" for name, positions in self.splits.items())
         return f"<CorpusDataset of {len(self):,} {self.unit}: {splits}; {self.vocab_size:,} tokens>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what was read."""
+        counts: dict[str, str] = {name: f"{count:,} {self.unit}" for name, count in self.counts.items()}
+        if self.vocabulary is None:
+            known = {"tokenizer": f"{name_of(self._tokenizer)}, {self.vocab_size - 1:,} tokens"}
+        else:
+            known = {"vocabulary": self.vocabulary.summary, "begins": repr(self._beginning(self.vocabulary))}
+        return titled(f"Running text of {len(self):,} {self.unit}", facts({**counts, **known}))
+
+    def _beginning(self, vocabulary: Vocabulary) -> str:
+        """The first characters; none where the file that had them is gone."""
+        import torch
+
+        try:
+            [row] = self.tokens.rows(torch.zeros(1, dtype=torch.int64), min(_SHOWN, len(self))).tolist()
+        except DataError:
+            return ""
+        return vocabulary.decode(row)
 
     def __len__(self) -> int:
         return len(self.tokens)

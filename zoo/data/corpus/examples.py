@@ -23,7 +23,7 @@ from zoo.text import shown
 _FEW = 1 << 26  # bytes of all windows of a text that is served as tensors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _OfCorpus:
     """A split of running text.
 
@@ -40,6 +40,10 @@ class _OfCorpus:
     length: int
     evaluate: int | None = None
 
+    def __repr__(self) -> str:
+        where = f"characters {self.start:,} to {self.stop:,}"
+        return f"<{type(self).__name__} of length {self.length:,}, {where} on {self.device}>"
+
     @property
     def device(self) -> torch.device:
         return self.tokens.device
@@ -52,7 +56,7 @@ class _OfCorpus:
         return replace(self, tokens=self.tokens.to(device))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CorpusWindows(_OfCorpus):
     """Each character of a split as a target, with the `length` characters of the text before it.
 
@@ -78,7 +82,7 @@ class CorpusWindows(_OfCorpus):
             yield self.gather(torch.arange(first, min(first + size, count)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CorpusBlocks(_OfCorpus):
     """Blocks of `length` positions, each with its character's successor as target.
 

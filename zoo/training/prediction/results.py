@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.text import visible
+from zoo.html import bars, facts, line, titled
+from zoo.numbers import show_loss
+from zoo.text import brief, listed
+
+_INPUTS = 5  # of which a notebook shows probabilities
+_BEST, _BEST_OF_ONE = 3, 10  # classes of each input; of the only one
+_SHOWN = 60  # characters of a text in a repr
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -32,8 +38,20 @@ class Probabilities:
         return len(self.probabilities)
 
     def __repr__(self) -> str:
-        shape = ", ".join(map(str, self.probabilities.shape))
-        return visible(f"<Probabilities ({shape}) of {', '.join(self.classes[:10])}{', …' * (len(self.classes) > 10)}>")
+        return brief(f"<Probabilities {tuple(self.probabilities.shape)} of {listed(self.classes, 10, 12)}>")
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the most probable classes with a bar each, of the first inputs."""
+        flat = self.probabilities.reshape(-1, len(self.classes))
+        best = Probabilities(flat[:_INPUTS], self.classes).best(_BEST_OF_ONE if len(flat) == 1 else _BEST)
+        rows = [
+            (str(number) if place == 0 and len(flat) > 1 else "", _label(name), f"{p:.4f}", p)
+            for number, one in enumerate(best)
+            for place, (name, p) in enumerate(one)
+        ]
+        more = line(f"… and {len(flat) - len(best):,} more inputs") if len(flat) > len(best) else ""
+        which = "" if len(flat) == 1 else f" for each of {len(flat):,} inputs"
+        return titled(f"The most probable of {len(self.classes):,} classes{which}", bars(rows), more)
 
     def best(self, k: int | None = None) -> list[list[tuple[str, float]]]:
         """For each input its `k` most probable classes, or all, the best one first; ties in the order of the classes.
@@ -49,7 +67,7 @@ class Probabilities:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Likelihood:
     """How probable a word or a text is for a model.
 
@@ -63,6 +81,23 @@ class Likelihood:
     nats: float
     count: int
 
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{value} {name}" for name, value in self._figures.items())
+        return f"<Likelihood of {brief(repr(self.text), _SHOWN)}: {figures}>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: its figures."""
+        return titled(repr(self.text), facts(self._figures))
+
+    @property
+    def _figures(self) -> dict[str, str]:
+        return {
+            "nats": show_loss(self.nats),
+            "targets": f"{self.count:,}",
+            "nats per target (the loss)": show_loss(self.loss),
+            "bits per character": show_loss(self.bits_per_character),
+        }
+
     @property
     def loss(self) -> float:
         """The mean negative log-probability in nats: what an evaluation calls the loss."""
@@ -72,6 +107,11 @@ class Likelihood:
     def bits_per_character(self) -> float:
         """The loss in bits."""
         return self.loss / math.log(2)
+
+
+def _label(name: str) -> str:
+    """The name of a class; one that would not be seen, such as a space, in quotes."""
+    return name if name.strip() else repr(name)
 
 
 def class_names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:

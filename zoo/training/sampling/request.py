@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from torch import Tensor
 
 from zoo.errors import UsageError
+from zoo.text import brief, listed
 from zoo.training.sampling.options import SamplingOptions, checked_count
 
 Kind: TypeAlias = Literal["words", "text", "generate"]
@@ -24,6 +25,7 @@ _SAYS: dict[Kind, str] = {
     "text": "samples running text",
     "generate": "samples with its own 'generate'",
 }
+_PLURAL: dict[Kind, str] = {"words": "words", "text": "texts", "generate": "texts"}
 _FLAGS = {"settings": "set", "top_k": "top-k"}
 _INSTEAD = {("words", "prompt"): "prefix", ("text", "prefix"): "prompt"}
 
@@ -97,6 +99,11 @@ class Sampled(NamedTuple):
     kind: Kind
     wanted: int
     tries: int | None = None
+
+    def __repr__(self) -> str:
+        if not isinstance(self.samples, list):
+            return f"<Sampled pictures of shape {tuple(self.samples.shape)}>"
+        return brief(f"<Sampled {len(self.samples):,} {_PLURAL[self.kind]}: {listed(self.samples, 5)}>")
 
     @property
     def missing(self) -> str | None:

@@ -1,0 +1,1 @@
+"""What a run shows in a notebook of Jupyter or marimo while it goes on. Neither is imported, or needed, elsewhere."""

@@ -1,0 +1,107 @@
+"""One line about a run that is replaced as the run goes on, and what it says."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from zoo.numbers import show_loss
+from zoo.runs.observer import Observer
+from zoo.runs.result import Run
+
+_EVERY_S = 0.2  # at most so often: each update is a message to the browser
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run is.
+
+    Attributes:
+        stage: what it does: `Training`.
+        step, steps: how many steps are done, and of how many; 0 of 0 before the first one.
+        text: the rest of the line: the loss, the validation loss, the time left.
+    """
+
+    stage: str
+    step: int = 0
+    steps: int = 0
+    text: str = ""
+
+    def __str__(self) -> str:
+        steps = f"{self.step:,} of {self.steps:,} steps" if self.steps else ""
+        return ", ".join(filter(None, [self.stage, steps, self.text]))
+
+
+class Display(Protocol):
+    """A place in the output of a cell that one status after the other fills."""
+
+    def show(self, status: Status) -> None:
+        """Replace what is there."""
+
+    def end(self, text: str) -> None:
+        """Replace it for good."""
+
+
+class NotebookProgress(Observer):
+    """An observer that keeps a display up to date. Warnings are Python's, as without it."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._status = Status("Starting")
+        self._validation: float | None = None
+        self._began: tuple[int, float] | None = None  # the first step that was seen done, and when
+        self._is_shown = False
+        self._shown_at = 0.0
+
+    def stage(self, text: str) -> None:
+        self._status = Status(text, self._status.step, self._status.steps)
+        self._show()
+
+    def progress(self, step: int, steps: int, loss: float) -> None:
+        self._began = self._began or (step, time.monotonic())
+        said = [f"loss {show_loss(loss, 3)}"]
+        if self._validation is not None:
+            said.append(f"validation {show_loss(self._validation)}")
+        said.append(self._time_left(step, steps))
+        self._status = Status(self._status.stage, step, steps, ", ".join(filter(None, said)))
+        if not self._is_shown or time.monotonic() - self._shown_at >= _EVERY_S:
+            self._show()
+
+    def validated(self, step: int, loss: float) -> None:
+        self._validation = loss
+
+    def finished(self, run: Run) -> None:
+        """The run is done: one line stays."""
+        metrics = run.metrics
+        words = [f"{metrics['model']}: {metrics['steps']:,} steps", show_seconds(metrics["seconds"]["total"])]
+        if "val" in run.losses:
+            words.append(f"validation loss {show_loss(run.losses['val'])} {metrics['loss_unit']}".rstrip())
+        self._display.end(", ".join([*words, f"in {run.path}"]))
+
+    def stopped(self) -> None:
+        """The run ended otherwise, as its error says: how far it came stays."""
+        step, steps = self._status.step, self._status.steps
+        if self._is_shown:
+            self._display.end(
+                f"Stopped after {step:,} of {steps:,} steps" if steps else "Stopped before the first step"
+            )
+
+    def _time_left(self, step: int, steps: int) -> str:
+        assert self._began is not None
+        first, began = self._began
+        if step <= first or step >= steps:
+            return ""
+        return f"{show_seconds((time.monotonic() - began) / (step - first) * (steps - step))} left"
+
+    def _show(self) -> None:
+        self._is_shown, self._shown_at = True, time.monotonic()
+        self._display.show(self._status)
+
+
+def show_seconds(seconds: float) -> str:
+    """A time for a person: `0.6 s`, `42 s`, `3 min 20 s` or `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
