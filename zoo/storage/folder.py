@@ -10,6 +10,7 @@
 | `training_state.safetensors` | all that resuming needs: weights, optimizer, RNG states, losses, step, data path |
 | `loss.png`, `embeddings.png` | the plots |
 | `README.md` | a model card |
+| `report.html` | a page about the run, where `zoo report` has written one |
 
 Loggers may make folders of their own in it, which zoo neither reads nor checks.
 """
@@ -38,6 +39,7 @@ STATE_FILE = "training_state.safetensors"
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"
 CARD_FILE = "README.md"
+REPORT_FILE = "report.html"
 PLOT_FILES = ("loss.png", "embeddings.png")
 FILES = (
     WEIGHTS_FILE,
@@ -47,6 +49,7 @@ FILES = (
     VALIDATION_FILE,
     METRICS_FILE,
     CARD_FILE,
+    REPORT_FILE,
     *PLOT_FILES,
 )
 
