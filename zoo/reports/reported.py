@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
+from torch import Tensor
 
 from zoo.data.download import Fetcher
 from zoo.data.examples import SPLITS, Examples, SplitName
@@ -157,6 +158,11 @@ class ReportedRun:
     def objective(self) -> Objective | None:
         """Its loss and metrics; None without data."""
         return None if self.dataset is None else self.loaded.objective(self.registry, self.dataset)
+
+    @cached_property
+    def snapshots(self) -> Mapping[int, Tensor]:
+        """The embedding table at steps of the training, where the run kept it: shape (V, E), float32."""
+        return {}
 
     @cached_property
     def results(self) -> Mapping[str, Result]:
