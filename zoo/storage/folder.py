@@ -26,18 +26,17 @@ from typing import Any
 from zoo.data.finding import Place
 from zoo.errors import UsageError, ZooError
 from zoo.files import is_temporary, kind_of, readable_json
-from zoo.storage import checkpoint, state
+from zoo.storage import CONFIG_FILE as CONFIG_FILE
+from zoo.storage import METRICS_FILE as METRICS_FILE
+from zoo.storage import RUNS, checkpoint, state
+from zoo.storage import STATE_FILE as STATE_FILE
+from zoo.storage import WEIGHTS_FILE as WEIGHTS_FILE
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, LossesFile, validation_csv
 from zoo.storage.open_folder import LOCK_FILE, InUseError, OpenFolder
 from zoo.storage.state import TrainingState
 from zoo.text import shown
 from zoo.training.loop import Training
 
-RUNS = Path("runs")
-WEIGHTS_FILE = "model.safetensors"
-STATE_FILE = "training_state.safetensors"
-CONFIG_FILE = "config.json"
-METRICS_FILE = "metrics.json"
 CARD_FILE = "README.md"
 REPORT_FILE = "report.html"
 PLOT_FILES = ("loss.png", "embeddings.png")
