@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zoo.files import canonical_json
 from zoo.numbers import show_loss
@@ -16,7 +16,9 @@ def make(runs: Sequence[ReportedRun]) -> Part | None:
     if len(runs) < 2:
         return None
     results = [run.results for run in runs]
-    columns = list(dict.fromkeys((split, name) for found in results for split in found for name in _figures(found[split])))
+    columns = list(
+        dict.fromkeys((split, name) for found in results for split in found for name in _figures(found[split]))
+    )
     compare = len({_measured_on(run) for run in runs}) == 1
     best = {column for column in columns if column[1] == "loss"} if compare else set()
     return Part(
@@ -25,7 +27,10 @@ def make(runs: Sequence[ReportedRun]) -> Part | None:
             "settings": differences([run.config for run in runs]),
             "columns": [f"{split} {name.replace('_', ' ')}" for split, name in columns],
             "rows": [
-                [_cell(found, *column, best=_lowest(results, *column) if column in best else None) for column in columns]
+                [
+                    _cell(found, *column, best=_lowest(results, *column) if column in best else None)
+                    for column in columns
+                ]
                 for found in results
             ],
             "units": sorted({run.unit for run in runs}),
@@ -44,12 +49,12 @@ def _measured_on(run: ReportedRun) -> str:
     return canonical_json([dataset.get("sha256"), dataset.get("settings"), dataset.get("examples"), loss])
 
 
-def _lowest(results: Sequence[dict[str, Result]], split: str, name: str) -> float | None:
+def _lowest(results: Sequence[Mapping[str, Result]], split: str, name: str) -> float | None:
     known = [_figures(found[split]).get(name) for found in results if split in found]
     return min((value for value in known if value is not None), default=None)
 
 
-def _cell(found: dict[str, Result], split: str, name: str, *, best: float | None) -> tuple[str, bool]:
+def _cell(found: Mapping[str, Result], split: str, name: str, *, best: float | None) -> tuple[str, bool]:
     """What is shown, and whether it is the best of its column."""
     value = _figures(found[split]).get(name) if split in found else None
     return ("-", False) if value is None else (show_loss(value), value == best)

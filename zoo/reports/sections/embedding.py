@@ -141,7 +141,12 @@ def _packed(numbers: NDArray[Any]) -> str:
 def _figure(kinds: Mapping[str, Any]) -> Any:
     """Dots and letters of each kind, which the page's script fills in."""
     figure = new_figure(
-        "Map of the character embeddings", "", "", height=520, x_range=Range1d(0, 1), y_range=Range1d(0, 1)
+        "Map of the character embeddings",
+        "",
+        "",
+        height=520,
+        x_range=Range1d(start=0, end=1),
+        y_range=Range1d(start=0, end=1),
     )
     ends: dict[str, Any] = {name: [] for name in ("x0", "y0", "x1", "y1")}
     lines = figure.segment("x0", "y0", "x1", "y1", source=ColumnDataSource(ends), line_width=2, line_alpha=0.7)
