@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from zoo.ambient import in_neutral_state
 from zoo.errors import UsageError
@@ -197,6 +197,40 @@ def load(target: str | Path) -> Loaded:
     from zoo.storage.loading import load as load_weights
 
     return load_weights(target, _registry())
+
+
+@in_neutral_state
+def report(
+    *runs: str | os.PathLike[str] | Run | Loaded,
+    out: str | os.PathLike[str] | None = None,
+    dataset: str | os.PathLike[str] | None = None,
+    offline: bool = False,
+) -> Path:
+    """Write a page about a run, or about several side by side: `zoo report` in Python.
+
+    Args:
+        runs: run folders, `.safetensors` files, names of models with shipped weights; or what `zoo.run` or `zoo.load`
+            returned.
+        out: the HTML file; by default `report.html` in the folder of a single run, else in the current one. Only
+            another report is replaced.
+        dataset: the data of the runs, where it is not found any more: a name, or a file.
+        offline: make no network request.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: there are no runs, one of them is none, or the file is there and is no report.
+        UnavailableError: Bokeh is not installed: `pip install 'zoo-models[report]'`.
+        CheckpointError: a file of a run is damaged.
+    """
+    from zoo.data.download import fetcher
+    from zoo.reports.report import write_report
+
+    targets = [run if isinstance(run, str) else from_person(cast(Any, getattr(run, "path", run))) for run in runs]
+    data = None if dataset is None else os.fspath(dataset)
+    path = None if out is None else from_person(out)
+    return write_report(targets, path, _registry(), fetcher(offline=offline), dataset=data).path
 
 
 def _registry() -> Registry:

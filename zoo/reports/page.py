@@ -1,25 +1,38 @@
 """The page: sections, templates, scripts and Bokeh's own code in one HTML file that asks no server for anything.
 
-`templates/page.html` is the page, `assets/page.css` and `assets/page.js` its style and what its sections share.
+`templates/page.html` is the page, `assets/page.css` and `assets/page.js` its style and what its sections share. Of all
+scripts, a browser runs those alone whose digests the page states, so that no text of a checkpoint can be one; and it
+makes no request for any.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from importlib.metadata import version
+from typing import Any, TypeVar
 
-from bokeh.embed import components
-from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 from markupsafe import Markup
 
+from zoo import stages
 from zoo.errors import ZooError
+from zoo.reports.figures import RUN_COLOURS, bokeh_scripts, embedded
 from zoo.reports.reported import ReportedRun
 from zoo.reports.section import Part, Section, SharedSection
+
+T = TypeVar("T")
+MARK = Markup("<!-- a report of zoo -->")  # on the second line of each report, which may be replaced by another
+_START = Markup("zoo.start();")
+_POLICY = (
+    "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 
 @dataclass(frozen=True)
@@ -54,36 +67,41 @@ def render(title: str, runs: Sequence[ReportedRun], sections: Sequence[Section |
         runs: at least one.
         sections: in their order; one without anything to show is left out.
     """
-    made = [(section, list(_parts(section, runs))) for section in sections]
-    made = [(section, parts) for section, parts in made if parts]
-    figures = {
-        f"{section.name}{number}-{key}": figure
-        for section, parts in made
-        for number, (_, part) in enumerate(parts)
-        if isinstance(part, Part)
-        for key, figure in part.figures.items()
-    }
-    bokeh_script, divs = components(figures) if figures else ("", {})
+    made = []
+    for section in sections:
+        stages.begin(f"Report: {section.title.lower()}")
+        parts = list(_parts(section, runs))
+        if parts:
+            made.append((section, parts))
     shown = [
-        _ShownSection(
-            section.name, section.title, [_show(section, number, *one, divs) for number, one in enumerate(parts)]
-        )
+        _ShownSection(section.name, section.title, [_show(section, number, *one) for number, one in enumerate(parts)])
         for section, parts in made
     ]
+    figures = any(isinstance(part, Part) and part.figures for _, parts in made for _, part in parts)
     names = ["page", *(section.name for section in shown)]
+    own = [Markup(script) for script in (_asset(f"{name}.js") for name in names) if script]  # noqa: S704  # our own
+    scripts = [*(bokeh_scripts() if figures else ()), *own]
     return (
         _environment()
         .get_template("page.html")
         .render(
+            mark=MARK,
             title=title,
             runs=runs,
+            run_colours=RUN_COLOURS,
             sections=shown,
             styles=Markup("\n".join(filter(None, (_asset(f"{name}.css") for name in names)))),  # noqa: S704  # our own
-            scripts=[Markup(script) for script in (_asset(f"{name}.js") for name in names) if script],  # noqa: S704  # our own
-            bokeh=Markup(Resources(mode="inline", components=["bokeh"]).render_js() if figures else ""),  # noqa: S704
-            bokeh_script=Markup(bokeh_script),  # noqa: S704  # Bokeh's, which escapes what is in it
+            scripts=scripts,
+            start=_START,
+            policy=Markup(_POLICY.format(" ".join(map(_digest, [*scripts, _START])))),  # noqa: S704
+            version=version("zoo-models"),
         )
     )
+
+
+def _digest(script: str) -> str:
+    """As a Content-Security-Policy names a script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _parts(
@@ -91,29 +109,40 @@ def _parts(
 ) -> Iterator[tuple[int | None, Part | ZooError]]:
     """What a section has to show, and of which run."""
     if isinstance(section, SharedSection):
-        part = section.make(runs)
-        if part is not None:
-            yield None, part
+        of_all = _made(section.make, runs)
+        if of_all is not None:
+            yield None, of_all
         return
     for number, run in enumerate(runs):
-        one: Part | ZooError | None
-        try:
-            one = section.make(run)
-        except ZooError as error:
-            one = error
+        if section.needs_data and run.dataset is None:
+            continue  # the summary says so
+        one = _made(section.make, run)
         if one is not None:
             yield number, one
 
 
-def _show(
-    section: Section | SharedSection, number: int, run: int | None, part: Part | ZooError, divs: Mapping[str, str]
-) -> _Shown:
+def _made(make: Callable[[T], Part | None], of: T) -> Part | ZooError | None:
+    try:
+        return make(of)
+    except ZooError as error:
+        return error
+
+
+def _show(section: Section | SharedSection, number: int, run: int | None, part: Part | ZooError) -> _Shown:
     if isinstance(part, ZooError):
         return _Shown(run, Markup('<p class="missing">{}</p>').format(str(part)), None)
-    own = {key: Markup(divs[f"{section.name}{number}-{key}"]) for key in part.figures}  # noqa: S704  # Bokeh's
+    figures = {name: _figure(name, figure) for name, figure in part.figures.items()}
     template = _environment().get_template(f"{section.name}.html")
-    html = template.render(**part.values, figures=own, prefix=f"{section.name}{number}")
+    html = template.render(**part.values, figures=figures, prefix=f"{section.name}{number}")
     return _Shown(run, Markup(html), part.data)  # noqa: S704  # of a template that escapes
+
+
+def _figure(name: str, figure: Any) -> Markup:
+    """The place of a figure, with what Bokeh's code needs to show it."""
+    return Markup(
+        '<div class="figure" data-name="{}" role="group" aria-label="{}"><div class="plot"></div>'
+        '<script type="application/json">{}</script></div>'
+    ).format(name, figure.name, _embedded_json(embedded(figure)))
 
 
 @cache

@@ -20,7 +20,7 @@ class Part:
     Attributes:
         values: for the template, which escapes them.
         data: for the script: anything that JSON can hold. NaN and infinity become null.
-        figures: Bokeh's, by the names under which the template places them: `{{ figures.NAME }}`.
+        figures: of `zoo.reports.figures`, by the names under which the template places them: `{{ figures.NAME }}`.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -36,11 +36,13 @@ class Section:
         name: of its files; also its anchor in the page.
         title: its heading.
         make: what it shows of a run; None where a run has nothing for it. A ZooError becomes a line in its place.
+        needs_data: it shows nothing of a run whose data is not found. The summary says once which sections these are.
     """
 
     name: str
     title: str
     make: Callable[[ReportedRun], Part | None]
+    needs_data: bool = False
 
 
 @dataclass(frozen=True)

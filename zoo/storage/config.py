@@ -289,6 +289,12 @@ def _vocabulary(characters: list[Any] | None, source: Path) -> Vocabulary | None
     return Vocabulary(characters, boundary)
 
 
+def classes_of(config: Mapping[str, Any]) -> int:
+    """How many classes the targets of a checked config have at most: the largest number that the data decided."""
+    vocabulary = config["dataset"].get("vocabulary") or ()
+    return max([*(size for size in config["model"]["inputs"].values() if isinstance(size, int)), len(vocabulary), 1])
+
+
 # metrics.json: the result, with digests that tie it to the weights and show whether it was edited
 
 WEIGHTS_KEY = "weights_sha256"  # of the weights that the losses are of: the digest in their file's metadata

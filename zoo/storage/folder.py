@@ -11,6 +11,7 @@
 | `training_state.safetensors` | all that resuming needs: weights, optimizer, RNG states, losses, step, data path |
 | `loss.png`, `embeddings.png` | the plots |
 | `README.md` | a model card |
+| `report.html` | a page about the run, where `zoo report` has written one |
 
 Loggers may make folders of their own in it, which zoo neither reads nor checks.
 """
@@ -26,7 +27,11 @@ from typing import Any
 from zoo.data.finding import Place
 from zoo.errors import UsageError, ZooError
 from zoo.files import is_temporary, kind_of, readable_json
-from zoo.storage import checkpoint, state
+from zoo.storage import CONFIG_FILE as CONFIG_FILE
+from zoo.storage import METRICS_FILE as METRICS_FILE
+from zoo.storage import RUNS, checkpoint, state
+from zoo.storage import STATE_FILE as STATE_FILE
+from zoo.storage import WEIGHTS_FILE as WEIGHTS_FILE
 from zoo.storage.history.snapshots import SNAPSHOTS_FILE, pack_snapshots
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, LossesFile, validation_csv
 from zoo.storage.open_folder import LOCK_FILE, InUseError, OpenFolder
@@ -35,12 +40,8 @@ from zoo.text import shown
 from zoo.training.history.snapshots import Snapshots
 from zoo.training.loop import Training
 
-RUNS = Path("runs")
-WEIGHTS_FILE = "model.safetensors"
-STATE_FILE = "training_state.safetensors"
-CONFIG_FILE = "config.json"
-METRICS_FILE = "metrics.json"
 CARD_FILE = "README.md"
+REPORT_FILE = "report.html"
 PLOT_FILES = ("loss.png", "embeddings.png")
 FILES = (
     WEIGHTS_FILE,
@@ -51,6 +52,7 @@ FILES = (
     SNAPSHOTS_FILE,
     METRICS_FILE,
     CARD_FILE,
+    REPORT_FILE,
     *PLOT_FILES,
 )
 

@@ -7,6 +7,7 @@ state has the number, size and digest of the lines that it relies on.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
@@ -14,12 +15,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import CheckpointError
 from zoo.files import kind_of, open_file, read_start
 from zoo.storage.open_folder import OpenFolder
-from zoo.training.validation import Validation
+
+if TYPE_CHECKING:
+    from zoo.training.validation import Validation
 
 LOSSES_FILE = "losses.csv"
 VALIDATION_FILE = "validation.csv"
@@ -27,6 +30,23 @@ STEPS_OF_A_PART = 1_000_000  # 8 MB of a training state, some 20 MB of text
 _HEADER = b"step,loss\n"
 _LONGEST_LINE = 100  # characters; a step and a loss have some 30
 _BLOCK = 1 << 16  # characters
+LAST = 100  # steps at the end of a file whose losses are read alone
+_TAIL = (LAST + 2) * _LONGEST_LINE  # bytes that have these and the end of a line before them
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The two ends of a `losses.csv`.
+
+    Attributes:
+        steps: how many steps it has.
+        first: the loss of the first one; None without any.
+        last: those of the last steps, at most `LAST`.
+    """
+
+    steps: int
+    first: float | None
+    last: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -185,6 +205,42 @@ def _parse(content: bytes, path: Path) -> list[float]:
         return _checked(((int(step), float(loss)) for step, _, loss in parts), path)
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: it has lines that are not a step and a loss") from error
+
+
+def read_ends(path: Path) -> Ends:
+    """The first and the last losses in a `losses.csv`, without what is between them: it may be of any length.
+
+    A last line that is not complete, because the file is being written, does not count.
+
+    Raises:
+        CheckpointError: the file is missing, or these lines are damaged.
+    """
+    try:
+        with open_file(path) as file:
+            start = file.read(2 * _LONGEST_LINE)
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - _TAIL))
+            end = file.read(_TAIL)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    if not start.removeprefix(codecs.BOM_UTF8).startswith((_HEADER, _HEADER.replace(b"\n", b"\r\n"))):
+        raise CheckpointError(f"{path} is damaged: its first line is not step,loss")
+    rows = [line.rstrip(b"\r").partition(b",") for line in end[: end.rfind(b"\n")].split(b"\n")[1:]]
+    first = start.split(b"\n")[1].partition(b",")[2]
+    if not rows and size <= _TAIL:
+        return Ends(0, None, ())
+    if not rows:
+        raise CheckpointError(f"{path} is damaged: it has a line of more than {_LONGEST_LINE} characters")
+    try:
+        steps, losses = [int(step) for step, _, _ in rows], [float(loss) for _, _, loss in rows]
+        ends = Ends(steps[-1] + 1, float(first), losses[-LAST:])
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: it has lines that are not a step and a loss") from error
+    if steps != list(range(steps[0], steps[0] + len(steps))) or (size <= _TAIL and steps[0] != 0) or steps[0] < 0:
+        raise CheckpointError(f"{path} is damaged: its steps do not count up from 0")
+    if not all(map(math.isfinite, losses)):
+        raise CheckpointError(f"{path} is damaged: it has a loss that is NaN or infinite, where a run would have ended")
+    return ends
 
 
 def read_evaluations(path: Path) -> list[tuple[int, float]]:

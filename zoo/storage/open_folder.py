@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCK_FILE = ".lock"  # where a folder itself cannot be locked
+_ATTEMPTS, _PAUSE = 5, 0.01  # seconds; a listing of runs may have a lock for an instant, see `in_use`
 _HANDLES = os.name == "posix" and {os.open, os.rename, os.unlink, os.stat} <= os.supports_dir_fd
 
 
@@ -171,16 +173,68 @@ class OpenFolder:
                 raise ZooError(f"{self._path} was moved while it was being opened: try again")
 
 
+def in_use(path: Path) -> bool:
+    """Whether a process has locked a folder, as a run does until it ends.
+
+    It asks for a shared lock and gives it back at once. A run that starts at that instant waits for it.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+    if _HANDLES:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if not _can_share(folder):
+                return True
+            with contextlib.suppress(FileNotFoundError):
+                file = os.open(LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
+                try:
+                    return not _can_share(file)
+                finally:
+                    os.close(file)
+        finally:
+            os.close(folder)
+        return False
+    if not (path / LOCK_FILE).exists():
+        return False
+    try:
+        lock = _lock_file(path)
+    except InUseError:
+        return True
+    if lock is not None:
+        lock.release()
+    return False
+
+
+def _can_share(handle: int) -> bool:
+    """Whether nobody has locked what is open; true where the file system has no locks."""
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    return True
+
+
 def _lock_handle(handle: int, path: Path) -> bool:
     """Lock a folder; False if its file system cannot. Raises ZooError if it is locked already."""
     import fcntl
 
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise _in_use(path) from error
-    except OSError:
-        return False
+    for attempt in range(_ATTEMPTS):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if attempt == _ATTEMPTS - 1:
+                raise _in_use(path) from error
+            time.sleep(_PAUSE)
+        except OSError:
+            return False
+        else:
+            break
     return True
 
 
@@ -188,7 +242,7 @@ def _lock_file(folder: Path) -> BaseFileLock | None:
     """Lock a file in a folder; None if the file system has no locks at all."""
     import filelock  # which takes as long as a tenth of a short run
 
-    lock = filelock.FileLock(folder / LOCK_FILE, timeout=0, thread_local=False)
+    lock = filelock.FileLock(folder / LOCK_FILE, timeout=_ATTEMPTS * _PAUSE, poll_interval=_PAUSE, thread_local=False)
     try:
         lock.acquire()
     except filelock.Timeout as error:

@@ -19,28 +19,30 @@ from zoo.cli.state import State, debug_option, json_option, offline_option, show
     metavar="FILE",
     help="The file to write; by default report.html in the folder of the run, or here for several runs.",
 )
+@click.option("--dataset", metavar="NAME|FILE", help="The data of the runs, where it is not found any more.")
 @offline_option
 @json_option
 @debug_option
 @click.pass_obj
 @shows_progress
-def command(state: State, runs: tuple[str, ...], out: Path | None, offline: bool, as_json: bool) -> None:
+def command(
+    state: State, runs: tuple[str, ...], out: Path | None, dataset: str | None, offline: bool, as_json: bool
+) -> None:
     """Write a page about RUN, or about several runs side by side: one HTML file that works without a network.
 
-    RUN is a run folder, a .safetensors file, or the name of a model with shipped weights.
+    \b
+    zoo report runs/mlp-char-1
+    zoo report runs/mlp-char-1 runs/lstm-1 --out both.html
+
+    RUN is a run folder, a .safetensors file, or the name of a model with shipped weights. A file that is there already
+    is replaced only if it is a report.
     """
     from zoo.data.download import fetcher
     from zoo.reports.report import write_report
 
     state.settle()
-    path = out or _default(runs)
-    size = write_report(runs, path, state.registry, fetcher(offline=offline))
+    written = write_report(runs, out, state.registry, fetcher(offline=offline), dataset=dataset)
     if as_json:
-        output.json_object({"runs": list(runs), "report": str(path), "bytes": size})
+        output.json_object({"runs": list(runs), "report": str(written.path), "bytes": written.size})
     else:
-        output.lines(str(path))
-
-
-def _default(runs: tuple[str, ...]) -> Path:
-    folder = Path(runs[0])
-    return folder / "report.html" if len(runs) == 1 and folder.is_dir() else Path("report.html")
+        output.lines(str(written.path))

@@ -14,6 +14,7 @@ from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.numbers import divergence, show_evaluated
 from zoo.options.run import RunOptions
 from zoo.runs.plan import make_plan
+from zoo.storage.config import classes_of
 
 if TYPE_CHECKING:
     from zoo.runs.result import Run
@@ -52,9 +53,7 @@ def warn_of_divergence(run: Run) -> None:
     """Remark on a cross-entropy that training has made worse."""
     if run.config["loss"]["unit"] != "nats":
         return
-    sizes = [size for size in run.config["model"]["inputs"].values() if isinstance(size, int)]
-    classes = max([*sizes, len(run.config["dataset"]["vocabulary"] or ())], default=1)
-    remark = divergence(run.losses["train"], run.step_losses[0], classes) if run.step_losses else None
+    remark = divergence(run.losses["train"], run.step_losses[0], classes_of(run.config)) if run.step_losses else None
     if remark is not None:
         output.warning(remark)
 

@@ -1,0 +1,1 @@
+"""Listing runs and comparing them, from the small files of their folders: no model is loaded, no torch imported."""
