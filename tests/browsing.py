@@ -53,3 +53,22 @@ def opening(browser: Browser) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert not problems
+
+
+_COLUMNS = """([label, name]) => {
+  const figure = Bokeh.documents.map((doc) => doc.roots()[0]).find((one) => one.name.includes(label));
+  const found = figure.renderers.find((one) => one.name === name);
+  return Object.fromEntries(zoo.columns(found.data_source).map(([key, values]) => [key, [...values]]));
+}"""
+
+
+def drawn(page: Page, label: str, name: str) -> dict[str, list[float]]:
+    """The columns of numbers behind what a figure of a report shows.
+
+    Args:
+        page: a report.
+        label: a part of the figure's own.
+        name: of a renderer, as the legend has it.
+    """
+    found: dict[str, list[float]] = page.evaluate(_COLUMNS, [label, name])
+    return found

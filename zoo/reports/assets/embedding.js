@@ -3,10 +3,9 @@ zoo.sections.embedding = async (element, data) => {
   const ALWAYS_LABELLED = 60;  // characters: of so many, all have their labels at any zoom
   const [LABEL_WIDTH, LABEL_HEIGHT] = [16, 16];  // pixels that a label needs for itself
   const NEAR = 24;  // pixels from a character within which it is pointed at
-  const [SMALLEST, LARGEST] = [14, 44];  // diameters in pixels
-
-  const E = data.dimensions;
+    const E = data.dimensions;
   const V = data.labels.length;
+  const [SMALLEST, LARGEST] = V > ALWAYS_LABELLED ? [9, 28] : [14, 44];  // diameters of dots in pixels
   const tables = [...data.snapshots, data.table].map(unpacked);
   const [mean, components] = [data.mean, data.components].map(unpacked);
   const find = (selector) => element.querySelector(selector);
@@ -14,7 +13,7 @@ zoo.sections.embedding = async (element, data) => {
   const view = zoo.printing.views.get(find(".figure"));
   const byKind = groups();
   const neighbourLines = figure.renderers.find((renderer) => renderer.tags[1] === "neighbours").data_source;
-  const state = { table: tables.at(-1), chosen: null, positions: [] };
+  const state = { table: tables.at(-1), chosen: null, positions: [], waiting: false };
 
   for (const name of ["x", "y"]) find(`select.${name}`).addEventListener("change", () => { place(); fit(); });
   find(".distance").addEventListener("change", showNeighbours);
@@ -88,15 +87,14 @@ zoo.sections.embedding = async (element, data) => {
     }
   }
 
-  let waiting = false;
   function labelLater() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => { waiting = false; label(); });
+    if (state.waiting) return;
+    state.waiting = true;
+    requestAnimationFrame(() => { state.waiting = false; label(); });
   }
 
   function size(row) {
-    if (data.counts === null) return V > ALWAYS_LABELLED ? SMALLEST : 22;
+    if (data.counts === null) return 1.5 * SMALLEST;
     const share = data.counts[row] / Math.max(1, ...data.counts);
     return Math.max(SMALLEST, LARGEST * Math.sqrt(share));
   }

@@ -16,9 +16,9 @@ def make(runs: Sequence[ReportedRun]) -> Part | None:
     if len(runs) < 2:
         return None
     results = [run.results for run in runs]
-    columns = list(
-        dict.fromkeys((split, name) for found in results for split in found for name in _figures(found[split]))
-    )
+    figures = dict.fromkeys(name for found in results for one in found.values() for name in _figures(one))
+    splits = dict.fromkeys(split for found in results for split in found)
+    columns = [(split, name) for name in figures for split in splits]
     compare = len({_measured_on(run) for run in runs}) == 1
     best = {column for column in columns if column[1] == "loss"} if compare else set()
     return Part(
@@ -46,7 +46,7 @@ def _figures(result: Result) -> dict[str, float | None]:
 def _measured_on(run: ReportedRun) -> str:
     """Equal where losses compare: the same data, split the same way, and the same loss."""
     dataset, loss = run.config["dataset"], run.config.get("loss")
-    return canonical_json([dataset.get("sha256"), dataset.get("settings"), dataset.get("examples"), loss])
+    return canonical_json([dataset.get("sha256"), dataset.get("settings"), loss])
 
 
 def _lowest(results: Sequence[Mapping[str, Result]], split: str, name: str) -> float | None:

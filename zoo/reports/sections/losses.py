@@ -105,7 +105,10 @@ def _draw_steps(figure: Any, binned: Binned) -> None:
             ("lowest", "@low{0.0000}"),
             ("highest", "@high{0.0000}"),
         ]
-    figure.add_tools(HoverTool(renderers=[dots], tooltips=tooltips, mode="vline", limit=1, visible=False))
+    through = figure.line("centre", "mean", source=source, line_alpha=0)  # so that any place is near a step
+    figure.add_tools(
+        HoverTool(renderers=[through], tooltips=tooltips, mode="vline", line_policy="nearest", visible=False)
+    )
     line = figure.line("centre", "running", source=source, line_width=2)
     named(line, "running mean", "accent").tags = ["accent", "running"]
 
