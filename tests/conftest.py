@@ -29,7 +29,6 @@ from zoo.cli import main
 from zoo.plots.plot import Plot
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
-from zoo.reports.reported import ReportedRun
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -284,16 +283,3 @@ def _global_generator() -> Iterator[None]:
     before = torch.get_rng_state()
     yield
     assert torch.equal(before, torch.get_rng_state()), "the global generator was used"
-
-
-Read = Callable[[Path], ReportedRun]
-
-
-@pytest.fixture
-def read() -> Read:
-    """A run as the sections of a report see it: `read(folder)`."""
-
-    def run(folder: Path) -> ReportedRun:
-        return ReportedRun.read(str(folder), folder.name, 0, load_plugins()[0], zoo.Fetcher(Path("cache")))
-
-    return run

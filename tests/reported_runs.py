@@ -10,6 +10,8 @@ import pytest
 from dropping import install
 
 import zoo
+from zoo.plugin.manager import load_plugins
+from zoo.reports.reported import ReportedRun
 
 DIGITS = Path(__file__).resolve().parent / "plugins" / "zoo-digits"
 LETTERS = "abeln"
@@ -53,3 +55,8 @@ def digits() -> Iterator[None]:
         yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "zoo_digits"]:
         del sys.modules[name]
+
+
+def as_reported(path: Path) -> ReportedRun:
+    """A run as the sections of a report see it."""
+    return ReportedRun.read(str(path), path.name, 0, load_plugins()[0], zoo.Fetcher(Path("cache")))

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from browsing import OpenPage, drawn
-from conftest import Read
+from reported_runs import as_reported
 
 import zoo
 from zoo.reports.figures import of_run
@@ -41,8 +41,8 @@ def test_runs_are_side_by_side_and_in_one_figure(reported: Path, open_page: Open
     assert button.get_attribute("aria-pressed") == "false"
 
 
-def test_results_are_those_of_the_runs_and_the_best_is_marked(reported: Path, read: Read) -> None:
-    runs = [read(reported / "mlp-char"), read(reported / "lstm")]
+def test_results_are_those_of_the_runs_and_the_best_is_marked(reported: Path) -> None:
+    runs = [as_reported(reported / "mlp-char"), as_reported(reported / "lstm")]
     part = differences.make(runs)
     assert part is not None
     columns = part.values["columns"]
@@ -55,19 +55,19 @@ def test_results_are_those_of_the_runs_and_the_best_is_marked(reported: Path, re
     assert columns[:3] == ["train loss", "val loss", "test loss"]
 
 
-def test_figures_of_other_data_are_not_compared(reported: Path, read: Read) -> None:
-    part = differences.make([read(reported / "mlp-char"), read(reported / "linear-table")])
+def test_figures_of_other_data_are_not_compared(reported: Path) -> None:
+    part = differences.make([as_reported(reported / "mlp-char"), as_reported(reported / "linear-table")])
     assert part is not None
     assert not part.values["compare"]
     assert not any(best for cells in part.values["rows"] for _, best in cells)
-    assert part.values["units"] == sorted({"nats", read(reported / "linear-table").unit})
+    assert part.values["units"] == sorted({"nats", as_reported(reported / "linear-table").unit})
 
 
-def test_equal_runs_differ_in_nothing(reported: Path, read: Read) -> None:
-    part = differences.make([read(reported / "lstm"), read(reported / "lstm")])
+def test_equal_runs_differ_in_nothing(reported: Path) -> None:
+    part = differences.make([as_reported(reported / "lstm"), as_reported(reported / "lstm")])
     assert part is not None
     assert part.values["settings"] == []
-    assert differences.make([read(reported / "lstm")]) is None
+    assert differences.make([as_reported(reported / "lstm")]) is None
 
 
 def test_many_runs_can_be_told_apart(reported: Path) -> None:

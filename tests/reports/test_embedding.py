@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from browsing import OpenPage
 from numpy.typing import NDArray
+from reported_runs import as_reported
 from safetensors.torch import load_file
 
 import zoo
 from zoo.data.vocabulary import NEWLINE, START
 from zoo.reports.characters import KINDS, kinds_of, labels_of
+from zoo.reports.sections import embedding as section
 from zoo.reports.sections.embedding import principal_components
+from zoo.storage.history.snapshots import read_snapshots
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -29,6 +34,10 @@ POSITIONS = """() => {
     columns.text.forEach((text, i) => { found[text] = [columns.x[i], columns.y[i], columns.size[i]]; });
   }
   return found;
+}"""
+RANGES = """() => {
+  const figure = Bokeh.documents.map((doc) => doc.roots()[0]).find((one) => one.name.startsWith("Map"));
+  return [figure.x_range, figure.y_range].map((range) => [range.start, range.end]);
 }"""
 AXES = """() => {
   const figure = Bokeh.documents.map((doc) => doc.roots()[0]).find((one) => one.name.startsWith("Map"));
@@ -181,3 +190,54 @@ def test_every_character_has_a_label_and_a_kind(boundary: str) -> None:
 
 def test_models_without_characters_have_no_map(reported: Path) -> None:
     assert 'id="embedding"' not in zoo.report(reported / "linear-table", out="page.html").read_text()
+
+
+def test_the_slider_goes_through_the_snapshots_along_the_axes_of_the_end(reported: Path, open_page: OpenPage) -> None:
+    options: dict[str, Any] = {"device": "cpu", "steps": 60, "plots": False, "out": "run", "snapshots": 4}
+    settings = {"model.hidden_size": 5, "model.embedding_dim": 3}
+    zoo.run("mlp-char", dataset=reported / "words.txt", settings=settings, lr=3.0, **options)
+    kept = {step: table.numpy() for step, table in read_snapshots(Path("run")).items() if step < 60}
+    final = load_file("run/model.safetensors")["C"].numpy()
+    components, _ = principal_components(final)
+    page = opened(open_page, Path("run"))
+    slider, step = page.locator("#embedding .time"), page.locator("#embedding .step")
+    assert (slider.get_attribute("max"), step.inner_text()) == (str(len(kept)), "60")
+    ranges = page.evaluate(RANGES)
+    page.locator("#embedding .typed").fill("b")
+    for place, (at, table) in enumerate([*kept.items(), (60, final)]):
+        slider.fill(str(place))
+        assert step.inner_text() == str(at)
+        scores = (table - final.mean(axis=0)) @ components.T
+        places = page.evaluate(POSITIONS)
+        for row, letter in enumerate(".abeln"):
+            assert places[letter][:2] == pytest.approx(scores[row, :2].tolist(), abs=1e-4)
+        check_neighbours(page, table.astype(np.float64), list(".abeln"), 2)
+    assert page.evaluate(RANGES) == ranges
+    assert kept
+
+
+def test_of_many_snapshots_as_many_as_fit_are_in_the_page(reported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = as_reported(reported / "mlp-char")
+    run = replace(run, loaded=replace(run.loaded, step=40))
+    table = torch.zeros(6, 4)
+    fitting = {step: table + step for step in range(1, 40)}
+    vars(run)["snapshots"] = {0: torch.zeros(5, 4)} | fitting | {41: table}
+    monkeypatch.setattr(section, "_MOST_OF_SNAPSHOTS", 24 * 10)
+    part = section.make(run)
+    assert part is not None
+    assert part.data["steps"] == [*range(1, 40, 4), 40]
+    assert len(part.data["snapshots"]) == 10
+
+
+def test_of_a_large_table_the_most_frequent_rows_are_in_the_page(
+    reported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(section, "_MOST_NUMBERS", 3 * 4)
+    run = as_reported(reported / "mlp-char")
+    part = section.make(run)
+    assert part is not None
+    words = (reported / "words.txt").read_text().split()
+    train = words[: int(len(words) * 0.8)]
+    counts = Counter("".join(train)) + Counter({".": len(train)})
+    assert set(part.data["characters"]) == {name for name, _ in counts.most_common(3)}
+    assert part.values["left_out"] == 3

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from browsing import OpenPage, drawn
-from conftest import Read
+from reported_runs import as_reported
 
 import zoo
 from zoo.reports.binning import Binned
@@ -34,7 +34,7 @@ def test_bins_are_those_of_plain_loops(steps: int) -> None:
     assert binned.start.tolist() == list(range(0, steps, size))
     assert binned.count.tolist() == [len(part) for part in parts]
     for found, function in ((binned.low, min), (binned.high, max), (binned.mean, lambda part: sum(part) / len(part))):
-        assert found.tolist() == pytest.approx([function(part) for part in parts], rel=1e-6)  # type: ignore[operator]
+        assert found.tolist() == pytest.approx([function(part) for part in parts], rel=1e-6)
     for half in binned.halves():
         running = binned.running_mean(half)
         for i in {0, half, len(parts) // 2, len(parts) - 1 - half, len(parts) - 1}:
@@ -43,7 +43,7 @@ def test_bins_are_those_of_plain_loops(steps: int) -> None:
             assert running[i] == pytest.approx(np.mean(window) if inside else math.nan, rel=1e-6, nan_ok=True)
 
 
-def test_the_figure_has_the_values_of_the_files(reported: Path, open_page: OpenPage, read: Read) -> None:
+def test_the_figure_has_the_values_of_the_files(reported: Path, open_page: OpenPage) -> None:
     folder = reported / "mlp-char"
     losses = read_losses(folder / "losses.csv")
     page = open_page(zoo.report(folder, out="page.html"))
@@ -54,7 +54,7 @@ def test_the_figure_has_the_values_of_the_files(reported: Path, open_page: OpenP
     evaluations = drawn(page, "Losses of", "validation split, during training")
     pairs = list(zip(evaluations["step"], evaluations["loss"], strict=True))
     assert pairs == read_evaluations(folder / "validation.csv") != []
-    final = read(folder).results["val"].loss
+    final = as_reported(folder).results["val"].loss
     assert drawn(page, "Losses of", f"val split: {final:.4f}")["y"] == [final, final]
     assert drawn(page, "Losses of", f"uniform guess among 6: {math.log(6):.4f}")["y"][0] == math.log(6)
     slide_window(page, losses)
@@ -110,10 +110,10 @@ def test_a_loss_is_shown_where_the_mouse_is(reported: Path, open_page: OpenPage)
     assert loss == f"{read_losses(reported / 'mlp-char' / 'losses.csv')[int(step)]:.4f}"
 
 
-def test_a_long_run_is_drawn_in_bins(reported: Path, read: Read) -> None:
+def test_a_long_run_is_drawn_in_bins(reported: Path) -> None:
     folder = Path(shutil.copytree(reported / "mlp-char", "run"))
     (folder / "losses.csv").write_text("step,loss\n" + "".join(f"{i},{1 + i % 50}.5\n" for i in range(200_000)))
-    part = section.make(read(folder))
+    part = section.make(as_reported(folder))
     assert part is not None
     assert (part.values["size"], part.values["steps"]) == (50, 200_000)
     names = [renderer.name for renderer in part.figures["losses"].renderers]
@@ -124,21 +124,21 @@ def test_a_long_run_is_drawn_in_bins(reported: Path, read: Read) -> None:
     assert set(source["mean"]) == {26.0}
 
 
-def test_losses_that_may_be_negative_have_a_linear_axis_alone(reported: Path, read: Read) -> None:
+def test_losses_that_may_be_negative_have_a_linear_axis_alone(reported: Path) -> None:
     folder = Path(shutil.copytree(reported / "linear-table", "run"))
     count = len(read_losses(folder / "losses.csv"))
     (folder / "losses.csv").write_text("step,loss\n" + "".join(f"{i},{5 - i}.0\n" for i in range(count)))
-    part: Any = section.make(read(folder))
+    part: Any = section.make(as_reported(folder))
     assert len(part.figures["losses"].yaxis) == 1
     assert part.figures["losses"].tags == []
 
 
-def test_a_loss_that_is_no_cross_entropy_has_no_uniform_guess(reported: Path, read: Read) -> None:
-    part: Any = section.make(read(reported / "linear-table"))
+def test_a_loss_that_is_no_cross_entropy_has_no_uniform_guess(reported: Path) -> None:
+    part: Any = section.make(as_reported(reported / "linear-table"))
     assert not [one.name for one in part.figures["losses"].renderers if "uniform" in (one.name or "")]
 
 
-def test_the_same_figure_is_embedded_as_the_same_json(reported: Path, read: Read) -> None:
-    first, second = (embedded(section.make(read(reported / "lstm")).figures["losses"]) for _ in range(2))  # type: ignore[union-attr]
+def test_the_same_figure_is_embedded_as_the_same_json(reported: Path) -> None:
+    first, second = (embedded(section.make(as_reported(reported / "lstm")).figures["losses"]) for _ in range(2))  # type: ignore[union-attr]
     assert first == second
     assert first["root_id"] == first["doc"]["roots"][0]["id"]

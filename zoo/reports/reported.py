@@ -21,6 +21,7 @@ from zoo.plugin.registry import Registry
 from zoo.storage import checkpoint
 from zoo.storage.config import WEIGHTS_KEY, read_metrics
 from zoo.storage.folder import METRICS_FILE, WEIGHTS_FILE
+from zoo.storage.history.snapshots import read_snapshots
 from zoo.storage.loading import Loaded, load
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, read_evaluations, read_losses
 from zoo.text import shown
@@ -161,8 +162,12 @@ class ReportedRun:
 
     @cached_property
     def snapshots(self) -> Mapping[int, Tensor]:
-        """The embedding table at steps of the training, where the run kept it: shape (V, E), float32."""
-        return {}
+        """The embedding table at steps of the training, where the run kept it: shape (V, E), float32.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        return read_snapshots(self.folder) if self.loaded.path.name == WEIGHTS_FILE else {}
 
     @cached_property
     def results(self) -> Mapping[str, Result]:
