@@ -15,16 +15,18 @@ from zoo.text import visible
 SPACE = "␣"
 _SIGNS = {" ": SPACE, "\n": "↵", "\t": "⇥"}
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_LONGEST = 40  # characters of a name
 _LEAST, _MOST = 4, 512  # pixels on each side of what is taken for a picture
 _LARGEST = 64  # pixels on each side of a picture in a table
 
 
 def sign(character: str) -> str:
-    """A character, or a token of a tokenizer, that stands alone: spaces and line ends can be seen.
+    """A character, a token of a tokenizer, or the name of a class: spaces and line ends can be seen; shortened.
 
     Token 0 of running text, which stands before a text only, is written as nothing: `start` here.
     """
-    return "".join(_SIGNS.get(one) or visible(one) for one in character) or "start"
+    cut = character if len(character) <= _LONGEST else f"{character[: _LONGEST - 1]}…"
+    return "".join(_SIGNS.get(one) or visible(one) for one in cut) or "start"
 
 
 def percent(share: float) -> str:
