@@ -21,12 +21,20 @@ _LARGEST = 64  # pixels on each side of a picture in a table
 
 
 def sign(character: str) -> str:
-    """A character, a token of a tokenizer, or the name of a class: spaces and line ends can be seen; shortened.
+    """A character, or a token of a tokenizer, that stands alone: spaces and line ends can be seen.
 
     Token 0 of running text, which stands before a text only, is written as nothing: `start` here.
     """
-    cut = character if len(character) <= _LONGEST else f"{character[: _LONGEST - 1]}…"
-    return "".join(_SIGNS.get(one) or visible(one) for one in cut) or "start"
+    return "".join(_SIGNS.get(one) or visible(one) for one in _shortened(character)) or "start"
+
+
+def label(name: str) -> str:
+    """The name of a class or a column, as it can be shown."""
+    return visible(_shortened(name)) if name.strip() else sign(name)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def percent(share: float) -> str:

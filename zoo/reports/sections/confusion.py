@@ -14,7 +14,7 @@ from zoo.data.tensors import TensorDataset
 from zoo.plugin.calling import maker
 from zoo.reports.reported import ReportedRun
 from zoo.reports.section import Part
-from zoo.reports.showing import percent, plural, sign
+from zoo.reports.showing import label, percent, plural, sign
 from zoo.training.prediction.judging import Classes
 from zoo.training.prediction.results import class_names
 from zoo.training.text_model import TokenizerCodec
@@ -149,6 +149,6 @@ def _names(run: ReportedRun, classes: Sequence[int]) -> list[str]:
     if isinstance(dataset, CorpusDataset) and dataset.tokenizer is not None:
         codec = TokenizerCodec(dataset.tokenizer, f"the tokenizer of {maker(dataset)}")
         return [sign(codec.decode([number]) if number else "") for number in classes]
-    known = run.loaded.checked.classes if isinstance(dataset, TensorDataset) else run.loaded.vocabulary.itos
-    names = class_names(known, max(classes) + 1)
-    return [sign(names[number]) for number in classes]
+    is_text = not isinstance(dataset, TensorDataset)
+    names = class_names(run.loaded.vocabulary.itos if is_text else run.loaded.checked.classes, max(classes) + 1)
+    return [sign(names[number]) if is_text else label(names[number]) for number in classes]

@@ -17,7 +17,7 @@ from zoo.plugin.calling import maker
 from zoo.reports.chosen import Chosen
 from zoo.reports.reported import ReportedRun
 from zoo.reports.section import Part
-from zoo.reports.showing import SPACE, is_pictures, number, numbers_text, one_in, percent, picture_urls, sign
+from zoo.reports.showing import SPACE, is_pictures, label, number, numbers_text, one_in, percent, picture_urls, sign
 from zoo.training.objective.loss import NATS
 from zoo.training.prediction.results import Probabilities
 from zoo.training.prediction.tensors import outputs_of
@@ -185,8 +185,8 @@ def _said_of_classes(classes: Sequence[str], target: int, probabilities: Tensor)
     predicted = int(probabilities.argmax())
     known = target >= 0  # it is no target to ignore
     return {
-        "target": sign(classes[target]) if known else None,
-        "predicted": sign(classes[predicted]),
+        "target": label(classes[target]) if known else None,
+        "predicted": label(classes[predicted]),
         "of_target": percent(float(probabilities[target])) if known else None,
         "of_predicted": percent(float(probabilities[predicted])),
     }
@@ -214,7 +214,7 @@ def _feature_names(columns: Any) -> list[tuple[str, str | None]]:
 def _named(names: Sequence[tuple[str, str | None]], values: Sequence[float]) -> str:
     """A row of a table: `age 31, color red, … (20 columns)`."""
     parts = [
-        f"{sign(name)} {number(value) if text is None else sign(str(text))}"
+        f"{label(name)} {number(value) if text is None else label(str(text))}"
         for (name, text), value in zip(names, values, strict=True)
         if text is None or value
     ]
