@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo.plots.pictures import png_grid
+from zoo.reports.characters import labels_of
 from zoo.text import visible
 
-SPACE = "␣"
-_SIGNS = {" ": SPACE, "\n": "↵", "\t": "⇥"}
+(SPACE,) = labels_of(" ")
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _LONGEST = 40  # characters of a name
 _LEAST, _MOST = 4, 512  # pixels on each side of what is taken for a picture
@@ -25,7 +25,7 @@ def sign(character: str) -> str:
 
     Token 0 of running text, which stands before a text only, is written as nothing: `start` here.
     """
-    return "".join(_SIGNS.get(one) or visible(one) for one in _shortened(character)) or "start"
+    return "".join(labels_of(_shortened(character) or [""]))
 
 
 def label(name: str) -> str:

@@ -19,6 +19,15 @@ from zoo.storage.config import WEIGHTS_KEY, read_metrics, unlike
 from zoo.storage.folder import METRICS_FILE, WEIGHTS_FILE
 from zoo.text import code_block, code_span, markdown, quoted
 
+# How the weights are loaded, by someone who is in their folder.
+LOAD_WITH_ZOO = f"""import zoo
+
+loaded = zoo.load("{WEIGHTS_FILE}")
+loaded.model"""
+LOAD_WITHOUT_ZOO = f"""from safetensors.torch import load_file
+
+weights = load_file("{WEIGHTS_FILE}")  # a dict of tensors"""
+
 
 def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: list[str]) -> str:
     """Results, how to load the weights, and how to make them again, as Markdown.
@@ -48,20 +57,11 @@ on {markdown(dataset["name"])}{_synthetic(training)}.
 
 With zoo:
 
-```python
-import zoo
-
-loaded = zoo.load("model.safetensors")
-loaded.model
-```
+{code_block(LOAD_WITH_ZOO, "python")}
 
 Without:
 
-```python
-from safetensors.torch import load_file
-
-weights = load_file("model.safetensors")  # a dict of tensors
-```
+{code_block(LOAD_WITHOUT_ZOO, "python")}
 
 ## Reproduce
 

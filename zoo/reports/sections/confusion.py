@@ -140,7 +140,7 @@ def _heats(values: Tensor) -> Tensor:
 def _end(run: ReportedRun) -> str:
     """How the end of a word is written, in a sentence."""
     is_words = isinstance(run.dataset, TextDataset)
-    return f" {sign(run.loaded.vocabulary.itos[0])} is the end of a word." if is_words else ""
+    return f" The sign {sign(run.loaded.vocabulary.itos[0])} is the end of a word." if is_words else ""
 
 
 def _names(run: ReportedRun, classes: Sequence[int]) -> list[str]:

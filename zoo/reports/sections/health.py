@@ -73,9 +73,10 @@ def _try_steps(measured: Measured) -> tuple[Steps | None, str | None]:
 
 
 def _thresholds(layers: Sequence[Layer]) -> str:
-    """From where on the functions of a net count as saturated."""
+    """From where on the functions of a net count as saturated, at the end of a sentence."""
     known = {layer.function.name: layer.function.flat_text for layer in layers if layer.function.flat_text}
-    return "; ".join(f"{name}: {text}" for name, text in known.items())
+    relu = " Of relu, about half is usual." if any(name.endswith("relu") for name in known) else ""
+    return f"({'; '.join(f'{name}: {text}' for name, text in known.items())}).{relu}" if known else "."
 
 
 def _layer(layer: Layer) -> dict[str, object]:
