@@ -94,7 +94,7 @@ def choose(loaded: Loaded, dataset: Dataset, loss: Loss, examples: Callable[[], 
         PluginError: the model or its loss fails.
     """
     parameters = sum(p.numel() for p in loaded.model.parameters())
-    most = max(_LEAST, min(MOST, _MOST_WORK // max(1, parameters)))
+    most = min(MOST, max(_LEAST, _MOST_WORK // max(1, parameters)))
     chooser = _Chooser(loaded, loss, most, seed)
     if isinstance(dataset, TextDataset):
         return chooser.words(dataset)

@@ -21,7 +21,7 @@ from zoo.reports.reported import ReportedRun
 from zoo.reports.section import Part
 from zoo.runs.listing.settings import identity, settings_of, show_setting
 from zoo.storage.card import LOAD_WITH_ZOO, LOAD_WITHOUT_ZOO, command
-from zoo.storage.folder import FILES, STATE_FILE, WEIGHTS_FILE
+from zoo.storage.folder import FILES, REPORT_FILE, STATE_FILE, WEIGHTS_FILE
 from zoo.text import quoted, quoted_path, visible
 
 _GROUPS = {"data": "Data", "model": "Model", "optimizer": "Optimizer", "loss": "Loss"}
@@ -160,6 +160,7 @@ def visible_lines(text: str) -> str:
 def files(weights: Path) -> list[File]:
     """The files of a run beside its weights, and the weights."""
     names = FILES if weights.name == WEIGHTS_FILE else (weights.name,)
+    names = tuple(name for name in names if name != REPORT_FILE)  # this report, whose bytes must not depend on it
     found = []
     for path in (weights.parent / name for name in names):
         if kind_of(path) == "file":

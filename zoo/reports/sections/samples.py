@@ -84,7 +84,7 @@ def group_words(words: Sequence[str], run: ReportedRun) -> list[Group]:
 def _group(title: str, found: Sequence[str], words: Sequence[str], run: ReportedRun) -> Group:
     likelihoods = {word: _log_probability(word, run) for word in set(found)}
     times = Counter(found)
-    ordered = sorted(times, key=lambda word: (-(likelihoods[word] or 0.0), word))
+    ordered = sorted(times, key=lambda word: (likelihoods[word] is None, -(likelihoods[word] or 0.0), word))
     shown = []
     for word in ordered:
         logprob = likelihoods[word]
