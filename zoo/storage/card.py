@@ -228,8 +228,12 @@ def command(config: Mapping[str, Any]) -> str:
 
 
 def _recorded_options(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """The options that a config records, as they are given on the command line; without those that are off."""
-    for name, value in config["training"].items():
+    """The options that a config records, as they are given on the command line; without those that are off.
+
+    Their order is that of the options: a config that was read from the weights has another.
+    """
+    for name in declared(RunOptions):
+        value = config["training"].get(name)
         if name == "schedule":
             yield from convert_fields(Schedule, value).as_options().items()
         elif isinstance(value, Mapping):  # provided by a plugin
