@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from forging import Change
+from reading import read
 from trained_plugin import train
 
 import zoo
@@ -17,7 +18,6 @@ from zoo.reports.reported import ReportedRun
 from zoo.reports.sections import about
 from zoo.storage.card import LOAD_WITH_ZOO, LOAD_WITHOUT_ZOO
 
-Read = Callable[..., ReportedRun]
 Zoo = Callable[..., Any]
 
 
@@ -25,7 +25,7 @@ def flat(run: ReportedRun) -> dict[str, about.Setting]:
     return {setting.name: setting for settings in about.grouped(run).values() for setting in settings}
 
 
-def test_what_was_chosen_is_told_from_defaults(read: Read, words_file: Path) -> None:
+def test_what_was_chosen_is_told_from_defaults(words_file: Path) -> None:
     given: dict[str, Any] = {"dataset": words_file, "device": "cpu", "plots": False}
     zoo.run("mlp-char", out="one", steps=3, lr=0.5, settings={"model.hidden_size": 5}, optimizer="adamw", **given)
     settings = flat(read("one"))
@@ -40,7 +40,7 @@ def test_what_was_chosen_is_told_from_defaults(read: Read, words_file: Path) -> 
     assert {name for name, one in flat(read("two")).items() if one.is_default is False} == {"steps"}
 
 
-def test_groups_begin_with_the_name_of_their_part(read: Read, made: Path) -> None:
+def test_groups_begin_with_the_name_of_their_part(made: Path) -> None:
     groups = about.grouped(read(made))
     assert [(title, settings[0].name) for title, settings in groups.items()][:4] == [
         ("Data", "data"),
@@ -51,9 +51,7 @@ def test_groups_begin_with_the_name_of_their_part(read: Read, made: Path) -> Non
     assert list(groups) == ["Data", "Model", "Optimizer", "Loss", "Training", "Plugins", "Versions"]
 
 
-def test_code_is_that_of_the_card_and_works(
-    read: Read, zoo_here: Zoo, words_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_code_is_that_of_the_card_and_works(zoo_here: Zoo, words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("words.txt").write_text(words_file.read_text())
     zoo.run("mlp-char", dataset="words.txt", steps=3, device="cpu", plots=False, out="my run")
     codes = {code.title: code.text for code in about.codes(read("my run"))}
@@ -72,7 +70,7 @@ def test_code_is_that_of_the_card_and_works(
         exec(text, {})  # noqa: S102  # it is what a person would copy
 
 
-def test_code_of_other_kinds(read: Read, zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
+def test_code_of_other_kinds(zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
     train(monkeypatch, "classifier")
     train(monkeypatch, "pictures")
     classifier, pictures = (
@@ -93,7 +91,7 @@ def test_code_of_other_kinds(read: Read, zoo_here: Zoo, monkeypatch: pytest.Monk
     assert "Load it with zoo, in its folder" not in {code.title for code in about.codes(read(quote))}
 
 
-def test_files_have_their_sizes_and_digests(read: Read, zoo_here: Zoo, run: Path) -> None:
+def test_files_have_their_sizes_and_digests(zoo_here: Zoo, run: Path) -> None:
     found = {file.name: file for file in about.files(read("run").loaded.path)}
     assert set(found) == {path.name for path in run.iterdir() if path.is_file() and not path.name.startswith(".")}
     for name, file in found.items():
@@ -118,7 +116,7 @@ def test_files_have_their_sizes_and_digests(read: Read, zoo_here: Zoo, run: Path
         ("dataset.examples", {}),
     ],
 )
-def test_a_config_may_hold_anything(read: Read, change: Change, place: str, value: object) -> None:
+def test_a_config_may_hold_anything(change: Change, place: str, value: object) -> None:
     change(place, value)
     part = about.make(read("run"))
     shown = [*flat(read("run")).values()]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from objectives import Linear, Parts, dataset, objective
+from objectives import Linear, Parts, dataset, objective, pair
+from reading import read
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,11 +18,9 @@ import zoo
 from zoo.data.loading import encode_tensors
 from zoo.errors import PluginError
 from zoo.reports import chosen as module
-from zoo.reports.reported import ReportedRun
 from zoo.training.evaluation import evaluate
 from zoo.training.prediction.judging import judge
 
-Read = Callable[..., ReportedRun]
 TEXT = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind to suffer\n" * 60
 
 
@@ -34,7 +33,7 @@ def of_parts(output: dict[str, Tensor], target: Tensor) -> Tensor:
     return (output["out"] - target).square().sum(1)
 
 
-LOSSES = {
+LOSSES: dict[str, tuple[str, nn.Module, dict[str, Any]]] = {
     "classes": ("classes", Linear(3), {}),
     "ignored targets": ("ignoring", Linear(3), {}),
     "torch's loss of classes": ("classes", Linear(3), {"loss": "torch.nn:MultiMarginLoss"}),
@@ -64,7 +63,7 @@ def test_their_mean_is_the_loss_of_an_evaluation(name: str) -> None:
 def test_losses_and_predictions_of_classes_are_those_of_a_plain_loop() -> None:
     model, data = Linear(3), dataset("ignoring")
     judged = judge(model, encode_tensors(data)["val"].in_order(4), objective(data, model).loss)
-    x, y = (part.numpy() for part in data.splits["val"])  # type: ignore[union-attr]
+    x, y = (part.numpy() for part in pair("ignoring", 11))
     logits = x @ model.weight.detach().numpy()
     kept = [i for i in range(len(y)) if y[i] != -1]
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -88,7 +87,7 @@ def test_a_model_that_fails_is_named() -> None:
 
 
 @pytest.mark.parametrize("model", ["mlp-char", "gru"])
-def test_the_loss_of_a_word_is_that_of_its_likelihood(read: Read, words_file: Path, model: str) -> None:
+def test_the_loss_of_a_word_is_that_of_its_likelihood(words_file: Path, model: str) -> None:
     done = zoo.run(model, dataset=words_file, steps=20, device="cpu", plots=False, out="r")
     chosen = read("r").chosen
     words = words_file.read_text().split()[48:54]
@@ -103,7 +102,7 @@ def test_the_loss_of_a_word_is_that_of_its_likelihood(read: Read, words_file: Pa
 
 @pytest.mark.parametrize("model", ["mlp-char", "gru"])
 @pytest.mark.parametrize("evaluate", [None, 500])
-def test_the_losses_of_running_text_are_those_of_an_evaluation(read: Read, model: str, evaluate: int | None) -> None:
+def test_the_losses_of_running_text_are_those_of_an_evaluation(model: str, evaluate: int | None) -> None:
     Path("text.txt").write_text(TEXT)
     settings = {"data.format": "text"} | ({} if evaluate is None else {"data.evaluate": evaluate})
     done = zoo.run(model, dataset="text.txt", steps=10, device="cpu", plots=False, out="r", settings=settings)
@@ -118,9 +117,7 @@ def test_the_losses_of_running_text_are_those_of_an_evaluation(read: Read, model
 
 
 @pytest.mark.parametrize("model", ["mlp-char", "gru"])
-def test_of_many_targets_the_seed_chooses_some(
-    read: Read, words_file: Path, monkeypatch: pytest.MonkeyPatch, model: str
-) -> None:
+def test_of_many_targets_the_seed_chooses_some(words_file: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     zoo.run(model, dataset=words_file, steps=1, device="cpu", plots=False, out="words")
     Path("text.txt").write_text(TEXT)
     text = {"data.format": "text"}
@@ -141,14 +138,14 @@ def test_of_many_targets_the_seed_chooses_some(
     np.testing.assert_allclose(part.losses, whole["text"].losses[places], rtol=1e-5)
 
 
-def test_of_a_large_model_fewer_are_taken(read: Read, words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_model_fewer_are_taken(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = zoo.run("mlp-char", dataset=words_file, steps=1, device="cpu", plots=False, out="r")
     monkeypatch.setattr(module, "_LEAST", 4)
     monkeypatch.setattr(module, "_MOST_WORK", 9 * done.config["model"]["parameters"])
     assert read("r").chosen.taken == 8
 
 
-def test_the_model_is_left_as_it_was(read: Read, finished_run: Path) -> None:
+def test_the_model_is_left_as_it_was(finished_run: Path) -> None:
     run = read(finished_run)
     before = {name: tensor.clone() for name, tensor in run.loaded.model.state_dict().items()}
     assert run.chosen.kind == "words"
@@ -160,6 +157,6 @@ def test_dropout_is_off() -> None:
     model = nn.Sequential(nn.Dropout(0.9), Linear(3))
     data = dataset("classes")
     judged = judge(model.train(), encode_tensors(data)["val"].in_order(20), objective(data, model).loss)
-    x, y = data.splits["val"]  # type: ignore[misc]
+    x, y = pair("classes", 11)
     torch.testing.assert_close(judged.loss, F.cross_entropy(model[1](x), y, reduction="none").double().detach())
     assert model.training

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from reading import read, split
 from trained_plugin import NAMES, train
 
 import zoo
-from zoo.reports.reported import ReportedRun
 from zoo.reports.sections import confusion, samples, words
 from zoo.reports.showing import label, number, one_in, percent, sign
 from zoo.training.prediction.judging import Classes
 
-Read = Callable[..., ReportedRun]
 
-
-def test_sampled_words_are_sorted_by_where_they_are_found(read: Read, finished_run: Path) -> None:
+def test_sampled_words_are_sorted_by_where_they_are_found(finished_run: Path) -> None:
     part = samples.make(read(finished_run, 1))
     assert part is not None
     groups = part.values["groups"]
     run = read(finished_run)
-    assert run.dataset is not None
-    train_words, val, test = (set(run.dataset.splits[name]) for name in ("train", "val", "test"))  # type: ignore[arg-type]
+    train_words, val, test = (set(split(run, name)) for name in ("train", "val", "test"))
     expected = Counter(zoo.load(finished_run).sample(samples.WORDS, seed=1))
     found = {word.text: (group.title, word.times) for group in groups for word in group.words}
     for word, times in expected.items():
@@ -36,12 +32,11 @@ def test_sampled_words_are_sorted_by_where_they_are_found(read: Read, finished_r
     assert [group.share for group in groups] == [percent(group.count / samples.WORDS) for group in groups]
 
 
-def test_each_of_the_three_groups(read: Read, finished_run: Path) -> None:
+def test_each_of_the_three_groups(finished_run: Path) -> None:
     run = read(finished_run)
-    splits = run.dataset.splits  # type: ignore[union-attr]
-    training = set(splits["train"])
-    held_out = next(word for word in splits["test"] if word not in training)
-    known = splits["train"][0]
+    training = set(split(run, "train"))
+    held_out = next(word for word in split(run, "test") if word not in training)
+    known = split(run, "train")[0]
     groups = samples.group_words([held_out, "zzqqzz", known, "zzqqzz", "", "z" * 400], run)
     assert [(g.title, [(w.text, w.times) for w in g.words], g.count) for g in groups] == [
         ("In the training split", [(known, 1)], 1),
@@ -52,7 +47,7 @@ def test_each_of_the_three_groups(read: Read, finished_run: Path) -> None:
     assert groups[0].words[0].likelihood == one_in(likelihood.nats)
 
 
-def test_without_the_data_words_are_in_one_group(read: Read, made: Path, tmp_path: Path) -> None:
+def test_without_the_data_words_are_in_one_group(made: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.safetensors"
     alone.write_bytes((made / "model.safetensors").read_bytes())
     part = samples.make(read(alone))
@@ -61,13 +56,13 @@ def test_without_the_data_words_are_in_one_group(read: Read, made: Path, tmp_pat
     assert [group.count for group in part.values["groups"]] == [samples.WORDS]
 
 
-def test_words_longer_than_the_model_reads_have_no_likelihood(read: Read, words_file: Path) -> None:
+def test_words_longer_than_the_model_reads_have_no_likelihood(words_file: Path) -> None:
     zoo.run("transformer", dataset=words_file, steps=1, device="cpu", plots=False, out="r")
     (_, _, new) = samples.group_words(["a" * 50, "ab"], read("r"))
     assert [(word.text, word.likelihood is None) for word in new.words] == [("ab", False), ("a" * 50, True)]
 
 
-def test_running_text_and_what_a_model_makes_itself(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_text_and_what_a_model_makes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("text.txt").write_text("to be or not to be\n" * 200)
     settings = {"data.format": "text"}
     zoo.run("bigram", dataset="text.txt", steps=5, device="cpu", plots=False, out="text", settings=settings)
@@ -91,7 +86,7 @@ def test_running_text_and_what_a_model_makes_itself(read: Read, monkeypatch: pyt
     assert samples.make(read("classifier")) is None
 
 
-def test_the_hardest_and_the_easiest_words(read: Read, finished_run: Path) -> None:
+def test_the_hardest_and_the_easiest_words(finished_run: Path) -> None:
     run = read(finished_run)
     part = words.make(run)
     assert part is not None
@@ -113,7 +108,7 @@ def test_the_hardest_and_the_easiest_words(read: Read, finished_run: Path) -> No
     assert part.values["unit"] == "nats per character"
 
 
-def test_no_item_is_among_the_hardest_and_the_easiest(read: Read, words_file: Path) -> None:
+def test_no_item_is_among_the_hardest_and_the_easiest(words_file: Path) -> None:
     words_file.write_text("\n".join(["ab", "ba", "abb", "baa"] * 10 + ["ab", "ba", "ab", "abb", "ba"] * 2))
     zoo.run("mlp-char", dataset=words_file, steps=1, device="cpu", plots=False, out="r")
     chosen = read("r").chosen
@@ -122,7 +117,7 @@ def test_no_item_is_among_the_hardest_and_the_easiest(read: Read, words_file: Pa
     assert sorted(shown) == sorted(set(chosen.items))
 
 
-def test_stretches_of_text_mark_what_surprises(read: Read) -> None:
+def test_stretches_of_text_mark_what_surprises() -> None:
     Path("text.txt").write_text(
         "to be or not to be\n" * 180 + "to be or not to be\n" * 9 + "to bZ or not\n" + "to be\n" * 80
     )
@@ -137,12 +132,12 @@ def test_stretches_of_text_mark_what_surprises(read: Read) -> None:
     assert hardest.surprise.startswith("Z: 1 in ")
 
 
-def test_the_hardest_examples_of_classes(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hardest_examples_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = train(monkeypatch, "classifier")
     run = read("classifier")
     part = words.make(run)
     assert part is not None
-    x, y = run.dataset.splits["val"]  # type: ignore[union-attr]
+    x, y = split(run, "val")
     probabilities = loaded.predict(x).probabilities
     each = -probabilities[torch.arange(len(y)), y].log()
     order = each.argsort(descending=True).tolist()
@@ -156,7 +151,7 @@ def test_the_hardest_examples_of_classes(read: Read, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("name", ["regression", "positions", "pictures"])
-def test_examples_of_every_kind_of_target(read: Read, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_examples_of_every_kind_of_target(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     train(monkeypatch, name)
     run = read(name)
     part = words.make(run)
@@ -193,7 +188,7 @@ def test_confusion_counts_every_target() -> None:
         assert [cell.share for cell in row.cells] == [percent(cell.count / row.total) for cell in row.cells]
 
 
-def test_confusion_of_a_run_sums_to_its_targets(read: Read, finished_run: Path) -> None:
+def test_confusion_of_a_run_sums_to_its_targets(finished_run: Path) -> None:
     run = read(finished_run)
     part = confusion.make(run)
     assert part is not None
@@ -211,7 +206,7 @@ def test_confusion_of_a_run_sums_to_its_targets(read: Read, finished_run: Path) 
     assert (part.values["pairs"][0][0].count, part.values["pairs"][0][0].target) == worst[:2]
 
 
-def test_many_classes_have_pairs_only(read: Read, finished_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_classes_have_pairs_only(finished_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confusion, "LARGEST", 20)
     part = confusion.make(read(finished_run))
     assert part is not None

@@ -30,8 +30,8 @@ def _of_layer(layer: Layer, *, several: bool) -> list[str]:
     if bounded and layer.flat is not None and layer.flat > MANY:
         sentences.append(
             f"{percent(layer.flat)} of the outputs of {function.name}{where} are saturated ({function.flat_text}); "
-            "with Kaiming-scaled initialization it is a few percent at first. Little gradient passes there: the weights "
-            "before it are large."
+            "with Kaiming-scaled initialization it is a few percent at first. Little gradient passes there: the "
+            "weights before it are large."
         )
     mostly = layer.mostly_flat(MOSTLY)
     if bounded and mostly > (layer.dead or 0):

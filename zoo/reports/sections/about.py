@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -132,10 +133,8 @@ def codes(run: ReportedRun) -> list[Code]:
     found.append(Code("Predict with it", f"zoo predict {target} {_inputs(run)}"))
     if kind_of(run.folder / STATE_FILE) == "file" and path.name == WEIGHTS_FILE:
         found.append(Code("Train it further", f"zoo resume {target} --steps {_more_steps(run)}"))
-    try:
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # of an earlier version, or edited
         found.append(Code("Reproduce it", command(run.config)))
-    except (AttributeError, KeyError, TypeError, ValueError):  # of an earlier version, or edited
-        pass
     return found
 
 
@@ -159,8 +158,8 @@ def visible_lines(text: str) -> str:
 
 def files(weights: Path) -> list[File]:
     """The files of a run beside its weights, and the weights."""
-    names = FILES if weights.name == WEIGHTS_FILE else (weights.name,)
-    names = tuple(name for name in names if name != REPORT_FILE)  # this report, whose bytes must not depend on it
+    names = [name for name in FILES if name != REPORT_FILE]  # which must not depend on an earlier one
+    names = names if weights.name == WEIGHTS_FILE else [weights.name]
     found = []
     for path in (weights.parent / name for name in names):
         if kind_of(path) == "file":
