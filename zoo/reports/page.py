@@ -78,7 +78,7 @@ def render(title: str, runs: Sequence[ReportedRun], sections: Sequence[Section |
         for section, parts in made
     ]
     figures = any(isinstance(part, Part) and part.figures for _, parts in made for _, part in parts)
-    names = ["page", *(section.name for section in shown)]
+    names = ["page", "tables", *(section.name for section in shown)]
     own = [Markup(script) for script in (_asset(f"{name}.js") for name in names) if script]  # noqa: S704  # our own
     scripts = [*(bokeh_scripts() if figures else ()), *own]
     return (

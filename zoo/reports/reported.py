@@ -18,6 +18,7 @@ from zoo.data.kinds import Dataset, counts_of
 from zoo.errors import DataError, ZooError
 from zoo.files import kind_of
 from zoo.plugin.registry import Registry
+from zoo.reports.chosen import Chosen, choose
 from zoo.storage import checkpoint
 from zoo.storage.config import WEIGHTS_KEY, read_metrics
 from zoo.storage.folder import METRICS_FILE, WEIGHTS_FILE
@@ -154,6 +155,18 @@ class ReportedRun:
     def examples(self) -> Mapping[SplitName, Examples]:
         """Those of its data; without data, none."""
         return {} if self.dataset is None else self.loaded.examples(self.dataset)
+
+    @cached_property
+    def chosen(self) -> Chosen:
+        """Targets of its validation split with their losses.
+
+        Raises:
+            DataError: its data is not there.
+            PluginError: its model fails.
+        """
+        if self.dataset is None or self.objective is None:
+            raise DataError(self.no_data)
+        return choose(self.loaded, self.dataset, self.objective.loss, lambda: self.examples["val"], self.seed)
 
     @cached_property
     def objective(self) -> Objective | None:

@@ -19,6 +19,15 @@ from zoo.storage.config import WEIGHTS_KEY, read_metrics, unlike
 from zoo.storage.folder import METRICS_FILE, WEIGHTS_FILE
 from zoo.text import code_block, code_span, markdown, quoted
 
+# How the weights are loaded, by someone who is in their folder.
+LOAD_WITH_ZOO = f"""import zoo
+
+loaded = zoo.load("{WEIGHTS_FILE}")
+loaded.model"""
+LOAD_WITHOUT_ZOO = f"""from safetensors.torch import load_file
+
+weights = load_file("{WEIGHTS_FILE}")  # a dict of tensors"""
+
 
 def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], *, plots: list[str]) -> str:
     """Results, how to load the weights, and how to make them again, as Markdown.
@@ -48,20 +57,11 @@ on {markdown(dataset["name"])}{_synthetic(training)}.
 
 With zoo:
 
-```python
-import zoo
-
-loaded = zoo.load("model.safetensors")
-loaded.model
-```
+{code_block(LOAD_WITH_ZOO, "python")}
 
 Without:
 
-```python
-from safetensors.torch import load_file
-
-weights = load_file("model.safetensors")  # a dict of tensors
-```
+{code_block(LOAD_WITHOUT_ZOO, "python")}
 
 ## Reproduce
 
@@ -228,8 +228,12 @@ def command(config: Mapping[str, Any]) -> str:
 
 
 def _recorded_options(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """The options that a config records, as they are given on the command line; without those that are off."""
-    for name, value in config["training"].items():
+    """The options that a config records, as they are given on the command line; without those that are off.
+
+    Their order is that of the options: a config that was read from the weights has another.
+    """
+    for name in declared(RunOptions):
+        value = config["training"].get(name)
         if name == "schedule":
             yield from convert_fields(Schedule, value).as_options().items()
         elif isinstance(value, Mapping):  # provided by a plugin

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from zoo.reports.section import Section, SharedSection
-from zoo.reports.sections import about, differences, embedding, losses, metrics, summary
+from zoo.reports.sections import (
+    about,
+    confusion,
+    differences,
+    embedding,
+    health,
+    losses,
+    metrics,
+    samples,
+    summary,
+    words,
+)
 
 SECTIONS: tuple[Section | SharedSection, ...] = (
     Section("summary", "Summary", summary.make),
@@ -12,5 +23,9 @@ SECTIONS: tuple[Section | SharedSection, ...] = (
     Section("losses", "Losses", losses.make),
     Section("metrics", "Metrics", metrics.make),
     Section("embedding", "Embeddings", embedding.make),
+    Section("samples", "Samples", samples.make),
+    Section("words", "Hardest and easiest", words.make, needs_data=True),
+    Section("confusion", "Confusion", confusion.make, needs_data=True),
+    Section("health", "Health", health.make, needs_data=True),
     Section("about", "Config", about.make),
 )

@@ -35,6 +35,12 @@ class Loss(engines.Loss, Protocol):
     def total(self, output: Any, target: Tensor, x: Tensor) -> tuple[Tensor, Tensor | int]:
         """The sum over a batch, and the number of its targets, or examples, that are not ignored."""
 
+    def each(self, output: Any, target: Tensor, x: Tensor) -> Tensor:
+        """The loss of each target, in the shape of the targets, or of each example, shape (B,).
+
+        That of a target to ignore means nothing.
+        """
+
     def problem(self, output: Any, target: Tensor, x: Tensor) -> str | None:
         """Why the output of a model does not fit, to be put behind who returns it; None where it does."""
 
@@ -52,6 +58,9 @@ class CrossEntropy:
 
     def total(self, output: Any, target: Tensor, x: Tensor) -> tuple[Tensor, Tensor | int]:
         return cross_entropy(output, target, "sum"), (target != IGNORED).sum()
+
+    def each(self, output: Any, target: Tensor, x: Tensor) -> Tensor:
+        return cross_entropy(output, target, "none").view(target.shape)
 
     def problem(self, output: Any, target: Tensor, x: Tensor) -> str | None:
         if not isinstance(output, Tensor) or output.ndim != target.ndim + 1 or output.shape[:-1] != target.shape:
@@ -104,6 +113,13 @@ class FunctionLoss:
     def total(self, output: Any, target: Tensor, x: Tensor) -> tuple[Tensor, Tensor | int]:
         flat = target.flatten() if self._flattens(output, target) else target
         return summed(self._values(output, target, x), flat)
+
+    def each(self, output: Any, target: Tensor, x: Tensor) -> Tensor:
+        values = self._values(output, target, x)
+        if self._flattens(output, target):
+            return values.view(target.shape)
+        of_targets = values.shape == target.shape and not target.is_floating_point()
+        return values if of_targets else values.flatten(1).mean(1) if values.ndim > 1 else values
 
     def problem(self, output: Any, target: Tensor, x: Tensor) -> str | None:
         if self.of_torch and target.is_floating_point():
