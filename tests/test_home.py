@@ -55,6 +55,9 @@ COMMAND_LINES: dict[str, tuple[Any, ...]] = {
     "predict --out": ("predict", "~/run", "--out", "~/predicted.csv"),
     "plot RUN": ("plot", "~/run"),
     "plot --out": ("plot", "~/run", "--out", "~/new/plots"),
+    "report RUNS": ("report", "~/run"),
+    "report --out": ("report", "~/run", "--out", "~/report.html"),
+    "report --dataset": ("report", "~/run", "--dataset", "~/words.txt"),
     "data DATASET": ("data", "~/words.txt"),
     "verify PATH": ("verify", "~/run"),
 }
@@ -67,6 +70,8 @@ PYTHON: dict[str, Callable[[], Any]] = {
         "mlp-char", dataset="~/words.txt", steps=1, device="cpu", plots=False, out=Path("~/new")
     ),
     "resume": lambda: zoo.resume("~/run", steps=5, plots=False),
+    "report": lambda: zoo.report("~/run"),
+    "report out": lambda: zoo.report("~/run", out="~/report.html"),
     "load": lambda: zoo.load("~/run"),
     "load, a Path": lambda: zoo.load(Path("~/run")),
     "TextDataset.from_file": lambda: zoo.TextDataset.from_file("~/words.txt"),
@@ -156,6 +161,7 @@ MADE = {
     "zoo/data/corpus/dataset.py": "a path that is no text",
     "zoo/plots/importing.py": "the settings file in the working folder",
     "zoo/plots/plot.py": "the suffix of a name, and a name of a config",
+    "zoo/reports/report.py": "the name of a file that zoo chooses",
     "zoo/runs/resuming.py": "of a checkpoint",
     "zoo/runs/runner.py": "of a plan, which has been through from_person",
     "zoo/storage/config.py": "of a checkpoint",

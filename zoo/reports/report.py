@@ -62,7 +62,7 @@ def write_report(
         OSError: the file cannot be written.
     """
     if not targets:
-        raise UsageError("a report is about one run or more: name a run folder, as in zoo report runs/mlp-char-1")
+        raise UsageError("a report is about one run or more: name a run folder")
     try:
         from zoo.reports.page import MARK, render
         from zoo.reports.sections import SECTIONS
