@@ -211,6 +211,7 @@ def test_the_slider_goes_through_the_snapshots_along_the_axes_of_the_end(reporte
         places = page.evaluate(POSITIONS)
         for row, letter in enumerate(".abeln"):
             assert places[letter][:2] == pytest.approx(scores[row, :2].tolist(), abs=1e-4)
+            assert all(low < x < high for x, (low, high) in zip(places[letter], ranges, strict=False))
         check_neighbours(page, table.astype(np.float64), list(".abeln"), 2)
     assert page.evaluate(RANGES) == ranges
     assert kept

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 RUNS = ["mlp-char", "lstm", "digits-cnn", "linear-table"]
-HOSTILE = "</script><img src=x onerror=document.title='hacked'><b>"
+HOSTILE = "</script><img src=x onerror=document.title='hacked'><marquee>"
 
 
 def shown(page: Page, figures: int = 1) -> Page:
@@ -184,18 +184,32 @@ def test_hostile_names_are_shown_as_text(reported: Path, open_page: OpenPage) ->
     (folder / "metrics.json").unlink()
     page = shown(open_page(zoo.report(folder, folder, out="page.html", dataset="words.txt")), 5)
     page.locator(".typed").first.fill("<")
-    assert page.locator("img, b").count() == 0
+    assert page.locator("img, marquee").count() == 0
     assert "hacked" not in page.title().replace(HOSTILE, "")
     assert HOSTILE in page.locator(".facts").first.inner_text()
     assert page.locator("#overlaid .legend .name").first.inner_text() == folder.name
     assert page.locator("#embedding .found h4").first.inner_text() == "Nearest to <"
+    assert point_at(page, "#overlaid")[0] == folder.name
+    assert page.locator("img, marquee").count() == 0
+
+
+def point_at(page: Page, section: str) -> list[str]:
+    """Move the mouse over a figure until there is a tooltip; what it says."""
+    page.locator(f"{section} .plot").scroll_into_view_if_needed()
+    box = page.locator(f"{section} .plot").bounding_box()
+    assert box is not None
+    for down in range(40, int(box["height"]) - 60, 3):
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + down)
+        if found := page.locator(".bk-tooltip-row-value").all_inner_texts():
+            return found
+    raise AssertionError("there is no tooltip")
 
 
 def test_a_hostile_unit_and_hostile_values_are_shown_as_text(reported: Path, open_page: OpenPage) -> None:
     folder = Path(shutil.copytree(reported / "linear-table", "run"))
     changer(folder)("loss.unit", HOSTILE)
     page = shown(open_page(zoo.report(folder, out="page.html")))
-    assert page.locator("img, b").count() == 0
+    assert page.locator("img, marquee").count() == 0
     assert page.locator("#metrics thead").inner_text().count(HOSTILE) == 1
 
 

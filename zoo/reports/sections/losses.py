@@ -66,11 +66,8 @@ def make_together(runs: Sequence[ReportedRun]) -> Part | None:
         line = figure.line("centre", "running", source=source, line_width=2, line_dash=look["line_dash"])
         named(line, visible(run.name), look["colour"])
         line.tags = [*line.tags, "running"]
-        tooltips = [
-            ("run", visible(run.name).replace("@", "＠")),
-            ("step", "@centre{0,0}"),
-            ("loss", "@running{0.0000}"),
-        ]
+        # By placeholders alone, which Bokeh escapes: the text of a tooltip is HTML to it.
+        tooltips = [("run", "$name"), ("step", "@centre{0,0}"), ("loss", "@running{0.0000}")]
         figure.add_tools(
             HoverTool(renderers=[line], tooltips=tooltips, mode="mouse", visible=False, line_policy="nearest")
         )
