@@ -145,17 +145,16 @@ def test_code_is_copied_or_selected(reported: Path, open_page: OpenPage) -> None
     page = open_page(page_of(reported / "mlp-char"))
     code = page.locator("#about .code", has_text="Sample from it")
     copied: list[str] = []
-    page.expose_function("keep", copied.append)
+    page.expose_function("keep", lambda text: copied.append(text))
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => keep(text)}})")
     code.get_by_role("button").click()
-    page.get_by_text("Copied", exact=True).wait_for()
+    page.locator("#about [role=status]", has_text="Copied.").wait_for(state="attached")
     assert copied == ["zoo sample mlp-char"]
     other = open_page(page_of(reported / "mlp-char"))
     other.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     other.locator("#about .code", has_text="Sample from it").get_by_role("button").click()
-    other.get_by_text("Selected", exact=True).wait_for()
+    other.locator("#about [role=status]", has_text="Selected: copy it with the keyboard.").wait_for(state="attached")
     assert other.evaluate("getSelection().toString()") == "zoo sample mlp-char"
-    assert other.locator("#about [role=status]").inner_text() == "Selected: copy it with the keyboard."
 
 
 class Net(nn.Module):
