@@ -22,6 +22,7 @@ from browsing import OpenPage, chromium, opening
 from fake_cuda import FakeCuda, put_in_place
 from forging import NET, Change, changer
 from offering import Offer, offering
+from reported_runs import digits as digits
 from reported_runs import reported as reported
 
 import zoo

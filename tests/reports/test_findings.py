@@ -147,7 +147,7 @@ def test_the_hardest_examples_of_classes(monkeypatch: pytest.MonkeyPatch) -> Non
         assert row.target == NAMES[int(y[row.number])]
         assert row.predicted == NAMES[int(probabilities[row.number].argmax())]
         assert row.of_target == percent(float(probabilities[row.number, y[row.number]]))
-        assert row.features == ", ".join(number(float(value)) for value in x[row.number])
+        assert row.features == ", ".join(number(float(value), 4) for value in x[row.number])
 
 
 @pytest.mark.parametrize("name", ["regression", "positions", "pictures"])
@@ -227,6 +227,12 @@ def test_many_classes_have_pairs_only(finished_run: Path, monkeypatch: pytest.Mo
         (one_in(-math.log(5210)), "1 in 5,210"),
         (one_in(-9.53 * math.log(10)), "1 in 3.4 × 10⁹"),
         (number(math.nan), "NaN"),
+        (number(-math.inf), "infinite"),
+        (number(0.012345), "0.0123"),
+        (number(-1234.5), "-1,234"),
+        (number(1234.5, 4), "1,234"),
+        (number(1.5e9), "1.5e+09"),
+        (percent(0.955), "96 %"),
         (sign(" "), "␣"),
         (sign(""), "start"),
         (sign("\u202e"), "\\u202e"),

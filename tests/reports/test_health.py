@@ -206,6 +206,7 @@ def test_padding_does_not_count() -> None:
     x = torch.randn((6, 3, 4), generator=torch.Generator().manual_seed(2))
     y = torch.tensor([[1, 2, -1]] * 6)
     (layer,) = activations(model, [(x, y)])
+    model.requires_grad_(requires_grad=False)
     assert layer.examples == 12
     assert layer.mean == pytest.approx(float(model[0](x[:, :2]).tanh().mean()), rel=1e-5)
 
@@ -251,7 +252,7 @@ def measure(run: ReportedRun) -> Steps:
 def test_updates_of_sgd_are_the_gradient_times_the_rate(finished_run: Path) -> None:
     run = read(finished_run)
     steps, gradients = measure(run), _gradients(run)
-    weights = dict(zoo.load(finished_run).model.named_parameters())
+    weights = zoo.load(finished_run).model.state_dict()
     assert [p.name for p in steps.parameters] == ["C", "W1", "b1", "W2", "b2"]
     assert (steps.lr, steps.peak) == (0.1, 0.1)
     assert "one step of sgd with its recorded state" in steps.how
@@ -270,7 +271,7 @@ def test_updates_of_adam_are_those_of_its_recorded_state(words_file: Path) -> No
     run = read("r")
     steps, gradients = measure(run), _gradients(run)
     state = torch_state("r")
-    weights = dict(zoo.load("r").model.named_parameters())
+    weights = zoo.load("r").model.state_dict()
     decay = run.config["optimizer"]["hyperparameters"]["weight_decay"]
     beta1, beta2 = run.config["optimizer"]["hyperparameters"]["betas"]
     eps = run.config["optimizer"]["hyperparameters"]["eps"]
@@ -329,8 +330,7 @@ def test_updates_far_from_the_guide_are_said() -> None:
         "One step changes slow by less than 0.0001 of its size, where about 0.001 is usual: the learning rate may be "
         "too low.",
     ]
-    (rest,) = findings([], Steps([made[-1]], 0.01, 0.1, ""))
-    assert rest.endswith("the learning rate has fallen from 0.1 to 0.01, and training is nearly at rest.")
+    assert findings([], Steps([made[-1]], 0.01, 0.1, "")) == [], "the schedule has ended"
 
 
 def test_clipping_is_the_runs_own(words_file: Path) -> None:

@@ -1,8 +1,8 @@
 """The page: sections, templates, scripts and Bokeh's own code in one HTML file that asks no server for anything.
 
-`templates/page.html` is the page, `assets/page.css` and `assets/page.js` its style and what its sections share. Of all
-scripts, a browser runs those alone whose digests the page states, so that no text of a checkpoint can be one; and it
-makes no request for any.
+`templates/page.html` is the page, `assets/page.css` and `assets/page.js` its style and what its sections share, and
+`assets/tables.css` and `assets/tables.js` are for tables that scroll and are sorted. Of all scripts, a browser runs
+those alone whose digests the page states, so that no text of a checkpoint can be one; and it makes no request for any.
 """
 
 from __future__ import annotations

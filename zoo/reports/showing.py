@@ -15,6 +15,7 @@ from zoo.text import visible
 
 (SPACE,) = labels_of(" ")
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_LARGE = 1e7  # numbers from here on are written as 1.23e+07
 _LONGEST = 40  # characters of a name
 _LEAST, _MOST = 4, 512  # pixels on each side of what is taken for a picture
 _LARGEST = 64  # pixels on each side of a picture in a table
@@ -43,7 +44,7 @@ def percent(share: float) -> str:
         return "< 0.1 %"
     if 0.999 < share < 1:
         return "> 99.9 %"
-    return f"{100 * share:.1f} %" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 or 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
 def one_in(log_probability: float) -> str:
@@ -56,9 +57,11 @@ def one_in(log_probability: float) -> str:
     return f"1 in {10 ** (exponent - whole):.1f} × 10{str(whole).translate(_SUPERSCRIPTS)}"
 
 
-def number(value: float) -> str:
-    """A number with three or four digits: `0.123`, `-4.5e-05`."""
-    return f"{value:.3g}" if math.isfinite(value) else "NaN" if math.isnan(value) else "infinite"
+def number(value: float, digits: int = 3) -> str:
+    """A number with so many digits: `0.123`, `1,234`, `-4.5e-05`."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "infinite"
+    return f"{value:,.0f}" if 10 ** (digits - 1) <= abs(value) < _LARGE else f"{value:.{digits}g}"
 
 
 def is_pictures(x: Tensor) -> bool:
@@ -96,5 +99,5 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 def numbers_text(values: Any, most: int = 4) -> str:
     """The first of some numbers, as a list: `0.1, 2, … (784 numbers)`."""
     flat = values.flatten().tolist()
-    listed = ", ".join(number(float(value)) for value in flat[:most])
+    listed = ", ".join(number(float(value), 4) for value in flat[:most])
     return listed if len(flat) <= most else f"{listed}, … ({len(flat):,} numbers)"

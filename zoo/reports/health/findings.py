@@ -50,21 +50,16 @@ def _of_steps(steps: Steps) -> list[str]:
     without = [p for p in steps.parameters if p.has_no_gradient]
     sentences = [f"No gradient reaches {_names(without)}."] if without else []
     matrices = [p for p in steps.parameters if len(p.shape) > 1]  # the guide is for weights, not for biases
-    for words, sign in (("more", 1), ("less", -1)):
+    at_rest = steps.lr < steps.peak / 2  # then small updates are what the schedule is for
+    for words, why, sign in (("more", "too high", 1), ("less", "too low", -1)):
         far = [p for p in matrices if sign * (p.update_ratio - GUIDE) > _FAR]
-        if far:
-            why = "the learning rate may be too high" if sign > 0 else _why_slow(steps)
+        if far and not (sign < 0 and at_rest):
             sentences.append(
                 f"One step changes {_names(far)} by {words} than {10 ** (GUIDE + sign * _FAR):g} of "
-                f"{'its' if len(far) == 1 else 'their'} size, where about {10**GUIDE:g} is usual: {why}."
+                f"{'its' if len(far) == 1 else 'their'} size, where about {10**GUIDE:g} is usual: the learning rate "
+                f"may be {why}."
             )
     return sentences
-
-
-def _why_slow(steps: Steps) -> str:
-    if steps.lr < steps.peak / 2:
-        return f"the learning rate has fallen from {steps.peak:g} to {steps.lr:g}, and training is nearly at rest"
-    return "the learning rate may be too low"
 
 
 def _names(parameters: Sequence[Parameter]) -> str:

@@ -214,7 +214,7 @@ def _feature_names(columns: Any) -> list[tuple[str, str | None]]:
 def _named(names: Sequence[tuple[str, str | None]], values: Sequence[float]) -> str:
     """A row of a table: `age 31, color red, … (20 columns)`."""
     parts = [
-        f"{label(name)} {number(value) if text is None else label(str(text))}"
+        f"{label(name)} {number(value, 4) if text is None else label(str(text))}"
         for (name, text), value in zip(names, values, strict=True)
         if text is None or value
     ]
