@@ -76,13 +76,13 @@ def _check_json(value: Any, depth: int) -> None:
         raise ValueError("it is nested too deeply")
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_json(key, depth)
+            key.encode()  # UnicodeEncodeError is a ValueError
             _check_json(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
             _check_json(item, depth + 1)
     elif isinstance(value, str):
-        value.encode()  # UnicodeEncodeError is a ValueError
+        value.encode()
     elif (isinstance(value, int) and not -(2**64) < value < 2**64) or (
         isinstance(value, float) and not math.isfinite(value)
     ):

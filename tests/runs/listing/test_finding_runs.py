@@ -98,16 +98,23 @@ def test_a_folder_that_the_system_denies_is_a_record(monkeypatch: pytest.MonkeyP
     assert (run.name, run.state, run.fault) == ("net", "damaged", "cannot read runs/net: Permission denied")
 
 
-def test_a_thousand_runs_are_read_without_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "start"),
+    [
+        ("runs --sort val --where lr=0.1 -n 3", "3 runs of 1,000 in runs, sorted by val"),
+        ("compare runs --markdown", "**Repetitions with other seeds: mean ± standard deviation**"),
+    ],
+)
+def test_a_thousand_runs_are_read_without_torch(command: str, start: str, tmp_path: Path) -> None:
     for i in range(1000):
         forge_run(tmp_path / "runs" / f"net-{i}", {"training.seed": i})
     code = (
         "import sys\nfrom zoo.cli import main\n"
-        "try:\n    main(['runs', '--sort', 'val', '--where', 'lr=0.1', '-n', '3'])\n"
+        f"try:\n    main({command.split()!r})\n"
         "except SystemExit as done:\n    assert done.code == 0, done.code\n"
         "heavy = {'torch', 'numpy', 'rich', 'matplotlib', 'requests', 'pluggy'} & sys.modules.keys()\n"
         "assert not heavy, heavy"
     )
     done = run_python("-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("3 runs of 1,000 in runs, sorted by val")
+    assert done.stdout.startswith(start)

@@ -76,12 +76,12 @@ def _of_settings(runs: Sequence[RunRecord]) -> Shown:
 def _counted(values: Sequence[str]) -> str:
     """Each value with the number of runs that have it."""
     counts = sorted(Counter(values).items(), key=lambda one: _in_order(one[0]))
-    each = counts[0][1]
-    more = f", and {len(counts) - _MOST_VALUES:,} others" if len(counts) > _MOST_VALUES else ""
-    counts = counts[:_MOST_VALUES]
-    if not more and all(count == each for _, count in counts):
-        return f"{', '.join(value for value, _ in counts)} ({each} run{'s' * (each > 1)} each)"
-    return ", ".join(f"{value} ({count})" for value, count in counts) + more
+    each, names = counts[0][1], [value for value, _ in counts]
+    if len(counts) > _MOST_VALUES:
+        return f"{', '.join(names[: _MOST_VALUES // 2])}, …, {names[-1]} ({len(counts):,} values)"
+    if all(count == each for _, count in counts):
+        return f"{', '.join(names)} ({each:,} run{'s' * (each > 1)} each)"
+    return ", ".join(f"{value} ({count:,})" for value, count in counts)
 
 
 def _in_order(value: str) -> tuple[float, list[tuple[bool, int, str]]]:
