@@ -60,6 +60,10 @@ COMMAND_LINES: dict[str, tuple[Any, ...]] = {
     "report --dataset": ("report", "~/run", "--dataset", "~/words.txt"),
     "data DATASET": ("data", "~/words.txt"),
     "verify PATH": ("verify", "~/run"),
+    "runs FOLDER": ("runs", "~/run"),
+    "compare RUNS": ("compare", "~/run"),
+    "compare a file": ("compare", "~/run/model.safetensors"),
+    "compare --plot": ("compare", "~/run", "--plot", "~/compared.svg"),
 }
 PYTHON: dict[str, Callable[[], Any]] = {
     "run dataset": lambda: zoo.run("mlp-char", dataset="~/words.txt", steps=1, device="cpu", plots=False, settings=NET),
@@ -165,7 +169,8 @@ MADE = {
     "zoo/runs/resuming.py": "of a checkpoint",
     "zoo/runs/runner.py": "of a plan, which has been through from_person",
     "zoo/storage/config.py": "of a checkpoint",
-    "zoo/storage/folder.py": "runs/",
+    "zoo/storage/__init__.py": "runs/",
+    "zoo/storage/folder.py": "the folder of temporary files",
     "zoo/storage/loading.py": "of a checkpoint",
     "zoo/storage/shipped.py": "of a plugin",
     "zoo/testing/guard.py": "files of code",

@@ -76,13 +76,13 @@ def _check_json(value: Any, depth: int) -> None:
         raise ValueError("it is nested too deeply")
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_json(key, depth)
+            key.encode()  # UnicodeEncodeError is a ValueError
             _check_json(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
             _check_json(item, depth + 1)
     elif isinstance(value, str):
-        value.encode()  # UnicodeEncodeError is a ValueError
+        value.encode()
     elif (isinstance(value, int) and not -(2**64) < value < 2**64) or (
         isinstance(value, float) and not math.isfinite(value)
     ):
@@ -259,8 +259,7 @@ def _check_regular(mode: int, path: Path, problem: str = "it is not a regular fi
 
 def _read(file: BinaryIO, path: Path, max_bytes: int | None) -> bytes:
     """All of an open file. A pipe has no size, so the limit counts what was read, too."""
-    memory = memory_bytes()
-    limit = max_bytes if max_bytes is not None else sys.maxsize if memory is None else memory // 2
+    limit = max_bytes if max_bytes is not None else _half_of_memory()
     size = os.fstat(file.fileno()).st_size
     content = b"" if size > limit else file.read(size)  # at once, where the size is known
     if size <= limit and (rest := _rest(file, limit - len(content))):
@@ -269,6 +268,11 @@ def _read(file: BinaryIO, path: Path, max_bytes: int | None) -> bytes:
         most = f"{limit:,} bytes" if max_bytes is not None else f"the {limit:,} bytes that fit into this memory"
         raise OSError(errno.EFBIG, f"it is longer than {most}", str(path))
     return content
+
+
+def _half_of_memory() -> int:
+    memory = memory_bytes()  # which reads some files itself
+    return sys.maxsize if memory is None else memory // 2
 
 
 def _rest(file: BinaryIO, limit: int) -> bytes:

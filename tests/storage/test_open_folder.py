@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from conftest import run_python
 from zoo import UsageError, ZooError
 from zoo.storage import open_folder
 from zoo.storage.folder import FILES, STATE_FILE, RunFolder
-from zoo.storage.open_folder import InUseError, OpenFolder
+from zoo.storage.open_folder import InUseError, OpenFolder, in_use
 
 WAYS = ("handle", "handle and lock file", "lock file", "no lock")
 
@@ -65,6 +66,26 @@ def test_a_folder_is_locked_until_it_is_closed(way: str, tmp_path: Path) -> None
         OpenFolder(tmp_path)
     folder.close()
     OpenFolder(tmp_path).close()
+
+
+def test_whether_a_folder_is_in_use_is_told_without_locking_it(way: str, empty: Path) -> None:
+    assert not in_use(empty)
+    folder = OpenFolder(empty)
+    assert in_use(empty) == (way != "no lock")
+    folder.close()
+    assert not in_use(empty)
+    (empty / open_folder.LOCK_FILE).touch()  # that a killed process left
+    assert not in_use(empty)
+
+
+def test_a_run_waits_for_a_lock_that_a_listing_has_for_an_instant(empty: Path) -> None:
+    handle = os.open(empty, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    assert not in_use(empty)  # another listing
+    listing = threading.Timer(0.02, os.close, [handle])
+    listing.start()
+    OpenFolder(empty).close()
+    listing.join()
 
 
 def test_a_lock_file_that_a_killed_process_left_locks_nothing(way: str, empty: Path) -> None:

@@ -1,4 +1,4 @@
-"""The file that a command writes its result to, with --out: never one that is there already."""
+"""The file that a command writes its result to, as with --out: never one that is there already."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from zoo.errors import UsageError
 from zoo.text import shown
 
 
-def check_new(path: Path, suffixes: Collection[str] = ()) -> None:
+def check_new(path: Path, suffixes: Collection[str] = (), option: str = "out") -> None:
     """Refuse a file that cannot be written, before anything is computed for it.
 
     Args:
         path: as the user named it.
         suffixes: those that it may have; any if there are none.
+        option: that named it.
 
     Raises:
         UsageError: it is there already, has another suffix, or its folder is not there.
     """
     from zoo.files import check_name, kind_of
 
-    check_name("out", path)
+    check_name(option, path)
     if suffixes and path.suffix.lower() not in suffixes:
-        raise UsageError(f"--out {shown(path)}: name a file with the suffix {' or '.join(suffixes)}")
+        raise UsageError(f"--{option} {shown(path)}: name a file with the suffix {' or '.join(suffixes)}")
     if kind_of(path) != "nothing":
-        raise UsageError(f"--out {shown(path)} is there already: name another file, or remove it")
+        raise UsageError(f"--{option} {shown(path)} is there already: name another file, or remove it")
     if kind_of(path.parent) != "folder":
-        raise UsageError(f"--out {shown(path)}: there is no folder {shown(path.parent)}")
+        raise UsageError(f"--{option} {shown(path)}: there is no folder {shown(path.parent)}")
 
 
 def next_free(name: str) -> Path:

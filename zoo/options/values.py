@@ -58,6 +58,9 @@ def convert(value: object, annotation: Any) -> Any:
     return converter(value)
 
 
+_HINTS: dict[type[Any], dict[str, Any]] = {}  # reading them takes as long as all else of a config
+
+
 def convert_fields(record: type[R], given: Mapping[str, object]) -> R:
     """A dataclass made of plain values, each of its field's type.
 
@@ -65,7 +68,9 @@ def convert_fields(record: type[R], given: Mapping[str, object]) -> R:
         TypeError: a field is missing.
         ValueError: a value is not of its field's type, or the dataclass refuses it.
     """
-    hints = typing.get_type_hints(record)
+    if record not in _HINTS:
+        _HINTS[record] = typing.get_type_hints(record)
+    hints = _HINTS[record]
     for name, value in given.items():
         if not fits(value, hints[name]):
             raise ValueError(f"{name} must be {describe_type(hints[name])}, got {value!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -81,7 +82,7 @@ class RunRecord:
     @property
     def unit(self) -> str | None:
         """That of its loss."""
-        unit = self._raw("loss").get("unit")
+        unit = self.section("loss").get("unit")
         return unit if isinstance(unit, str) else None
 
     @property
@@ -112,7 +113,7 @@ class RunRecord:
 
     @property
     def parameters(self) -> int | None:
-        count = _number(self._raw("model").get("parameters"))
+        count = _number(self.section("model").get("parameters"))
         return None if count is None else int(count)
 
     @property
@@ -121,12 +122,36 @@ class RunRecord:
         seconds = self.result.get("seconds")
         return _number(seconds.get("train")) if isinstance(seconds, dict) else None
 
+    def as_json(self) -> dict[str, Any]:
+        """All that is known of it, with the names of `metrics.json` for what that has."""
+        of_time = datetime.fromtimestamp(self.modified, UTC).isoformat(timespec="seconds") if self.modified else None
+        return {
+            "run": self.name,
+            "run_dir": str(self.path),
+            "state": self.state,
+            "fault": self.fault or None,
+            "model": self.model,
+            "dataset": {"name": self.data, "sha256": None if self.config is None else self.config.dataset_sha256},
+            "preset": self.preset,
+            "steps": self.steps,
+            "planned": self.planned,
+            "losses": self.losses,
+            "loss_unit": self.unit,
+            "metrics": {split: found for split in SPLITS if (found := self.metrics(split))},
+            "batch_loss": self.batch_loss,
+            "parameters": self.parameters,
+            "seconds": self.seconds,
+            "modified": of_time,
+            "settings": self.settings,
+        }
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """All of them, by the names that `settings_of` gives them."""
         return {} if self.config is None else settings_of(self.config.raw)
 
-    def _raw(self, section: str) -> dict[str, Any]:
+    def section(self, section: str) -> dict[str, Any]:
+        """One of its config."""
         found = None if self.config is None else self.config.raw.get(section)
         return found if isinstance(found, dict) else {}
 

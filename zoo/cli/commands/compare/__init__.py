@@ -1,0 +1,103 @@
+"""`zoo compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from zoo.cli import output
+from zoo.cli.options import PathFromPerson
+from zoo.cli.state import State, debug_option, json_option
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.runs.listing.record import RunRecord
+
+_FORMATS: dict[str, Literal["png", "svg", "pdf"]] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--plot", type=PathFromPerson(), metavar="FILE", help="Also plot the losses of all runs: .png, .svg or .pdf."
+)
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a pull request.")
+@json_option
+@debug_option
+@click.pass_obj
+def command(state: State, runs: tuple[str, ...], plot: Path | None, as_markdown: bool, as_json: bool) -> None:
+    """Compare runs: their results, the best first, and the settings that differ.
+
+    \b
+    zoo compare runs/mlp-char-1 runs/mlp-char-2 --plot compare.png
+    zoo compare runs --markdown
+
+    Runs that differ in their seeds alone are repetitions: of each setting the mean and the standard deviation are
+    shown. The best figures are marked where those of all runs compare, which needs the same data, split and loss.
+
+    RUN is a run folder, a folder of runs, a .safetensors file, or the name of a model with shipped weights.
+    """
+    if as_json and as_markdown:
+        raise UsageError("--markdown and --json exclude each other")
+    if plot is not None:
+        from zoo.cli.new_file import check_new
+
+        check_new(plot, _FORMATS, option="plot")
+    from zoo.runs.listing.comparing import sort_runs
+    from zoo.runs.listing.targets import named_runs
+
+    found = sort_runs(named_runs(runs, lambda: state.registry), "val")
+    if plot is not None:
+        _plot(found, plot)
+    _print(found, as_markdown=as_markdown, as_json=as_json)
+    if plot is not None and not as_json:
+        output.lines("", f"The losses are plotted in {plot}")
+
+
+def _print(runs: Sequence[RunRecord], *, as_markdown: bool, as_json: bool) -> None:
+    from zoo.cli.commands.compare import comparison
+    from zoo.cli.table import print_table
+
+    if as_json:
+        output.json_object(comparison.as_json(runs))
+        return
+    if as_markdown:
+        output.lines(*comparison.as_markdown(comparison.tables(runs, comparison.bold)))
+        return
+    for number, table in enumerate(comparison.tables(runs, comparison.star)):
+        output.lines(*[""] * (number > 0), table.title)
+        if table.rows:
+            output.lines("")
+            whole = [name for name in table.columns if name != comparison.VALUES]
+            print_table(table.columns, table.rows, right=table.right, whole=whole, optional=table.optional)
+        if table.notes:
+            output.lines("", *table.notes)
+
+
+def _plot(runs: Sequence[RunRecord], path: Path) -> None:
+    from zoo.files import write_bytes
+    from zoo.plots.curves import Curve
+    from zoo.plots.overlay import plot_overlay
+    from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, read_evaluations, read_losses
+
+    plotted = [run for run in runs if run.ends.steps]
+    if not plotted:
+        raise UsageError("--plot: none of these runs has the losses of its steps")
+    units = list(dict.fromkeys(run.unit or "" for run in plotted))
+    if len(units) > 1:
+        raise UsageError(f"--plot: the losses of these runs are in {' and '.join(units)}: plot those of one unit")
+    curves = [
+        Curve(run.name, read_losses(run.path / LOSSES_FILE), read_evaluations(run.path / VALIDATION_FILE), run.losses)
+        for run in plotted
+    ]
+    models, data = [run.model or "" for run in plotted], [run.data or "" for run in plotted]
+    title = f"{_listed(models, 'models')} on {_listed(data, 'datasets')}"
+    write_bytes(path, plot_overlay(curves, title, unit=units[0], file_format=_FORMATS[path.suffix.lower()]))
+
+
+def _listed(names: Sequence[str], kind: str) -> str:
+    different = list(dict.fromkeys(names))
+    return " and ".join(different) if len(different) < 4 else f"{len(different)} {kind}"
