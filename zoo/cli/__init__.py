@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -38,9 +38,16 @@ GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` 
     "Keep": {
         "verify": "Check that a file or run folder is intact, and show what is in it.",
     },
+    "Help": {
+        "help": "Show the help of a command.",
+        "completion": "Print a script that completes commands, models, settings and runs in your shell.",
+    },
 }
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # A dash at the start; quotes at either end of the argument or of the value in KEY=VALUE
 _TYPOGRAPHIC = re.compile("^-?[\u2010-\u2015\u2212]|(^|=)[\u2018-\u201f\u00ab\u00bb]|[\u2018-\u201f\u00ab\u00bb]$")
@@ -61,7 +68,17 @@ class LazyGroup(click.Group):
             return None
         command = importlib.import_module(f"zoo.cli.commands.{name}").command
         assert isinstance(command, click.Command)
+        if ctx.resilient_parsing:  # a shell asks for completions
+            from zoo.cli.completion.values import attach
+
+            attach(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        commands = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -101,6 +118,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
     Without `args` it is the command line, and the process is its own.
     """
+    if args is None and (shell := os.environ.get("_ZOO_COMPLETE")):
+        from zoo.cli.completion import complete
+
+        sys.exit(complete(cli, shell))
     state = State(own_process=args is None)
     with output.guarded(own_process=state.own_process):
         exit_code = _run(args, state)

@@ -12,7 +12,6 @@ from zoo.cli.commands.run import print_result, warn_of_divergence
 from zoo.cli.options import PathFromPerson, given, options_of
 from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.options.run import ResumeOptions
-from zoo.runs.plan import check_options
 
 
 @click.command("resume")
@@ -28,10 +27,11 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
     A run that was killed continues from its last checkpoint; one that has all its steps continues with a larger
     --steps. On the CPU the result is, bit for bit, that of an uninterrupted run.
     """
+    from zoo.cli.progress import Progress
+    from zoo.runs.plan import check_options
+
     options = given(ResumeOptions, parameters)
     check_options(options)
-    from zoo.cli.progress import Progress
-
     with state.plot_worker(wanted=options.plots) as plot_worker, Progress(quiet=quiet) as observer:
         with stages.within(stages.LOADING):
             from zoo.runs.runner import resume

@@ -13,8 +13,6 @@ from zoo.cli.results import ResultRow, print_results
 from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.numbers import divergence, show_evaluated
 from zoo.options.run import RunOptions
-from zoo.runs.plan import make_plan
-from zoo.storage.config import classes_of
 
 if TYPE_CHECKING:
     from zoo.runs.result import Run
@@ -37,6 +35,7 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
     """
     options = given(RunOptions, parameters, model=model)
     from zoo.cli.progress import Progress
+    from zoo.runs.plan import make_plan
 
     with state.plot_worker(wanted=options.plots) as plot_worker, Progress(quiet=quiet) as observer:
         with stages.within(stages.LOADING):
