@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from zoo import stages
-from zoo.cli.commands.run import print_result, warn_of_divergence
+from zoo.cli.commands.run import print_result
 from zoo.cli.options import PathFromPerson, given, options_of
 from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.options.run import ResumeOptions
@@ -38,4 +38,3 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
         state.settle()
         done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
     print_result(done.metrics, done.resumed_at, as_json=as_json)
-    warn_of_divergence(done)

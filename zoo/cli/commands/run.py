@@ -11,11 +11,11 @@ from zoo.cli import output
 from zoo.cli.options import given, options_of
 from zoo.cli.results import ResultRow, print_results
 from zoo.cli.state import State, debug_option, json_option, quiet_option
-from zoo.numbers import divergence, show_evaluated
+from zoo.numbers import show_evaluated
 from zoo.options.run import RunOptions
 
 if TYPE_CHECKING:
-    from zoo.runs.result import Run
+    pass
 
 
 @click.command("run")
@@ -45,16 +45,6 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
         state.settle()
         run = execute(plan, observer, plot_worker=plot_worker)
     print_result(run.metrics, as_json=as_json)
-    warn_of_divergence(run)
-
-
-def warn_of_divergence(run: Run) -> None:
-    """Remark on a cross-entropy that training has made worse."""
-    if run.config["loss"]["unit"] != "nats":
-        return
-    remark = divergence(run.losses["train"], run.step_losses[0], classes_of(run.config)) if run.step_losses else None
-    if remark is not None:
-        output.warning(remark)
 
 
 def print_result(metrics: dict[str, Any], resumed_at: int = 0, *, as_json: bool = False) -> None:
