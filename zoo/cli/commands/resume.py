@@ -9,6 +9,7 @@ import click
 
 from zoo import stages
 from zoo.cli.commands.run import print_result
+from zoo.cli.next_steps import print_next_steps
 from zoo.cli.options import PathFromPerson, given, options_of
 from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.options.run import ResumeOptions
@@ -38,3 +39,5 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
         state.settle()
         done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
     print_result(done.metrics, done.resumed_at, as_json=as_json)
+    if not (as_json or quiet):
+        print_next_steps(done.config, done.metrics["run_dir"], state.registry)
