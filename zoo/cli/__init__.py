@@ -140,6 +140,8 @@ def _run(args: Sequence[str] | None, state: State) -> int:
             import traceback
 
             output.note(traceback.format_exc())
+        if state.interrupted and not isinstance(error.__cause__, InterruptedRunError):
+            return _fail("interrupted", 130)
         return _report(error, sys.argv[1:] if args is None else args)
     return 0
 
