@@ -157,6 +157,7 @@ def test_every_option_and_argument_that_takes_a_path_is_tried() -> None:
 
 MADE = {
     "zoo/cli/new_file.py": "the name of a file that zoo chooses",
+    "zoo/cli/completion/signatures.py": "sources of installed packages",
     "zoo/data/finding.py": "of a training state, or resolved",
     "zoo/storage/open_folder.py": "names that the system gives",
     "zoo/data/download.py": "a place for a user without a home",

@@ -63,6 +63,10 @@ class UnavailableError(DataError):
     """Data that must be downloaded is not available."""
 
 
+class RunningTextError(DataError):
+    """A file that is read as words is running text."""
+
+
 class ChangedDataError(DataError):
     """A file of words does not have the digest of the data that a run was trained on."""
 

@@ -212,3 +212,18 @@ def test_targets_are_shown_with_as_many_digits_as_outputs() -> None:
     report = OfNumbers([[0.25]], {"row": [0], "target": [-0.9119877815246582]})
     assert report.shown_row(0) == ["0", "-0.911988", "0.25"]
     assert report.row(0)[1] == -0.9119877815246582
+
+
+def test_numbers_are_called_what_the_table_calls_them(zoo_here: Zoo) -> None:
+    for target, name in (("price", "price"), ("target", "predicted target")):
+        Path("t.csv").write_text(f"a,{target}\n" + "".join(f"{i % 7},{i % 7}.5\n" for i in range(30)))
+        run = ["run", "mlp-table", "--dataset", "t.csv", "--target", target, "--steps", 2, "--device", "cpu"]
+        assert zoo_here(*run, "--no-plots", "--out", target).code == 0
+        assert list(rows_of(zoo_here("predict", target, "--split", "test", "--csv").out)[0]) == ["row", "target", name]
+        assert zoo_here("predict", target, "--split", "test").out.splitlines()[0].split() == [
+            "row",
+            "target",
+            *name.split(),
+        ]
+        assert "output" in zoo_here("predict", target, "--split", "test", "--json").result["predictions"][0]
+    assert list(rows_of(zoo_here("predict", "price", "--input", "t.csv", "--csv").out)[0]) == ["row", "price"]

@@ -276,3 +276,13 @@ def test_a_plugins_tokenizer_is_recorded_and_needed(monkeypatch: pytest.MonkeyPa
     assert zoo.resume("r", steps=4, plots=False).metrics["steps"] == 4
     Path("play.txt").write_text(TEXT)
     refused(zoo_here("eval", "r", "--dataset", "play.txt"), "not of the kind that model 'rnn' was trained on")
+
+
+def test_a_text_that_is_read_as_words_names_the_preset_for_it(zoo_here: Zoo) -> None:
+    Path("play.txt").write_text(
+        "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n" * 20
+    )
+    with_preset = zoo_here("run", "transformer", "--dataset", "play.txt")
+    assert (with_preset.code, with_preset.err.count("\n")) == (1, 1)
+    assert with_preset.err.endswith("; --preset shakespeare trains on running text\n")
+    assert "--preset" not in zoo_here("run", "mlp-char", "--dataset", "play.txt").err

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -40,9 +40,16 @@ GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` 
     "Keep": {
         "verify": "Check that a file or run folder is intact, and show what is in it.",
     },
+    "Help": {
+        "help": "Show the help of a command.",
+        "completion": "Print a script that completes commands, models, settings and runs in your shell.",
+    },
 }
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # A dash at the start; quotes at either end of the argument or of the value in KEY=VALUE
 _TYPOGRAPHIC = re.compile("^-?[\u2010-\u2015\u2212]|(^|=)[\u2018-\u201f\u00ab\u00bb]|[\u2018-\u201f\u00ab\u00bb]$")
@@ -63,7 +70,17 @@ class LazyGroup(click.Group):
             return None
         command = importlib.import_module(f"zoo.cli.commands.{name}").command
         assert isinstance(command, click.Command)
+        if ctx.resilient_parsing:  # a shell asks for completions
+            from zoo.cli.completion.values import attach
+
+            attach(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        commands = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -103,6 +120,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
     Without `args` it is the command line, and the process is its own.
     """
+    if args is None and (shell := os.environ.get("_ZOO_COMPLETE")):
+        from zoo.cli.completion import complete
+
+        sys.exit(complete(cli, shell))
     state = State(own_process=args is None)
     with output.guarded(own_process=state.own_process):
         exit_code = _run(args, state)
@@ -121,6 +142,8 @@ def _run(args: Sequence[str] | None, state: State) -> int:
             import traceback
 
             output.note(traceback.format_exc())
+        if state.interrupted and not isinstance(error.__cause__, InterruptedRunError):
+            return _fail("interrupted", 130)
         return _report(error, sys.argv[1:] if args is None else args)
     return 0
 

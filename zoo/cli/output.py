@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NoReturn, TextIO
 
 from zoo.errors import OtherVersionWarning
@@ -209,6 +209,12 @@ def lines(*texts: str, bold_first: bool = False) -> None:
     if bold_first and on_terminal() and os.environ.get("TERM") != "dumb":
         shown[0] = f"\x1b[1m{shown[0]}\x1b[0m"
     _current().write("stdout", "\n".join(shown) + "\n")
+
+
+def rows(cells: Iterable[Sequence[str]]) -> None:
+    """Lines on stdout for another program, their cells separated by tabs."""
+    text = "".join("\t".join(map(visible, row)) + "\n" for row in cells)
+    _current().write("stdout", text)
 
 
 def json_object(value: Any) -> None:

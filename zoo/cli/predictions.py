@@ -114,14 +114,15 @@ class OfClasses(Report):
 
 
 class OfNumbers(Report):
-    """Outputs that are numbers: for each input one, or lists of them."""
+    """Outputs that are numbers: for each input one, or lists of them; `target` is what they are called in the data."""
 
     kind = "numbers"
 
-    def __init__(self, outputs: Sequence[Any], labels: Labels) -> None:
+    def __init__(self, outputs: Sequence[Any], labels: Labels, target: str = "") -> None:
         self._outputs, self._labels = outputs, labels
         width = len(_flat(outputs[0]))
-        names = ["output"] if width == 1 else [f"output {number}" for number in range(1, width + 1)]
+        name = f"predicted {target}" if target in labels else target or "output"
+        names = [name] if width == 1 else [f"{name} {number}" for number in range(1, width + 1)]
         self.columns = [*labels, *names]
         self.shown = self.right = [*labels, *names[:_OUTPUTS]]
         if width > _OUTPUTS:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import signal
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,14 +33,30 @@ class State:
     def __init__(self, *, own_process: bool = False) -> None:
         self.debug = False
         self.own_process = own_process
+        self.interrupted = False  # by Ctrl-C, whatever became of the exception that it raises
         if own_process:
             gc.set_threshold(_OBJECTS_BEFORE_GC)
+            self._notice_interrupts()
+
+    def _notice_interrupts(self) -> None:
+        """Remember Ctrl-C, which raises KeyboardInterrupt as ever: a library that is being imported may turn that into
+        another exception, or go on without a part of itself.
+        """
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            with contextlib.suppress(ValueError):  # not in another thread than the main one
+                signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        self.interrupted = True
+        raise KeyboardInterrupt
 
     def settle(self) -> None:
         """To be called when torch has been imported: of the million objects that this makes, all stay.
 
         Looking through them for garbage, while they are made and again at the end, would take half a second.
         """
+        if self.interrupted:
+            raise KeyboardInterrupt
         stages.begin("")
         if self.own_process:
             gc.freeze()

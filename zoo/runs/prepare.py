@@ -20,7 +20,7 @@ from zoo.data.kinds import Dataset, vocabulary_of
 from zoo.data.loading import encode, encode_tensors, load_dataset, offered_values, provided_names
 from zoo.data.tensors import TensorDataset
 from zoo.engines import Engine, Optimizer
-from zoo.errors import DataError, UnavailableError, UsageError
+from zoo.errors import DataError, RunningTextError, UnavailableError, UsageError
 from zoo.memory import check_fits, memory_bytes, show_bytes
 from zoo.options.declaration import decided
 from zoo.plugin.calling import maker
@@ -283,11 +283,20 @@ def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path,
         return plan.dataset, load_dataset(
             plan.dataset, plan.data_settings, fetch, sha256=plan.dataset_sha256, like=plan.like
         )
-    except UnavailableError as error:
-        if plan.fallback is None:
+    except DataError as error:
+        preset = _preset_of_running_text(plan) if isinstance(error.__cause__, RunningTextError) else None
+        if preset is not None:
+            raise DataError(f"{error}; --preset {preset} trains on running text") from error
+        if not isinstance(error, UnavailableError) or plan.fallback is None:
             raise
         observer.warning(f"{error}; using the bundled {plan.fallback.spec.name!r} instead")
         return plan.fallback, load_dataset(plan.fallback, plan.data_settings, fetch)
+
+
+def _preset_of_running_text(plan: RunPlan) -> str | None:
+    """The first preset of the model that is for such text; None if there is none."""
+    presets = plan.model.spec.presets.items()
+    return next((name for name, preset in presets if preset.settings.get("data.format") == "text"), None)
 
 
 def _synthetic_words(plan: RunPlan, dataset: Dataset, observer: Observer) -> SyntheticWords | None:

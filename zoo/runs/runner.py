@@ -51,12 +51,13 @@ from zoo.runs.resuming import (
 )
 from zoo.storage import state as states
 from zoo.storage.card import model_card
-from zoo.storage.config import sealed
+from zoo.storage.config import classes_of, sealed
 from zoo.storage.folder import STATE_FILE, RunFolder
 from zoo.training.building import seeded
 from zoo.training.device import check_precision, fewer_threads, named_device, threads
 from zoo.training.evaluation import evaluate_splits, metrics_of
 from zoo.training.loop import Training, train
+from zoo.training.objective.chance import remark
 from zoo.training.objective.objective import LOSS
 from zoo.training.signals import StopRequests, stop_signals
 
@@ -228,6 +229,8 @@ class _Execution:
         self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
         self.loggers.finish(metrics, self.run.model)
+        if (no_better := self._no_better_than_chance(metrics)) is not None:
+            self.observer.warning(no_better)
         return Run(
             self.folder.path,
             metrics,
@@ -294,6 +297,15 @@ class _Execution:
                     f"the loss over the {name} split is {loss} after {self.run.plan.steps} steps at learning rate "
                     f"{self.run.plan.lr:g}; the checkpoint is in {self.folder.path}; try a smaller --lr"
                 )
+
+    def _no_better_than_chance(self, metrics: Mapping[str, Any]) -> str | None:
+        """What to say if the trained model is not; None if it is."""
+        training, config = self.training, self.run.config
+        if not training.losses:
+            return None
+        classes = classes_of(config) if config["loss"]["unit"] == "nats" else None
+        found = metrics["losses"], metrics["metrics"]
+        return remark(*found, first=training.losses[0], classes=classes, steps=training.step)
 
     def _plot(self, losses: Mapping[str, float]) -> list[str]:
         """Make the plots that the run has; their file names."""

@@ -221,7 +221,8 @@ def _report(loaded: Loaded, found: Any, targets: Tensor | None, first: int) -> R
     labels = {"row": [first + i for i in range(len(found))]}
     if targets is not None and targets.numel() == len(found):
         labels["target"] = targets.flatten().tolist()
-    return OfNumbers(found.tolist(), labels)
+    target = loaded.checked.provides.get("target")
+    return OfNumbers(found.tolist(), labels, target if isinstance(target, str) else "")
 
 
 def _class(classes: Sequence[str], number: int) -> str | None:

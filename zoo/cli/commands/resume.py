@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from zoo import stages
-from zoo.cli.commands.run import print_result, warn_of_divergence
+from zoo.cli.commands.run import print_result
+from zoo.cli.next_steps import print_next_steps
 from zoo.cli.options import PathFromPerson, given, options_of
 from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.options.run import ResumeOptions
-from zoo.runs.plan import check_options
 
 
 @click.command("resume")
@@ -28,14 +28,16 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
     A run that was killed continues from its last checkpoint; one that has all its steps continues with a larger
     --steps. On the CPU the result is, bit for bit, that of an uninterrupted run.
     """
+    from zoo.cli.progress import Progress
+    from zoo.runs.plan import check_options
+
     options = given(ResumeOptions, parameters)
     check_options(options)
-    from zoo.cli.progress import Progress
-
     with state.plot_worker(wanted=options.plots) as plot_worker, Progress(quiet=quiet) as observer:
         with stages.within(stages.LOADING):
             from zoo.runs.runner import resume
         state.settle()
         done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
     print_result(done.metrics, done.resumed_at, as_json=as_json)
-    warn_of_divergence(done)
+    if not (as_json or quiet):
+        print_next_steps(done.config, done.metrics["run_dir"], state.registry)

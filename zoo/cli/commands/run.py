@@ -8,16 +8,18 @@ import click
 
 from zoo import stages
 from zoo.cli import output
+from zoo.cli.next_steps import print_next_steps
 from zoo.cli.options import given, options_of
 from zoo.cli.results import ResultRow, print_results
 from zoo.cli.state import State, debug_option, json_option, quiet_option
-from zoo.numbers import divergence, show_evaluated
+from zoo.numbers import show_evaluated
 from zoo.options.run import RunOptions
-from zoo.runs.plan import make_plan
-from zoo.storage.config import classes_of
 
 if TYPE_CHECKING:
-    from zoo.runs.result import Run
+    pass
+
+
+_LONG_S = 2.0  # an evaluation that takes longer, and not much less than the training, is told
 
 
 @click.command("run")
@@ -37,6 +39,7 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
     """
     options = given(RunOptions, parameters, model=model)
     from zoo.cli.progress import Progress
+    from zoo.runs.plan import make_plan
 
     with state.plot_worker(wanted=options.plots) as plot_worker, Progress(quiet=quiet) as observer:
         with stages.within(stages.LOADING):
@@ -46,16 +49,8 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
         state.settle()
         run = execute(plan, observer, plot_worker=plot_worker)
     print_result(run.metrics, as_json=as_json)
-    warn_of_divergence(run)
-
-
-def warn_of_divergence(run: Run) -> None:
-    """Remark on a cross-entropy that training has made worse."""
-    if run.config["loss"]["unit"] != "nats":
-        return
-    remark = divergence(run.losses["train"], run.step_losses[0], classes_of(run.config)) if run.step_losses else None
-    if remark is not None:
-        output.warning(remark)
+    if not (as_json or quiet):
+        print_next_steps(run.config, run.metrics["run_dir"], state.registry)
 
 
 def print_result(metrics: dict[str, Any], resumed_at: int = 0, *, as_json: bool = False) -> None:
@@ -67,9 +62,11 @@ def print_result(metrics: dict[str, Any], resumed_at: int = 0, *, as_json: bool 
     dataset, seconds = metrics["dataset"], metrics["seconds"]
     last = f", the last {metrics['steps'] - resumed_at:,} of them" if resumed_at else ""
     steps = f"{metrics['steps']:,} step{'s' * (metrics['steps'] != 1)}"
+    took = seconds["eval"]
+    evaluated = f", evaluated in {took:.1f} s" if took >= max(_LONG_S, seconds["train"] / 2) else ""
     output.lines(
         f"{metrics['model']} on {dataset['name']}: {metrics['parameters']:,} parameters, {steps} "
-        f"on {metrics['device']} ({metrics['engine']}){last} in {seconds['train']:.1f} s",
+        f"on {metrics['device']} ({metrics['engine']}){last} in {seconds['train']:.1f} s{evaluated}",
         "",
     )
     best = metrics.get("best")

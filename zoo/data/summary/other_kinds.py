@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import Words
-from zoo.errors import DataError
+from zoo.errors import DataError, RunningTextError
 from zoo.text import quoted, shown
 
 AS_WORDS = "--format words reads each line as a word"
@@ -103,7 +103,7 @@ def check_lines(content: bytes) -> None:
     if table is not None:
         raise DataError(f"looks like a table, {table}; {AS_WORDS}")
     if _is_prose(lines):
-        raise DataError(
+        raise RunningTextError(
             "looks like running text, with many words in a line: --format text reads it so, with spaces and line ends "
             f"as characters; {AS_WORDS}"
         )
