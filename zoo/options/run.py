@@ -68,6 +68,10 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
     """
 
     model: str = field(kw_only=False)
+    dataset: Annotated[  # in Python also words, and datasets, which `zoo.data.sources` knows
+        str | os.PathLike[str] | object | None,
+        Option("A dataset's name, or a file; - is standard input.", metavar="NAME|FILE|-", recorded=False),
+    ] = NOT_GIVEN  # type: ignore[assignment]
     preset: Annotated[
         str | None,
         Option("One of the model's presets; 'zoo info MODEL' lists them.", metavar="NAME", may_be_missing=True),
@@ -114,7 +118,7 @@ class ResumeOptions(CallOptions):
     """How a run is to be resumed: what is given here overrides the original run's options."""
 
     dataset: Annotated[
-        str | os.PathLike[str] | None,
+        str | os.PathLike[str] | object | None,
         Option("The run's data, where it is now: a dataset's name, or a file.", metavar="NAME|FILE", recorded=False),
     ] = NOT_GIVEN
     steps: Annotated[int | None, Option("Total steps; by default as many as were planned.", POSITIVE)] = NOT_GIVEN

@@ -96,7 +96,9 @@ def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None) -
     ):
         folder.place = _place(run, folder)
         folder.write_first_checkpoint(training, run.config)
-        tell_of_data(observer, run.config["dataset"]["name"], run.dataset)
+        for warning in plan.warnings:
+            observer.warning(warning)
+        tell_of_data(observer, run.config["dataset"]["name"], run.dataset, told=plan.made is not None)
         return _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers).finish(checkpoints)
 
 
@@ -132,7 +134,7 @@ def _resume(
         others = other_versions(state, plan)
         with naming_versions(others):
             run = prepare(plan, _device_of(plan, observer), observer, clock, state.building())
-            run = replace(run, config=same_data(config, run.config))
+            run = replace(run, config=same_data(config, run.config, run.dataset))
             folder.place = _place(run, folder) or state.place
             check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
         for line in inexact(config, run.config):
