@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from zoo.ambient import in_neutral_state
 from zoo.errors import UsageError
 from zoo.files import from_person
+from zoo.numbers import show_value
 from zoo.options.declaration import declared
 from zoo.options.run import SEED, FileOptions, ResumeOptions, RunOptions
 from zoo.options.values import plain
@@ -144,6 +145,7 @@ def load_dataset(
 
 @dataclass(frozen=True, kw_only=True)
 class _RunArguments(RunOptions):
+    keep: bool = True
     observer: Observer | None = None
 
 
@@ -199,6 +201,8 @@ def run(arguments: _RunArguments) -> Run:
         dataset: a name, a file, a list of words, or a dataset, such as `zoo.load_dataset` returns.
         settings: as `--set` takes them: `{"model.hidden_size": 300, "data.shuffle_seed": 42}`.
         out: the run's folder; by default the next free `runs/MODEL-N`.
+        keep: with False, nothing is written to the disk: the result is the returned `Run` alone, of the same numbers,
+            whose `path` is None. No plots are made, and a run that is stopped cannot be resumed.
         checkpoint_every: `"1000"` steps, or a time such as `"30s"`.
         observer: a `zoo.Observer`, which is told of progress and warnings. By default progress is shown in a notebook
             of Jupyter or marimo, and nowhere else; `zoo.Observer()` shows none there either.
@@ -209,8 +213,10 @@ def run(arguments: _RunArguments) -> Run:
     from zoo.notebooks.watching import watched
     from zoo.runs.runner import execute
 
+    if not isinstance(arguments.keep, bool):
+        raise UsageError(f"keep must be True or False, got {show_value(arguments.keep)}")
     plan = make_plan(_registry(), arguments)
-    return watched(lambda observer: execute(plan, observer), arguments.observer)
+    return watched(lambda observer: execute(plan, observer, keep=arguments.keep), arguments.observer)
 
 
 @_taking(_ResumeArguments)

@@ -24,7 +24,12 @@ class CallOptions:
 
     checkpoint_every: Annotated[
         str | int | None,
-        Option("Save every N steps, or every 30s, 5m, ...; default 10s.", metavar="N|TIME", recorded=False),
+        Option(
+            "Save every N steps, or every 30s, 5m, ...; default 10s.",
+            metavar="N|TIME",
+            recorded=False,
+            about_files=True,
+        ),
     ] = None
     log: Annotated[
         str | Sequence[str] | None,
@@ -96,6 +101,7 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
             "Keep the embedding table at N moments, evenly spread from step 0 to the last.",
             SNAPSHOTS,
             may_be_missing=True,
+            about_files=True,
         ),
     ] = None
     settings: Annotated[
@@ -109,7 +115,7 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
     ] = None
     out: Annotated[
         str | os.PathLike[str] | None,
-        Option("The run's folder; default runs/MODEL-N.", metavar="DIR", recorded=False),
+        Option("The run's folder; default runs/MODEL-N.", metavar="DIR", recorded=False, about_files=True),
     ] = None
 
 

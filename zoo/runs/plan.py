@@ -15,14 +15,14 @@ from zoo.data.sources.found import Found, check_as_it_is, find_source
 from zoo.data.sources.given import Source
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.files import check_name, from_person
-from zoo.options.declaration import NOT_GIVEN, decided, filled, problems
+from zoo.options.declaration import NOT_GIVEN, decided, declared, filled, problems
 from zoo.options.run import TEXT, FileOptions, ResumeOptions, RunOptions
 from zoo.options.schedule import Factor, Schedule
 from zoo.options.values import as_text, is_number
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
 from zoo.plugin.settings import is_fitted, resolve_settings, settings_under_todays_names, split_sections
 from zoo.plugin.specs import SECTIONS, DatasetSpec, ModelSpec, OptimizerSpec, Preset
-from zoo.runs.loggers import PlannedLogger, plan_loggers
+from zoo.runs.loggers import PlannedLogger, needing_a_folder, plan_loggers
 from zoo.runs.schedules import given_function, own_function
 
 _SHARE = 1 / 3  # of synthetic words in each batch, by default
@@ -156,6 +156,23 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         made=data.made,
         warnings=_left_out(data, preset),
     )
+
+
+def keeping_nothing(plan: RunPlan) -> RunPlan:
+    """The plan of a run that keeps nothing: without plots, which would be files.
+
+    Raises:
+        UsageError: something is asked for that is about files, or a logger needs a folder.
+    """
+    for name, one in declared(RunOptions).items():
+        if one.option.about_files and getattr(plan.options, name) is not None:
+            raise UsageError(f"keep=False writes no files, and {name} is about them: leave out one of them")
+    logger = needing_a_folder(plan.loggers)
+    if logger is not None:
+        raise UsageError(
+            f"keep=False makes no run folder, and logger {logger!r} writes to it: leave out one of the two"
+        )
+    return replace(plan, options=replace(plan.options, plots=False))
 
 
 def check_options(given: RunOptions | ResumeOptions | FileOptions) -> None:
