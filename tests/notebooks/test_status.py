@@ -119,6 +119,16 @@ def test_a_run_that_never_began_shows_nothing_but_its_error(notebook: Shown) -> 
     assert notebook == Shown()
 
 
+def test_a_run_that_ends_before_its_first_step_says_so_where_anything_was_shown() -> None:
+    shown = Shown()
+    NotebookProgress(shown).stopped()
+    assert shown == Shown()
+    progress = NotebookProgress(shown)
+    progress.stage("Reading")
+    progress.stopped()
+    assert shown.ends == ["Stopped before the first step"]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_run_that_ends_early_says_how_far_it_came(notebook: Shown, words_file: Path) -> None:
     with pytest.raises(zoo.DivergedError):
