@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -175,9 +176,14 @@ def module(name: str, **members: object) -> ModuleType:
     return made
 
 
+OF_ANOTHER = SimpleNamespace(pid=os.getpid() + 1)
 WHERE = {
     "nothing": ({}, None),
     "a kernel": ({"IPython": module("IPython", get_ipython=lambda: SimpleNamespace(kernel=1))}, jupyter.JupyterDisplay),
+    "a fork of a kernel": (
+        {"IPython": module("IPython", get_ipython=lambda: SimpleNamespace(kernel=SimpleNamespace(session=OF_ANOTHER)))},
+        None,
+    ),
     "IPython in a terminal": ({"IPython": module("IPython", get_ipython=lambda: SimpleNamespace())}, None),
     "IPython imported only": ({"IPython": module("IPython", get_ipython=lambda: None)}, None),
     "an IPython of another form": ({"IPython": module("IPython")}, None),
