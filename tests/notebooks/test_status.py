@@ -109,6 +109,11 @@ def test_a_run_in_a_notebook_is_watched_and_leaves_one_line(notebook: Shown, wor
     assert notebook.ends[1].startswith(f"mlp-char: {resumed.metrics['steps']} steps, ")
 
 
+def test_the_line_of_a_run_that_is_not_kept_names_no_folder(notebook: Shown, words_file: Path) -> None:
+    zoo.run("mlp-char", dataset=words_file, keep=False, **TINY)
+    assert notebook.ends[0].endswith(" nats")
+
+
 def test_an_observer_that_is_given_is_the_only_one(notebook: Shown, words_file: Path) -> None:
     zoo.run("mlp-char", dataset=words_file, observer=zoo.Observer(), **TINY)
     assert notebook == Shown()

@@ -81,7 +81,8 @@ class NotebookProgress(Observer):
         words = [f"{metrics['model']}: {metrics['steps']:,} steps", f"{metrics['seconds']['total']:.1f} s"]
         if "val" in run.losses:
             words.append(f"validation loss {show_loss(run.losses['val'])} {metrics['loss_unit']}".rstrip())
-        self._display.end(", ".join([*words, f"in {run.path}"]))
+        words += [] if run.path is None else [f"in {run.path}"]
+        self._display.end(", ".join(words))
 
     def stopped(self) -> None:
         """The run ended otherwise, as its error says: how far it came stays."""
