@@ -90,7 +90,7 @@ def evaluated(loaded: Any, data: Any) -> Any:
 
 
 def embeddings(loaded: Any, _data: Any) -> Any:
-    made = embeddings_plot("x.png", loaded.config, loaded.entry.spec, loaded.model, loaded.vocabulary)
+    made = embeddings_plot("x.png", loaded.record(losses=False))
     return made.arguments["table"]
 
 

@@ -86,8 +86,8 @@ def test_synthetic_words_may_have_dots(dotted: Path) -> None:
     ("labels", "texts", "legend"),
     [
         (".abq", [".", "a", "b", "q"], ["vowels", "other letters", "start and end (.)", "q"]),
-        ("\n.ab", ["⏎", ".", "a", "b"], ["vowels", "other characters", "start and end (⏎)"]),
-        (["", "\n", " ", "a"], ["start", "⏎", "␣", "a"], ["vowels", "other characters", "start"]),
+        ("\n.ab", ["⏎", ".", "a", "b"], ["vowels", "other letters", "symbols", "start and end (⏎)"]),
+        (["", "\n", " ", "a"], ["start", "⏎", "␣", "a"], ["vowels", "spaces and the like", "start"]),
     ],
 )
 def test_the_map_shows_the_boundary_of_each_vocabulary(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.kinds import evaluated_of
+from zoo.data.vocabulary import Vocabulary
 from zoo.numbers import show_loss
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
+from zoo.plots.plot import Record
+from zoo.plots.plotted import Plotted
 from zoo.runs.clock import Clock
 from zoo.runs.prepare import PreparedRun
 from zoo.storage import checkpoint
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Run:
+class Run(Plotted):
     """A finished run.
 
     Attributes:
@@ -35,6 +38,8 @@ class Run:
         step_losses: the loss of every step, in nats.
         model: the trained module, on the device it was trained on.
         resumed_at: the step from which it was resumed; 0 for a new run. `metrics["seconds"]` covers the steps after it.
+        evaluations: pairs of step and validation loss, of the evaluations during training.
+        embedding: the name of the model's embedding table; None of a model without one.
     """
 
     path: Path  # None with keep=False, of which type checkers are not told: it is a Path wherever it is used
@@ -43,6 +48,8 @@ class Run:
     step_losses: list[float]
     model: nn.Module
     resumed_at: int = 0
+    evaluations: list[tuple[int, float]] = field(default_factory=list)
+    embedding: str | None = None
 
     def __repr__(self) -> str:
         metrics = self.metrics
@@ -62,6 +69,22 @@ class Run:
     def losses(self) -> dict[str, float]:
         """The loss over each split: `train`, `val` and `test`."""
         return dict(self.metrics["losses"])
+
+    def record(self, *, losses: bool) -> Record:
+        """What its plots are made of; see `Plotted.record`."""
+        step = self.metrics.get("best", {}).get("step", self.metrics["steps"])
+        characters = self.config["dataset"]["vocabulary"]
+        return Record(
+            self.config,
+            self.embedding,
+            self.model,
+            None if characters is None else Vocabulary(characters, characters[0]),
+            step,
+            self.step_losses if losses else (),
+            self.losses,
+            self.evaluations,
+            None if step == self.metrics["steps"] else step,
+        )
 
 
 def result(

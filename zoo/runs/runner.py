@@ -27,7 +27,7 @@ from zoo.errors import (
 )
 from zoo.options.declaration import decided
 from zoo.options.run import ResumeOptions
-from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
+from zoo.plots.plot import Record, embeddings_plot, loss_plot
 from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.recorded import naming_versions
@@ -232,10 +232,21 @@ class _Execution:
         plots = self._plot(losses, self.folder) if self.run.plan.options.plots else []
         metrics = sealed(result(self.run, self.training, self.folder.path, self.clock, losses, metrics_of(found)))
         self.folder.write_card(model_card(config, metrics, plots=plots))
+        if not isinstance(self.folder, NoFolder):
+            self.folder.remove_plots(but=plots)  # what there is of them is of an earlier step
         self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
         self.loggers.finish(metrics, self.run.model)
-        return Run(cast(Path, self.folder.path), metrics, config, self.training.losses, self.run.model, first_step)
+        return Run(
+            cast(Path, self.folder.path),
+            metrics,
+            config,
+            self.training.losses,
+            self.run.model,
+            first_step,
+            self._evaluations(),
+            self.run.plan.model.spec.embedding,
+        )
 
     def _train(self, checkpoints: CheckpointSchedule) -> None:
         """Train, and save, whether it ends as planned, diverges or is stopped."""
@@ -295,12 +306,15 @@ class _Execution:
         if isinstance(folder, NoFolder):
             return []
         self.observer.stage("Plotting")
-        run, spec = self.run, self.run.plan.model.spec
-        vocabulary = vocabulary_of(run.dataset)
-        plots = [loss_plot("loss.png", run.config, self.training.losses, losses, self._evaluations())]
-        if has_embeddings(spec, vocabulary):
+        run, step = self.run, self.training.to_keep()[0]
+        best = None if step == self.training.step else step
+        vocabulary, evaluations = vocabulary_of(run.dataset), self._evaluations()
+        of = (run.config, run.plan.model.spec.embedding, run.model, vocabulary, step)
+        record = Record(*of, self.training.losses, losses, evaluations, best)
+        plots = [loss_plot("loss.png", record)]
+        if record.has_embeddings:
             try:
-                plots.append(embeddings_plot("embeddings.png", run.config, spec, run.model, vocabulary))
+                plots.append(embeddings_plot("embeddings.png", record))
             except BaseException as error:  # a plugin's model may raise anything
                 if not (is_of_plugin(error) or isinstance(error, ZooError) or out_of_memory(error)):
                     raise

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -207,6 +207,13 @@ class RunFolder:
 
     def write_plot(self, name: str, image: bytes) -> None:
         self._write_result(name, image)
+
+    def remove_plots(self, *, but: Collection[str]) -> None:
+        """Delete the plots that an earlier stage of the run has left, but for those of these names."""
+        for name in {*PLOT_FILES} - {*but}:
+            self._results.pop(name, None)
+            with contextlib.suppress(FileNotFoundError):
+                self._in_folder(lambda folder, name=name: folder.remove(name))  # type: ignore[misc]
 
     def write(self, name: str, data: bytes | bytearray) -> None:
         """Replace a file's content, atomically; where the folder was moved, or deleted, in the folder that is there.

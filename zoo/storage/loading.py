@@ -38,6 +38,8 @@ from zoo.errors import (
 from zoo.files import from_person, kind_of
 from zoo.numbers import LARGEST_COUNT
 from zoo.options.run import AS_RECORDED, FileOptions
+from zoo.plots.plot import Record
+from zoo.plots.plotted import Plotted
 from zoo.plugin.calling import maker
 from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
@@ -50,6 +52,7 @@ from zoo.storage.checkpoint import Checkpoint
 from zoo.storage.config import RunConfig
 from zoo.storage.data.own import check_same, data_of_run
 from zoo.storage.folder import WEIGHTS_FILE, where_run_is
+from zoo.storage.history.record import has_losses, with_losses
 from zoo.storage.shipped import has_weights, shipped_weights
 from zoo.text import brief, message, shown
 from zoo.training.building import build_model, context_length, floats_of
@@ -61,7 +64,7 @@ from zoo.training.trained import Trained, TrainedOn
 
 
 @dataclass(frozen=True, repr=False)
-class Loaded(WithResult, Trained):
+class Loaded(WithResult, Plotted, Trained):
     """A trained model with its config.
 
     Attributes:
@@ -89,6 +92,17 @@ class Loaded(WithResult, Trained):
     def __repr__(self) -> str:
         step = "" if self.step is None else f", step {self.step:,}"
         return brief(f"<Loaded {self.path}: {self.entry.spec.name} on {self.checked.dataset}{step}>")
+
+    def record(self, *, losses: bool) -> Record:
+        """What its plots are made of; see `Plotted.record`."""
+        if losses and not has_losses(self.path):
+            raise UsageError(f"no losses of {self.path}: they are in losses.csv of its run folder, which is not there")
+        options, step = self.checked.options, self.step
+        best = step if options.validate_every is not None and step != options.steps else None
+        record = Record(
+            self.config, self.entry.spec.embedding, self.model, self.checked.vocabulary, self.step, best=best
+        )
+        return with_losses(record, self.path) if losses else record
 
     @property
     def _threads(self) -> int:

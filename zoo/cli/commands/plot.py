@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -11,7 +10,7 @@ from zoo import stages
 from zoo.cli import output
 from zoo.cli.options import PathFromPerson
 from zoo.cli.state import State, debug_option, json_option, run_argument, shows_progress
-from zoo.errors import CheckpointError, UsageError
+from zoo.errors import UsageError
 from zoo.numbers import parse_whole, show_value
 from zoo.text import shown
 
@@ -68,9 +67,9 @@ def command(
     if pca and dims:
         raise UsageError("--dims and --pca exclude each other")
     from zoo.files import from_person, kind_of, write_bytes
-    from zoo.plots.plot import embeddings_plot, has_embeddings, loss_plot
+    from zoo.plots.plot import embeddings_plot, loss_plot
+    from zoo.storage.history.record import with_losses
     from zoo.storage.loading import load
-    from zoo.storage.losses import VALIDATION_FILE, read_evaluations
 
     state.settle()
     loaded = load(run, state.registry)
@@ -78,17 +77,14 @@ def command(
     if kind_of(folder) in ("file", "other"):
         raise UsageError(f"--out {shown(folder)} is a file: name a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = loaded.checked.vocabulary
+    record = loaded.record(losses=False)
     paths = []
-    for kind in kinds or _available(loaded.path, has_embeddings(loaded.entry.spec, vocabulary)):
+    for kind in kinds or _available(loaded.path, record.has_embeddings):
         name = f"{kind}.{suffix}"
         if kind == "loss":
-            evaluations = read_evaluations(loaded.path.parent / VALIDATION_FILE)
-            plot = loss_plot(name, loaded.config, *_losses(loaded.path), evaluations)
+            plot = loss_plot(name, with_losses(record, loaded.path))
         else:
-            plot = embeddings_plot(
-                name, loaded.config, loaded.entry.spec, loaded.model, vocabulary, dims=dims or (0, 1), pca=pca
-            )
+            plot = embeddings_plot(name, record, dims=dims or (0, 1), pca=pca)
         with stages.within("Plotting"):
             write_bytes(folder / name, plot.render(folder))
         paths.append(str(folder / name))
@@ -100,26 +96,10 @@ def command(
 
 def _available(weights: Path, embeddings: bool) -> tuple[str, ...]:
     """The plots to make by default: a weights file outside a run folder has no losses."""
-    losses = ("loss",) if (weights.parent / "losses.csv").is_file() else ()
+    from zoo.storage.history.record import has_losses
+
+    losses = ("loss",) if has_losses(weights) else ()
     kinds = (*losses, "embeddings") if embeddings else losses
     if not kinds:
         raise UsageError(f"nothing to plot for {weights}: it has no losses.csv beside it and no embeddings in it")
     return kinds
-
-
-def _losses(weights: Path) -> tuple[list[float], dict[str, float] | None]:
-    """The losses of the run of these weights: of every step, and of each split if the run is finished."""
-    from zoo.data.examples import SPLITS
-    from zoo.files import parse_json, read_text
-    from zoo.storage.losses import read_losses
-
-    losses = read_losses(weights.parent / "losses.csv")
-    try:
-        metrics: Any = parse_json(read_text(weights.parent / "metrics.json"))
-        splits = metrics.get("dataset", {}).get("examples", SPLITS)  # running text may be without a test split
-        final = {str(name): float(metrics["losses"][name]) for name in SPLITS if name in splits}
-    except FileNotFoundError:
-        return losses, None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{weights.parent / 'metrics.json'} is damaged: {error!r}") from error
-    return losses, final

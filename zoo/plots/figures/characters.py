@@ -1,23 +1,115 @@
-"""The characters of an embedding map: what is shown of each, and their groups."""
+"""The characters of an embedding map: what is shown of each, and the group that it belongs to."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from matplotlib import font_manager
 
-from zoo.plots.figures.style import BLUE, FONT, INK, ORANGE
+from zoo.plots.figures.style import AMBER, BLUE, FONT, GREEN, INK, ORANGE, PAPER, PINK, SKY
 
-_VOWELS = frozenset("aeiouAEIOU")
-_VISIBLE = {"": "start", "\n": "⏎", "\t": "⇥", " ": "␣"}  # labels that would not be seen
+_VOWELS = frozenset("aeiou")
+_NOT_COMPOSED = {"æ": "a", "ø": "o", "œ": "o", "ı": "i", "ł": "l", "đ": "d", "ð": "d", "þ": "t", "ß": "s", "ħ": "h"}
+# Labels that would not be seen. Any other character that is not seen is shown by its code point.
+_VISIBLE = {"": "start", "\n": "⏎", "\t": "⇥", " ": "␣"}
 _BOUNDARIES = {".": "start and end (.)", "\n": "start and end (⏎)", "": "start"}
+_UNSEEN = ("Z", "C")  # categories of Unicode: separators; control and format characters, and what is not assigned
+_BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # of other categories, and empty in any font
+_HOLDER = "◌"  # for a mark that belongs to the letter before it
+
+
+class Group(NamedTuple):
+    """A kind of character: its text in the legend, and how its dots look."""
+
+    name: str
+    colour: str
+    square: bool = False
+    rim: str | None = None  # of the dot; None: that of the background
+
+
+BOUNDARY = "boundary"  # whose text depends on the vocabulary
+_GROUPS = {
+    "vowels": Group("vowels", ORANGE),
+    "letters": Group("other letters", BLUE),
+    "accented vowels": Group("accented vowels", AMBER),
+    "accented letters": Group("accented letters", SKY),
+    "uppercase vowels": Group("uppercase vowels", ORANGE, square=True),
+    "uppercase letters": Group("uppercase letters", BLUE, square=True),
+    "uppercase accented vowels": Group("uppercase accented vowels", AMBER, square=True),
+    "uppercase accented letters": Group("uppercase accented letters", SKY, square=True),
+    "digits": Group("digits", GREEN),
+    "symbols": Group("symbols", PINK),
+    "spaces": Group("spaces and the like", PAPER, rim=INK),
+    BOUNDARY: Group("", INK),
+    "q": Group("q", "#6f3c8f"),
+}
+
+
+def groups(labels: Sequence[str]) -> list[tuple[Group, list[int]]]:
+    """The groups that there are, and the rows of each.
+
+    Args:
+        labels: V characters; the first may be the boundary.
+    """
+    boundary = _BOUNDARIES.get(labels[0]) if labels else None
+    kinds = [kind_of_character(label) for label in labels]
+    if boundary is not None:
+        kinds[0] = BOUNDARY
+    if {*labels[boundary is not None :]} <= {*"abcdefghijklmnopqrstuvwxyz"}:  # as in the lecture, which points at it
+        kinds = ["q" if label == "q" else kind for label, kind in zip(labels, kinds, strict=True)]
+    found = [(key, [row for row, kind in enumerate(kinds) if kind == key]) for key in _GROUPS]
+    names = {"letters": _letters(kinds), BOUNDARY: boundary or ""}
+    return [(_GROUPS[key]._replace(name=names.get(key) or _GROUPS[key].name), rows) for key, rows in found if rows]
+
+
+def _letters(kinds: Sequence[str]) -> str:
+    """What letters are called: without vowels among them, these may be of any script."""
+    if any("vowels" in kind for kind in kinds):
+        return "other letters"
+    return "characters" if set(kinds) <= {"letters", BOUNDARY, "q"} else "letters"
+
+
+def kind_of_character(label: str) -> str:
+    """The key of its group, by Unicode; accents are what is left of a letter when it is decomposed."""
+    category = unicodedata.category(label) if len(label) == 1 else "Cn"
+    if category[0] in _UNSEEN or label in _BLANK:
+        return "spaces"
+    if category[0] == "N":
+        return "digits"
+    if category[0] != "L":
+        return "symbols"
+    lower = label.lower()
+    base = _NOT_COMPOSED.get(lower) or unicodedata.normalize("NFD", lower)[0]
+    latin = base.isascii()
+    accented = "accented " if latin and base != lower else ""
+    upper = "uppercase " if latin and category == "Lu" else ""
+    return f"{upper}{accented}{'vowels' if base in _VOWELS else 'letters'}"
+
+
+def shown_character(label: str) -> str:
+    """What a plot shows of a character, which is seen in any case: `␣` for a space, `00AD` for a soft hyphen."""
+    if label in _VISIBLE:
+        return _VISIBLE[label]
+    if len(label) != 1:
+        return label
+    category = unicodedata.category(label)
+    if category[0] in _UNSEEN or label in _BLANK:
+        return code_point(label)
+    return _HOLDER + label if category[0] == "M" else label
+
+
+def code_point(label: str) -> str:
+    """Its number in Unicode, in hexadecimal digits."""
+    return f"{ord(label):04X}"
 
 
 def legible(labels: Sequence[str]) -> tuple[list[str], list[str]]:
     """Font families that together have the characters, and the text for each: its code point if no font has it."""
     families = [FONT]
     default = font_manager.findfont(font_manager.FontProperties(family=families))
-    texts = [_VISIBLE.get(label, label) for label in labels]
+    texts = [shown_character(label) for label in labels]
     missing = {c for c in "".join(texts) if not font_manager.get_font(default).get_char_index(ord(c))}
     for entry in sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname)):
         if not missing:
@@ -29,19 +121,7 @@ def legible(labels: Sequence[str]) -> tuple[list[str], list[str]]:
         if found:
             families.append(entry.name)
             missing -= found
-    return families, [f"{ord(text):04X}" if text in missing else text for text in texts]
-
-
-def groups(labels: Sequence[str]) -> list[tuple[str, list[int], str]]:
-    """Legend text, rows and colour of each kind of character."""
-    boundary = _BOUNDARIES.get(labels[0]) if labels else None
-    first = 0 if boundary is None else 1
-    vowels = [i for i, c in enumerate(labels) if c in _VOWELS]
-    others = [i for i, c in enumerate(labels) if c not in _VOWELS and c != "q" and i >= first]
-    letters = all(labels[i].isalpha() for i in others)
-    return [
-        ("vowels" if vowels else "", vowels, ORANGE),
-        ("characters" if not vowels else "other letters" if letters else "other characters", others, BLUE),
-        (boundary or "", list(range(first)), INK),
-        ("q", [i for i, c in enumerate(labels) if c == "q"], "#8e44ad"),
+    return families, [
+        code_point(label) if len(label) == 1 and missing & {*text} else text
+        for label, text in zip(labels, texts, strict=True)
     ]

@@ -7,19 +7,67 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from zoo.errors import UsageError
-from zoo.plots.figures.characters import groups, legible
-from zoo.plots.figures.style import GRID, INK, Format, encode, new_figure, own_style, set_title
+from zoo.plots.figures.characters import Group, groups, legible
+from zoo.plots.figures.legend import legend_below, legend_within
+from zoo.plots.figures.style import (
+    FAINT,
+    INK,
+    PAPER,
+    Format,
+    drawing_on,
+    encode,
+    figure_of,
+    is_dark,
+    luminance,
+    new_figure,
+    own_style,
+    set_labels,
+    set_title,
+)
 
+_SIZE = (8.0, 7.2)  # inches, for so many characters; for more the figure grows
+_MANY = 100
+_MOST_GROWTH = 2.5  # of width and height
 _DOT = 260.0  # area of a dot, in points squared
-_MAX_SPREAD = 500  # characters; more than these overlap in any case
+_LEAST_DOT = 40.0
+_MAX_SPREAD = 700  # characters; more than these overlap in any case
+
+
+class _Map(NamedTuple):
+    """What is drawn: positions (V, 2), what each axis shows, and the characters."""
+
+    xy: NDArray[np.float64]
+    names: tuple[str, str]
+    labels: Sequence[str]
+    title: str
+
+    @classmethod
+    def of(
+        cls,
+        table: ArrayLike,
+        labels: Sequence[str],
+        title: str,
+        dims: tuple[int, int] = (0, 1),
+        pca: bool = False,
+    ) -> _Map:
+        rows = np.asarray(table, dtype=np.float32)
+        xy, names = _principal(rows) if pca else _two_dims(rows, dims)
+        return cls(xy, names, labels, title)
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Of a figure in which its labels can be read, in inches."""
+        growth = min(_MOST_GROWTH, math.sqrt(max(1.0, len(self.labels) / _MANY)))
+        return _SIZE[0] * growth, _SIZE[1] * growth
 
 
 def plot_embeddings(
@@ -36,7 +84,7 @@ def plot_embeddings(
     Args:
         table: shape (V, E), in float32.
         labels: V characters; the first is the boundary, written as in a vocabulary: `.`, a newline or nothing.
-            Vowels, other letters, the boundary and `q` have different colours.
+            Each kind of character has a colour of its own: see `zoo.plots.figures.characters`.
         title: above the plot.
         dims: the two dimensions to plot, counted from 0.
         pca: plot the first two principal components instead.
@@ -45,70 +93,131 @@ def plot_embeddings(
     Raises:
         UsageError: the table has fewer than two dimensions, or not those of `dims`; the format is not one of `FORMATS`.
     """
-    rows = np.asarray(table, dtype=np.float32)
-    xy, names = _principal(rows) if pca else _two_dims(rows, dims)
+    shown = _Map.of(table, labels, title, dims, pca)
     with own_style():
-        families, texts = legible(labels)
-        figure = new_figure(8, 7)
-        axes = figure.subplots()
-        axes.set_xlabel(names[0])
-        axes.set_ylabel(names[1])
-        set_title(axes, title)
-        axes.grid(color=GRID, lw=0.8)
-        axes.set_axisbelow(True)
-        axes.margins(0.06)
-        _plot_characters(figure, axes, xy, labels, texts, families)
+        figure = new_figure(*shown.size)
+        _draw(figure.subplots(), shown, own=True)
         return encode(figure, file_format)
 
 
-def _plot_characters(
-    figure: Figure,
+def draw_embeddings(ax: Axes | None, **arguments: Any) -> Axes:
+    """Draw what `plot_embeddings` plots, with its arguments, on axes; see `drawing_on`.
+
+    Raises:
+        UsageError: as `plot_embeddings`, or `ax` are no such axes.
+    """
+    shown = _Map.of(**arguments)
+    with drawing_on(ax, *shown.size) as axes:
+        _draw(axes, shown, own=ax is None)
+    return axes
+
+
+def _draw(axes: Axes, shown: _Map, *, own: bool) -> None:
+    families, texts = legible(shown.labels)
+    set_labels(axes, *shown.names)
+    set_title(axes, shown.title, own=own)
+    axes.grid(color=FAINT, alpha=0.3, lw=0.8, ls="-")
+    axes.set_axisbelow(True)
+    axes.margins(0.06)
+    kinds, rims = groups(shown.labels), PAPER
+    if is_dark(axes):
+        rims = INK
+        kinds = [(group._replace(colour=FAINT) if group.colour == INK else group, rows) for group, rows in kinds]
+    for group, rows in kinds:  # true positions, visible only where a dot is moved away
+        colour = group.rim or group.colour
+        x, y = shown.xy[rows].T
+        axes.plot(x, y, marker=".", ls="", ms=4, mew=0, color=colour, zorder=2, label=f"_{group.name}")
+    axes.autoscale_view()
+    handles = [_handle(group, rims) for group, _ in kinds]
+    if own:
+        legend_below(axes, handles)
+        figure = figure_of(axes)
+        figure.draw_without_rendering()  # computes the layout, which determines the distances in pixels
+        figure.set_layout_engine("none")  # keeps it
+    else:
+        legend_within(axes, handles, margin=9)
+    _draw_dots(axes, shown.xy, kinds, texts, families, rims)
+
+
+def _handle(group: Group, rims: str) -> Line2D:
+    marker = "s" if group.square else "o"
+    rim = group.rim or rims
+    return Line2D([], [], ls="", marker=marker, ms=8, label=group.name, color=group.colour, mec=rim, mew=0.8)
+
+
+def _draw_dots(
     axes: Axes,
     xy: NDArray[np.float64],
-    labels: Sequence[str],
+    kinds: Sequence[tuple[Group, list[int]]],
     texts: Sequence[str],
     families: Sequence[str],
+    rims: str,
 ) -> None:
-    """Plot a labelled dot for each character; overlapping dots are moved apart and linked to their true positions.
+    """Draw a labelled dot for each character; overlapping dots are moved apart and linked to their true positions.
 
     Args:
+        axes: whose limits and size are decided.
         xy: positions, shape (V, 2).
-        labels: the characters, which select the colours.
+        kinds: the groups of the characters, and the rows of each.
         texts: the text in each dot.
         families: the fonts that have these texts.
+        rims: the colour around the dots.
     """
-    area = _DOT if len(labels) <= 100 else _DOT * 100 / len(labels)  # points squared
-    kinds = groups(labels)
-    for _, rows, colour in kinds:  # true positions, visible only where a dot is moved away
-        axes.plot(xy[rows, 0], xy[rows, 1], ".", ms=4, color=colour, zorder=2)
-    handles = [
-        Line2D([], [], ls="", marker="o", ms=8, color=colour, label=label) for label, rows, colour in kinds if rows
-    ]
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=4, frameon=False)
-    figure.draw_without_rendering()  # computes the layout, which determines the distances in pixels
-    figure.set_layout_engine("none")  # keeps it
-    to_pixels = axes.transData
-    diameter = math.sqrt(area) * figure.dpi / 72
-    moved = to_pixels.inverted().transform(_spread(to_pixels.transform(xy), 1.04 * diameter))
+    dpi, to_pixels = figure_of(axes).dpi, axes.transData
+    frame = axes.get_window_extent()
+    share = frame.width * frame.height * (72 / dpi) ** 2 / max(1, len(xy)) / 7  # at most a seventh is covered by dots
+    area = min(_DOT, max(_LEAST_DOT, share))
+    moved = to_pixels.inverted().transform(_spread(to_pixels.transform(xy), 1.04 * math.sqrt(area) * dpi / 72))
+    if axes.get_autoscale_on():
+        _make_room(axes, moved, math.sqrt(area) * dpi / 72)
     axes.set_autoscale_on(False)
-    for true, dot in zip(xy, moved, strict=True):
-        axes.plot([true[0], dot[0]], [true[1], dot[1]], color=INK, lw=0.8, zorder=1.5)
-    for _, rows, colour in kinds:
-        axes.scatter(moved[rows, 0], moved[rows, 1], s=area, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
-    for (x, y), text in zip(moved, texts, strict=True):
-        axes.text(
-            x,
-            y,
+    links = np.stack([xy, moved], axis=1)  # (V, 2 ends, 2)
+    axes.add_collection(LineCollection(list(links), colors=FAINT if rims == INK else INK, linewidths=0.8, zorder=1.5))
+    for group, rows in kinds:
+        axes.scatter(
+            moved[rows, 0],
+            moved[rows, 1],
+            s=area,
+            marker="s" if group.square else "o",
+            color=group.colour,
+            edgecolors=group.rim or rims,
+            linewidths=0.8,
+            zorder=3,
+        )
+    colours = {row: group.colour for group, rows in kinds for row in rows}
+    for row, text in enumerate(texts):
+        written = axes.text(
+            moved[row, 0],
+            moved[row, 1],
             text,
             ha="center",
             va="center_baseline",
-            color="white",
+            color=INK if luminance(colours[row]) > 0.45 else PAPER,
             weight="bold",
             family=families,
-            fontsize=(0.58 if len(text) == 1 else 0.28) * math.sqrt(area),
+            fontsize=_width(text) * math.sqrt(area),
             parse_math=False,
+            clip_on=True,
             zorder=4,
         )
+        written.set_usetex(False)
+
+
+def _make_room(axes: Axes, dots: NDArray[np.float64], diameter: float) -> None:
+    """Widen the limits where a dot was moved beyond them; the diameter is in pixels."""
+    to_pixels = axes.transData
+    pixels = to_pixels.transform(dots)
+    low, high = (
+        to_pixels.inverted().transform(corner) for corner in (pixels.min(0) - diameter, pixels.max(0) + diameter)
+    )
+    for of, get, change in ((0, axes.get_xlim, axes.set_xlim), (1, axes.get_ylim, axes.set_ylim)):
+        limits = get()
+        change(min(limits[0], low[of]), max(limits[1], high[of]))
+
+
+def _width(text: str) -> float:
+    """The size of a text's letters, as a share of the width of the dot that it is in."""
+    return 0.58 if len(text) == 1 or text.startswith("◌") else min(0.28, 1.3 / len(text))
 
 
 def _spread(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
@@ -122,7 +231,7 @@ def _spread(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]
         return moved
     angles = np.arange(len(points)) * 2.399963  # the golden angle: equal points need different directions
     moved += 1e-3 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    for _ in range(400):
+    for _ in range(400 if len(points) <= 300 else 150):
         gap = moved[:, None] - moved[None, :]  # (V, V, 2)
         length = np.hypot(gap[..., 0], gap[..., 1])
         np.fill_diagonal(length, np.inf)

@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from zoo.plots.figures.style import GRID
+from zoo.plots.figures.style import FAINT, set_labels
 from zoo.text import visible
 
 _MAX_UNIT = 60  # characters of the unit of losses
 _NATS = (0.1, 0.2, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100)
 _MOST_POWERS = 8  # of ten: no number is drawn over another
+_LEAST = 1e-12  # a loss of 0 has no log10
 
 
 class Scale(NamedTuple):
@@ -48,17 +49,28 @@ def label_axes(axes: Axes, values: NDArray[np.float64], steps: int, scale: Scale
     pad = 0.04 * (high - low) or 0.05
     axes.set_ylim(low - pad, high + pad)
     axes.set_xlim(-0.01 * steps, 1.01 * steps)
-    axes.set_xlabel("step")
-    axes.set_ylabel(scale.label if scale.linear else "log10(loss)", parse_math=False)
+    set_labels(axes, "step", scale.label if scale.linear else "log10(loss)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
-    axes.grid(axis="y", color=GRID, lw=0.8)
+    axes.grid(axis="y", color=FAINT, alpha=0.3, lw=0.8, ls="-")
     if scale.linear:
         return
     right = axes.secondary_yaxis("right", functions=(_exp10, _log10))
-    right.set_ylabel(scale.label, parse_math=False)
+    right.set_ylabel(scale.label, parse_math=False).set_usetex(False)
     right.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-    right.yaxis.set_major_locator(FixedLocator(_ticks(low - pad, high + pad)))
+    right.yaxis.set_major_locator(_LossLocator())
+    right.spines["right"].set_visible(True)  # which zoo's style, and that of many, leaves out
+
+
+class _LossLocator(Locator):
+    """Ticks at round losses, evenly spread on an axis of which the other side is their log10."""
+
+    def __call__(self) -> list[float]:
+        assert self.axis is not None
+        return self.tick_values(*sorted(self.axis.get_view_interval()))
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        return _ticks(*_log10([vmin, vmax]))
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -79,7 +91,7 @@ def _exp10(x: ArrayLike) -> NDArray[np.float64]:
 
 
 def _log10(x: ArrayLike) -> NDArray[np.float64]:
-    return np.log10(np.maximum(np.asarray(x, dtype=np.float64), 1e-12))
+    return np.log10(np.maximum(np.asarray(x, dtype=np.float64), _LEAST))
 
 
 def running_mean(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

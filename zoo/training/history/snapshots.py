@@ -45,7 +45,7 @@ class Snapshots:
             return None
         if spec.embedding is None or vocabulary is None:
             raise UsageError(f"--snapshots keeps embeddings, and model {spec.name!r} has no embeddings of characters")
-        table = embedding_table(spec, model, len(vocabulary))
+        table = embedding_table(spec.name, spec.embedding, model, len(vocabulary))
         check_fits(f"--snapshots {count}", 4 * table.numel() * count)
         snapshots = cls(spec.embedding, moments(count, steps))
         snapshots.take(model, 0)
@@ -81,17 +81,22 @@ def moments(count: int, steps: int) -> tuple[int, ...]:
     return tuple(sorted({round(index * steps / (count - 1)) for index in range(count)}))
 
 
-def embedding_table(spec: ModelSpec, model: nn.Module, vocab_size: int) -> Tensor:
+def embedding_table(name: str, parameter: str, model: nn.Module, vocab_size: int) -> Tensor:
     """The embeddings of the characters: float32, shape (V, E), on the CPU.
 
+    Args:
+        name: of the model, for messages.
+        parameter: the name of the table, as the model's spec has it.
+        model: that has it.
+        vocab_size: V.
+
     Raises:
-        PluginError: the spec names a missing parameter, or one that is not of shape (vocab_size, embedding_dim).
+        PluginError: the model has no such parameter, or it is not of shape (vocab_size, embedding_dim).
     """
-    tensor = model.state_dict().get(spec.embedding or "")
+    tensor = model.state_dict().get(parameter)
     if tensor is None or tensor.ndim != 2 or len(tensor) != vocab_size:
         raise PluginError(
-            f"model {spec.name!r} names {spec.embedding!r} as its embedding table, but it has no such tensor of "
-            f"{vocab_size} rows"
+            f"model {name!r} names {parameter!r} as its embedding table, but it has no such tensor of {vocab_size} rows"
         )
     rows: Tensor = tensor.detach().cpu().float()
     return rows
