@@ -22,6 +22,7 @@ CELLS = {
     "loaded": "zoo.load(run.path)",
     "train and show": f"{TRAIN}, validate_every=100)",
     "likelihood": "zoo.load(run.path).likelihood(['emma'])[0]",
+    "plot": "run.plot_loss()",
     "silent": f"quiet = {TRAIN}, observer=zoo.Observer())",
     "wrong": "zoo.run('mlp-char', steps=0)",
     "interrupt": (
@@ -91,6 +92,12 @@ def test_a_run_as_the_last_expression_shows_line_and_table(outputs: Outputs) -> 
 
 def test_an_observer_of_ones_own_replaces_the_progress(outputs: Outputs) -> None:
     assert outputs["silent"] == []
+
+
+def test_a_plot_is_shown_once(outputs: Outputs) -> None:
+    axes, figure = outputs["plot"]
+    assert axes["data"]["text/plain"].startswith("<Axes")
+    assert "image/png" in figure["data"]
 
 
 def test_a_likelihood_is_a_small_table(outputs: Outputs) -> None:
