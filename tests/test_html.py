@@ -242,6 +242,7 @@ def test_tables_are_readable_on_a_light_page_and_a_dark_one(tmp_path: Path, open
     assert opened.locator("script").count() == 0
     assert opened.locator("#all").inner_text().count("<script>") == 6
     colours = opened.evaluate("[...document.querySelectorAll('td,th,b')].map(e => getComputedStyle(e).color)")
+    colours += opened.evaluate("[getComputedStyle(document.querySelector('span')).backgroundColor]")
     assert set(colours) == {"rgb(255, 255, 255)" if dark else "rgb(0, 0, 0)"}
     bar = opened.locator("span").bounding_box()
     assert bar is not None

@@ -4,6 +4,7 @@ from .api import list_loggers as list_loggers
 from .api import list_models as list_models
 from .api import list_optimizers as list_optimizers
 from .api import load as load
+from .api import load_dataset as load_dataset
 from .api import report as report
 from .api import resume as resume
 from .api import run as run

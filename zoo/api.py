@@ -6,7 +6,7 @@ import inspect
 import os
 import typing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from zoo.ambient import in_neutral_state
 from zoo.errors import UsageError
 from zoo.files import from_person
+from zoo.numbers import show_value
 from zoo.options.declaration import declared
-from zoo.options.run import SEED, ResumeOptions, RunOptions
+from zoo.options.run import SEED, FileOptions, ResumeOptions, RunOptions
 from zoo.options.values import plain
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
 from zoo.plugin.settings import REQUIRED, resolve_settings, signature_of
 from zoo.runs.observer import Observer
-from zoo.runs.plan import make_plan
+from zoo.runs.plan import check_options, make_plan
 from zoo.text import message
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from zoo.data.kinds import Dataset
     from zoo.runs.result import Run
     from zoo.storage.loading import Loaded
 
@@ -89,8 +91,61 @@ def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, 
     return build_model(entry, {**resolve_settings(entry, hyperparameters), **inputs}, plain(init_seed))
 
 
+@in_neutral_state
+def load_dataset(
+    source: str | os.PathLike[str] | Sequence[str] | Dataset,
+    *,
+    format: str | None = None,  # noqa: A002  # the name of the option
+    column: str | None = None,
+    target: str | None = None,
+    offline: bool = False,
+    **settings: object,
+) -> Any:
+    """Load a dataset, to look at it, to train on with code of one's own, or for `zoo.run(..., dataset=data)`.
+
+        data = zoo.load_dataset("names")                             # a dataset's name
+        data = zoo.load_dataset("names.txt", shuffle_seed=42)        # a file
+        data = zoo.load_dataset(["emma", "olivia", "ava", ...])      # a list of words
+        data = zoo.load_dataset("iris.csv", target="species")        # a table
+
+        X, Y = data.tensors("train")
+
+    A run on it has the numbers, and the `config.json`, of a run that is given the same name or file with the same
+    settings. Of words that are nowhere but in this process, a run records the digest alone.
+
+    Args:
+        source: a dataset's name or a file, as `zoo.run` takes it; a list of words; or a dataset, which is returned as
+            it is.
+        format: how a file is read: `words`, `text`, `csv` or `tsv`.
+        column: the column of a table that has the words.
+        target: the column of a table that has the targets.
+        offline: make no network request.
+        settings: those of `data.KEY`: `split`, `shuffle_seed`, `evaluate`, and those of the dataset's own function.
+
+    Returns:
+        A `zoo.TextDataset` of words, a `zoo.CorpusDataset` of running text or a `zoo.TensorDataset` of anything else.
+
+    Raises:
+        DataError: the data cannot be had or used.
+        UsageError: there is no such dataset, file or setting, or `source` is none of these.
+        PluginError: the dataset's plugin is broken.
+    """
+    from zoo.data.download import fetcher
+    from zoo.data.sources.found import open_dataset, warnings_of
+
+    options = FileOptions(format=format, column=column, target=target)
+    check_options(options)
+    given = {name: plain(value) for name, value in settings.items()}
+    dataset = open_dataset(_registry(), plain(source), given, options, fetcher(offline=offline))
+    if dataset is not source:
+        for warning in warnings_of(dataset):
+            warnings.warn(message(warning), stacklevel=3)
+    return dataset
+
+
 @dataclass(frozen=True, kw_only=True)
 class _RunArguments(RunOptions):
+    keep: bool = True
     observer: Observer | None = None
 
 
@@ -143,9 +198,11 @@ def run(arguments: _RunArguments) -> Run:
 
     Args:
         model: its name.
-        dataset: a name, or a text file with one word a line.
+        dataset: a name, a file, a list of words, or a dataset, such as `zoo.load_dataset` returns.
         settings: as `--set` takes them: `{"model.hidden_size": 300, "data.shuffle_seed": 42}`.
         out: the run's folder; by default the next free `runs/MODEL-N`.
+        keep: with False, nothing is written to the disk: the result is the returned `Run` alone, of the same numbers,
+            whose `path` is None. No plots are made, and a run that is stopped cannot be resumed.
         checkpoint_every: `"1000"` steps, or a time such as `"30s"`.
         observer: a `zoo.Observer`, which is told of progress and warnings. By default progress is shown in a notebook
             of Jupyter or marimo, and nowhere else; `zoo.Observer()` shows none there either.
@@ -156,8 +213,10 @@ def run(arguments: _RunArguments) -> Run:
     from zoo.notebooks.watching import watched
     from zoo.runs.runner import execute
 
+    if not isinstance(arguments.keep, bool):
+        raise UsageError(f"keep must be True or False, got {show_value(arguments.keep)}")
     plan = make_plan(_registry(), arguments)
-    return watched(lambda observer: execute(plan, observer), arguments.observer)
+    return watched(lambda observer: execute(plan, observer, keep=arguments.keep), arguments.observer)
 
 
 @_taking(_ResumeArguments)
@@ -169,7 +228,7 @@ def resume(arguments: _ResumeArguments) -> Run:
 
     Args:
         path: the run's folder.
-        dataset: its data, where it is not found any more: a name, or a file. It must have the digest of the run's.
+        dataset: its data, where it is not found any more, as `run` takes it. It must have the digest of the run's.
         steps: how many steps it is to have in all; by default as many as it was planned with.
         device, engine, threads: others than the run's own; numbers may then differ in their last digits.
         allow_changes: resume although data, a plugin's version or an edited `config.json` differ.
@@ -187,16 +246,23 @@ def resume(arguments: _ResumeArguments) -> Run:
 
 
 @in_neutral_state
-def load(target: str | Path) -> Loaded:
+def load(target: str | Path, *, dataset: str | os.PathLike[str] | Sequence[str] | Dataset | None = None) -> Loaded:
     """Bring back a run, a lone `.safetensors` file, or the weights that a model's plugin ships.
+
+    Args:
+        target: the run's folder, the file, or the model's name.
+        dataset: the data that it was trained on, where that is wanted and cannot be found any more, as `run` takes it.
+            It must have the digest of the run's.
 
     Raises:
         UsageError: there is no such thing.
         CheckpointError: the file is damaged, foreign, or does not fit its own config.
+        DataError: the dataset is not the run's.
     """
     from zoo.storage.loading import load as load_weights
 
-    return load_weights(target, _registry())
+    loaded = load_weights(target, _registry())
+    return loaded if dataset is None else loaded.with_data(plain(dataset))
 
 
 @in_neutral_state

@@ -21,6 +21,13 @@ def show_loss(loss: float, digits: int = 4) -> str:
     return f"{loss:.{digits}f}" if abs(loss) < _LARGE else f"{loss:.3g}"
 
 
+def clock(seconds: float) -> str:
+    """A duration as 0:07, 12:34 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def show_value(value: object) -> str:
     """A value for a message about it: in quotes where it is text, and without its middle if it is long."""
     try:

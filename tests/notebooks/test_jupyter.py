@@ -15,19 +15,25 @@ pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 
 SCRIPT = Path(__file__).with_name("in_jupyter.py")
-TRAIN = "zoo.run('mlp-char', dataset='names-ssa-2018', device='cpu', steps=1500, plots=False"
+TRAIN = "zoo.run('mlp-char', dataset='names-ssa-2018', device='cpu', steps=400, plots=False"
 CELLS = {
     "train": f"import zoo\nrun = {TRAIN})",
     "run": "run",
     "loaded": "zoo.load(run.path)",
-    "train and show": f"{TRAIN}, validate_every=500)",
+    "train and show": f"{TRAIN}, validate_every=100)",
     "likelihood": "zoo.load(run.path).likelihood(['emma'])[0]",
+    "plot": "run.plot_loss()",
     "silent": f"quiet = {TRAIN}, observer=zoo.Observer())",
     "wrong": "zoo.run('mlp-char', steps=0)",
     "interrupt": (
         "import os, signal\nfrom zoo.notebooks.status import NotebookProgress\n"
         "NotebookProgress.validated = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
-        f"{TRAIN}, validate_every=500)"
+        f"{TRAIN}, validate_every=100)"
+    ),
+    "fork": (
+        "from zoo.notebooks import jupyter\nchild = os.fork()\n"
+        "if not child:\n    os._exit(10 + jupyter.in_kernel())\n"
+        "jupyter.in_kernel(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])"
     ),
     "modules": "import sys\n[name for name in ('marimo', 'rich') if name in sys.modules]",
 }
@@ -63,7 +69,7 @@ def html(output: dict[str, Any]) -> str:
 def test_training_leaves_one_short_line(outputs: Outputs) -> None:
     [line] = outputs["train"]
     assert line["output_type"] == "display_data"
-    assert "mlp-char: 1,500 steps" in html(line)
+    assert "mlp-char: 400 steps" in html(line)
     assert "validation loss" in html(line)
     assert len(json.dumps(line)) < 500
 
@@ -88,6 +94,12 @@ def test_an_observer_of_ones_own_replaces_the_progress(outputs: Outputs) -> None
     assert outputs["silent"] == []
 
 
+def test_a_plot_is_shown_once(outputs: Outputs) -> None:
+    axes, figure = outputs["plot"]
+    assert axes["data"]["text/plain"].startswith("<Axes")
+    assert "image/png" in figure["data"]
+
+
 def test_a_likelihood_is_a_small_table(outputs: Outputs) -> None:
     assert len(json.dumps(outputs["likelihood"])) < 1000
 
@@ -102,6 +114,10 @@ def test_an_interrupted_run_says_where_it_stopped_and_how_to_go_on(outputs: Outp
     assert "Stopped after" in html(line)
     assert error["ename"] == "InterruptedRunError"
     assert "resume" in error["evalue"]
+
+
+def test_a_fork_of_the_kernel_is_none(outputs: Outputs) -> None:
+    assert outputs["fork"][0]["data"]["text/plain"] == "(True, 10)"
 
 
 def test_nothing_else_was_imported(outputs: Outputs) -> None:

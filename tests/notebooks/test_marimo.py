@@ -13,7 +13,7 @@ from homes import own_home
 pytest.importorskip("marimo")
 pytest.importorskip("nbformat")  # writes what is exported
 
-RUN = 'zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=1500, plots=False'
+RUN = 'zoo.run("mlp-char", dataset="names-ssa-2018", device="cpu", steps=400, plots=False'
 CELLS = {
     "train": ("", f'import marimo as mo\nimport zoo\nmo.output.append("before")\nrun = {RUN})', "mo, run, zoo"),
     "run": ("run", "run", ""),
@@ -58,7 +58,7 @@ def html(outputs: list[Any]) -> str:
 
 def test_training_leaves_one_line_below_what_the_cell_has_shown(outputs: dict[str, list[Any]]) -> None:
     text = html(outputs["train"])
-    assert text.index("before") < text.index("mlp-char: 1,500 steps")
+    assert text.index("before") < text.index("mlp-char: 400 steps")
     assert "marimo-progress" not in text
     assert len(json.dumps(outputs["train"])) < 800
 

@@ -85,7 +85,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"plots": "no"}, "plots must be true or false, got 'no'"),
     ({"settings": 3}, "settings must be a mapping such as {'model.hidden_size': 300}, got 3"),
     ({"settings": {1: 2}}, "no setting 1: settings are model.KEY"),
-    ({"dataset": 5}, "dataset must be text or a path, got 5"),
+    (
+        {"dataset": 5},
+        "dataset must be a dataset's name, a file, a list of words, or a dataset such as a zoo.TextDataset, got 5",
+    ),
     ({"schedule": 3}, "schedule must be text or Schedule or a function, got 3"),
     ({"schedule": Schedule()}, "schedule must be a name; a Schedule or a function is for a model's spec or a preset"),
     (

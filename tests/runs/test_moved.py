@@ -473,8 +473,14 @@ def test_one_place_finds_the_data_of_a_run() -> None:
 
     assert users("TextDataset.from_file(") == {"zoo/data/files/reading.py"}
     assert users("read_file(") == {"zoo/data/files/reading.py", "zoo/data/loading.py"}
-    readers = {"zoo/data/loading.py", "zoo/runs/prepare.py", "zoo/storage/loading.py", "zoo/testing/datasets.py"}
-    assert users(" load_dataset(") - {"zoo/cli/commands/data.py"} == readers  # which reads what a person names
-    assert users("dataset_is_file") == {"zoo/runs/resuming.py", "zoo/storage/config.py", "zoo/storage/loading.py"}
-    assert users(".data_file(") == {"zoo/runs/resuming.py", "zoo/storage/loading.py"}
+    readers = {"zoo/data/loading.py", "zoo/runs/prepare.py", "zoo/storage/data/own.py", "zoo/testing/datasets.py"}
+    of_persons = {
+        "zoo/cli/commands/data.py",
+        "zoo/api.py",
+        "zoo/data/sources/found.py",
+    }  # they read what a person names
+    assert users(" load_dataset(") - of_persons == readers
+    finders = {"zoo/storage/data/own.py", "zoo/storage/data/resumed.py"}
+    assert users("dataset_is_file") == {*finders, "zoo/storage/config.py", "zoo/storage/loading.py"}
+    assert users(".data_file(") == {"zoo/runs/resuming.py", "zoo/storage/data/own.py"}
     assert users("Path(config.dataset)") | users("Path(self.checked.dataset") == set()

@@ -93,7 +93,7 @@ def test_no_file_of_a_run_has_a_path_of_this_machine(words: Path, here: dict[str
     runs = {}
     for number, (name, form) in enumerate(FORMS.items()):
         out = Path(f"run-{number}")
-        zoo.run("mlp-char", dataset=form(words), steps=3, out=out, plots=number == 0, **OPTIONS)  # type: ignore[arg-type]
+        zoo.run("mlp-char", dataset=form(words), steps=3, out=out, plots=number == 0, **OPTIONS)
         runs[name] = {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".png"}
         assert leaks(out, here) == [], name
         zoo.resume(out, steps=4, plots=number == 0)

@@ -12,21 +12,33 @@ from forging import NET
 
 import zoo
 from zoo.files import readable_json
+from zoo.plugin.registry import Registry
 from zoo.storage.config import sealed
+from zoo.storage.shipped import has_weights
+
+EARLIER = Path(__file__).resolve().parent.parent / "earlier_runs"
 
 
-def test_they_are_those_of_the_finished_run(finished_run: Path) -> None:
-    metrics = json.loads((finished_run / "metrics.json").read_text())
-    for target in (finished_run, finished_run / "model.safetensors"):
+def test_they_are_those_of_the_finished_run(made: Path) -> None:
+    metrics = json.loads((made / "metrics.json").read_text())
+    for target in (made, made / "model.safetensors"):
         loaded = zoo.load(target)
         assert loaded.metrics == metrics
         assert loaded.losses == metrics["losses"]
         assert set(loaded.losses) == {"train", "val", "test"}
 
 
-def test_shipped_weights_have_theirs() -> None:
-    loaded = zoo.load("mlp-char")
-    assert loaded.losses == json.loads(loaded.path.with_suffix(".json").read_text())["losses"]
+def test_shipped_weights_have_theirs(registry: Registry) -> None:
+    shipped = [entry.spec.name for entry in registry.models if has_weights(entry)]
+    assert len(shipped) > 5
+    for name in shipped:
+        loaded = zoo.load(name)
+        assert loaded.losses == json.loads(loaded.path.with_suffix(".json").read_text())["losses"]
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in EARLIER.glob("*/metrics.json")])
+def test_runs_of_earlier_versions_have_theirs(name: str) -> None:
+    assert zoo.load(EARLIER / name).losses == json.loads((EARLIER / name / "metrics.json").read_text())["losses"]
 
 
 def other_weights(run: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from zoo.cli.table import text_width
+from zoo.numbers import clock as clock
 from zoo.numbers import show_loss
 
 _SHORTEST, _LONGEST = 6, 40  # columns of a bar
@@ -119,13 +120,6 @@ def stage_line(
 def time_left(seconds: float, done: float | None) -> float | None:
     """How many more seconds something takes of which a share was done in so many; None if one cannot tell yet."""
     return seconds * (1 - done) / done if done and seconds >= 1 else None
-
-
-def clock(seconds: float) -> str:
-    """A duration as 0:07, 12:34 or 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _rate(per_second: float) -> str:

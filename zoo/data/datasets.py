@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.ambient import in_neutral_state
 from zoo.data.examples import SPLITS, SplitName
 from zoo.data.files.content import content_of, reading
 from zoo.data.summary.other_kinds import binary_kind, check_lines, notices
@@ -28,6 +29,9 @@ from zoo.text import listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
+
+    from zoo.data.sources.origin import Origin
 
 LECTURE_SPLIT = (0.8, 0.9)
 LONG = 1000  # positions of a word that is more likely a whole text
@@ -46,6 +50,11 @@ class TextDataset:
         shuffle_seed: shuffle the words with `random.Random(shuffle_seed)` first; None keeps their order.
         sha256: hex digest that identifies the data; by default that of the words, joined by newlines.
 
+    Attributes:
+        words: all of them, a list of str, in the order in which they were given or stand in the file.
+        splits: those of `train`, `val` and `test`, each a sequence of str, shuffled if asked for.
+        vocabulary: their characters: `vocabulary.stoi` has the token of each, and `vocabulary.itos` the character.
+
     Raises:
         DataError: there are too few words for three splits, or a word is invalid.
         UsageError: `split` is not two increasing fractions, or `shuffle_seed` is no whole number from 0.
@@ -54,6 +63,7 @@ class TextDataset:
     longest_line: int | None = None  # of the file, where its longest word is very long
     notices: tuple[str, ...] = ()  # what is doubtful about the words of the file, each in a sentence
     read_as: str | None = None  # how a table was read, in words
+    origin: Origin | None = None  # where `zoo.load_dataset` had it from
 
     def __init__(
         self,
@@ -116,6 +126,7 @@ class TextDataset:
         dataset = TextDataset.__new__(TextDataset)
         dataset._arrange(self._text, split, shuffle_seed, self._sha256)
         dataset.longest_line, dataset.notices, dataset.read_as = self.longest_line, self.notices, self.read_as
+        dataset.origin = self.origin
         if "words" in vars(self):
             dataset.words = self.words
         return dataset
@@ -127,7 +138,12 @@ class TextDataset:
 
     @cached_property
     def sha256(self) -> str:
-        return self._sha256 or sha256_of(self.words)
+        return self._sha256 or self.words_sha256
+
+    @property
+    def words_sha256(self) -> str:
+        """Hex digest of the words, joined by newlines, from wherever they come; `sha256` may be that of a file."""
+        return sha256_of(Words(self._text, range(len(self._text))))
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -149,6 +165,38 @@ class TextDataset:
         words = Words(self._text, self._order())
         first, second = self._cuts()
         return {"train": words[:first], "val": words[first:second], "test": words[second:]}
+
+    @in_neutral_state
+    def tensors(
+        self,
+        split: SplitName = "train",
+        *,
+        context_length: int = 3,
+        reads: str = "windows",
+        max_length: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """A split as X and Y, on the CPU, of type int64: what a training loop of one's own needs.
+
+        `emma` gives the rows `... -> e`, `..e -> m`, `.em -> m`, `emm -> a` and `mma -> .`:
+
+            X, Y = data.tensors("train")                       # (182778, 3) and (182778,) of the lecture's names
+            X, Y = data.tensors("val", context_length=8)
+            X, Y = data.tensors("train", reads="sequences")    # a word a row, padded
+
+        Args:
+            split: `train`, `val` or `test`.
+            context_length: characters of a window, T.
+            reads: `windows`: an example for each character and each word's end, X of shape (N, T) and Y of (N,); or
+                `sequences`: an example for each word, X and Y of shape (W, L), padded with 0 and with -1.
+            max_length: positions of a sequence, L; by default those of the longest word of all splits and its end.
+
+        Raises:
+            DataError: a word is longer than that, or the tensors do not fit into memory.
+            UsageError: there is no such split or form, or a length is no whole number from 1.
+        """
+        from zoo.data.sources.arrays import of_words
+
+        return of_words(self, self.splits, split, context_length, reads, max_length)
 
     def novel(self) -> dict[SplitName, list[str]]:
         """The unseen words of validation and test: those that are not in the training split."""

@@ -7,13 +7,12 @@ word.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.data.datasets import TextDataset
 from zoo.data.examples import TensorExamples
 from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import WORDS, Words, batches, has_unknown, tokenize
@@ -24,6 +23,19 @@ from zoo.text import shown
 
 MAX_CHARACTERS = 10_000  # of a word: each is a step of a recurrent net, for every word of a batch
 _EXAMPLES = 1 << 16  # made at once, so that they fit into the processor's cache
+
+
+class WordList(Protocol):
+    """What is asked of a dataset of words: a `zoo.TextDataset`, whose module uses this one."""
+
+    longest_line: int | None
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+    @property
+    def max_length(self) -> int: ...
 
 
 def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length: int) -> TensorExamples:
@@ -48,7 +60,7 @@ def encode_windows(words: Sequence[str], vocabulary: Vocabulary, context_length:
     return TensorExamples(torch.from_numpy(x), torch.from_numpy(y), torch.int64)
 
 
-def check_sizes(dataset: TextDataset, reads: Reads, length: int) -> None:
+def check_sizes(dataset: WordList, reads: Reads, length: int) -> None:
     """Refuse words whose encoded examples this machine has no memory for, before they are made.
 
     Args:

@@ -140,6 +140,12 @@ class RecordedFile:
             yield _absolute(Path(name))
 
 
+def not_stored(recorded: RecordedFile) -> DataError:
+    """What to say where the data of a run is wanted that was given in Python."""
+    what = f"the data of this run, {recorded}, was given in Python and is stored nowhere"
+    return DataError(f"{what}; give it with --dataset")
+
+
 def check_content(path: Path, recorded: RecordedFile) -> None:
     """Refuse a file that is not the data of a run. A pipe passes, because it can be read only once.
 

@@ -15,6 +15,7 @@ from zoo.data.examples import Examples, GatheredExamples, SplitName, TensorExamp
 from zoo.data.files.reading import read_file
 from zoo.data.files.settings import resolve_file_settings
 from zoo.data.kinds import Dataset
+from zoo.data.sources.given import Given, Source
 from zoo.data.splits import Pair, Split
 from zoo.data.tensors import TensorDataset
 from zoo.data.vocabulary import Vocabulary
@@ -64,18 +65,20 @@ def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[Data
     raise UsageError(f"no dataset {name!r}")
 
 
-def resolve_data_settings(
-    dataset: Entry[DatasetSpec] | Path, given: Mapping[str, object], *, recorded: bool = False
-) -> dict[str, Any]:
+def resolve_data_settings(dataset: Source, given: Mapping[str, object], *, recorded: bool = False) -> dict[str, Any]:
     """The settings of a dataset: all of its function's arguments; those of `arrangement` if given.
 
-    Those of a file are those of its format. `recorded`: they are those of a run, and not a person's.
+    Those of a file are those of its format, and those of a list of words are a file's. `recorded`: they are those of a
+    run, and not a person's.
 
     Raises:
         UsageError: an unknown key, or a value of the wrong type.
     """
     if isinstance(dataset, Path):
         return resolve_file_settings(dataset, given, recorded=recorded)
+    if isinstance(dataset, Given):
+        values = Signature(arrangement).resolve("data", given, "data that is given in Python")
+        return {name: value for name, value in values.items() if name in given}
     own = signature_of(dataset).settings
     signature = Signature(arrangement)
     signature.settings = {**signature.settings, **own}
@@ -83,7 +86,7 @@ def resolve_data_settings(
     return {name: value for name, value in values.items() if name in own or name in given}
 
 
-def settings_for(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def settings_for(source: Source, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """What of the settings of a run's data goes for other data: how it is arranged, and the format of a file.
 
     Args:
@@ -96,17 +99,17 @@ def settings_for(source: Entry[DatasetSpec] | Path, settings: Mapping[str, Any],
 
 
 def load_dataset(
-    source: Entry[DatasetSpec] | Path,
+    source: Source,
     settings: Mapping[str, Any],
     fetch: Fetcher,
     *,
     sha256: str | None = None,
     like: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """Read a file, or call a dataset's function.
+    """Read a file, call a dataset's function, or take data that was given in Python.
 
     Args:
-        source: a registered dataset, or a file.
+        source: a registered dataset, a file, or data.
         settings: the function's own arguments; for text also `split` and `shuffle_seed`; those of a file's format.
         fetch: the argument `fetch` of the function, if it has one.
         sha256: the digest that the file must have, where a checkpoint states its path.
@@ -120,6 +123,8 @@ def load_dataset(
     """
     if isinstance(source, Path):
         return read_file(source, settings, sha256=sha256, like=like)
+    if isinstance(source, Given):
+        return source.dataset if source.arranged else _arranged(source.dataset, settings)
     signature = signature_of(source)
     arguments = {name: value for name, value in settings.items() if name in signature.settings}
     arranged = {name: settings[name] for name in ARRANGEMENT if name in settings and name not in arguments}

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from zoo.data.sources.origin import Origin
+
 Targets: TypeAlias = Literal["classes", "numbers", "inputs"]
 Augment: TypeAlias = Callable[["Tensor", "Tensor", "torch.Generator"], tuple["Tensor", "Tensor"]]
 
@@ -51,6 +53,7 @@ class TensorDataset:
     """
 
     read_as: str | None = None  # how a table was read, in words
+    origin: Origin | None = None  # where `zoo.load_dataset` had it from
 
     @in_neutral_state
     def __init__(
@@ -153,11 +156,33 @@ class TensorDataset:
     @cached_property
     @in_neutral_state
     def sha256(self) -> str:
-        """Hex digest of the shapes, types and values of all splits; of one outside memory, see `digest_covers`."""
+        """Hex digest of the shapes, types and values of all splits; of one outside memory, see `digest_covers`.
+
+        That of a table is its file's.
+        """
+        return self.values_sha256()
+
+    @in_neutral_state
+    def values_sha256(self) -> str:
+        """That of the splits as they are now, wherever they are from: tensors can be changed in place."""
         found = hashlib.sha256()
         for name, split in self.splits.items():
             add_to_digest(found, name, split, self._sampled.get(name))
         return found.hexdigest()
+
+    @in_neutral_state
+    def tensors(self, split: SplitName = "train") -> tuple[Tensor, Tensor]:
+        """A split as it was given: X of shape (N, ...) and Y of shape (N, ...), or X twice where there are no targets.
+
+        Of a split outside memory, all is gathered.
+
+        Raises:
+            DataError: that does not fit into memory.
+            UsageError: there is no such split.
+        """
+        from zoo.data.sources.arrays import of_tensors
+
+        return of_tensors(self.splits, split)
 
     def example(self, name: SplitName) -> Pair | Sampled:
         """Some examples of a split, or all of it."""

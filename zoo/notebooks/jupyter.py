@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from typing import Any
@@ -11,10 +12,12 @@ from zoo.notebooks.status import Status
 
 
 def in_kernel() -> bool:
-    """Whether this process is the kernel of a notebook: not a script, and no IPython in a terminal."""
+    """Whether this process is the kernel of a notebook: not a script, no IPython in a terminal, no fork of a kernel."""
     ipython = sys.modules.get("IPython")  # never imported here: what is not there cannot be running
     shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
+    kernel = getattr(shell, "kernel", None)
+    own = getattr(getattr(kernel, "session", None), "pid", os.getpid())  # a fork cannot send messages
+    return kernel is not None and own == os.getpid()
 
 
 class JupyterDisplay:

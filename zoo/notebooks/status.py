@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from zoo.numbers import show_loss
+from zoo.numbers import clock, show_loss
 from zoo.runs.observer import Observer
 from zoo.runs.result import Run
 
@@ -58,6 +58,11 @@ class NotebookProgress(Observer):
         self._status = Status(text, self._status.step, self._status.steps)
         self._show()
 
+    def advanced(self, done: int, total: int) -> None:
+        text = f"{done / total:.0%}" if total else ""
+        self._status = Status(self._status.stage, self._status.step, self._status.steps, text)
+        self._show()
+
     def progress(self, step: int, steps: int, loss: float) -> None:
         self._began = self._began or (step, time.monotonic())
         said = [f"loss {show_loss(loss, 3)}"]
@@ -65,8 +70,7 @@ class NotebookProgress(Observer):
             said.append(f"validation {show_loss(self._validation)}")
         said.append(self._time_left(step, steps))
         self._status = Status(self._status.stage, step, steps, ", ".join(filter(None, said)))
-        if not self._is_shown or time.monotonic() - self._shown_at >= _EVERY_S:
-            self._show()
+        self._show()
 
     def validated(self, step: int, loss: float) -> None:
         self._validation = loss
@@ -74,10 +78,11 @@ class NotebookProgress(Observer):
     def finished(self, run: Run) -> None:
         """The run is done: one line stays."""
         metrics = run.metrics
-        words = [f"{metrics['model']}: {metrics['steps']:,} steps", show_seconds(metrics["seconds"]["total"])]
+        words = [f"{metrics['model']}: {metrics['steps']:,} steps", f"{metrics['seconds']['total']:.1f} s"]
         if "val" in run.losses:
             words.append(f"validation loss {show_loss(run.losses['val'])} {metrics['loss_unit']}".rstrip())
-        self._display.end(", ".join([*words, f"in {run.path}"]))
+        words += [] if run.path is None else [f"in {run.path}"]
+        self._display.end(", ".join(words))
 
     def stopped(self) -> None:
         """The run ended otherwise, as its error says: how far it came stays."""
@@ -92,16 +97,10 @@ class NotebookProgress(Observer):
         first, began = self._began
         if step <= first or step >= steps:
             return ""
-        return f"{show_seconds((time.monotonic() - began) / (step - first) * (steps - step))} left"
+        return f"{clock((time.monotonic() - began) / (step - first) * (steps - step))} left"
 
     def _show(self) -> None:
-        self._is_shown, self._shown_at = True, time.monotonic()
-        self._display.show(self._status)
-
-
-def show_seconds(seconds: float) -> str:
-    """A time for a person: `0.6 s`, `42 s`, `3 min 20 s` or `2 h 05 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+        """A stage that is over at once is not shown, so that many of them do not flicker."""
+        if not self._is_shown or time.monotonic() - self._shown_at >= _EVERY_S:
+            self._is_shown, self._shown_at = True, time.monotonic()
+            self._display.show(self._status)

@@ -69,6 +69,7 @@ class Option:
         may_be_missing: a config that lacks it is not damaged: the option is off, or newer than the config.
         editable: whether `zoo resume --allow-changes` takes it from an edited `config.json`.
         plugin: its value names what a plugin provides; a config then records the plugin, too.
+        about_files: it is about files in the run folder, which a run with `keep=False` has not.
         renamed: the option's name now, for an old name that still works, and that no help shows.
     """
 
@@ -84,6 +85,7 @@ class Option:
     may_be_missing: bool = False
     editable: bool = False
     plugin: bool = False
+    about_files: bool = False
     renamed: str | None = None
 
 

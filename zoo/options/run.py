@@ -24,7 +24,12 @@ class CallOptions:
 
     checkpoint_every: Annotated[
         str | int | None,
-        Option("Save every N steps, or every 30s, 5m, ...; default 10s.", metavar="N|TIME", recorded=False),
+        Option(
+            "Save every N steps, or every 30s, 5m, ...; default 10s.",
+            metavar="N|TIME",
+            recorded=False,
+            about_files=True,
+        ),
     ] = None
     log: Annotated[
         str | Sequence[str] | None,
@@ -68,6 +73,10 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
     """
 
     model: str = field(kw_only=False)
+    dataset: Annotated[  # in Python also words, and datasets, which `zoo.data.sources` knows
+        str | os.PathLike[str] | object | None,
+        Option("A dataset's name, or a file; - is standard input.", metavar="NAME|FILE|-", recorded=False),
+    ] = NOT_GIVEN  # type: ignore[assignment]
     preset: Annotated[
         str | None,
         Option("One of the model's presets; 'zoo info MODEL' lists them.", metavar="NAME", may_be_missing=True),
@@ -92,6 +101,7 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
             "Keep the embedding table at N moments, evenly spread from step 0 to the last.",
             SNAPSHOTS,
             may_be_missing=True,
+            about_files=True,
         ),
     ] = None
     settings: Annotated[
@@ -105,7 +115,7 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
     ] = None
     out: Annotated[
         str | os.PathLike[str] | None,
-        Option("The run's folder; default runs/MODEL-N.", metavar="DIR", recorded=False),
+        Option("The run's folder; default runs/MODEL-N.", metavar="DIR", recorded=False, about_files=True),
     ] = None
 
 
@@ -114,7 +124,7 @@ class ResumeOptions(CallOptions):
     """How a run is to be resumed: what is given here overrides the original run's options."""
 
     dataset: Annotated[
-        str | os.PathLike[str] | None,
+        str | os.PathLike[str] | object | None,
         Option("The run's data, where it is now: a dataset's name, or a file.", metavar="NAME|FILE", recorded=False),
     ] = NOT_GIVEN
     steps: Annotated[int | None, Option("Total steps; by default as many as were planned.", POSITIVE)] = NOT_GIVEN

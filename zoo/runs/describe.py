@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.examples import Examples, SplitName
 from zoo.data.finding import file_name
 from zoo.data.kinds import Dataset, counts_of, kind_of_data, vocabulary_of
+from zoo.data.sources.given import PYTHON, Given, Source
 from zoo.data.tensors import TensorDataset
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.plugin.registry import DISTRIBUTION, Entry
-from zoo.plugin.specs import DatasetSpec, Spec
+from zoo.plugin.specs import Spec
 from zoo.runs.plan import RunPlan
 from zoo.training.objective.objective import Objective
 from zoo.training.synthetic import SyntheticWords
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def make_config(
     plan: RunPlan,
-    source: Entry[DatasetSpec] | Path,
+    source: Source,
     dataset: Dataset,
     examples: Mapping[SplitName, Examples],
     synthetic: SyntheticWords | None,
@@ -57,7 +57,7 @@ def make_config(
             "parameters": parameters,
         },
         "dataset": {
-            **(_origin(source) if isinstance(source, Entry) else {"name": file_name(source), "plugin": None}),
+            **_source(source),
             "kind": kind_of_data(dataset),
             "sha256": dataset.sha256,
             "settings": plan.data_settings,
@@ -71,6 +71,15 @@ def make_config(
         "training": {**recorded(plan.options), **_synthetic(plan, synthetic)},
         "versions": versions(device),
     }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    """A registered dataset, the name of a file, or that the data was given in Python."""
+    if isinstance(source, Entry):
+        return _origin(source)
+    if isinstance(source, Given):
+        return {"name": source.name, "plugin": None, "given_in": PYTHON}
+    return {"name": file_name(source), "plugin": None}
 
 
 def _of_tensors(dataset: TensorDataset) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from zoo.errors import (
     DivergedError,
     InterruptedRunError,
@@ -13,55 +11,76 @@ from zoo.errors import (
     whose_memory,
 )
 from zoo.runs.prepare import PreparedRun
-from zoo.storage.folder import RunFolder
+from zoo.storage.folder import AnyFolder
 from zoo.text import quoted_path
 from zoo.training.loop import Training
 
-
-def saved_in(training: Training, path: Path) -> str:
-    """Of which step a folder has the checkpoint."""
-    return f"the checkpoint of step {training.step} is in {path}"
+_NOTHING = "nothing is kept (keep=False)"
 
 
-def diverged(error: DivergedError, training: Training, path: Path) -> DivergedError:
+def saved_in(folder: AnyFolder, step: int | None = None) -> str:
+    """Where the checkpoint is, of that step or the last one."""
+    if folder.path is None:
+        return _NOTHING
+    return f"the {'last checkpoint' if step is None else f'checkpoint of step {step}'} is in {folder.path}"
+
+
+def _resumed(folder: AnyFolder) -> str | None:
+    """The command that resumes the run; None where nothing is kept of it."""
+    return None if folder.path is None else f"zoo resume {quoted_path(folder.path)}"
+
+
+def diverged(error: DivergedError, training: Training, folder: AnyFolder) -> DivergedError:
     """Where a loss is NaN or infinite; `training` is back at the last good step, which is saved."""
-    saved = saved_in(training, path)
+    saved = saved_in(folder, training.step)
     if error.step == 0:  # nothing was learnt yet
         cause = "before the first update: look at the model, its settings and the data"
         return DivergedError(f"{error}, {cause}; {saved}")
     return DivergedError(f"{error}, at learning rate {training.lr:g}; {saved}; try a smaller --lr")
 
 
-def without_gpu(error: BaseException, path: Path) -> str:
+def not_finite(split: str, loss: float, run: PreparedRun, folder: AnyFolder) -> DivergedError:
+    """Where the loss over a whole split is NaN or infinite, after the last step."""
+    plan = run.plan
+    saved = _NOTHING if folder.path is None else f"the checkpoint is in {folder.path}"
+    return DivergedError(
+        f"the loss over the {split} split is {loss} after {plan.steps} steps at learning rate {plan.lr:g}; {saved}; "
+        "try a smaller --lr"
+    )
+
+
+def without_gpu(error: BaseException, folder: AnyFolder) -> str:
     """What failed, and how to go on: of the training nothing can be saved that is still on the GPU."""
     why = str(error).partition("\n")[0]
-    return f"the GPU failed: {why}; the last checkpoint is in {path}; to resume: zoo resume {quoted_path(path)}"
+    resume = _resumed(folder)
+    return f"the GPU failed: {why}; {saved_in(folder)}" + ("" if resume is None else f"; to resume: {resume}")
 
 
-def without_memory(error: BaseException, run: PreparedRun, training: Training, folder: RunFolder) -> str:
+def without_memory(error: BaseException, run: PreparedRun, training: Training, folder: AnyFolder) -> str:
     """Save what was trained until memory ran out, if that can be, and say how to resume with less."""
-    saved = "the last checkpoint"
+    saved = saved_in(folder)
     if isinstance(error, OutOfMemoryError) and error.step is not None:
         try:
             folder.write_checkpoint(training, run.config)
-            saved = f"the checkpoint of step {error.step}"
+            saved = saved_in(folder, error.step)
         except BaseException as failure:
             if not out_of_memory(failure):
                 raise
-    step, steps, path = training.step, run.plan.steps, folder.path
-    if step == 0:
-        return f"{memory_sentence(error)}; {saved} is in {path}"
+    step, steps, resume = training.step, run.plan.steps, _resumed(folder)
+    if step == 0 or resume is None:
+        return f"{memory_sentence(error)}; {saved}"
     kind = whose_memory(error)
-    resume = f"zoo resume {quoted_path(path)}"
     remedies = [f"{resume} --device cpu"] if kind == "GPU memory" else []
     if step < steps:
         remedies += [f"set a smaller batch_size in its config.json, then {resume} --allow-changes"]
     remedies = remedies or [f"{resume}, where there is more"]
-    return f"not enough {kind} after step {step} of {steps}; {saved} is in {path}; to resume: {' or '.join(remedies)}"
+    return f"not enough {kind} after step {step} of {steps}; {saved}; to resume: {' or '.join(remedies)}"
 
 
-def interrupted(signal_number: int, training: Training, steps: int, path: Path) -> InterruptedRunError:
+def interrupted(signal_number: int, training: Training, steps: int, folder: AnyFolder) -> InterruptedRunError:
     """Where a signal has stopped a run of so many steps."""
     done = training.step >= steps or training.stopped_early
     where = f"after step {training.step}, before its evaluation" if done else f"at step {training.step} of {steps}"
-    return InterruptedRunError(f"stopped {where}; to resume: zoo resume {quoted_path(path)}", signal_number)
+    resume = _resumed(folder)
+    then = _NOTHING if resume is None else f"to resume: {resume}"
+    return InterruptedRunError(f"stopped {where}; {then}", signal_number)

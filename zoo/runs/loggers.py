@@ -100,6 +100,14 @@ def plan_loggers(
     return tuple(planned)
 
 
+def needing_a_folder(planned: Sequence[PlannedLogger]) -> str | None:
+    """The first logger that asks for the run folder."""
+    for entry, _ in planned:
+        if "run_dir" in signature_of(entry).inputs:
+            return entry.spec.name
+    return None
+
+
 class Loggers:
     """The loggers of a run. A context manager, which closes them."""
 
@@ -108,7 +116,7 @@ class Loggers:
         planned: Sequence[PlannedLogger],
         warn: Warn,
         *,
-        run_dir: Path,
+        run_dir: Path | None,
         resumed_at: int = 0,
         embedding: str | None = None,
     ) -> None:

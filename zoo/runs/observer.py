@@ -90,8 +90,8 @@ class _Silent(Observer):
 _SILENT = _Silent()
 
 
-def tell_of_data(observer: Observer, name: str, dataset: Dataset) -> None:
-    """Say what was read, and what is doubtful about it."""
+def tell_of_data(observer: Observer, name: str, dataset: Dataset, *, told: bool = False) -> None:
+    """Say what was read, and what is doubtful about it, unless whoever loaded it was told before."""
     observer.note(f"{name}: {what_was_read(dataset)}")
-    for notice in dataset.notices if isinstance(dataset, TextDataset) else ():
+    for notice in dataset.notices if isinstance(dataset, TextDataset) and not told else ():
         observer.warning(notice)

@@ -9,17 +9,20 @@ from typing import Any
 
 from zoo.data.datasets import check_shuffle_seed
 from zoo.data.files.settings import with_file_options
-from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings
+from zoo.data.kinds import Dataset
+from zoo.data.loading import ARRANGEMENT, resolve_data_settings
+from zoo.data.sources.found import Found, check_as_it_is, find_source
+from zoo.data.sources.given import Source
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.files import check_name, from_person
-from zoo.options.declaration import NOT_GIVEN, decided, filled, problems
-from zoo.options.run import TEXT, ResumeOptions, RunOptions
+from zoo.options.declaration import NOT_GIVEN, decided, declared, filled, problems
+from zoo.options.run import TEXT, FileOptions, ResumeOptions, RunOptions
 from zoo.options.schedule import Factor, Schedule
-from zoo.options.values import is_number
+from zoo.options.values import as_text, is_number
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
 from zoo.plugin.settings import is_fitted, resolve_settings, settings_under_todays_names, split_sections
 from zoo.plugin.specs import SECTIONS, DatasetSpec, ModelSpec, OptimizerSpec, Preset
-from zoo.runs.loggers import PlannedLogger, plan_loggers
+from zoo.runs.loggers import PlannedLogger, needing_a_folder, plan_loggers
 from zoo.runs.schedules import given_function, own_function
 
 _SHARE = 1 / 3  # of synthetic words in each batch, by default
@@ -34,7 +37,8 @@ class RunPlan:
     Attributes:
         options: each with its value. Device, engine and threads may still be `auto` or left open: what they come to
             depends on the machine and the model.
-        model, dataset, optimizer: what they name; a dataset may be a file.
+        model, dataset, optimizer: what they name; a dataset may be a file, or data that was given in Python.
+        made: the data, where it was made before: it is used as it is.
         fallback: used in place of `dataset` when that cannot be downloaded.
         synthetic: the model that synthetic words are sampled from.
         model_settings, data_settings, optimizer_settings: complete and typed; of the model without what has no default
@@ -48,11 +52,12 @@ class RunPlan:
         prefers_engine: the engine is a preset's or the model's, and not one that the user asks for: where it cannot be
             had, another one is used.
         prefers_precision: the same of the precision: float32 is used where the device has no other.
+        warnings: what the user should know of it.
     """
 
     options: RunOptions
     model: Entry[ModelSpec]
-    dataset: Entry[DatasetSpec] | Path
+    dataset: Source
     fallback: Entry[DatasetSpec] | None
     optimizer: Entry[OptimizerSpec]
     synthetic: Entry[ModelSpec] | None
@@ -67,6 +72,8 @@ class RunPlan:
     prefers_precision: bool = False
     loss_settings: dict[str, Any] = field(default_factory=dict)
     named: frozenset[str] = frozenset()
+    made: Dataset | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -107,7 +114,8 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         given = replace(given, out=out)
     model = registry.models.get(given.model)
     preset_name, preset = _preset(model.spec, given.preset)
-    dataset, fallback = _dataset(registry, model, preset, given)
+    data, fallback = _dataset(registry, model, preset, given)
+    dataset = data.source
     optimizer = _optimizer(registry, model, preset, given)
     settings = _settings(model, preset, given, dataset)
     options = filled(given, preset if given.optimizer is NOT_GIVEN else replace(preset, engine=NOT_GIVEN), model.spec)
@@ -128,8 +136,7 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
             f"--warmup {given.warmup} is longer than the run of --steps {options.steps}: give fewer, or more"
         )
     model.spec.check_engine(decided(options.engine))
-    data_settings = resolve_data_settings(dataset, with_file_options(dataset, settings["data"], given))
-    check_shuffle_seed(data_settings.get("shuffle_seed"))
+    data_settings = _data_settings(data, settings["data"], given)
     return RunPlan(
         options=options,
         model=model,
@@ -146,10 +153,29 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         prefers_precision=given.precision is NOT_GIVEN,
         loss_settings=settings["loss"],
         named=frozenset(settings["model"]),
+        made=data.made,
+        warnings=_left_out(data, preset),
     )
 
 
-def check_options(given: RunOptions | ResumeOptions) -> None:
+def keeping_nothing(plan: RunPlan) -> RunPlan:
+    """The plan of a run that keeps nothing: without plots, which would be files.
+
+    Raises:
+        UsageError: something is asked for that is about files, or a logger needs a folder.
+    """
+    for name, one in declared(RunOptions).items():
+        if one.option.about_files and getattr(plan.options, name) is not None:
+            raise UsageError(f"keep=False writes no files, and {name} is about them: leave out one of them")
+    logger = needing_a_folder(plan.loggers)
+    if logger is not None:
+        raise UsageError(
+            f"keep=False makes no run folder, and logger {logger!r} writes to it: leave out one of the two"
+        )
+    return replace(plan, options=replace(plan.options, plots=False))
+
+
+def check_options(given: RunOptions | ResumeOptions | FileOptions) -> None:
     """Check the type and the range of each option that was given.
 
     Raises:
@@ -189,10 +215,10 @@ def _preset(spec: ModelSpec, name: str | None) -> tuple[str | None, Preset]:
 
 def _dataset(
     registry: Registry, model: Entry[ModelSpec], preset: Preset, given: RunOptions
-) -> tuple[Entry[DatasetSpec] | Path, Entry[DatasetSpec] | None]:
+) -> tuple[Found, Entry[DatasetSpec] | None]:
     """The dataset given, or else the model's own with its fallback. One that was named is never replaced."""
     if given.dataset is not None:
-        return find_dataset(registry, given.dataset), None
+        return find_source(registry, given.dataset), None
     if _FORMAT in preset.settings:
         raise UsageError(f"this preset of {model.spec.name!r} is for a file of yours: name one with --dataset FILE")
     name = preset.dataset or model.spec.dataset
@@ -200,8 +226,34 @@ def _dataset(
         raise UsageError(f"model {model.spec.name!r} has no dataset of its own: name one with --dataset")
     entry = registry.datasets.get(str(name), prefer=_home(model))
     if entry.spec.fallback is None:
-        return entry, None
-    return entry, registry.datasets.get(entry.spec.fallback, prefer=(entry.plugin.distribution, DISTRIBUTION))
+        return Found(entry), None
+    return Found(entry), registry.datasets.get(entry.spec.fallback, prefer=(entry.plugin.distribution, DISTRIBUTION))
+
+
+def _data_settings(data: Found, settings: Mapping[str, object], given: RunOptions) -> dict[str, Any]:
+    """The settings of the data. Data that was made before has its own."""
+    if data.settings is not None:
+        check_as_it_is(split_sections(given.settings or {}, SECTIONS)["data"], given)
+        return dict(data.settings)
+    resolved = resolve_data_settings(data.source, with_file_options(data.source, settings, given))
+    check_shuffle_seed(resolved.get("shuffle_seed"))
+    return resolved
+
+
+def _left_out(data: Found, preset: Preset) -> tuple[str, ...]:
+    """What to say of the settings of a preset that data which was made before does not have."""
+    if data.made is None:
+        return ()
+    return tuple(
+        f"the preset's {key}={as_text(value)} is left out, because the dataset was made already: "
+        f"zoo.load_dataset takes {key.partition('.')[2]}"
+        for key, value in preset.settings.items()
+        if key in _ARRANGEMENT_KEYS and _attribute(data.made, key) != value
+    )
+
+
+def _attribute(dataset: Dataset, key: str) -> object:
+    return getattr(dataset, key.partition(".")[2], None)
 
 
 def _home(model: Entry[ModelSpec]) -> tuple[str, str]:
@@ -231,7 +283,7 @@ def _synthetic(
 
 
 def _settings(
-    model: Entry[ModelSpec], preset: Preset, given: RunOptions, dataset: Entry[DatasetSpec] | Path
+    model: Entry[ModelSpec], preset: Preset, given: RunOptions, dataset: Source
 ) -> dict[str, dict[str, object]]:
     """What was set, over what the preset sets, by section.
 

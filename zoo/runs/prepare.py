@@ -18,6 +18,7 @@ from zoo.data.encoding import check_sizes
 from zoo.data.examples import Examples, SplitName, TensorExamples
 from zoo.data.kinds import Dataset, vocabulary_of
 from zoo.data.loading import encode, encode_tensors, load_dataset, offered_values, provided_names
+from zoo.data.sources.given import Source
 from zoo.data.tensors import TensorDataset
 from zoo.engines import Engine, Optimizer
 from zoo.errors import DataError, RunningTextError, UnavailableError, UsageError
@@ -26,7 +27,6 @@ from zoo.options.declaration import decided
 from zoo.plugin.calling import maker
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import is_fitted
-from zoo.plugin.specs import DatasetSpec
 from zoo.runs.clock import Clock
 from zoo.runs.describe import make_config
 from zoo.runs.observer import Observer
@@ -74,7 +74,7 @@ class PreparedRun:
 
     plan: RunPlan
     device: torch.device
-    source: Entry[DatasetSpec] | Path
+    source: Source
     dataset: Dataset
     examples: Mapping[SplitName, Examples]
     train_on: Examples
@@ -169,7 +169,7 @@ class _Made:
     """What there is of a run once its model and data are on the device."""
 
     plan: RunPlan
-    source: Entry[DatasetSpec] | Path
+    source: Source
     dataset: Dataset
     inputs: dict[str, Any]
     examples: Mapping[SplitName, Examples]
@@ -274,8 +274,10 @@ def _check_batch(plan: RunPlan, examples: Examples) -> None:
     check_fits(f"--batch-size {plan.batch_size}", 8 * numbers * plan.batch_size)
 
 
-def _load(plan: RunPlan, observer: Observer) -> tuple[Entry[DatasetSpec] | Path, Dataset]:
+def _load(plan: RunPlan, observer: Observer) -> tuple[Source, Dataset]:
     """The data, or the fallback's where the plan allows it; and which of the two it was."""
+    if plan.made is not None:
+        return plan.dataset, plan.made
     fetch = fetcher(offline=plan.options.offline)
     if isinstance(plan.dataset, Path) and plan.data_settings.get("format") == "text" and is_unencoded(plan.dataset):
         observer.stage("Encoding the text, once")

@@ -32,7 +32,7 @@ class Run(Plotted):
     """A finished run.
 
     Attributes:
-        path: its folder.
+        path: its folder; None where nothing is kept.
         metrics: the result, as `metrics.json` and `zoo run --json` have it.
         config: as in `config.json`.
         step_losses: the loss of every step, in nats.
@@ -42,7 +42,7 @@ class Run(Plotted):
         embedding: the name of the model's embedding table; None of a model without one.
     """
 
-    path: Path
+    path: Path  # None with keep=False, of which type checkers are not told: it is a Path wherever it is used
     metrics: dict[str, Any]
     config: dict[str, Any]
     step_losses: list[float]
@@ -55,11 +55,15 @@ class Run(Plotted):
         metrics = self.metrics
         losses = ", ".join(f"{name} {show_loss(loss)}" for name, loss in metrics["losses"].items())
         what = f"{metrics['model']} on {metrics['dataset']['name']}, {metrics['steps']:,} steps, {losses}"
-        return brief(f"<Run {self.path}: {what}>")
+        return brief(f"<Run {self._place}: {what}>")
 
     def _repr_html_(self) -> str:
         """For a notebook: what was trained, its losses and metrics, and where it is."""
-        return html_card(f"Run {self.path}", self.config, self.metrics, resumed_at=self.resumed_at)
+        return html_card(f"Run {self._place}", self.config, self.metrics, resumed_at=self.resumed_at)
+
+    @property
+    def _place(self) -> str:
+        return "that is not kept" if self.path is None else str(self.path)
 
     @property
     def losses(self) -> dict[str, float]:
@@ -86,7 +90,7 @@ class Run(Plotted):
 def result(
     run: PreparedRun,
     training: Training,
-    path: Path,
+    path: Path | None,
     clock: Clock,
     losses: Mapping[str, float],
     metrics: Mapping[str, Mapping[str, float | None]],
@@ -111,7 +115,7 @@ def result(
         **evaluated_of(run.dataset),
         **_best(run, training),
         "seconds": clock.seconds(),
-        "run_dir": str(path),
+        "run_dir": None if path is None else str(path),
         WEIGHTS_KEY: checkpoint.digest(training.to_keep()[1]),
     }
 

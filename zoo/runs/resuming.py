@@ -11,10 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zoo.data.finding import RecordedFile, check_content
-from zoo.data.loading import ARRANGEMENT, find_dataset, resolve_data_settings, settings_for
+from zoo.data.datasets import TextDataset
+from zoo.data.kinds import Dataset
+from zoo.data.loading import ARRANGEMENT
+from zoo.data.sources.found import Found
+from zoo.data.sources.given import Source
 from zoo.engines import Optimizer
-from zoo.errors import CheckpointError, DataError, MissingPluginError, UnknownNameError, UsageError
+from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_GIVEN, decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
@@ -22,11 +25,12 @@ from zoo.options.schedule import Schedule
 from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, settings_under_todays_names, split_sections
-from zoo.plugin.specs import RESULT_SECTIONS, SECTIONS, DatasetSpec, ModelSpec, OptimizerSpec
+from zoo.plugin.specs import RESULT_SECTIONS, SECTIONS, ModelSpec, OptimizerSpec
 from zoo.runs.loggers import plan_loggers
 from zoo.runs.plan import RunPlan, check_synthetic
 from zoo.runs.schedules import resumed_function
 from zoo.storage.config import CHOSEN_WHEN_RESUMED, RunConfig, config_under_todays_names, differences, is_in
+from zoo.storage.data.resumed import given_source, own_source, resumed_settings
 from zoo.storage.state import TrainingState
 from zoo.training.building import build_optimizer
 from zoo.training.validation import stopped_early
@@ -48,8 +52,6 @@ _CHOSEN = CHOSEN_WHEN_RESUMED
 _INEXACT = ("versions", *(path for path in _CHOSEN if path not in ("training.steps", "training.snapshots")))
 
 _OF_GPU = tuple(f"versions.{name}" for name in ("gpu", "cuda", "rocm"))
-
-_ALLOW = "--allow-changes takes other data of the same characters"
 
 
 def plan_resumption(
@@ -76,13 +78,16 @@ def plan_resumption(
     if steps < state.step or (steps == state.step and _has_result(folder, steps)):
         more = "give a larger --steps to continue" if options.steps is None else f"--steps {steps} is not more"
         raise UsageError(f"the run in {folder} has done all its {state.step} steps: {more}")
-    given = None if options.dataset is None else _given_data(registry, recorded, options)
-    parts = _find_parts(registry, config, given or _own_data(registry, config, recorded, folder), folder)
+    if options.dataset is None:
+        data = Found(own_source(registry, config, recorded, folder))
+    else:
+        data = given_source(registry, config, recorded, options)
+    parts = _find_parts(registry, config, data.source, folder)
     others = parts.of_other_versions(config)
     loggers = plan_loggers(registry, options.log, _settings(options))
     with naming_versions(others):
         try:
-            plan = replace(_plan(parts, config, options), loggers=loggers)
+            plan = replace(_plan(parts, config, options, data), loggers=loggers)
         except UnknownNameError as error:
             raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
         except UsageError as error:
@@ -103,7 +108,7 @@ class _Parts(NamedTuple):
     model: Entry[ModelSpec]
     optimizer: Entry[OptimizerSpec]
     synthetic: Entry[ModelSpec] | None
-    dataset: Entry[DatasetSpec] | Path
+    dataset: Source
 
     def of_other_versions(self, config: RunConfig) -> list[str]:
         """What to say of those whose plugin is of another version now."""
@@ -134,7 +139,7 @@ def begun_with(then: dict[str, Any], plan: RunPlan) -> Callable[[nn.Module], Opt
     return lambda model: build_optimizer(plan.optimizer, model, plan.lr, settings)
 
 
-def _find_parts(registry: Registry, config: RunConfig, data: Entry[DatasetSpec] | Path, folder: Path) -> _Parts:
+def _find_parts(registry: Registry, config: RunConfig, data: Source, folder: Path) -> _Parts:
     who = f"the run in {folder}"
     synthetic = None
     if config.options.synthetic is not None:
@@ -147,42 +152,7 @@ def _find_parts(registry: Registry, config: RunConfig, data: Entry[DatasetSpec] 
     )
 
 
-def _own_data(registry: Registry, config: RunConfig, recorded: RecordedFile, folder: Path) -> Entry[DatasetSpec] | Path:
-    """The data of a run, wherever it is now. Other data must be given: a state may lead to any file of this machine."""
-    if not config.dataset_is_file:
-        try:
-            return find_recorded(registry, registry.datasets, config.recorded("dataset"), f"the run in {folder}")
-        except MissingPluginError as error:
-            raise MissingPluginError(f"{error} (the data of this run; give it with --dataset)") from error
-    try:
-        return recorded.find()
-    except DataError as error:
-        raise DataError(f"{error} ({_ALLOW})") from error
-
-
-def _given_data(registry: Registry, recorded: RecordedFile, options: ResumeOptions) -> Entry[DatasetSpec] | Path:
-    """The data that the user gives. A dataset's digest is compared when it is made: see `check_unchanged`."""
-    assert options.dataset is not None
-    source = find_dataset(registry, options.dataset)
-    if isinstance(source, Path) and not options.allow_changes:
-        try:
-            check_content(source, recorded)
-        except DataError as error:
-            raise DataError(f"{error} ({_ALLOW})") from error
-    return source
-
-
-def _data_settings(source: Entry[DatasetSpec] | Path, config: RunConfig) -> dict[str, Any]:
-    """The settings of a run's data. Those of a dataset's own function are only for that dataset."""
-    if isinstance(source, Path):  # read as that of the run was, if that was a file
-        own = config.dataset_is_file
-    else:
-        own = not config.dataset_is_file and source.full_name == config.dataset
-    kept = config.data_settings if own else settings_for(source, config.data_settings, config.kind)
-    return resolve_data_settings(source, kept, recorded=True)
-
-
-def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
+def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions, data: Found) -> RunPlan:
     model, optimizer, synthetic, dataset = parts
     chosen = replace(config.options, **_given(options))
     chosen = replace(chosen, schedule=_schedule(config, options))
@@ -196,10 +166,11 @@ def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions) -> RunPlan:
         optimizer=optimizer,
         synthetic=synthetic,
         model_settings=resolve_settings(model, config.hyperparameters, config.provides),
-        data_settings=_data_settings(dataset, config),
+        data_settings=resumed_settings(data, config),
         dataset_sha256=config.dataset_sha256 if isinstance(dataset, Path) and options.dataset is None else None,
         optimizer_settings=resolve_settings(optimizer, config.optimizer_settings),
         loss_settings=config.loss_settings,
+        made=data.made,
         like=config.table() if options.allow_changes else None,  # else it is the same table
     )
 
@@ -238,23 +209,29 @@ def _given(options: ResumeOptions) -> dict[str, Any]:
     return {name: value for name, value in shared.items() if value is not NOT_GIVEN}
 
 
-def same_data(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+def same_data(then: dict[str, Any], now: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
     """The config of a resumed run, with its data under the name that the run began with.
 
-    Data of the same digest is the same data, from whatever place and under whatever name it comes.
+    Data of the same digest is the same data, from whatever place and under whatever name it comes. The digest of words
+    that were given in Python is theirs, wherever `dataset` has them from now.
     """
     before, after = then["dataset"], now["dataset"]
+    if before.get("given_in") and isinstance(dataset, TextDataset) and before["sha256"] == dataset.words_sha256:
+        after = {**after, "sha256": before["sha256"]}
     if before["sha256"] != after["sha256"] or _source(before) == _source(after):
         return now
     settings = {key: value for key, value in after["settings"].items() if key in ARRANGEMENT}
     settings |= {key: value for key, value in before["settings"].items() if key not in ARRANGEMENT}
-    return {**now, "dataset": {**after, "name": before["name"], "plugin": before.get("plugin"), "settings": settings}}
+    of_source = {"name": before["name"], "plugin": before.get("plugin")}
+    of_source |= {"given_in": before["given_in"]} if before.get("given_in") else {}
+    rest = {key: value for key, value in after.items() if key not in (*of_source, "given_in")}
+    return {**now, "dataset": {**of_source, **rest, "settings": settings}}
 
 
 def _source(dataset: dict[str, Any]) -> tuple[str, str | None]:
-    """The name of a dataset, and the distribution that it is from; None for a file."""
+    """The name of a dataset, and where it is from: a distribution, Python, or, for a file, None."""
     plugin = dataset.get("plugin")
-    return dataset["name"], None if plugin is None else plugin["distribution"]
+    return dataset["name"], dataset.get("given_in") if plugin is None else plugin["distribution"]
 
 
 def _is_other(dataset: dict[str, Any], entry: Entry[Any]) -> bool:

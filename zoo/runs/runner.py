@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -34,10 +34,10 @@ from zoo.plugin.recorded import naming_versions
 from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
 from zoo.runs.clock import Clock
-from zoo.runs.failures import diverged, interrupted, saved_in, without_gpu, without_memory
+from zoo.runs.failures import diverged, interrupted, not_finite, saved_in, without_gpu, without_memory
 from zoo.runs.loggers import Loggers
 from zoo.runs.observer import Guarded, Observer, tell_of_data
-from zoo.runs.plan import RunPlan, check_options
+from zoo.runs.plan import RunPlan, check_options, keeping_nothing
 from zoo.runs.prepare import PreparedRun, prepare
 from zoo.runs.result import Run, result
 from zoo.runs.resuming import (
@@ -52,7 +52,7 @@ from zoo.runs.resuming import (
 from zoo.storage import state as states
 from zoo.storage.card import model_card
 from zoo.storage.config import classes_of, sealed
-from zoo.storage.folder import STATE_FILE, RunFolder
+from zoo.storage.folder import STATE_FILE, AnyFolder, NoFolder, RunFolder
 from zoo.training.building import seeded
 from zoo.training.device import check_precision, fewer_threads, named_device, threads
 from zoo.training.evaluation import evaluate_splits, metrics_of
@@ -64,23 +64,27 @@ from zoo.training.signals import StopRequests, stop_signals
 
 @in_neutral_state
 @memory_errors()
-def execute(plan: RunPlan, observer: Observer | None = None, *, plot_worker: PlotWorker | None = None) -> Run:
+def execute(
+    plan: RunPlan, observer: Observer | None = None, *, plot_worker: PlotWorker | None = None, keep: bool = True
+) -> Run:
     """Do a run.
 
     Args:
         plan: what to do.
         observer: receives progress and warnings.
         plot_worker: makes the plots, if there is one.
+        keep: keep the run in its folder; otherwise nothing is written.
 
     Raises:
         ZooError: see `zoo.errors`. What was trained until then is saved.
     """
     guarded = Guarded(observer or Observer())
+    plan = plan if keep else keeping_nothing(plan)
     with stages.told(guarded):
-        return _execute(plan, guarded, plot_worker)
+        return _execute(plan, guarded, plot_worker, keep=keep)
 
 
-def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None) -> Run:
+def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None, *, keep: bool) -> Run:
     clock = Clock()
     checkpoints = CheckpointSchedule.of(plan.options)
     run = prepare(plan, _device_of(plan, observer), observer, clock)
@@ -91,13 +95,15 @@ def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None) -
     with (
         cuda.current(device),
         stop_signals() as signals,
-        RunFolder.create(plan.model.spec.name, out, warn=observer.warning) as folder,
+        RunFolder.create(plan.model.spec.name, out, warn=observer.warning) if keep else NoFolder() as folder,
         seeded(plan.options.seed, device),
         _loggers(run, folder, observer) as loggers,
     ):
         folder.place = _place(run, folder)
         folder.write_first_checkpoint(training, run.config)
-        tell_of_data(observer, run.config["dataset"]["name"], run.dataset)
+        for warning in plan.warnings:
+            observer.warning(warning)
+        tell_of_data(observer, run.config["dataset"]["name"], run.dataset, told=plan.made is not None)
         return _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers).finish(checkpoints)
 
 
@@ -133,7 +139,7 @@ def _resume(
         others = other_versions(state, plan)
         with naming_versions(others):
             run = prepare(plan, _device_of(plan, observer), observer, clock, state.building())
-            run = replace(run, config=same_data(config, run.config))
+            run = replace(run, config=same_data(config, run.config, run.dataset))
             folder.place = _place(run, folder) or state.place
             check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
         for line in inexact(config, run.config):
@@ -163,12 +169,14 @@ def _device_of(plan: RunPlan, observer: Observer) -> torch.device | None:
     return device
 
 
-def _place(run: PreparedRun, folder: RunFolder) -> Place | None:
+def _place(run: PreparedRun, folder: AnyFolder) -> Place | None:
     """Where the data is, if it is a file."""
-    return Place.of(run.plan.dataset, folder.path) if isinstance(run.plan.dataset, Path) else None
+    if folder.path is None or not isinstance(run.plan.dataset, Path):
+        return None
+    return Place.of(run.plan.dataset, folder.path)
 
 
-def _loggers(run: PreparedRun, folder: RunFolder, observer: Observer, resumed_at: int = 0) -> Loggers:
+def _loggers(run: PreparedRun, folder: AnyFolder, observer: Observer, resumed_at: int = 0) -> Loggers:
     """The loggers of a run. Where one refuses a setting, nothing is left of a new run."""
     embedding = run.plan.model.spec.embedding
     try:
@@ -187,7 +195,7 @@ class _Execution:
 
     run: PreparedRun
     training: Training
-    folder: RunFolder
+    folder: AnyFolder
     observer: Observer
     clock: Clock
     signals: StopRequests
@@ -200,7 +208,7 @@ class _Execution:
             return self._finish(checkpoints)
         except BaseException as error:
             if gpu_failed(error):
-                raise ZooError(without_gpu(error, self.folder.path)) from error
+                raise ZooError(without_gpu(error, self.folder)) from error
             if not out_of_memory(error):
                 raise
             raise OutOfMemoryError(without_memory(error, self.run, self.training, self.folder)) from error
@@ -222,17 +230,18 @@ class _Execution:
         losses: dict[str, float] = {name: evaluation.loss for name, evaluation in found.items()}
         self._check_finite(losses)
         self.loggers.evaluated(self.training.to_keep()[0], found, self.run.model)
-        plots = self._plot(losses) if self.run.plan.options.plots else []
+        plots = self._plot(losses, self.folder) if self.run.plan.options.plots else []
         metrics = sealed(result(self.run, self.training, self.folder.path, self.clock, losses, metrics_of(found)))
         self.folder.write_card(model_card(config, metrics, plots=plots))
-        self.folder.remove_plots(but=plots)  # what there is of them is of an earlier step
+        if not isinstance(self.folder, NoFolder):
+            self.folder.remove_plots(but=plots)  # what there is of them is of an earlier step
         self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
         self.loggers.finish(metrics, self.run.model)
         if (no_better := self._no_better_than_chance(metrics)) is not None:
             self.observer.warning(no_better)
         return Run(
-            self.folder.path,
+            cast(Path, self.folder.path),
             metrics,
             config,
             self.training.losses,
@@ -257,17 +266,17 @@ class _Execution:
                 training.snapshots.take(training.model, training.step)  # the last, at a step that was not planned
         except DivergedError as error:
             self.folder.write_checkpoint(training, self.run.config)
-            raise diverged(error, training, self.folder.path) from error
+            raise diverged(error, training, self.folder) from error
         except PluginError as error:
             if training.step == 0 and not self.folder.holds_earlier_work:
                 self.loggers.close()
                 self.folder.empty()  # it would only block another run of the same --out
                 raise
             self.folder.write_checkpoint(training, self.run.config)
-            raise PluginError(f"{error}; {saved_in(training, self.folder.path)}") from error
+            raise PluginError(f"{error}; {saved_in(self.folder, training.step)}") from error
         self.folder.write_checkpoint(training, self.run.config)
         self.signals.raise_at_once(
-            lambda number: interrupted(number, training, self.run.plan.steps, self.folder.path)
+            lambda number: interrupted(number, training, self.run.plan.steps, self.folder)
         )  # what follows, a resumption does again
 
     def _report(self, step: int, loss: float) -> None:
@@ -293,10 +302,7 @@ class _Execution:
         """A batch may still have a finite loss when a whole split has none."""
         for name, loss in losses.items():
             if not math.isfinite(loss):
-                raise DivergedError(
-                    f"the loss over the {name} split is {loss} after {self.run.plan.steps} steps at learning rate "
-                    f"{self.run.plan.lr:g}; the checkpoint is in {self.folder.path}; try a smaller --lr"
-                )
+                raise not_finite(name, loss, self.run, self.folder)
 
     def _no_better_than_chance(self, metrics: Mapping[str, Any]) -> str | None:
         """What to say if the trained model is not; None if it is."""
@@ -307,8 +313,10 @@ class _Execution:
         found = metrics["losses"], metrics["metrics"]
         return remark(*found, first=training.losses[0], classes=classes, steps=training.step)
 
-    def _plot(self, losses: Mapping[str, float]) -> list[str]:
+    def _plot(self, losses: Mapping[str, float], folder: AnyFolder) -> list[str]:
         """Make the plots that the run has; their file names."""
+        if isinstance(folder, NoFolder):
+            return []
         self.observer.stage("Plotting")
         run, step = self.run, self.training.to_keep()[0]
         best = None if step == self.training.step else step
@@ -323,7 +331,6 @@ class _Execution:
                 if not (is_of_plugin(error) or isinstance(error, ZooError) or out_of_memory(error)):
                     raise
                 self.observer.warning(f"embeddings.png was not made: {error}")
-        folder = self.folder
         return save_plots(plots, self.plot_worker, self.observer.warning, folder.write_plot, folder.path)
 
     def _evaluations(self) -> list[tuple[int, float]]:
@@ -335,7 +342,7 @@ class _Saver:
     """Writes a checkpoint when one is due."""
 
     def __init__(
-        self, folder: RunFolder, training: Training, config: Mapping[str, Any], timer: CheckpointTimer
+        self, folder: AnyFolder, training: Training, config: Mapping[str, Any], timer: CheckpointTimer
     ) -> None:
         self._folder, self._training, self._config, self._timer = folder, training, config, timer
 

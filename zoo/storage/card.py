@@ -65,7 +65,7 @@ Without:
 
 ## Reproduce
 
-{code_block(f"$ {command(config)}", "console")}
+{_reproduce(config)}
 
 - model: {_part(config["model"])}
 - dataset: {_part(dataset)}, sha256 {code_span(dataset["sha256"])}
@@ -209,22 +209,59 @@ def _synthetic(training: Mapping[str, Any]) -> str:
     return f", and on synthetic words sampled from {markdown(source['name'])}" if source else ""
 
 
+def _reproduce(config: Mapping[str, Any]) -> str:
+    """How to make this run again: a command, or, of data that no command can name, Python."""
+    if config["dataset"].get("given_in") is None:
+        return code_block(f"$ {command(config)}", "console")
+    name, settings = config["dataset"]["name"], config["dataset"]["settings"]
+    text = f"The data was given in Python, and is stored nowhere: {code_span(name)} is what has the sha256 below."
+    return f"{text}\n\n{code_block(call(config, name, settings), 'python')}"
+
+
+def call(config: Mapping[str, Any], data: str, data_settings: Mapping[str, Any]) -> str:
+    """The Python code that makes a run again whose data was given in Python, where it is called `data`."""
+    arguments: dict[str, object] = {"optimizer": _full_name(config["optimizer"]), **dict(_recorded_options(config))}
+    settings = {
+        f"{section}.{key}": value
+        for section, values in _settings(config).items()
+        for key, value in values.items()
+        if section != "data"
+    }
+    arranged = "".join(f", {key}={value!r}" for key, value in data_settings.items())
+    lines = [
+        "import zoo",
+        "",
+        f"data = zoo.load_dataset({data}{arranged})" if config["dataset"]["kind"] == "text" else f"data = {data}",
+        "zoo.run(",
+        f"    {_full_name(config['model'])!r},",
+        "    dataset=data,",
+        *(f"    {key}={value!r}," for key, value in arguments.items()),
+        *([f"    settings={settings!r},"] if settings else []),
+        ")",
+    ]
+    return "\n".join(lines)
+
+
 def command(config: Mapping[str, Any]) -> str:
     """The command line that makes this run again, with nothing left to defaults that may change."""
     words = ["zoo", "run", _full_name(config["model"]), "--dataset", _full_name(config["dataset"])]
     words += ["--optimizer", _full_name(config["optimizer"])]
     for name, value in _recorded_options(config):
         words += [declared(RunOptions)[name].flag] + ([] if value is True else [str(value)])
-    settings = {
+    for section, values in _settings(config).items():
+        for key, value in values.items():
+            words += ["--set", f"{section}.{key}={as_text(value)}"]
+    return " ".join(map(quoted, words))
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The settings of each section."""
+    return {
         "model": config["model"]["hyperparameters"],
         "loss": config.get("loss", {}).get("settings", {}),
         "data": config["dataset"]["settings"],
         "optimizer": config["optimizer"]["hyperparameters"],
     }
-    for section, values in settings.items():
-        for key, value in values.items():
-            words += ["--set", f"{section}.{key}={as_text(value)}"]
-    return " ".join(map(quoted, words))
 
 
 def _recorded_options(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zoo.data.finding import Place, RecordedFile
+from zoo.data.sources.given import PYTHON
 from zoo.data.tensors import Targets
 from zoo.data.vocabulary import BOUNDARY, NEWLINE, START, Vocabulary
 from zoo.errors import CheckpointError
@@ -45,7 +46,8 @@ class RunConfig:
 
     `versions` are those of the plugins of `model`, `dataset`, `optimizer` and `synthetic`, as far as they are recorded.
     `model`, `dataset` and `optimizer` are full names (`distribution/name`), except for a dataset that was a file: that
-    is its name, or in an earlier config its path as it was typed. `kind` is that of the data, and `tokenizer_size` the
+    is its name, or in an earlier config its path as it was typed; or that was given in Python, and has no other name
+    than what it is. `kind` is that of the data, and `tokenizer_size` the
     number of ids of a tokenizer of running text. `options` are those of the run, as far as a config
     records them.
     """
@@ -57,6 +59,7 @@ class RunConfig:
     inputs: dict[str, Any]
     dataset: str
     dataset_is_file: bool
+    dataset_is_given: bool
     dataset_sha256: str
     examples: int | None
     data_settings: dict[str, Any]
@@ -85,7 +88,8 @@ class RunConfig:
         name = _Reader(raw, source).get(str, "dataset", "name")
         if "\0" in name:
             raise read.damaged("dataset.name", "is not a name")
-        is_file = read.get(dict, "dataset", "plugin", optional=True) is None
+        of_plugin = read.get(dict, "dataset", "plugin", optional=True) is not None
+        is_given = not of_plugin and read.get(str, "dataset", "given_in", optional=True) == PYTHON
         model = read.full_name("model")
         return cls(
             raw=read.get(dict),
@@ -93,8 +97,9 @@ class RunConfig:
             versions={"model": read.get(str, "model", "plugin", "version"), **read.other_versions()},
             hyperparameters=read.get(dict, "model", "hyperparameters"),
             inputs=read.get(dict, "model", "inputs"),
-            dataset=name if is_file else read.full_name("dataset"),
-            dataset_is_file=is_file,
+            dataset=read.full_name("dataset") if of_plugin else name,
+            dataset_is_file=not of_plugin and not is_given,
+            dataset_is_given=is_given,
             dataset_sha256=read.get(str, "dataset", "sha256"),
             examples=_total(read.get(dict, "dataset", "examples", optional=True)),
             data_settings=read.get(dict, "dataset", "settings"),
@@ -117,7 +122,7 @@ class RunConfig:
         return {**known, **self.inputs, **self.provides}
 
     def recorded(self, part: str) -> Recorded:
-        """What plays a part: `model`, `dataset` (where it is no file), `optimizer` or `synthetic`."""
+        """What plays a part: `model`, `dataset` (where it is a registered one), `optimizer` or `synthetic`."""
         name = self.options.synthetic if part == "synthetic" else getattr(self, part)
         return Recorded(str(name), self.versions.get(part, "unknown"))
 

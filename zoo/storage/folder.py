@@ -22,7 +22,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from zoo.data.finding import Place
 from zoo.errors import UsageError, ZooError
@@ -264,6 +264,41 @@ class RunFolder:
             self.write_checkpoint(*self._checkpoint)
         for name, data in self._results.items():
             self.write(name, data)
+
+
+class NoFolder:
+    """In place of the folder of a run that keeps nothing: what `RunFolder` would write is dropped."""
+
+    path: None = None
+    place: Place | None = None
+    holds_earlier_work = False
+
+    def __enter__(self) -> NoFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def empty(self) -> None:
+        pass
+
+    def write_first_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
+        pass
+
+    def write_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
+        pass
+
+    def write_weights(self, training: Training, config: Mapping[str, Any]) -> None:
+        pass
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        pass
+
+    def write_card(self, text: str) -> None:
+        pass
+
+
+AnyFolder: TypeAlias = RunFolder | NoFolder
 
 
 def where_run_is(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,12 @@ from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.datasets import TextDataset
 from zoo.data.download import Fetcher, fetcher
 from zoo.data.examples import Examples, SplitName
-from zoo.data.files.settings import given_file_options, with_file_options
-from zoo.data.finding import RecordedFile
 from zoo.data.kinds import Dataset, vocabulary_of
 from zoo.data.loading import (
     encode,
     encode_tensors,
     encode_words,
-    find_dataset,
-    load_dataset,
     offered_values,
-    resolve_data_settings,
-    settings_for,
 )
 from zoo.data.tensors import TensorDataset
 from zoo.data.vocabulary import Vocabulary
@@ -36,7 +30,6 @@ from zoo.errors import (
     MORE,
     CheckpointError,
     DataError,
-    MissingPluginError,
     OtherVersionWarning,
     UsageError,
     ZooError,
@@ -51,16 +44,16 @@ from zoo.plugin.calling import maker
 from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import check_provided, resolve_settings, signature_of
-from zoo.plugin.specs import DatasetSpec, ModelSpec
+from zoo.plugin.specs import ModelSpec
 from zoo.storage import checkpoint
 from zoo.storage.bounds import building
 from zoo.storage.card import WithResult
 from zoo.storage.checkpoint import Checkpoint
 from zoo.storage.config import RunConfig
-from zoo.storage.folder import STATE_FILE, WEIGHTS_FILE, where_run_is
+from zoo.storage.data.own import check_same, data_of_run
+from zoo.storage.folder import WEIGHTS_FILE, where_run_is
 from zoo.storage.history.record import has_losses, with_losses
 from zoo.storage.shipped import has_weights, shipped_weights
-from zoo.storage.state import remembered_place
 from zoo.text import brief, message, shown
 from zoo.training.building import build_model, context_length, floats_of
 from zoo.training.device import threads
@@ -83,6 +76,7 @@ class Loaded(WithResult, Plotted, Trained):
         checked: the parts of the config that zoo uses, checked.
         step: the number of steps that the weights were trained for; None if the file does not record it.
         weights_sha256: the digest of the weights as they were stored.
+        given: its data, where it was given; see `zoo.load`.
     """
 
     model: nn.Module
@@ -93,6 +87,7 @@ class Loaded(WithResult, Plotted, Trained):
     checked: RunConfig
     step: int | None
     weights_sha256: str | None = None
+    given: Dataset | None = None
 
     def __repr__(self) -> str:
         step = "" if self.step is None else f", step {self.step:,}"
@@ -186,7 +181,9 @@ class Loaded(WithResult, Plotted, Trained):
             PluginError: they cannot be made.
             UsageError: the loss has no such settings any more.
         """
-        recorded = None if self.checked.dataset_is_file else self.checked.recorded("dataset")
+        checked = self.checked
+        no_plugin = checked.dataset_is_file or checked.dataset_is_given
+        recorded = None if no_plugin else checked.recorded("dataset")
         known = recorded is not None and recorded.name in registry.datasets
         return make_objective(
             self.entry,
@@ -200,52 +197,34 @@ class Loaded(WithResult, Plotted, Trained):
     @in_neutral_state
     @stages.within("Reading the data")
     def dataset(
-        self, registry: Registry, fetch: Fetcher, other: str | Path | None = None, options: FileOptions = AS_RECORDED
+        self, registry: Registry, fetch: Fetcher, other: Any = None, options: FileOptions = AS_RECORDED
     ) -> Dataset:
         """The data that the model was trained on, or another dataset, split and shuffled the same way.
 
         Args:
             registry: of datasets.
             fetch: what downloads them.
-            other: other data; a file is read as that of the run was.
+            other: other data, as `zoo.run` takes it; a file is read as that of the run was, and a dataset that was made
+                already is used as it is.
             options: how that file is read instead.
 
         Raises:
             UsageError: there are such options, and no other data.
             DataError: the data cannot be loaded, or is not what the model was trained on.
         """
-        if other is not None:
-            source = find_dataset(registry, other)
-            return load_dataset(source, self._settings_of_other(source, options), fetch, like=self.checked.table())
-        if given := given_file_options(options):
-            raise UsageError(f"--{next(iter(given))} is for a file that is given with --dataset: add that")
-        found = self._data_file().find() if self.checked.dataset_is_file else None
-        try:
-            source = found or self._registered(registry)
-            settings = resolve_data_settings(source, self.checked.data_settings, recorded=True)
-            known = self.checked.dataset_sha256 if isinstance(source, Path) else None
-            dataset = load_dataset(source, settings, fetch, sha256=known)
-        except (DataError, UsageError, MissingPluginError) as error:
-            raise DataError(f"{error} (the data of this run; give it with --dataset)") from error
-        if dataset.sha256 != self.checked.dataset_sha256:
-            name = found or self.checked.dataset
-            raise DataError(f"{name} has changed since this run was trained on it; give the same data with --dataset")
-        return dataset
+        return data_of_run(self.checked, self.path, registry, fetch, other, options, self.given)
 
-    def _settings_of_other(self, source: Entry[DatasetSpec] | Path, options: FileOptions) -> dict[str, Any]:
-        """The settings of data that the user gives: the run's own, as far as the two are of a kind."""
-        own = self.checked.data_settings
-        given = given_file_options(options)
-        as_own = isinstance(source, Path) and self.checked.dataset_is_file and not given
-        kept = own if as_own else settings_for(source, own, self.checked.kind if not given else "")
-        return resolve_data_settings(source, with_file_options(source, kept, options), recorded=as_own)
+    @in_neutral_state
+    def with_data(self, data: Any) -> Loaded:
+        """The same model, with the data that it was trained on given, as `zoo.run` takes it.
 
-    def _registered(self, registry: Registry) -> Entry[DatasetSpec]:
-        return find_recorded(registry, registry.datasets, self.checked.recorded("dataset"), self.path)
-
-    def _data_file(self) -> RecordedFile:
-        folder = self.path.parent
-        return self.checked.data_file(folder, remembered_place(folder / STATE_FILE))
+        Raises:
+            DataError: it is other data.
+            UsageError: it is none.
+        """
+        dataset = self.dataset(self.registry, fetcher(), data)
+        check_same(dataset, self.checked, self.path)
+        return replace(self, given=dataset)
 
     @in_neutral_state
     @stages.within("Encoding the data")

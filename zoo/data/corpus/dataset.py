@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zoo import stages
+from zoo.ambient import in_neutral_state
 from zoo.data.corpus import cache
 from zoo.data.corpus.encoding import (
     Scan,
@@ -38,8 +39,10 @@ from zoo.options.values import is_number, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from zoo.data.corpus.tokens import Tokens
+    from zoo.data.sources.origin import Origin
 
 SPLIT = (0.8, 0.9)
 _SHOWN = 60  # characters that a notebook shows
@@ -86,6 +89,7 @@ class CorpusDataset:
     tokens: Tokens
     sha256: str
     vocabulary: Vocabulary | None
+    origin: Origin | None = None  # where `zoo.load_dataset` had it from
 
     def __init__(
         self,
@@ -171,6 +175,32 @@ class CorpusDataset:
         vars(dataset).update(vars(self))
         dataset._arrange(split or self.split, evaluate)
         return dataset
+
+    @in_neutral_state
+    def tensors(
+        self,
+        split: SplitName = "train",
+        *,
+        context_length: int = 3,
+        reads: str = "windows",
+        max_length: int = BLOCK_LENGTH,
+    ) -> tuple[Tensor, Tensor]:
+        """A split as X and Y, on the CPU, of type int64, with each of its targets once.
+
+        Args:
+            split: `train`, `val` or `test`.
+            context_length: characters, or tokens, of a window, T.
+            reads: `windows`: X of shape (N, T), and Y of (N,), the character after each; or `sequences`: consecutive
+                blocks, X and Y of shape (N, L), of which Y is one ahead; the last one is padded with 0 and with -1.
+            max_length: positions of a block, L.
+
+        Raises:
+            DataError: the tensors do not fit into memory.
+            UsageError: there is no such split or form, or a length is no whole number from 1, or longer than the text.
+        """
+        from zoo.data.sources.arrays import of_running_text
+
+        return of_running_text(self, split, context_length, reads, max_length)
 
     @cached_property
     def splits(self) -> dict[SplitName, range]:

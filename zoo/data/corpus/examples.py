@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from zoo.data.corpus.dataset import CorpusDataset
 from zoo.data.corpus.tokens import Tokens, TokensInMemory, TranslatedTokens
 from zoo.data.examples import Examples, SplitName, TensorExamples
 from zoo.data.vocabulary import Vocabulary
@@ -21,6 +20,20 @@ from zoo.plugin.specs import Reads
 from zoo.text import shown
 
 _FEW = 1 << 26  # bytes of all windows of a text that is served as tensors
+
+
+class RunningText(Protocol):
+    """What is asked of running text: a `zoo.CorpusDataset`, whose module uses this one."""
+
+    tokens: Tokens
+    vocabulary: Vocabulary | None
+    evaluate: int | None
+
+    @property
+    def splits(self) -> dict[SplitName, range]: ...
+    @property
+    def unit(self) -> str: ...
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,7 +132,7 @@ class CorpusBlocks(_OfCorpus):
 
 
 def encode_corpus(
-    dataset: CorpusDataset, reads: Reads, length: int, vocabulary: Vocabulary | None
+    dataset: RunningText, reads: Reads, length: int, vocabulary: Vocabulary | None
 ) -> dict[SplitName, Examples]:
     """The examples of each split of running text.
 
@@ -172,7 +185,7 @@ def _windows_in_memory(tensor: Tensor, splits: Mapping[SplitName, range], length
     }
 
 
-def _in_vocabulary(dataset: CorpusDataset, vocabulary: Vocabulary | None) -> Tokens:
+def _in_vocabulary(dataset: RunningText, vocabulary: Vocabulary | None) -> Tokens:
     own = dataset.vocabulary
     if vocabulary is None or own is None or own == vocabulary:
         return dataset.tokens

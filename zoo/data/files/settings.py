@@ -14,6 +14,7 @@ from zoo.data.datasets import LECTURE_SPLIT
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.numbers import show_value
 from zoo.options.run import CSV, FORMATS, TEXT, TSV, WORDS, FileOptions
+from zoo.plugin.registry import Entry
 from zoo.plugin.settings import Signature
 
 TABLES = (CSV, TSV)
@@ -121,7 +122,8 @@ def with_file_options(source: object, settings: Mapping[str, object], options: F
     given = given_file_options(options)
     for key, value in given.items():
         if not isinstance(source, Path):
-            raise UsageError(f"--{key} says how a file is read, and this dataset is a plugin's: leave it out")
+            what = "is a plugin's" if isinstance(source, Entry) else "is no file"
+            raise UsageError(f"--{key} says how a file is read, and this dataset {what}: leave it out")
         if key in settings and str(settings[key]) != value:
             values = f"--{key} {show_value(value)} and data.{key}={settings[key]}"
             raise UsageError(f"{values} are two values for the same setting: give one of them")

@@ -115,12 +115,51 @@ def notices(words: Words, vocabulary: Vocabulary) -> list[str]:
     Raises:
         DataError: many of them have control characters or line separators, which no words have.
     """
-    found = []
-    odd = [c for c in vocabulary.itos[1:] if unicodedata.category(c) == "Cc" or c in _LINE_SEPARATORS]
-    if odd:
-        found.append(_odd_characters(words, odd))
+    odd = _odd(vocabulary)
+    found = [_odd_characters(words, odd)] if odd else []
     if (header := _header(words)) is not None:
         found.append(header)
+    return found + _of_any_words(words, vocabulary)
+
+
+def doubts(words: Words, vocabulary: Vocabulary) -> list[str]:
+    """What is doubtful about words that Python code gives as a list, each in one line.
+
+    Raises:
+        DataError: many of them have control characters or line separators, which no words have.
+    """
+    odd = _odd(vocabulary)
+    found = []
+    if odd:
+        having, is_most = _having(words, odd)
+        (number, word), all_words = having[0], f"{len(having):,} of {len(words):,} words"
+        remedy = "take these characters out"
+        if is_most:
+            raise DataError(
+                f"{all_words} have control characters, as {shown(word)} has: {remedy}, or give zoo.TextDataset(words), "
+                "which takes them"
+            )
+        first = f"the first of them word {number:,} ({shown(word)})"
+        found.append(f"{all_words} have control characters, {first}: {remedy}")
+    return found + _of_any_words(words, vocabulary)
+
+
+def _odd(vocabulary: Vocabulary) -> list[str]:
+    """Control characters and line separators."""
+    return [c for c in vocabulary.itos[1:] if unicodedata.category(c) == "Cc" or c in _LINE_SEPARATORS]
+
+
+def _having(words: Sequence[str], odd: Sequence[str]) -> tuple[list[tuple[int, str]], bool]:
+    """The words that have some of these characters, with their numbers, and whether those are many."""
+    pattern = re.compile(f"[{re.escape(''.join(odd))}]")
+    having = [(number, word) for number, word in enumerate(words, 1) if pattern.search(word)]
+    most_of_it = 2 * sum(len(word) for _, word in having) > sum(map(len, words))
+    return having, most_of_it or len(having) > _FEW * len(words)
+
+
+def _of_any_words(words: Words, vocabulary: Vocabulary) -> list[str]:
+    """What is doubtful about words wherever they are from."""
+    found = []
     if any(not c.isascii() for c in vocabulary.itos[1:]):
         if "\ufffd" in vocabulary.stoi:
             line, word = next((n, word) for n, word in enumerate(words, 1) if "\ufffd" in word)
@@ -248,8 +287,7 @@ def _gaps(line: str) -> int:
 
 def _odd_characters(words: Sequence[str], odd: Sequence[str]) -> str:
     """A notice about words with control characters; if they are many, the file is refused."""
-    pattern = re.compile(f"[{re.escape(''.join(odd))}]")
-    having = [(number, word) for number, word in enumerate(words, 1) if pattern.search(word)]
+    having, is_most = _having(words, odd)
     (number, word), count = having[0], len(having)
     if odd == ["\r"]:
         what, remedy = "carriage returns", "make them line ends: tr '\\r' '\\n' < FILE > NEW"
@@ -260,8 +298,7 @@ def _odd_characters(words: Sequence[str], odd: Sequence[str]) -> str:
         what, remedy = "tabs", "put one word a line, or read a table with --format tsv"
     else:
         what, remedy = "control characters", "take them out: perl -CSD -pe 's/[^\\PC\\n]//g' FILE > NEW"
-    most_of_it = 2 * sum(len(word) for _, word in having) > sum(map(len, words))
-    if most_of_it or count > _FEW * len(words):
+    if is_most:
         raise DataError(f"has {what} in {count:,} of {len(words):,} lines, as in {shown(word)}: {remedy}; {AS_WORDS}")
     return f"{count:,} of {len(words):,} words have {what}, the first of them word {number:,} ({shown(word)}): {remedy}"
 
