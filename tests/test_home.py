@@ -164,6 +164,8 @@ MADE = {
     "zoo/files.py": "from_person itself",
     "zoo/memory.py": "files of the system",
     "zoo/data/corpus/dataset.py": "a path that is no text",
+    "zoo/plots/figures/legend.py": "matplotlib's Path, of lines",
+    "zoo/reports/health/activations.py": "the folder of torch",
     "zoo/plots/importing.py": "the settings file in the working folder",
     "zoo/plots/plot.py": "the suffix of a name, and a name of a config",
     "zoo/reports/report.py": "the name of a file that zoo chooses",
