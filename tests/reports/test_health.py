@@ -122,6 +122,19 @@ class Loop(nn.Module):
         return torch.tanh(self.out(x))
 
 
+class Layers(nn.Module):
+    """Several layers, with the same line of code for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+        return x
+
+
 class Cell(nn.Module):
     def __init__(self, kind: Any) -> None:
         super().__init__()
@@ -149,6 +162,11 @@ SEEN: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], list[tuple[str, 
         ],
     ),
     "a loop": (lambda: Loop(), (8, 4), [("forward, after cell", "tanh", 4, 72), ("forward, after out", "tanh", 4, 24)]),
+    "several in a loop": (
+        lambda: Layers(),
+        (8, 4),
+        [("forward, after layers.0", "tanh", 4, 24), ("forward, after layers.1", "tanh", 4, 24)],
+    ),
     "within a module": (
         lambda: nn.Sequential(sequence(nn.Tanh()), nn.Linear(5, 4), InPlace()),
         (8, 4),
