@@ -85,10 +85,20 @@ def test_code_of_other_kinds(zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch, run
     codes = {code.title: code.text for code in about.codes(read(f"./{alone}"))}
     assert codes["Sample from it"] == "zoo sample './-a file$.safetensors'"
     assert "Train it further" not in codes
-    assert codes["Load it with zoo, in its folder"] == LOAD_WITH_ZOO.replace("model.safetensors", str(alone))
+    assert codes["Load it with zoo"] == LOAD_WITH_ZOO.replace("model.safetensors", str(alone))
     quote = Path('a"b.safetensors')
     quote.write_bytes(alone.read_bytes())
-    assert "Load it with zoo, in its folder" not in {code.title for code in about.codes(read(quote))}
+    assert "Load it with zoo" not in {code.title for code in about.codes(read(quote))}
+
+
+def test_shipped_weights_are_called_by_their_model(zoo_here: Zoo) -> None:
+    run = read("bigram")
+    codes = {code.title: code.text for code in about.codes(run)}
+    assert codes["Sample from it"] == "zoo sample bigram"
+    assert codes["Load it with zoo"] == LOAD_WITH_ZOO.replace("model.safetensors", "bigram")
+    assert "Load the weights without zoo" not in codes
+    for title in ("Sample from it", "Predict with it"):
+        assert zoo_here(*shlex.split(codes[title])[1:]).code == 0, title
 
 
 def test_files_have_their_sizes_and_digests(zoo_here: Zoo, run: Path) -> None:

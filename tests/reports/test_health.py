@@ -122,6 +122,19 @@ class Loop(nn.Module):
         return torch.tanh(self.out(x))
 
 
+class Layers(nn.Module):
+    """Several layers, with the same line of code for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+        return x
+
+
 class Cell(nn.Module):
     def __init__(self, kind: Any) -> None:
         super().__init__()
@@ -149,6 +162,11 @@ SEEN: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], list[tuple[str, 
         ],
     ),
     "a loop": (lambda: Loop(), (8, 4), [("forward, after cell", "tanh", 4, 72), ("forward, after out", "tanh", 4, 24)]),
+    "several in a loop": (
+        lambda: Layers(),
+        (8, 4),
+        [("forward, after layers.0", "tanh", 4, 24), ("forward, after layers.1", "tanh", 4, 24)],
+    ),
     "within a module": (
         lambda: nn.Sequential(sequence(nn.Tanh()), nn.Linear(5, 4), InPlace()),
         (8, 4),
@@ -317,20 +335,26 @@ def test_the_rate_is_that_of_the_last_step(words_file: Path) -> None:
     zoo.run("mlp-char", schedule="cosine", out="r", **given)
     steps = measure(read("r"))
     assert steps.lr == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.9)) / 2)
+    assert steps.peak == 0.5
+    for p in steps.parameters:
+        assert p.peak_update == pytest.approx(0.5 * p.gradient, rel=1e-4)
+        assert p.update == pytest.approx(steps.lr * p.gradient, rel=1e-4)
+        assert p.peak_ratio - p.update_ratio == pytest.approx(math.log10(0.5 / steps.lr))
 
 
 def test_updates_far_from_the_guide_are_said() -> None:
     sizes = {"fine": 1e-3, "a": 2e-2, "b": 1.0, "c": 1.0, "d": 1.0, "slow": 1e-5}
-    made = [Parameter(name, (2, 2), 1.0, 1.0, update) for name, update in sizes.items()]
-    bias, still = Parameter("bias", (3,), 1.0, 1.0, 1.0), Parameter("still", (2, 2), 1.0, 0.0, math.nan)
+    made = [Parameter(name, (2, 2), 1.0, 1.0, update, update / 1e6) for name, update in sizes.items()]
+    bias = Parameter("bias", (3,), 1.0, 1.0, 1.0, 1.0)
+    still = Parameter("still", (2, 2), 1.0, 0.0, math.nan, math.nan)
     assert findings([], Steps([*made, bias, still], 0.1, 0.1, "")) == [
         "No gradient reaches still.",
-        "One step changes a, b, c and 1 more by more than 0.01 of their size, where about 0.001 is usual: the learning "
-        "rate may be too high.",
-        "One step changes slow by less than 0.0001 of its size, where about 0.001 is usual: the learning rate may be "
-        "too low.",
+        "One step changes a, b, c and 1 more by more than 0.01 of their size, where about 0.001 is usual: the rate may "
+        "be too high.",
+        "One step changes slow by less than 0.0001 of its size, where about 0.001 is usual: the rate may be too low.",
     ]
-    assert findings([], Steps([made[-1]], 0.01, 0.1, "")) == [], "the schedule has ended"
+    (peak,) = findings([], Steps([made[-1]], 0.01, 0.1, ""))
+    assert peak.startswith("One step at the peak learning rate changes slow by less than 0.0001 of its size")
 
 
 def test_clipping_is_the_runs_own(words_file: Path) -> None:

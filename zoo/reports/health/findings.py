@@ -50,14 +50,14 @@ def _of_steps(steps: Steps) -> list[str]:
     without = [p for p in steps.parameters if p.has_no_gradient]
     sentences = [f"No gradient reaches {_names(without)}."] if without else []
     matrices = [p for p in steps.parameters if len(p.shape) > 1]  # the guide is for weights, not for biases
-    at_rest = steps.lr < steps.peak / 2  # then small updates are what the schedule is for
+    step = "One step" if steps.lr == steps.peak else "One step at the peak learning rate"
     for words, why, sign in (("more", "too high", 1), ("less", "too low", -1)):
-        far = [p for p in matrices if sign * (p.update_ratio - GUIDE) > _FAR]
-        if far and not (sign < 0 and at_rest):
+        far = [p for p in matrices if sign * (p.peak_ratio - GUIDE) > _FAR]
+        if far:
             sentences.append(
-                f"One step changes {_names(far)} by {words} than {10 ** (GUIDE + sign * _FAR):g} of "
-                f"{'its' if len(far) == 1 else 'their'} size, where about {10**GUIDE:g} is usual: the learning rate "
-                f"may be {why}."
+                f"{step} changes {_names(far)} by {words} than {10 ** (GUIDE + sign * _FAR):g} of "
+                f"{'its' if len(far) == 1 else 'their'} size, where about {10**GUIDE:g} is usual: the rate may be "
+                f"{why}."
             )
     return sentences
 

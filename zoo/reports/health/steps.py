@@ -36,13 +36,15 @@ class Parameter:
         name, shape: of the parameter.
         std: of its values.
         gradient: standard deviation of its gradient, the mean over the batches.
-        update: standard deviation of its update by one step, the mean over the batches.
+        peak_update: standard deviation of its update by one step at the peak learning rate, the mean over the batches.
+        update: the same at the learning rate of the last step.
     """
 
     name: str
     shape: tuple[int, ...]
     std: float
     gradient: float
+    peak_update: float
     update: float
 
     @property
@@ -52,9 +54,13 @@ class Parameter:
 
     @property
     def update_ratio(self) -> float:
-        """The logarithm, to base 10, of the update in relation to the values; about -3 in the lecture."""
-        ratio = _ratio(self.update, self.std)
-        return math.log10(ratio) if ratio > 0 else math.nan
+        """The logarithm, to base 10, of the update in relation to the values."""
+        return _logarithm(_ratio(self.update, self.std))
+
+    @property
+    def peak_ratio(self) -> float:
+        """The same at the peak learning rate; about -3 in the lecture."""
+        return _logarithm(_ratio(self.peak_update, self.std))
 
     @property
     def has_no_gradient(self) -> bool:
@@ -82,7 +88,8 @@ class Steps:
 def measure_steps(measured: Measured) -> Steps | None:
     """The gradients and the updates of one step from each batch, always from the run's own weights.
 
-    The steps are the run's own, with its gradient clipping and its precision; only dropout is off.
+    The steps are the run's own, with its gradient clipping and its precision; only dropout is off. They are taken at
+    the peak learning rate: that of the last step of a schedule may be too small for the digits of a weight.
 
     Returns:
         None where nothing of the model is trained by gradients.
@@ -94,8 +101,8 @@ def measure_steps(measured: Measured) -> Steps | None:
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not named:
         return None
-    lr = _last_lr(measured)
-    optimizer, lr, how = _optimizer(measured, lr)
+    peak = float(decided(measured.loaded.checked.options.lr))
+    optimizer, lr, how = _optimizer(measured, peak)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     tensors, tree = flattened(optimizer)
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
@@ -106,7 +113,7 @@ def measure_steps(measured: Measured) -> Steps | None:
     with training_without_dropout(model), seeded(0), torch.enable_grad():
         for x, y in measured.batches:
             with step_errors(engine, optimizer, model):
-                engine.run(x.clone()[None], y[None], [lr], never)
+                engine.run(x.clone()[None], y[None], [peak], never)
             with torch.no_grad():
                 for name, p in named.items():
                     gradients[name].append(_std(torch.zeros_like(p) if p.grad is None else p.grad))
@@ -114,11 +121,12 @@ def measure_steps(measured: Measured) -> Steps | None:
                     p.grad = None
             model.load_state_dict(weights)
             load_exactly(optimizer, unflatten_state(tree, {name: one.clone() for name, one in tensors.items()}))
-    parameters = [
-        Parameter(name, tuple(p.shape), float(_std(p)), _mean(gradients[name]), _mean(updates[name]))
-        for name, p in named.items()
-    ]
-    return Steps(parameters, lr, float(decided(measured.loaded.checked.options.lr)), how)
+    parameters = []
+    for name, p in named.items():
+        update = _mean(updates[name])
+        sizes = float(_std(p)), _mean(gradients[name]), update, update * lr / peak
+        parameters.append(Parameter(name, tuple(p.shape), *sizes))
+    return Steps(parameters, lr, peak, how)
 
 
 def _std(values: Tensor) -> Tensor:
@@ -135,6 +143,10 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else math.nan
 
 
+def _logarithm(ratio: float) -> float:
+    return math.log10(ratio) if ratio > 0 else math.nan
+
+
 def _last_lr(measured: Measured) -> float | None:
     """The learning rate of the last step; None where a function decides it that only the checkpoint names."""
     options = measured.loaded.checked.options
@@ -148,23 +160,33 @@ def _last_lr(measured: Measured) -> float | None:
     return schedule.lr(float(decided(options.lr)), max(0, measured.step - 1))
 
 
-def _optimizer(measured: Measured, lr: float | None) -> tuple[Optimizer, float, str]:
-    """The run's optimizer with its recorded state, or else one whose update is the gradient times the rate."""
-    name = measured.loaded.checked.optimizer.rpartition("/")[2]
+def _optimizer(measured: Measured, peak: float) -> tuple[Optimizer, float, str]:
+    """The run's optimizer with its recorded state, or else one whose update is the gradient times the rate.
+
+    With it the learning rate of the last step, and what is done, in a sentence.
+    """
+    name, lr = measured.loaded.checked.optimizer.rpartition("/")[2], _last_lr(measured)
     why = f"there is no {STATE_FILE} beside the weights"
     if kind_of(measured.run.folder / STATE_FILE) != "nothing":
         try:
-            return _recorded(measured, lr, name)
+            optimizer, step = _recorded(measured, peak)
         except ZooError as error:
             why = str(error)
-    optimizer = torch.optim.SGD([p for p in measured.model.parameters() if p.requires_grad], lr=1.0)
-    rate = lr if lr is not None else float(decided(measured.loaded.checked.options.lr))
+        else:
+            rate = lr if lr is not None else float(optimizer.param_groups[0]["lr"])
+            of = "" if step == measured.step else f" of step {step:,}, while the weights are of {measured.step:,}"
+            return optimizer, rate, f"Updates are those of one step of {name} with its recorded state{of}."
+    stand_in = torch.optim.SGD([p for p in measured.model.parameters() if p.requires_grad], lr=peak)
     how = f"Updates are the gradient times the learning rate, and not those of {name}: {why}."
-    return optimizer, rate, how
+    return stand_in, peak if lr is None else lr, how
 
 
-def _recorded(measured: Measured, lr: float | None, name: str) -> tuple[Optimizer, float, str]:
-    """Raises ZooError: the state is not there, or is no state for these weights."""
+def _recorded(measured: Measured, peak: float) -> tuple[Optimizer, int]:
+    """The run's optimizer with its recorded state, and the step of that. Its rates are those of its last step.
+
+    Raises:
+        ZooError: the state is no state for these weights, or a step needs more than gradients.
+    """
     checked, model = measured.loaded.checked, measured.model
     path = measured.run.folder / STATE_FILE
     state = states.load(path)
@@ -172,8 +194,7 @@ def _recorded(measured: Measured, lr: float | None, name: str) -> tuple[Optimize
         raise ZooError(f"{STATE_FILE} is of another run")
     entry = find_recorded(measured.run.registry, measured.run.registry.optimizers, checked.recorded("optimizer"), path)
     settings = resolve_settings(entry, checked.optimizer_settings)
-    base = float(decided(checked.options.lr))
-    optimizer = build_optimizer(entry, model, base, settings)
+    optimizer = build_optimizer(entry, model, peak, settings)
     if needs_closure(optimizer):
         raise ZooError("it asks for the loss itself, several times a step")
     weights = {key: tensor.clone() for key, tensor in model.state_dict().items()}
@@ -182,14 +203,12 @@ def _recorded(measured: Measured, lr: float | None, name: str) -> tuple[Optimize
         optimizer=optimizer,
         examples=measured.run.examples["train"],
         batch_size=decided(checked.options.batch_size),
-        lr=base,
+        lr=peak,
         schedule=Schedule(),
         generator=torch.Generator(),
         loss=measured.loss,
-        new_optimizer=lambda other: build_optimizer(entry, other, base, settings),
+        new_optimizer=lambda other: build_optimizer(entry, other, peak, settings),
     )
     state.restore(training)
     model.load_state_dict(weights)
-    rate = lr if lr is not None else float(optimizer.param_groups[0]["lr"])
-    of = "" if state.step == measured.step else f" of step {state.step:,}, while the weights are of {measured.step:,}"
-    return optimizer, rate, f"Updates are those of one step of {name} with its recorded state{of}."
+    return optimizer, state.step

@@ -23,6 +23,7 @@ from zoo.reports.section import Part
 from zoo.runs.listing.settings import identity, settings_of, show_setting
 from zoo.storage.card import LOAD_WITH_ZOO, LOAD_WITHOUT_ZOO, command
 from zoo.storage.folder import FILES, REPORT_FILE, STATE_FILE, WEIGHTS_FILE
+from zoo.storage.shipped import has_weights, shipped_weights
 from zoo.text import quoted, quoted_path, visible
 
 _GROUPS = {"data": "Data", "model": "Model", "optimizer": "Optimizer", "loss": "Loss"}
@@ -68,6 +69,7 @@ def make(run: ReportedRun) -> Part:
         {
             "groups": grouped(run),
             "codes": codes(run),
+            "where": _where(run),
             "files": files(run.loaded.path),
             "config": run.config,
         }
@@ -118,24 +120,45 @@ def _plain(value: object) -> object:
 
 
 def codes(run: ReportedRun) -> list[Code]:
-    """What one may do with a run, to be copied: in its folder in Python, and beside its folder on the command line."""
-    path, name = run.loaded.path, run.folder.name
-    if path.name != WEIGHTS_FILE:  # a lone file
-        target = quoted_path(path.name)
-        python = [text.replace(WEIGHTS_FILE, path.name) for text in (LOAD_WITH_ZOO, LOAD_WITHOUT_ZOO)]
-        python = [] if '"' in path.name or "\\" in path.name else python
-    else:
-        target, python = quoted_path(name), [LOAD_WITH_ZOO, LOAD_WITHOUT_ZOO]
-    titles = ("Load it with zoo, in its folder", "Load the weights without zoo, in their folder")
-    found = [Code(title, visible_lines(text)) for title, text in zip(titles, python, strict=False)]
+    """What one may do with a run, to be copied."""
+    target, python = _loading(run)
+    titles = ("Load it with zoo", "Load the weights without zoo")
+    found = [Code(title, text) for title, text in zip(titles, python, strict=False)]
     can_sample = run.loaded.reads_text or run.loaded.entry.spec.generate is not None
     found += [Code("Sample from it", f"zoo sample {target}")] if can_sample else []
     found.append(Code("Predict with it", f"zoo predict {target} {_inputs(run)}"))
-    if kind_of(run.folder / STATE_FILE) == "file" and path.name == WEIGHTS_FILE:
+    if kind_of(run.folder / STATE_FILE) == "file" and run.loaded.path.name == WEIGHTS_FILE:
         found.append(Code("Train it further", f"zoo resume {target} --steps {_more_steps(run)}"))
     with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # of an earlier version, or edited
         found.append(Code("Reproduce it", command(run.config)))
     return found
+
+
+def _loading(run: ReportedRun) -> tuple[str, list[str]]:
+    """What commands call a run, and the Python that loads it with zoo and without."""
+    path, entry = run.loaded.path, run.loaded.entry
+    if _is_shipped(run):
+        return entry.spec.name, [LOAD_WITH_ZOO.replace(WEIGHTS_FILE, entry.spec.name)]
+    if path.name == WEIGHTS_FILE:
+        return quoted_path(run.folder.name), [LOAD_WITH_ZOO, LOAD_WITHOUT_ZOO]
+    plain = path.name.isprintable() and not set(path.name) & {'"', "\\"}  # it can stand in quotes
+    python = [text.replace(WEIGHTS_FILE, path.name) for text in (LOAD_WITH_ZOO, LOAD_WITHOUT_ZOO)]
+    return quoted_path(path.name), python if plain else []
+
+
+def _is_shipped(run: ReportedRun) -> bool:
+    """Whether these are the weights that the model's plugin ships."""
+    entry = run.loaded.entry
+    return has_weights(entry) and shipped_weights(entry) == run.loaded.path
+
+
+def _where(run: ReportedRun) -> str | None:
+    """In which folder the code is to be run."""
+    if _is_shipped(run):
+        return None
+    if run.loaded.path.name == WEIGHTS_FILE:
+        return "Python is for the run's folder, commands for the one that it is in."
+    return "All of it is for the folder that the file is in."
 
 
 def _inputs(run: ReportedRun) -> str:
@@ -149,11 +172,6 @@ def _more_steps(run: ReportedRun) -> int:
     """Twice as many as it has."""
     steps = run.loaded.checked.options.steps
     return 2 * max(1, steps if isinstance(steps, int) else 1, run.loaded.step or 0)
-
-
-def visible_lines(text: str) -> str:
-    """A text of several lines as it can be shown."""
-    return "\n".join(map(visible, text.split("\n")))
 
 
 def files(weights: Path) -> list[File]:

@@ -55,7 +55,8 @@ def make(run: ReportedRun) -> Part | None:
             "layers": list(map(_layer, layers)),
             "parameters": [] if steps is None else list(map(_parameter, steps.parameters)),
             "how": None if steps is None else steps.how,
-            "lr": "" if steps is None else _lr(steps),
+            "lr": None if steps is None else f"{steps.lr:.3g}",
+            "peak": None if steps is None or steps.lr == steps.peak else f"{steps.peak:.3g}",
             "steps_fail": steps_fail,
             "guide": f"{GUIDE:g}",
             "width": _WIDTH,
@@ -102,7 +103,7 @@ def _outline(counts: list[int]) -> str:
 
 
 def _parameter(parameter: Parameter) -> dict[str, object]:
-    update = parameter.update_ratio
+    update, peak = parameter.update_ratio, parameter.peak_ratio
     return {
         "name": visible(parameter.name),
         "shape": " × ".join(f"{size:,}" for size in parameter.shape) or "1",
@@ -111,8 +112,5 @@ def _parameter(parameter: Parameter) -> dict[str, object]:
         "gradient": Shown.of(parameter.gradient),
         "gradient_ratio": Shown.of(parameter.gradient_ratio),
         "update_ratio": Shown.of(update, f"{update:.2f}"),
+        "peak_ratio": Shown.of(peak, f"{peak:.2f}"),
     }
-
-
-def _lr(steps: Steps) -> str:
-    return f"{steps.lr:.3g}" + (f" (its peak was {steps.peak:g})" if steps.lr != steps.peak else "")
