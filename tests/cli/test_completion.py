@@ -115,8 +115,13 @@ def test_a_path_in_the_home_keeps_its_tilde(ask: Ask) -> None:
     assert ask("zoo data ~/my") == [r"~/my\ words.txt"]
 
 
+def test_columns_of_runs_complete_sorting_and_conditions(ask: Ask) -> None:
+    assert ask("zoo runs --sort st") == ["steps", "state"]
+    assert ask("zoo runs --where pa") == ["parameters"]
+
+
 def test_every_parameter_has_completions_or_is_listed_here() -> None:
-    free = {"column", "target", "rows", "dims", "inputs", "prefix", "prompt", "checkpoint_every", "teacher", "where"}
+    free = {"column", "target", "rows", "dims", "inputs", "prefix", "prompt", "checkpoint_every", "teacher"}
     free |= {"schedule"}  # of a resumed run: a function
     context = click.Context(cli, resilient_parsing=True)
     for name in COMMANDS:

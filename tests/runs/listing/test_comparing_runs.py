@@ -131,6 +131,9 @@ def test_differences_name_what_differs_and_nothing_else() -> None:
         ("clip_norm", ["-", "1.0"]),
     ]
     assert differences([CONFIG, CONFIG, CONFIG]) == []
+    one, true = ({"training": {"compile": value}} for value in (1, True))
+    assert differences([one, true]) == [("compile", ["1", "true"])]
+    assert differences([one, {"training": {"compile": 1.0}}]) == []
     assert differences([]) == []
 
 

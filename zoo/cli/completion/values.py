@@ -128,6 +128,20 @@ def _files(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     return paths.files(incomplete)
 
 
+def _columns(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Those that every list of runs has, as `--sort` takes them."""
+    from zoo.runs.listing.columns import COMMON
+
+    return _matching(((name, "") for name in COMMON), incomplete)
+
+
+def _conditions(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """The columns that a condition may begin with."""
+    from zoo.runs.listing.columns import COMMON
+
+    return [CompletionItem(name, NO_SPACE) for name in COMMON if name.startswith(incomplete)]
+
+
 def _commands(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     root = ctx.find_root()
     return root.command.shell_complete(root, incomplete)
@@ -171,5 +185,8 @@ VALUES: dict[str, Complete] = {
     "folder": _files,
     "input": _files,
     "out": _files,
+    "plot": _files,
+    "order": _columns,
+    "where": _conditions,
     "topic": _commands,
 }

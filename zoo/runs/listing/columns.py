@@ -80,6 +80,9 @@ _FIXED = {
 }
 
 
+COMMON = tuple(_FIXED)  # the columns of every list
+
+
 def find_column(name: str, runs: Sequence[RunRecord]) -> Column:
     """A column by its name: one that every list has, a metric, or a setting.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.argument("folder", required=False, type=PathFromPerson(), metavar="[DIR]")
 @click.option(
     "--sort",
+    "order",
     metavar="COLUMN",
     help="Sort by a column, a metric or a setting, the best or smallest first; -COLUMN for the other way round.",
 )
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @debug_option
 def command(
-    folder: Path | None, sort: str | None, where: tuple[str, ...], number: int | None, as_json: bool, as_csv: bool
+    folder: Path | None, order: str | None, where: tuple[str, ...], number: int | None, as_json: bool, as_csv: bool
 ) -> None:
     """List the runs in DIR, by default in the folder 'runs', the newest first.
 
@@ -61,7 +62,7 @@ def command(
         raise UsageError(f"there is no folder {shown(folder)}")
     place = RUNS if folder is None else folder
     every = [read_run(*found) for found in find_runs(place)]
-    runs = sort_runs(select(every, where), sort)[:number] if every else []
+    runs = sort_runs(select(every, where), order)[:number] if every else []
     if as_json:
         output.json_object({"folder": str(place), "runs": [run.as_json() for run in runs]})
     elif as_csv:
@@ -69,25 +70,25 @@ def command(
 
         output.lines(*spreadsheet.as_csv(runs))
     elif runs:
-        _show(place, runs, len(every), sort, where)
+        _show(place, runs, len(every), order, where)
     elif every:
         output.lines(f"none of the {len(every):,} runs in {place} has {' and '.join(where)}")
     else:
         output.lines(f"no runs in {place}: 'zoo run mlp-char' trains a model, and keeps it in {RUNS}")
 
 
-def _show(place: Path, runs: Sequence[RunRecord], every: int, sort: str | None, where: Sequence[str]) -> None:
+def _show(place: Path, runs: Sequence[RunRecord], every: int, order: str | None, where: Sequence[str]) -> None:
     from zoo.cli.commands.runs.table import RunTable
     from zoo.cli.table import print_table
     from zoo.runs.listing.columns import find_column
     from zoo.runs.listing.comparing import why_not_comparable
     from zoo.runs.listing.conditions import column_of
 
-    asked = [*map(column_of, where), *([sort.removeprefix("-")] if sort else [])]
+    asked = [*map(column_of, where), *([order.removeprefix("-")] if order else [])]
     table = RunTable(runs, asked=[find_column(name, runs) for name in dict.fromkeys(asked)])
     count = f"{len(runs):,} run{'s' * (len(runs) > 1)}" + (f" of {every:,}" if len(runs) < every else "")
-    order = "newest first" if sort is None else f"sorted by {sort}"
-    output.lines(f"{count} in {place}{f', {order}' if len(runs) > 1 else ''}{table.said_once}", "")
+    in_order = "newest first" if order is None else f"sorted by {order}"
+    output.lines(f"{count} in {place}{f', {in_order}' if len(runs) > 1 else ''}{table.said_once}", "")
     print_table(table.titles, table.rows(), right=table.right, whole=table.titles, optional=table.optional)
     notes = table.notes()
     if (reasons := why_not_comparable([run for run in runs if run.losses])) and any(run.losses for run in runs):

@@ -84,8 +84,9 @@ class RunTable:
         columns = {column.name: column for column in self.columns}
         empty = [name for name, one in columns.items() if all(one.value(run) is None for run in self.runs)]
         metrics, settings = ([column.name for column in group[::-1]] for group in (self._metrics, self._settings))
-        order = ["test", "preset", *metrics, "data", "time", "parameters", "train", "batch_loss", "age"]
-        wanted = dict.fromkeys([*empty, *order, *settings, "steps", "model", "state"])
+        compare = len({measured_on(run).key for run in self.runs if run.losses}) < 2
+        order = ["test", "preset", *metrics, *["data"] * compare, "time", "parameters", "batch_loss", "train", "age"]
+        wanted = dict.fromkeys([*empty, *order, *settings, "steps", "data", "model", "state"])
         found = [columns[name] for name in wanted if name in columns and name != "run"]
         return [column.title for column in found if (column.setting or column.name) not in self._asked]
 
