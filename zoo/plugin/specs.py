@@ -79,7 +79,8 @@ class ModelSpec(TrainingOptions):
         dataset, optimizer: the names trained with by default. A name of the same distribution is preferred.
         steps, batch_size, lr and so on: the defaults of its runs; see `zoo.options.training.TrainingOptions`.
         reads: how a text model is served: `"windows"` of its own `context_length`, or full padded `"sequences"`.
-        embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` shows.
+        embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` shows
+            and `--snapshots` keeps.
         presets: named ways to train it; the first one is the default.
         engines: faster implementations of its training step than autograd, by name, the fastest first: factories
             called with `(model, optimizer, batch_size)`, and with `loss` where they ask for it, each returning a

@@ -36,7 +36,7 @@ BLUE, ORANGE, GREEN, PINK, AMBER, SKY = COLOURS = ("#0072b2", "#d55e00", "#009e7
 _LONGEST_TITLE = 80  # characters
 _TITLE: Any = {"loc": "left", "parse_math": False}
 _OWN_TITLE: Any = {**_TITLE, "fontsize": 11, "fontweight": "bold"}
-_ONE_AT_A_TIME = threading.Lock()  # matplotlib's settings are global
+_ONE_AT_A_TIME = threading.RLock()  # matplotlib's settings are global
 
 _STYLE: Any = {
     "font.family": [FONT],
@@ -73,9 +73,18 @@ def _quietly() -> Iterator[None]:
         yield
 
 
+class OwnFigure(Figure):
+    """A figure that has zoo's style whenever it is drawn: matplotlib reads some of its settings only then."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw it with zoo's settings."""
+        with own_style():
+            super().draw(renderer)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """A figure that pyplot does not know of; its sizes are in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = OwnFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -104,9 +113,11 @@ def drawing_on(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
     figure = _shown_figure(width, height)
     with own_style():
         figure.set_facecolor(PAPER)
+        figure.patch.set_sketch_params(None)
+        figure.patch.set_path_effects([])
         axes = figure.subplots()
         yield axes
-        figure.draw_without_rendering()  # makes the ticks, before the caller's settings are back
+        figure.draw_without_rendering()  # makes the ticks, whose style is that of the time when they are made
 
 
 def _shown_figure(width: float, height: float) -> Figure:
@@ -116,7 +127,7 @@ def _shown_figure(width: float, height: float) -> Figure:
         with contextlib.suppress(Exception):  # of a backend
             from matplotlib import pyplot
 
-            figure: Figure = pyplot.figure(figsize=(width, height), layout="constrained")
+            figure: Figure = pyplot.figure(figsize=(width, height), layout="constrained", FigureClass=OwnFigure)
             return figure
     return new_figure(width, height)
 
