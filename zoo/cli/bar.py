@@ -87,18 +87,25 @@ def training_line(steps: Steps, width: int, glyphs: Glyphs = BLOCKS) -> str:
 
 
 def stage_line(
-    text: str, seconds: float, done: float | None, width: int, glyphs: Glyphs = BLOCKS, *, frame: int = 0
+    text: str,
+    seconds: float,
+    width: int,
+    glyphs: Glyphs = BLOCKS,
+    *,
+    done: float | None = None,
+    left: float | None = None,
+    frame: int = 0,
 ) -> str:
     """At most `width` columns about another stage.
 
     Args:
         text: its name.
         seconds: how long it has taken.
-        done: the share that is done; None if that is not known.
         width, glyphs: as for `training_line`.
+        done: the share that is done; None if that is not known.
+        left: how many more seconds it takes; None if that is not known.
         frame: the number of the frame, which turns the spinner.
     """
-    left = time_left(seconds, done)
     pieces = {
         "text": f"{glyphs.spinner[frame % len(glyphs.spinner)]} {text}",
         "bar": "",
@@ -115,11 +122,6 @@ def stage_line(
     if done is None:
         del pieces["bar"]
     return _fitted(pieces, shorter, done or 0.0, width, glyphs)
-
-
-def time_left(seconds: float, done: float | None) -> float | None:
-    """How many more seconds something takes of which a share was done in so many; None if one cannot tell yet."""
-    return seconds * (1 - done) / done if done and seconds >= 1 else None
 
 
 def _rate(per_second: float) -> str:

@@ -41,6 +41,7 @@ class Progress(Observer):
         self._glyphs = bar.glyphs_for(output.encoding("stderr"))
         self._began = self._last_line = time.monotonic()  # the stage; the last line without a terminal
         self._done: tuple[int, int] | None = None  # of the stage
+        self._advanced = 0.0  # when it was told
         self._steps: bar.Steps | None = None
         self._reports: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
         self._told: set[str] = set()  # stages that had a line
@@ -70,7 +71,7 @@ class Progress(Observer):
         self.current, self._began, self._done = text, time.monotonic(), None
 
     def advanced(self, done: int, total: int) -> None:
-        self._done = done, total
+        self._done, self._advanced = (done, total), time.monotonic()
 
     def progress(self, step: int, steps: int, loss: float) -> None:
         now, before = time.monotonic(), self._steps
@@ -112,13 +113,20 @@ class Progress(Observer):
             return bar.training_line(steps, width, self._glyphs)
         if not self.current:
             return ""
-        text = visible(self.current)
-        return bar.stage_line(text, seconds, self._share(), width, self._glyphs, frame=self._frame)
+        text, share, left = visible(self.current), self._share(), self._left()
+        return bar.stage_line(text, seconds, width, self._glyphs, done=share, left=left, frame=self._frame)
 
     def _share(self) -> float | None:
         """How much of the stage is done, from 0 to 1."""
         done, total = self._done or (0, 0)
         return min(done / total, 1.0) if total > 0 else None
+
+    def _left(self) -> float | None:
+        """How many more seconds the stage takes; None if one cannot tell yet."""
+        share, took = self._share(), self._advanced - self._began
+        if not share or took < _LINE_AFTER_S:
+            return None
+        return max(0.0, took / share - (time.monotonic() - self._began))
 
     def _line_of_training(self, steps: bar.Steps) -> None:
         self._last_line = time.monotonic()
@@ -136,8 +144,8 @@ class Progress(Observer):
             return
         self._told.add(text)
         self._last_line = now
-        share = self._share()
-        left, done = bar.time_left(seconds, share), "" if share is None else f": {share:.0%} done"
+        share, left = self._share(), self._left()
+        done = "" if share is None else f": {share:.0%} done"
         more = "" if left is None else f", about {bar.clock(left)} left"
         output.note(f"{text}{done} after {seconds:.0f} s{more}")
 

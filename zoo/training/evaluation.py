@@ -67,10 +67,10 @@ def evaluate_splits(
     model: nn.Module, splits: Mapping[SplitName, Examples], objective: Objective = PLAIN
 ) -> dict[SplitName, Evaluation]:
     """`evaluate` for each split."""
-    found, before, total = {}, 0, sum(map(len, splits.values()))
+    found, before, total = {}, 0, sum(map(_rows_of, splits.values()))
     with stages.within(EVALUATING):
         for name, examples in splits.items():
-            size = len(examples)
+            size = _rows_of(examples)
 
             def advance(done: int, of: int, *, before: int = before, size: int = size) -> None:
                 stages.advance(before + size * done // max(of, 1), total)
@@ -206,7 +206,7 @@ def _evaluate_all(
     device = examples.device
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     count = torch.zeros((), dtype=torch.int64, device=total.device)
-    done, size = 0, len(examples)
+    done, size = 0, _rows_of(examples)
     for x, y in examples.in_order(batch_size_of(model, examples.input_size)):
         output = model(x)
         part, targets = objective.loss.total(output, y, x)
@@ -216,6 +216,12 @@ def _evaluate_all(
         done += len(x)
         advance(done, size)
     return float(total / count)
+
+
+def _rows_of(examples: Examples) -> int:
+    """How many examples an evaluation takes: of running text fewer than there are, as none overlap."""
+    rows: int = getattr(examples, "rows", len(examples))
+    return rows
 
 
 def batch_size_of(model: nn.Module, input_size: int) -> int:

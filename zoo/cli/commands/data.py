@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo import stages
 from zoo.cli import output
 from zoo.cli.options import given as options_given
 from zoo.cli.options import options_of
-from zoo.cli.state import State, debug_option, json_option, offline_option
+from zoo.cli.state import State, debug_option, json_option, offline_option, shows_progress
 from zoo.cli.table import print_table
 from zoo.options.run import FileOptions
 from zoo.plugin.settings import parse_assignments
@@ -36,6 +37,7 @@ _TARGETS = {"classes": "classes, ", "numbers": "numbers, ", "inputs": "none"}
 @json_option
 @debug_option
 @click.pass_obj
+@shows_progress
 def command(
     state: State,
     /,
@@ -71,7 +73,9 @@ def command(
     if isinstance(source, Path) and resolved.get("format") in TABLES and not {"column", "target"} & given.keys():
         print_columns(dataset, summarize_table(source, resolved["format"], header=resolved.get("header")), as_json)
         return
-    data = load_dataset(source, resolved, fetcher(offline=offline))
+    state.settle()
+    with stages.within("Reading the data"):
+        data = load_dataset(source, resolved, fetcher(offline=offline))
     for notice in getattr(data, "notices", ()):
         output.warning(notice)
     found = {"dataset": dataset, **describe(data)}

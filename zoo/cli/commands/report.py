@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from zoo import stages
 from zoo.cli import output
 from zoo.cli.options import PathFromPerson
 from zoo.cli.state import State, debug_option, json_option, offline_option, shows_progress
@@ -41,7 +42,8 @@ def command(
     from zoo.reports.report import write_report
 
     state.settle()
-    written = write_report(runs, out, state.registry, fetcher(offline=offline), dataset=dataset)
+    with stages.within("Writing the report"):
+        written = write_report(runs, out, state.registry, fetcher(offline=offline), dataset=dataset)
     if as_json:
         output.json_object({"runs": list(runs), "report": str(written.path), "bytes": written.size})
     else:

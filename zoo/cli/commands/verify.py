@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo import stages
 from zoo.cli import output
 from zoo.cli.options import PathFromPerson
-from zoo.cli.state import State, debug_option, json_option
+from zoo.cli.state import State, debug_option, json_option, shows_progress
 from zoo.cli.table import print_table
 from zoo.errors import CheckpointError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 @click.pass_obj
+@shows_progress
 def command(state: State, path: Path, as_json: bool) -> None:
     """Check that a file or run folder is intact, and show what is in it.
 
@@ -30,7 +32,9 @@ def command(state: State, path: Path, as_json: bool) -> None:
     """
     from zoo.storage.verify import verify
 
-    findings = verify(path, state.registry)
+    state.settle()
+    with stages.within("Checking the files"):
+        findings = verify(path, state.registry)
     damaged = [finding.file for finding in findings if finding.damaged]
     if as_json:
         rows = [{"file": f.file, "result": f.result, "whole": _whole(f), "text": f.text} for f in findings]

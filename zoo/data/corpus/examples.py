@@ -89,10 +89,14 @@ class CorpusWindows(_OfCorpus):
         rows = rows.view(*indices.shape, self.length + 1)
         return _copy(rows[..., :-1]), rows[..., -1].contiguous()
 
+    @property
+    def rows(self) -> int:
+        """How many examples `in_order` has."""
+        return len(self) if self.evaluate is None else min(self.evaluate, len(self))
+
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        count = len(self) if self.evaluate is None else min(self.evaluate, len(self))
-        for first in range(0, count, size):
-            yield self.gather(torch.arange(first, min(first + size, count)))
+        for first in range(0, self.rows, size):
+            yield self.gather(torch.arange(first, min(first + size, self.rows)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,8 +119,17 @@ class CorpusBlocks(_OfCorpus):
         x, y = self._blocks(indices.flatten() + self.start, self.stop)
         return x.view(*indices.shape, self.length), y.view(*indices.shape, self.length)
 
+    @property
+    def _evaluated_to(self) -> int:
+        return self.stop if self.evaluate is None else min(self.start + self.evaluate, self.stop)
+
+    @property
+    def rows(self) -> int:
+        """How many blocks `in_order` has."""
+        return -(-(self._evaluated_to - self.start) // self.length)
+
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        stop = self.stop if self.evaluate is None else min(self.start + self.evaluate, self.stop)
+        stop = self._evaluated_to
         for first in range(self.start, stop, size * self.length):
             yield self._blocks(torch.arange(first, min(first + size * self.length, stop), self.length), stop)
 
