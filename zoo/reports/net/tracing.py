@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.errors import ZooError
 from zoo.reports.net.operations import TYPE_NAMES, compute
 
 _SMALL = 1024  # numbers that a constant may have, whatever it is made of
 
 
-class UnsupportedError(Exception):
-    """The net computes something that no operation of a program is; the text says what, in a few words."""
+class UnsupportedError(ZooError):
+    """The net cannot run in a page; the text says what it does that a page cannot: `computes fft_rfft`."""
 
 
 @dataclass(frozen=True, eq=False)

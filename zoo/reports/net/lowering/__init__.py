@@ -24,6 +24,6 @@ def lower(tracer: Tracer, name: str, args: Sequence[Any], kwargs: dict[str, Any]
     """
     lowering = LOWERINGS.get(name)
     if lowering is None:
-        raise UnsupportedError(f"computes {name}")
+        raise UnsupportedError(f"computes {name}, for which the page has no operation")
     found = lowering(tracer, *args, **kwargs)
     return list(found) if isinstance(found, tuple | list) else [found]
