@@ -30,6 +30,9 @@ zoo.net.math = {
     return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest;
   },
 
+  /** The quotient that fits the remainder, also where a / b is rounded up to a whole number. */
+  floorDiv: (a, b) => (b === 0 ? a / b : Math.round((a - zoo.net.math.remainder(a, b)) / b)),
+
   maximum: (a, b) => (a > b || a !== a ? a : b),
   minimum: (a, b) => (a < b || a !== a ? a : b),
 
@@ -71,7 +74,7 @@ zoo.net.math.fillTable();
 zoo.net.UNARY = {
   neg: (x) => -x,
   abs: Math.abs,
-  sign: Math.sign,
+  sign: (x) => Number(x > 0) - Number(x < 0),  // 0 for NaN, as torch has it
   floor: Math.floor,
   ceil: Math.ceil,
   round: zoo.net.math.round,
@@ -86,7 +89,7 @@ zoo.net.UNARY = {
   tanh: Math.tanh,
   sigmoid: zoo.net.math.sigmoid,
   erf: zoo.net.math.erf,
-  not: (x) => (x ? 0 : 1),
+  not: (x) => (x === 0 ? 1 : 0),
 };
 
 zoo.net.BINARY = {
@@ -94,8 +97,9 @@ zoo.net.BINARY = {
   sub: (a, b) => a - b,
   mul: (a, b) => a * b,
   div: (a, b) => a / b,
-  floor_div: (a, b) => Math.floor(a / b),
+  floor_div: zoo.net.math.floorDiv,
   remainder: zoo.net.math.remainder,
+  fmod: (a, b) => a % b,
   pow: Math.pow,
   maximum: zoo.net.math.maximum,
   minimum: zoo.net.math.minimum,

@@ -1,4 +1,4 @@
-"""What a page gets of a net: its programs, verified, and its weights. `text.py` and `tensors.py` say of which inputs."""
+"""What a page gets of a net: verified programs and weights; `text.py` and `tensors.py` say of which inputs."""
 
 from __future__ import annotations
 

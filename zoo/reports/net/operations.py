@@ -9,13 +9,12 @@ Axes: R rows, N elements of a row, D elements of a row of a table.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def _places(size: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
@@ -66,7 +65,7 @@ def convolution(
     x: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
 ) -> Tensor:
     """Of pictures (B, C, H, W), without a bias."""
-    return F.conv2d(x, weight, None, tuple(stride), tuple(padding), tuple(dilation), groups)
+    return functional.conv2d(x, weight, None, tuple(stride), tuple(padding), tuple(dilation), groups)
 
 
 def max_pool(
@@ -79,7 +78,7 @@ def max_pool(
 ) -> Tensor:
     """The largest elements of windows of pictures (B, C, H, W): (B, C, *size)."""
     for ceil in (False, True):
-        y = F.max_pool2d(x, tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), ceil)
+        y = functional.max_pool2d(x, tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), ceil)
         if list(y.shape[2:]) == list(size):
             break
     return y
@@ -145,6 +144,7 @@ BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "div": torch.div,
     "floor_div": torch.floor_divide,
     "remainder": torch.remainder,
+    "fmod": torch.fmod,
     "pow": torch.pow,
     "maximum": torch.maximum,
     "minimum": torch.minimum,
@@ -170,29 +170,25 @@ ROWS: dict[str, Callable[[Tensor], Tensor]] = {  # of (R, N)
     "softmax": lambda x: x.softmax(1),
     "log_softmax": lambda x: x.log_softmax(1),
 }
-OPERATIONS: Mapping[str, Callable[..., Tensor]] = dict(
-    itertools.chain(
-        UNARY.items(),
-        BINARY.items(),
-        ROWS.items(),
-        {
-            "cast": _cast,
-            "where": torch.where,
-            "matmul": torch.bmm,
-            "strided": strided,
-            "strided_write": strided_write,
-            "join": join,
-            "take": take,
-            "pick": pick,
-            "put": put,
-            "argsort": argsort,
-            "searchsorted": lambda x, queries, right: torch.searchsorted(x, queries, right=right),
-            "convolution": convolution,
-            "max_pool": max_pool,
-            "window_mean": window_mean,
-        }.items(),
-    )
-)
+OPERATIONS: Mapping[str, Callable[..., Tensor]] = {
+    **UNARY,
+    **BINARY,
+    **ROWS,
+    "cast": _cast,
+    "where": torch.where,
+    "matmul": torch.bmm,
+    "strided": strided,
+    "strided_write": strided_write,
+    "join": join,
+    "take": take,
+    "pick": pick,
+    "put": put,
+    "argsort": argsort,
+    "searchsorted": lambda x, queries, right: torch.searchsorted(x, queries, right=right),
+    "convolution": convolution,
+    "max_pool": max_pool,
+    "window_mean": window_mean,
+}
 
 
 def compute(name: str, inputs: Sequence[Tensor], attributes: Sequence[Any]) -> Tensor:

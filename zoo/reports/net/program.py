@@ -1,7 +1,7 @@
-"""A program: what a net computes of inputs of one shape, for `assets/net-operations.js`, and for torch to verify.
+"""A program: what a net computes of inputs of one shape, for `assets/net-program.js`, and for torch to verify.
 
-A number says what an instruction is applied to: 0 is the input, n the result of the n-th instruction, and -1 - k the k-th
-constant. Several programs of a net share their constants.
+A number says what an instruction is applied to: 0 is the input, n the result of the n-th instruction, and -1 - k the
+constant k. Several programs of a net share their constants.
 """
 
 from __future__ import annotations
@@ -167,4 +167,6 @@ def assemble(
 def is_close(found: Tensor, wanted: Tensor) -> bool:
     """Whether outputs are the same but for the order of sums in float32."""
     scale = max(1.0, float(wanted.abs().amax())) if wanted.numel() else 1.0
-    return found.shape == wanted.shape and bool(torch.allclose(found, wanted, rtol=0, atol=2e-5 * scale, equal_nan=True))
+    return found.shape == wanted.shape and bool(
+        torch.allclose(found, wanted, rtol=0, atol=2e-5 * scale, equal_nan=True)
+    )

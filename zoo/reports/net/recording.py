@@ -1,11 +1,11 @@
 """Recording what a net computes, as a program: every operation of torch is seen as it is called.
 
-The code of the net runs once, for one input. What depends on the input becomes the program, and all else (weights, masks,
-positions) is a constant of it. Views of tensors are not operations: a program has the storage of each tensor, and reads it
-as the view does, so that a tensor changed in place is changed in all its views.
+The code of the net runs once, for one input. What depends on the input becomes the program, and all else (weights,
+masks, positions) is a constant of it. Views of tensors are not operations: a program has the storage of each tensor,
+and reads it as the view does, so that a tensor changed in place is changed in all its views.
 
-Where the code asks for a number that depends on the input, as an `if` does, the program has that number as a guard: for an
-input with another one, it is not valid.
+Where the code asks for a number that depends on the input, as an `if` does, the program has that number as a guard: for
+an input with another one, it is not valid.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -47,7 +48,7 @@ def record(model: nn.Module, x: Tensor, constants: Constants) -> Program:
     """
     x = x.clone(memory_format=torch.contiguous_format)
     recorder = _Recorder(x)
-    with torch.no_grad(), _elementary(), recorder:
+    with torch.no_grad(), _elementary(), _OneHot(), recorder:
         output = model(x)
     if not isinstance(output, Tensor):
         raise UnsupportedError("returns something else than one tensor")
@@ -67,6 +68,23 @@ def _elementary() -> Iterator[None]:
     finally:
         torch._C._set_mkldnn_enabled(mkldnn)
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+class _OneHot(TorchFunctionMode):
+    """Within its block, one-hot codes come of a comparison: torch's function reads its input to check it."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if function is torch.nn.functional.one_hot:
+            return _one_hot(*args, **(kwargs or {}))
+        return function(*args, **(kwargs or {}))
+
+
+def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    if num_classes < 0:
+        raise UnsupportedError("finds out how many classes there are from its input")
+    return (tensor[..., None] == torch.arange(num_classes)).long()
 
 
 @dataclass
@@ -118,11 +136,11 @@ class _Storage:
         self.flat, self.writes, self.views = flat, [], {}
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation within its block; see `record`."""
 
     def __init__(self, x: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tracer = Tracer()
         check_type(x.dtype)
         self._storages = {_key(x): _Storage(Value(x.flatten(), 0), x)}
@@ -259,7 +277,7 @@ def _elements(x: Tensor) -> int:
 
 
 def _layout(x: Tensor) -> _Layout:
-    return tuple(x.shape), x.stride(), x.storage_offset()
+    return tuple(x.shape), x.stride(), int(x.storage_offset())
 
 
 def _overlap(one: _Layout, other: _Layout) -> bool:
@@ -280,5 +298,3 @@ def _check(name: str, x: Tensor, value: Value) -> None:
     alike = real.shape == value.tensor.shape and real.dtype == value.dtype
     if not alike or not torch.allclose(real.double(), value.tensor.double(), **_CLOSE, equal_nan=True):
         raise UnsupportedError(f"computes {name} with arguments that are not known")
-
-

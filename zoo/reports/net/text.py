@@ -5,7 +5,7 @@ Axes: T positions, V characters of the vocabulary.
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -107,12 +107,10 @@ def front_coded(words: Collection[str]) -> str | None:
     """
     lines, before = [], ""
     for word in sorted(words):
-        shared = len(os.path.commonprefix([before, word]))
+        shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, word, strict=False)))
         if shared >= 26:
             return None
         lines.append(chr(ord("a") + shared) + word[shared:])
         before = word
     text = "\n".join(lines)
     return text if len(text.encode()) <= _MOST_KNOWN else None
-
-

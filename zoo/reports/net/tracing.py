@@ -97,7 +97,7 @@ class Tracer:
 
     def view(self, x: Value, of: Tensor) -> Value:
         """What `of` sees, which is a view of a contiguous tensor of the shape of `x`."""
-        return self.strided(x, tuple(of.shape), of.stride(), of.storage_offset())
+        return self.strided(x, tuple(of.shape), of.stride(), int(of.storage_offset()))
 
     def strided(self, x: Value, size: Sequence[int], stride: Sequence[int], offset: int) -> Value:
         """A view of flat storage; one that sees all of it in order costs nothing."""
@@ -137,10 +137,11 @@ def check_type(dtype: torch.dtype) -> None:
 
 def _result_type(operands: Sequence[Tensor | float]) -> torch.dtype:
     """The type of an elementwise operation: a tensor of axes weighs more than one without, and that than a number."""
-    tensors = [x for x in operands if isinstance(x, Tensor)]
-    found = tensors[0]
-    for other in [*tensors[1:], *(x for x in operands if not isinstance(x, Tensor))]:
-        dtype = torch.result_type(found, other)
-        wide = max([found, *([other] if isinstance(other, Tensor) else [])], key=lambda x: x.ndim)
-        found = torch.empty((1,) * wide.ndim, dtype=dtype)
+    found, *others = [x for x in operands if isinstance(x, Tensor)]
+    for other in others:
+        axes = max(found.ndim, other.ndim)
+        found = torch.empty((1,) * axes, dtype=torch.result_type(found, other))
+    for number in operands:
+        if not isinstance(number, Tensor):
+            found = torch.empty((1,) * found.ndim, dtype=torch.result_type(found, number))
     return found.dtype

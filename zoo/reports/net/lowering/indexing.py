@@ -59,7 +59,7 @@ def _places(t: Tracer, x: Value, indices: Sequence[Value | None], axes: Sequence
     given = [one for one in indices if one is not None]
     if any(one.dtype in (torch.bool, torch.uint8) for one in given):
         raise UnsupportedError("indexes with a mask")
-    shape = tuple(torch.broadcast_shapes(*(one.shape for one in given)))
+    shape = tuple(torch.broadcast_shapes(*(one.shape for one in given)))  # type: ignore[no-untyped-call]
     if len(given) == 1:  # operations count negative ones from the end
         return t.cast(given[0], torch.int64), shape
     places: Value | None = None

@@ -52,11 +52,17 @@ def _truth(t: Tracer, x: Value) -> Value:
 
 
 def add(t: Tracer, a: Operand, b: Operand, *, alpha: float = 1) -> Value:
-    return t.binary("add", a, b if alpha == 1 else t.binary("mul", b, alpha))
+    return t.binary("add", a, _times(t, b, alpha))
 
 
 def sub(t: Tracer, a: Operand, b: Operand, *, alpha: float = 1) -> Value:
-    return t.binary("sub", a, b if alpha == 1 else t.binary("mul", b, alpha))
+    return t.binary("sub", a, _times(t, b, alpha))
+
+
+def _times(t: Tracer, x: Operand, factor: float) -> Operand:
+    if not isinstance(x, Value):
+        return x * factor
+    return x if factor == 1 else t.binary("mul", x, factor)
 
 
 def rsub(t: Tracer, a: Operand, b: Operand, alpha: float = 1) -> Value:
@@ -85,10 +91,6 @@ def div(t: Tracer, a: Operand, b: Operand, *, rounding_mode: str | None = None) 
         return t.apply("floor_div", a, b)
     quotient = t.apply("div", floating(t, a), floating(t, b))
     return quotient if rounding_mode is None else t.cast(t.apply("trunc", quotient), a.dtype)
-
-
-def fmod(t: Tracer, a: Operand, b: Operand) -> Value:
-    return sub(t, a, t.binary("mul", div(t, a, b, rounding_mode="trunc"), b))
 
 
 def clamp(t: Tracer, x: Value, low: Operand | None = None, high: Operand | None = None) -> Value:
@@ -191,6 +193,10 @@ def elu(t: Tracer, x: Value, alpha: float = 1, scale: float = 1, input_scale: fl
     return t.binary("mul", where(t, t.binary("gt", x, 0), x, t.binary("mul", low, alpha)), scale)
 
 
+def celu(t: Tracer, x: Value, alpha: float = 1) -> Value:
+    return elu(t, x, alpha, 1, 1 / alpha)
+
+
 def leaky_relu(t: Tracer, x: Value, slope: float = 0.01) -> Value:
     return where(t, t.binary("gt", x, 0), x, t.binary("mul", x, slope))
 
@@ -256,7 +262,9 @@ Lowering: TypeAlias = "Callable[..., Value | tuple[Value | None, ...] | list[Val
 
 LOWERINGS: dict[str, Lowering] = {
     **{name: partial(_unary, name) for name in UNARY if name != "not"},
-    **{name: partial(_binary, name) for name in (*_COMPARED, "pow", "remainder", "maximum", "minimum", "atan2")},
+    **{
+        name: partial(_binary, name) for name in (*_COMPARED, "pow", "remainder", "fmod", "maximum", "minimum", "atan2")
+    },
     **{name: partial(_logical, name.partition("_")[2]) for name in ("logical_and", "logical_or", "logical_xor")},
     **{name: partial(_bitwise, name.partition("_")[2]) for name in ("bitwise_and", "bitwise_or", "bitwise_xor")},
     "mul": partial(_binary, "mul"),
@@ -267,9 +275,9 @@ LOWERINGS: dict[str, Lowering] = {
     **{
         function.__name__: function
         for function in (
-            *(add, sub, rsub, mul_complex, div, fmod, clamp, clamp_max, where, masked_fill, lerp, addcmul, addcdiv),
+            *(add, sub, rsub, mul_complex, div, clamp, clamp_max, where, masked_fill, lerp, addcmul, addcdiv),
             *(logical_not, bitwise_not, isnan, isinf, rsqrt, reciprocal, tan, log2, log10, exp2, erfc),
-            *(relu, silu, gelu, softplus, mish, elu, leaky_relu, hardtanh, hardsigmoid, hardswish),
+            *(relu, silu, gelu, softplus, mish, elu, celu, leaky_relu, hardtanh, hardsigmoid, hardswish),
             *(log_sigmoid_forward, clone, _to_copy, copy, fill, zero),
         )
     },

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from zoo.reports.net.lowering.pointwise import Lowering, Operand, clamp, floating, where
+from zoo.reports.net.lowering.pointwise import Lowering, clamp, floating, where
 from zoo.reports.net.tracing import Tracer, UnsupportedError, Value, meta
 
 
@@ -51,19 +51,31 @@ def _whole(t: Tracer, x: Value) -> Value:
 
 
 def total(
-    t: Tracer, x: Value, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+    t: Tracer,
+    x: Value,
+    dim: int | Sequence[int] | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Value:
     return reduced(t, "sum", _whole(t, x) if dtype is None else t.cast(x, dtype), dim, keepdim)
 
 
 def mean(
-    t: Tracer, x: Value, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+    t: Tracer,
+    x: Value,
+    dim: int | Sequence[int] | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Value:
     count = math.prod(x.shape[axis] for axis in axes_of(x, dim))
     return t.binary("div", total(t, x, dim, keepdim, dtype=dtype), count)
 
 
-def prod(t: Tracer, x: Value, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Value:
+def prod(
+    t: Tracer, x: Value, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Value:
     return reduced(t, "prod", _whole(t, x) if dtype is None else t.cast(x, dtype), dim, keepdim)
 
 
@@ -130,20 +142,20 @@ def var_mean(
 def linalg_vector_norm(
     t: Tracer,
     x: Value,
-    ord: float = 2,
+    order: float = 2,
     dim: int | Sequence[int] | None = None,
     keepdim: bool = False,
     *,
     dtype: torch.dtype | None = None,
 ) -> Value:
     x = t.apply("abs", floating(t, x) if dtype is None else t.cast(x, dtype))
-    if math.isinf(ord):
-        return reduced(t, "amax" if ord > 0 else "amin", x, dim, keepdim)
-    if ord == 1:
+    if math.isinf(order):
+        return reduced(t, "amax" if order > 0 else "amin", x, dim, keepdim)
+    if order == 1:
         return reduced(t, "sum", x, dim, keepdim)
-    if ord == 2:
+    if order == 2:
         return t.apply("sqrt", reduced(t, "sum", t.apply("mul", x, x), dim, keepdim))
-    raise UnsupportedError(f"computes the norm of order {ord}")
+    raise UnsupportedError(f"computes the norm of order {order}")
 
 
 def softmax(t: Tracer, x: Value, dim: int, half_to_float: bool = False) -> Value:
@@ -199,7 +211,9 @@ def affine(t: Tracer, x: Value, weight: Value | None, bias: Value | None) -> Val
     return x if bias is None else t.binary("add", x, bias)
 
 
-def sort(t: Tracer, x: Value, dim: int = -1, descending: bool = False, *, stable: bool | None = None) -> tuple[Value, ...]:
+def sort(
+    t: Tracer, x: Value, dim: int = -1, descending: bool = False, *, stable: bool | None = None
+) -> tuple[Value, ...]:
     axes = axes_of(x, dim)
     rows, kept = as_rows(t, x, axes)
     order = [*kept, *axes]
@@ -209,16 +223,9 @@ def sort(t: Tracer, x: Value, dim: int = -1, descending: bool = False, *, stable
     return tuple(t.permute(t.reshape(y, [x.shape[axis] for axis in order]), back) for y in found)
 
 
-def topk(
-    t: Tracer, x: Value, k: int, dim: int = -1, largest: bool = True, is_sorted: bool = True
-) -> tuple[Value, ...]:
+def topk(t: Tracer, x: Value, k: int, dim: int = -1, largest: bool = True, is_sorted: bool = True) -> tuple[Value, ...]:
     (axis,) = axes_of(x, dim)
     return tuple(t.view(y, meta(y.shape).narrow(axis, 0, k)) for y in sort(t, x, dim, largest))
-
-
-def argsort(t: Tracer, x: Value, dim: Operand = -1, descending: bool = False, **given: bool) -> Value:
-    assert isinstance(dim, int)
-    return sort(t, x, dim, descending)[1]
 
 
 LOWERINGS: dict[str, Lowering] = {
@@ -238,5 +245,4 @@ LOWERINGS: dict[str, Lowering] = {
     },
     "sort": sort,
     "topk": topk,
-    "argsort": argsort,
 }
