@@ -278,5 +278,8 @@ zoo.net.TextNet = class {
   }
 };
 
-/** A small probability: 1 in so many. */
-zoo.net.small = (p) => (p >= 0.01 ? zoo.net.percent(p) : `1 in ${Math.round(1 / p).toLocaleString("en")}`);
+/** A probability that may be small: 1 in so many. */
+zoo.net.small = (p) => {
+  if (p >= 0.01) return zoo.net.percent(p);
+  return `1 in ${1 / p < 1e9 ? Math.round(1 / p).toLocaleString("en") : (1 / p).toExponential(1)}`;
+};
