@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-import zoo
+from zoo import api
 from zoo.ambient.neutral import neutral
 from zoo.data.download import fetcher
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin
 from zoo.reports.page import render
 from zoo.reports.reported import ReportedRun
-from zoo.reports.sections import SECTIONS, net
 from zoo.reports.section import Part
+from zoo.reports.sections import SECTIONS, net
 
 NET = [section for section in SECTIONS if section.name == "net"]
 
@@ -35,7 +35,7 @@ def offer_specs(monkeypatch: pytest.MonkeyPatch, *specs: Any) -> None:
 
 def reported(target: str | Path) -> ReportedRun:
     """A run as sections see it."""
-    return ReportedRun.read(str(target), Path(target).name, 0, zoo.api._registry(), fetcher())
+    return ReportedRun.read(str(target), Path(target).name, 0, api._registry(), fetcher())
 
 
 def part_of(target: str | Path) -> Part:

@@ -32,7 +32,11 @@ def cases() -> Iterator[tuple[str, list[Tensor], list[Any]]]:
         yield from ((name, [x], []) for x in (FINITE, FINITE.double(), AWKWARD))
     for name in BINARY:
         logical = name in ("and", "or", "xor")
-        pairs = [(given(2, 1, 3), given(4, 1)), (WHOLE, WHOLE.abs() % 4 if name == "pow" else WHOLE.flip(1) - 8), (AWKWARD, AWKWARD.flip(0))]
+        pairs = [
+            (given(2, 1, 3), given(4, 1)),
+            (WHOLE, WHOLE.abs() % 4 if name == "pow" else WHOLE.flip(1) - 8),
+            (AWKWARD, AWKWARD.flip(0)),
+        ]
         yield from ((name, [a > 0, b > 0] if logical else [a, b], []) for a, b in pairs)
     for name in ROWS:
         yield from ((name, [x], []) for x in (given(4, 5), given(3, 1).double()))

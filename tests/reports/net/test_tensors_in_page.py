@@ -80,13 +80,17 @@ def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Train:
     return run
 
 
+def number(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
 def settled(page: Any) -> None:
     page.evaluate("Promise.all([...zoo.net.parts.values()].map((part) => part.net.last))")
 
 
 def bars(part: Any) -> dict[str, float]:
     names, shown = part.locator(".bars .name").all_inner_texts(), part.locator(".percent").all_inner_texts()
-    return {name: float(one.removesuffix(" %")) / 100 for name, one in zip(names, shown, strict=True)}
+    return {name: float(one.removesuffix("\u00a0%")) / 100 for name, one in zip(names, shown, strict=True)}
 
 
 def compare(part: Any, probabilities: Tensor, names: list[str]) -> None:
@@ -180,7 +184,7 @@ def test_a_row_is_typed(model: str, target: str, tmp_path: Path, open_page: Open
             compare(part, wanted.probabilities[0], ["high", "low"])
         else:
             assert part.locator("dt").inner_text() == "target"
-            assert float(part.locator(".predicted").inner_text()) == pytest.approx(float(wanted), rel=2e-5)
+            assert number(part.locator(".predicted").inner_text()) == pytest.approx(float(wanted), rel=2e-5)
 
     part.get_by_label("area").fill("5432.5")
     part.get_by_label("color").select_option(label="red")
@@ -202,7 +206,7 @@ def test_a_table_needs_no_data_to_be_asked(tmp_path: Path, open_page: OpenPage) 
     page = open_page(write_page(tmp_path / "page.html", tmp_path / "run"))
     settled(page)
     assert page.locator(".field").count() == 3
-    assert float(page.locator(".predicted").inner_text())
+    assert number(page.locator(".predicted").inner_text())
 
 
 def test_rows_without_names(train: Train, tmp_path: Path, open_page: OpenPage) -> None:
@@ -212,7 +216,7 @@ def test_rows_without_names(train: Train, tmp_path: Path, open_page: OpenPage) -
     assert page.locator(".fields label span").all_inner_texts() == ["feature 1", "feature 2", "feature 3"]
     values = [float(field.input_value()) for field in page.locator(".field").all()]
     wanted = zoo.load(run).predict(torch.tensor([values]))[0].tolist()
-    found = [float(text) for text in page.locator(".predicted").all_inner_texts()]
+    found = [number(text) for text in page.locator(".predicted").all_inner_texts()]
     assert found == pytest.approx(wanted, rel=1e-4)
 
 

@@ -88,16 +88,14 @@ def test_what_is_typed_changes_the_bars_to_torchs_numbers(kind: str, all_models:
         part.locator(".bars:not(.empty)").wait_for()
         page.wait_for_function("document.querySelectorAll('.told').length > 0")
         page.evaluate("Promise.all([...zoo.net.parts.values()].map((part) => part.model.net.last))")
-        shown = [float(one.removesuffix(" %")) / 100 for one in part.locator(".percent").all_inner_texts()]
+        shown = [float(one.removesuffix("\u00a0%")) / 100 for one in part.locator(".percent").all_inner_texts()]
         torch.testing.assert_close(torch.tensor(shown).double(), wanted, rtol=0, atol=6e-4, msg=model)
         part.locator(".order").select_option("probability")
-        shown = [float(one.removesuffix(" %")) for one in part.locator(".percent").all_inner_texts()]
+        shown = [float(one.removesuffix("\u00a0%")) for one in part.locator(".percent").all_inner_texts()]
         assert shown == sorted(shown, reverse=True)
 
 
-def test_the_likelihood_of_a_word_is_that_of_zoo_predict(
-    kind: str, all_models: Path, open_page: OpenPage
-) -> None:
+def test_the_likelihood_of_a_word_is_that_of_zoo_predict(kind: str, all_models: Path, open_page: OpenPage) -> None:
     if kind == "text":
         pytest.skip("of words")
     page = open_page(all_models)
@@ -246,7 +244,9 @@ def test_a_net_that_cannot_run_in_the_page_says_why(
     words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: OpenPage
 ) -> None:
     """No numbers that could be wrong, and the other nets of the page run."""
-    spec = zoo.ModelSpec("odd", Sequences, dataset="names", optimizer="sgd", steps=1, batch_size=4, lr=0.1, reads="sequences")
+    spec = zoo.ModelSpec(
+        "odd", Sequences, dataset="names", optimizer="sgd", steps=1, batch_size=4, lr=0.1, reads="sequences"
+    )
     offer_specs(monkeypatch, spec)
     for how in REASONS:
         train("odd", words_file, tmp_path / how, steps=1, settings={"model.how": how})

@@ -25,8 +25,12 @@ zoo.net.Prediction = class {
   }
 };
 
-/** A number to five significant figures. */
-zoo.net.figures = (x) => String(Number(x.toPrecision(5)));
+/** A number to six significant figures. */
+zoo.net.figures = (x) => {
+  const size = Math.abs(x);
+  if (size !== 0 && !(size >= 1e-4 && size < 1e9)) return x.toExponential(5);
+  return x.toLocaleString("en", { maximumSignificantDigits: 6 });
+};
 
 /** A net of one program, which runs again whenever its input changes. */
 zoo.net.TensorNet = class {

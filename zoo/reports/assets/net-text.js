@@ -196,7 +196,7 @@ zoo.net.TextNet = class {
   }
 
   async show(tokens, isStale) {
-    this.whole.textContent = "";
+    if (this.words) this.whole.textContent = "";
     if (tokens === null) return this.bars.show(null, false);
     const logits = await this.model.logits(tokens, isStale);
     if (logits === null) return;

@@ -22,7 +22,7 @@ zoo.net.make = (name, properties = {}, ...children) => {
 };
 
 /** A probability for people. */
-zoo.net.percent = (p) => `${(100 * p).toFixed(p < 0.0995 ? 2 : 1)} %`;
+zoo.net.percent = (p) => `${(100 * p).toFixed(p < 0.0995 ? 2 : 1)}\u00a0%`;
 
 /** Probabilities as bars, each of which may be chosen. */
 zoo.net.Bars = class {
@@ -36,6 +36,8 @@ zoo.net.Bars = class {
     this.names = names;
     this.bars = names.map((name, index) => this.#bar(name, index, choose));
     list.append(...this.bars.map((bar) => bar.entry));
+    const longest = Math.max(...names.map(({ shown }) => shown.length));
+    list.style.setProperty("--names", `${Math.min(Math.max(longest, 2), 16)}ch`);
   }
 
   #bar({ shown }, index, choose) {
@@ -48,7 +50,7 @@ zoo.net.Bars = class {
       bar.type = "button";
       bar.addEventListener("click", () => choose(index));
     }
-    return { entry: make("li", {}, bar), bar, fill, percent };
+    return { entry: make("li", { className: shown.length > 9 ? "boundary" : "" }, bar), bar, fill, percent };
   }
 
   /**

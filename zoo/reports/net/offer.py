@@ -17,7 +17,7 @@ from zoo.reports.net.recording import record
 from zoo.reports.net.tracing import UnsupportedError
 from zoo.training.building import evaluating
 
-MOST = 4_000_000  # characters of weights in a page
+MOST = 5_000_000  # characters of weights in a page
 _SPREAD = 4 / 3  # characters of base64 for each byte
 
 

@@ -27,12 +27,16 @@ def _places(size: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
 
 def strided(flat: Tensor, size: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
     """What a view of storage sees. All of torch's views are this: transposed, sliced, expanded, unfolded."""
+    if all(step >= 0 for step in stride):
+        return flat.flatten().as_strided(tuple(size), tuple(stride), offset).clone()
     return flat.flatten()[_places(size, stride, offset)].view(tuple(size))
 
 
 def strided_write(flat: Tensor, x: Tensor, size: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
     """Storage in which such a view is overwritten with `x`."""
-    return flat.flatten().index_put((_places(size, stride, offset),), x.flatten())
+    written = flat.flatten().clone()
+    written.as_strided(tuple(size), tuple(stride), offset).copy_(x)
+    return written
 
 
 def join(*parts: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ LONGEST = 256  # positions of a program: more take too long in a page
 _LENGTHS = (16, 32, 64, 128)  # of shorter programs, for shorter contexts
 _FILLING = 1  # the character after a context that is shorter than a program's input; it is not 0, which is padding
 _UNLIMITED = 32  # positions for a net of words that can read any number
-_CONTEXTS = 4  # of each length that are compared
+_CONTEXTS = 3  # of each length that are compared
 _MOST_KNOWN = 150_000  # characters of the list of training words
 
 

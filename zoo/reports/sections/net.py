@@ -14,7 +14,7 @@ def make(run: ReportedRun) -> Part:
     """The net with a way to give it inputs; or a line that says why it does not run in a page."""
     loaded = run.loaded
     try:
-        with threads(loaded.checked.options.threads or 1):
+        with threads(1):  # of one input at a time
             if loaded.reads_text:
                 dataset = run.dataset
                 known = set(dataset.splits["train"]) if isinstance(dataset, TextDataset) else None
