@@ -79,7 +79,8 @@ def render(title: str, runs: Sequence[ReportedRun], sections: Sequence[Section |
     ]
     figures = any(isinstance(part, Part) and part.figures for _, parts in made for _, part in parts)
     names = ["page", "tables", *(section.name for section in shown)]
-    own = [Markup(script) for script in (_asset(f"{name}.js") for name in names) if script]  # noqa: S704  # our own
+    sources = ["page", "tables", *(name for section, _ in made for name in _scripts(section))]
+    own = [Markup(script) for script in (_asset(f"{name}.js") for name in sources) if script]  # noqa: S704  # our own
     scripts = [*(bokeh_scripts() if figures else ()), *own]
     return (
         _environment()
@@ -97,6 +98,10 @@ def render(title: str, runs: Sequence[ReportedRun], sections: Sequence[Section |
             version=version("zoo-models"),
         )
     )
+
+
+def _scripts(section: Section | SharedSection) -> list[str]:
+    return [*(section.scripts if isinstance(section, Section) else ()), section.name]
 
 
 def _digest(script: str) -> str:

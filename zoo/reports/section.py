@@ -37,12 +37,14 @@ class Section:
         title: its heading.
         make: what it shows of a run; None where a run has nothing for it. A ZooError becomes a line in its place.
         needs_data: it shows nothing of a run whose data is not found. The summary says once which sections these are.
+        scripts: other scripts of `assets/`, which come before its own.
     """
 
     name: str
     title: str
     make: Callable[[ReportedRun], Part | None]
     needs_data: bool = False
+    scripts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

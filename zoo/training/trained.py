@@ -147,7 +147,7 @@ class Trained:
                 return Sampled(made, kind, n)
             if kind == "text":
                 length = LENGTH if request.length is None else request.length
-                return Sampled(sample_text(self._as_text(), n, length, options), kind, n)
+                return Sampled(sample_text(self.as_text(), n, length, options), kind, n)
             draw = self._sampling_words(options)
             if not (request.new or request.unique):
                 return Sampled(draw(n), kind, n)
@@ -157,7 +157,7 @@ class Trained:
 
     def _sampling_words(self, options: SamplingOptions) -> Callable[[int], list[str]]:
         """What samples so many words, more of them with each call."""
-        text = self._as_text()
+        text = self.as_text()
         assert isinstance(text.codec, Vocabulary)
         generator = torch.Generator().manual_seed(options.seed)
         given: Any = {"reads": text.reads, "max_length": text.length if text.reads == "sequences" else LONGEST_WORD}
@@ -185,7 +185,7 @@ class Trained:
         on = self._trained_on
         with threads(on.threads):
             if on.text is not None:
-                model = self._as_text()
+                model = self.as_text()
                 contexts = [model.context(text) for text in _texts(inputs)]
                 return Probabilities(model.next_probabilities(contexts), tuple(model.codec.itos))
             x = inputs_of(inputs, self.model, on.features)
@@ -207,11 +207,12 @@ class Trained:
         if on.text is None:
             raise UsageError(f"{self.entry.title} was not trained on text: it knows no likelihood of one")
         with threads(on.threads):
-            model = self._as_text()
+            model = self.as_text()
             found = [(text, model.log_likelihoods(text)) for text in _texts(texts)]
         return [Likelihood(text, float(logprobs.sum()), len(logprobs)) for text, logprobs in found]
 
-    def _as_text(self) -> TextModel:
+    def as_text(self) -> TextModel:
+        """A model of text with its tokens and what it reads of them."""
         on, reads = self._trained_on, self.entry.spec.reads
         length = window_length(self.model) if reads == "windows" else on.max_length or MAX_CHARACTERS
         return TextModel(self.model, on.codec(), reads, length, on.text == "text")

@@ -11,6 +11,7 @@ from zoo.reports.sections import (
     health,
     losses,
     metrics,
+    net,
     samples,
     summary,
     words,
@@ -23,6 +24,9 @@ SECTIONS: tuple[Section | SharedSection, ...] = (
     Section("losses", "Losses", losses.make),
     Section("metrics", "Metrics", metrics.make),
     Section("embedding", "Embeddings", embedding.make),
+    Section(
+        "net", "The net itself", net.make, scripts=("net-operations", "net-program", "net-text", "net-tensors")
+    ),
     Section("samples", "Samples", samples.make),
     Section("words", "Hardest and easiest", words.make, needs_data=True),
     Section("confusion", "Confusion", confusion.make, needs_data=True),
