@@ -27,6 +27,7 @@ from reported_runs import reported as reported
 
 import zoo
 from zoo.cli import main
+from zoo.phrasing import command_line
 from zoo.plots.plot import Plot
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
@@ -103,6 +104,13 @@ def before_call(owner: Any, name: str, nth: int, act: Callable[[], object]) -> I
         patch.setattr(owner, name, called)
         yield
     assert calls >= nth, f"{name} was called {calls} times only"
+
+
+@pytest.fixture
+def typed() -> Iterator[None]:
+    """What is called is told of mistakes as a person is who typed a command: `--lr`, and not `lr`."""
+    with command_line():
+        yield
 
 
 @pytest.fixture

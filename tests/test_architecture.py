@@ -36,7 +36,9 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve",
 # From the ground up: a room imports those before it, and none after it. `zoo` at its top has what everything rests on
 # (errors, files, what an engine is), and the face.
 LAYERS = (
-    ("zoo.text", "zoo.numbers", "zoo.stages"),
+    ("zoo.text", "zoo.stages"),
+    ("zoo.phrasing",),
+    ("zoo.numbers",),
     ("zoo.html",),
     ("zoo.errors", "zoo.engines"),
     ("zoo.memory", "zoo.cuda"),

@@ -19,6 +19,7 @@ from zoo.numbers import show_value
 from zoo.options.declaration import declared
 from zoo.options.run import SEED, FileOptions, ResumeOptions, RunOptions
 from zoo.options.values import plain
+from zoo.phrasing import settings_as_arguments
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Registry
 from zoo.plugin.settings import REQUIRED, resolve_settings, signature_of
@@ -88,7 +89,9 @@ def create_model(name: str, *, pretrained: bool = False, init_seed: int = SEED, 
     for key, default in known.items():
         if default is REQUIRED and key not in inputs and key != "generator":
             raise UsageError(f"model {name!r} needs {key}, which the data decides in a run: give {key}=N")
-    return build_model(entry, {**resolve_settings(entry, hyperparameters), **inputs}, plain(init_seed))
+    with settings_as_arguments("model"):
+        settings = resolve_settings(entry, hyperparameters)
+    return build_model(entry, {**settings, **inputs}, plain(init_seed))
 
 
 @in_neutral_state
@@ -136,7 +139,8 @@ def load_dataset(
     options = FileOptions(format=format, column=column, target=target)
     check_options(options)
     given = {name: plain(value) for name, value in settings.items()}
-    dataset = open_dataset(_registry(), plain(source), given, options, fetcher(offline=offline))
+    with settings_as_arguments("data"):
+        dataset = open_dataset(_registry(), plain(source), given, options, fetcher(offline=offline))
     if dataset is not source:
         for warning in warnings_of(dataset):
             warnings.warn(message(warning), stacklevel=3)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from zoo.phrasing import option
 from zoo.text import message, shown
 
 _SIMILAR = 0.6
@@ -169,13 +170,21 @@ def gpu_failed(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and str(error).startswith(texts) and not out_of_memory(error)
 
 
-SMALLER = "try a smaller --batch-size or a smaller model"
-SMALLER_AGAIN = "set a smaller batch_size in its config.json, and add --allow-changes"
+def smaller() -> str:
+    """What to do where a run needs too much memory."""
+    return f"try a smaller {option('batch_size')} or a smaller model"
+
+
+def smaller_again() -> str:
+    """The same of a run that is resumed."""
+    return f"set a smaller batch_size in its config.json, and add {option('allow_changes', True)}"
+
+
 MORE = "free some of it, or use a machine with more"
 
 
 @contextlib.contextmanager
-def memory_errors(remedy: str = SMALLER) -> Iterator[None]:
+def memory_errors(remedy: str | Callable[[], str] = smaller) -> Iterator[None]:
     """Turn memory that runs out within a block, in whatever form, into one sentence with a remedy.
 
     Raises:
@@ -186,14 +195,14 @@ def memory_errors(remedy: str = SMALLER) -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, OutOfMemoryError) or not out_of_memory(error):
             raise
-        raise OutOfMemoryError(memory_sentence(error, remedy)) from error
+        raise OutOfMemoryError(memory_sentence(error, remedy if isinstance(remedy, str) else remedy())) from error
 
 
-def memory_sentence(error: BaseException, remedy: str = SMALLER) -> str:
-    """What to say and to do where `out_of_memory`."""
+def memory_sentence(error: BaseException, remedy: str | None = None) -> str:
+    """What to say and to do where `out_of_memory`; by default `smaller`."""
     kind = whose_memory(error)
-    elsewhere = ", or --device cpu" if kind == "GPU memory" else ""
-    return f"there is not enough {kind} for this: {remedy}{elsewhere}"
+    elsewhere = f", or {option('device', 'cpu')}" if kind == "GPU memory" else ""
+    return f"there is not enough {kind} for this: {remedy or smaller()}{elsewhere}"
 
 
 def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:

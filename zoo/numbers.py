@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Mapping
 
+from zoo.phrasing import option
+
 LARGEST_COUNT = 2**63 - 1  # what torch can count
 LARGEST_SEED = 2**64 - 1
 LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # float32
@@ -70,7 +72,7 @@ def divergence(loss: float, first: float, classes: int) -> str | None:
         return None
     return (
         f"training diverged: its loss of {show_loss(loss)} is above that of the first step, {show_loss(first)}, and "
-        f"worse than guessing uniformly at random, {show_loss(uniform)}: try a smaller --lr"
+        f"worse than guessing uniformly at random, {show_loss(uniform)}: try a smaller {option('lr')}"
     )
 
 

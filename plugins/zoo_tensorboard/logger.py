@@ -52,7 +52,7 @@ class TensorBoard:
             import tensorboard  # noqa: F401
         except ImportError as error:
             raise zoo.UsageError(
-                "--log tensorboard needs the package tensorboard: pip install 'zoo-models[tensorboard]'"
+                "the logger 'tensorboard' needs the package tensorboard: pip install 'zoo-models[tensorboard]'"
             ) from error
         self._folder = run_dir / FOLDER
         self._resumed_at = resumed_at

@@ -24,6 +24,8 @@ from zoo.data.files.settings import resolve_file_settings
 from zoo.data.summary.other_kinds import NORMALISE
 from zoo.text import message
 
+pytestmark = pytest.mark.usefixtures("typed")  # what these lines advise is tried as commands
+
 CASES = SHARED_NAMES.parent.parent / "cases"
 NAMES = [a + b + c for a in "abeln" for b in "abeln" for c in "aeo"]
 LINES = "\n".join(NAMES)

@@ -49,7 +49,9 @@ def test_the_command_has_each_option_and_no_other() -> None:
 
 def test_python_has_each_option_with_its_type_and_no_old_name() -> None:
     parameters = inspect.signature(zoo.run).parameters
-    assert set(parameters) == {"model", "observer"} | {n for n, one in OPTIONS.items() if one.option.renamed is None}
+    assert set(parameters) == {"model", "observer", "keep"} | {
+        n for n, one in OPTIONS.items() if one.option.renamed is None
+    }
     assert parameters["steps"].annotation == (int | None)
 
 
@@ -78,10 +80,10 @@ def test_every_option_has_a_help_of_one_sentence() -> None:
 # Values
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"steps": 0}, "--steps must be above 0, got 0"),
+    ({"steps": 0}, "steps must be above 0, got 0"),
     ({"steps": "3"}, "steps must be a whole number, got '3'"),
     ({"lr": True}, "lr must be a number, got True"),
-    ({"seed": 2**64}, f"--seed must be from 0 to 2**64 - 1, got {2**64}"),
+    ({"seed": 2**64}, f"seed must be from 0 to 2**64 - 1, got {2**64}"),
     ({"plots": "no"}, "plots must be true or false, got 'no'"),
     ({"settings": 3}, "settings must be a mapping such as {'model.hidden_size': 300}, got 3"),
     ({"settings": {1: 2}}, "no setting 1: settings are model.KEY"),
@@ -93,10 +95,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"schedule": Schedule()}, "schedule must be a name; a Schedule or a function is for a model's spec or a preset"),
     (
         {"schedule": "cosin"},
-        "--schedule must be constant, step, cosine or package.module:function, got 'cosin'; did you mean 'cosine'?",
+        "schedule must be constant, step, cosine or package.module:function, got 'cosin'; did you mean 'cosine'?",
     ),
-    ({"precision": "half"}, "--precision must be float32 or bfloat16, got 'half'"),
-    ({"checkpoint_every": "x"}, "--checkpoint-every takes steps"),
+    ({"precision": "half"}, "precision must be float32 or bfloat16, got 'half'"),
+    ({"checkpoint_every": "x"}, "checkpoint_every takes steps"),
 ]
 
 

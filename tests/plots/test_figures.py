@@ -199,7 +199,7 @@ def test_labels_of_equal_embeddings_do_not_cover_each_other(figures: list[Figure
 def test_invalid_dimensions_are_refused_with_the_valid_range(dims: tuple[int, int]) -> None:
     with pytest.raises(UsageError) as caught:
         plot_embeddings(TABLE, LABELS, "Embeddings", dims=dims)
-    assert str(caught.value) == f"--dims takes two different dimensions from 0 to 9, got {dims[0]},{dims[1]}"
+    assert str(caught.value) == f"dims takes two different dimensions from 0 to 9, got {dims[0]},{dims[1]}"
 
 
 @pytest.mark.parametrize("pca", [False, True])

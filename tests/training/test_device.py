@@ -261,7 +261,7 @@ def broken(request: pytest.FixtureRequest, fake: Fake, monkeypatch: pytest.Monke
 def test_a_card_that_does_not_work_is_refused_with_the_reason(broken: str, name: str) -> None:
     with pytest.raises(DeviceError) as caught:
         choose_device(name)
-    assert str(caught.value) == f"device {name!r} is not available: {broken}, or use --device cpu"
+    assert str(caught.value) == f'device {name!r} is not available: {broken}, or use device="cpu"'
 
 
 def test_auto_takes_no_card_that_does_not_work_and_says_why(broken: str) -> None:

@@ -248,7 +248,7 @@ def test_an_engine_that_a_preset_names_gives_way_with_a_warning(
 @pytest.mark.parametrize("why", WHY)
 def test_an_engine_that_the_user_names_does_not_give_way(preferring: Callable[..., Run], why: str) -> None:
     engine, options, told = WHY[why]
-    with pytest.raises(zoo.UsageError, match=f"^{told}.*; --engine auto takes one that (can|does)$"):
+    with pytest.raises(zoo.UsageError, match=f'^{told}.*; engine="auto" takes one that (can|does)$'):
         preferring("preset", engine, engine="x", **options)
 
 
@@ -387,7 +387,7 @@ def test_auto_is_autograd_for_an_optimizer_that_no_engine_knows(
 ) -> None:
     with_plugin(monkeypatch, lambda registry: registry.optimizers.add(PLAIN_ADAM))
     assert lecture(optimizer="plain-adam").metrics["engine"] == "autograd"
-    with pytest.raises(zoo.UsageError, match="it supports the update of zoo-models/sgd, not of Adam; --engine auto"):
+    with pytest.raises(zoo.UsageError, match='it supports the update of zoo-models/sgd, not of Adam; engine="auto"'):
         lecture(optimizer="plain-adam", engine="manual")
 
 

@@ -95,7 +95,7 @@ def test_a_device_without_bfloat16_is_one_line(
     )
     assert not Path("runs").exists()
     check_precision(RunOptions("x"), torch.device("cpu"))
-    with pytest.raises(DeviceError, match=r"leave out --precision, or use --device cpu$"):
+    with pytest.raises(DeviceError, match=r'leave out precision, or use device="cpu"$'):
         check_precision(RunOptions("x", precision="bfloat16"), torch.device("mps"))
 
 
@@ -117,7 +117,7 @@ def test_a_presets_bfloat16_is_float32_where_the_processor_would_emulate_it(
     plain = on_running_text(tmp_path, "plain", precision="float32")  # nobody is warned of what was asked for
     assert plain.step_losses == run.step_losses
     monkeypatch.setattr("zoo.training.device._computes_in_bfloat16", lambda _: False)
-    with pytest.raises(DeviceError, match="this cpu does not compute in bfloat16; leave out --precision"):
+    with pytest.raises(DeviceError, match="this cpu does not compute in bfloat16; leave out precision"):
         on_running_text(tmp_path, "asked", precision="bfloat16")
 
 
@@ -185,7 +185,7 @@ def test_a_recurrent_model_in_bfloat16_is_refused_before_training(
     monkeypatch.setattr("zoo.cuda.holds", lambda _: True)
     monkeypatch.setattr("zoo.cuda.synchronize", lambda _: None)
     with pytest.raises(
-        DeviceError, match=r"is not for recurrent models such as .* leave out --precision, or use --device cpu$"
+        DeviceError, match=r'is not for recurrent models such as .* leave out precision, or use device="cpu"$'
     ):
         zoo.run("gru", dataset=words_file, device="cpu", precision="bfloat16", plots=False)
     assert not Path("runs").exists()
@@ -286,5 +286,5 @@ def test_what_the_compiler_cannot_do_is_one_sentence(monkeypatch: pytest.MonkeyP
     model = nn.Linear(2, 2, device="meta").to_empty(device="cpu")
     engine = Autograd(model, torch.optim.SGD(model.parameters()), StepOptions(compiled=True))
     x, y = torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.int64)
-    with pytest.raises(ZooError, match=r"^torch cannot compile Linear here: no such kernel; leave out --compile$"):
+    with pytest.raises(ZooError, match=r"^torch cannot compile Linear here: no such kernel; leave out compile$"):
         engine.run(x, y, [0.1], lambda: False)

@@ -146,20 +146,20 @@ def test_any_fitted_model_can_supply_words(dataset: zoo.TextDataset) -> None:
 
 @pytest.mark.parametrize("factory", [Silent, Endless])
 def test_a_model_without_a_word_that_fits_is_refused(dataset: zoo.TextDataset, factory: type[Counts]) -> None:
-    with pytest.raises(UsageError, match="--synthetic counts samples no words that are as short as those of the data"):
+    with pytest.raises(UsageError, match='synthetic="counts" samples no words that are as short as those of the data'):
         sampled(source(factory), dataset)
 
 
 def test_a_model_that_cannot_count_so_many_characters_is_refused(ngram: Entry[ModelSpec]) -> None:
     words = [chr(0x4E00 + i) + chr(0x4E01 + i) for i in range(3000)]
-    with pytest.raises(UsageError, match=r"--synthetic ngram cannot read .* is too long for 3002 characters"):
+    with pytest.raises(UsageError, match=r'synthetic="ngram" cannot read .* is too long for 3002 characters'):
         sampled(ngram, zoo.TextDataset(words))
 
 
 def test_the_dataset_must_be_text(ngram: Entry[ModelSpec]) -> None:
     split = (torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64))
     dataset = zoo.TensorDataset(split, split, split)
-    with pytest.raises(UsageError, match="--synthetic is for a dataset of words, and this is none"):
+    with pytest.raises(UsageError, match="synthetic is for a dataset of words, and this is none"):
         sampled(ngram, dataset)
 
 

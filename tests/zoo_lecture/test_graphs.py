@@ -247,7 +247,7 @@ def test_where_no_graph_can_be_had_the_engine_is_unavailable(fake_cuda: Fake, pl
     assert not rest or rest[0] not in str(caught.value)
     name, other = chosen("auto")
     assert name == "autograd"
-    with pytest.raises(zoo.UsageError, match=r"^engine 'manual' cannot train this: no CUDA graph .*; --engine auto"):
+    with pytest.raises(zoo.UsageError, match=r"^engine 'manual' cannot train this: no CUDA graph .*; engine=.auto"):
         chosen("manual")
     for one in (net, other):
         assert all(torch.equal(bits(p), q) for p, q in zip(one.parameters(), before, strict=True))

@@ -344,7 +344,7 @@ def test_data_that_is_not_text_is_one_line(name: str, monkeypatch: pytest.Monkey
 def test_batch_norm_of_one_example_is_one_line(name: str, words_file: Path, zoo_here: Zoo) -> None:
     done = zoo_here("run", name, "--dataset", words_file, "--batch-size", 1, "--steps", 1, "--no-plots")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "more than one example in a batch: give a larger --batch-size" in done.err
+    assert "more than one example in a batch: give a larger batch size" in done.err
 
 
 # Their formulas

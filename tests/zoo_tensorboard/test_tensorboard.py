@@ -204,7 +204,7 @@ def test_without_its_package_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     done = zoo_here("run", "mlp-char", "--dataset", words_file, "--log", "tensorboard", "--out", "run")
     assert done.code == 2
-    told = "--log tensorboard needs the package tensorboard: pip install 'zoo-models[tensorboard]'"
+    told = "the logger 'tensorboard' needs the package tensorboard: pip install 'zoo-models[tensorboard]'"
     assert done.err == f"zoo: error: {told}\n"
     assert not Path("run").exists()
     assert zoo_here("info", "tensorboard").code == 0

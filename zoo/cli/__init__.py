@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from zoo import phrasing
 from zoo.ambient import unchanged
 from zoo.cli import output
 from zoo.cli.state import State, debug_option
-from zoo.errors import MORE, SMALLER, InterruptedRunError, ZooError, memory_sentence, out_of_memory, suggest
+from zoo.errors import MORE, InterruptedRunError, ZooError, memory_sentence, out_of_memory, suggest
 from zoo.text import shown
 
 GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
@@ -125,7 +126,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
         sys.exit(complete(cli, shell))
     state = State(own_process=args is None)
-    with output.guarded(own_process=state.own_process):
+    with output.guarded(own_process=state.own_process), phrasing.command_line():
         exit_code = _run(args, state)
         undelivered = output.undelivered()
         if exit_code == 0 and undelivered is not None:
@@ -172,7 +173,7 @@ def _report(error: Exception, args: Sequence[str]) -> int:
         where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes | os.PathLike) else ""
         return _fail(f"{error.strerror}{where}", 1)
     if out_of_memory(error):
-        return _fail(memory_sentence(error, SMALLER if next(iter(args), None) == "run" else MORE), 1)
+        return _fail(memory_sentence(error, None if next(iter(args), None) == "run" else MORE), 1)
     return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
 
 

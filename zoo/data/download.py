@@ -26,6 +26,7 @@ from zoo.errors import UnavailableError, UsageError, ZooError
 from zoo.files import from_person, has_digest, write_bytes
 from zoo.memory import show_bytes
 from zoo.options.values import convert
+from zoo.phrasing import option
 from zoo.plugin.calling import pass_on
 from zoo.text import brief, shown, without_credentials
 
@@ -85,7 +86,7 @@ class Fetcher:
         if self.offline:
             raise UnavailableError(
                 f"{name} is not in the cache ({path}), and offline mode makes no request; "
-                "run once without it, or give a file with --dataset FILE"
+                f"run once without it, or give a file with {option('dataset', 'FILE')}"
             )
         if self.mirror:
             url = f"{self.mirror.rstrip('/')}/{name}"
@@ -96,7 +97,7 @@ class Fetcher:
         except OSError as error:
             raise UnavailableError(
                 f"cannot write the cache {self.cache}: {error.strerror or error}; "
-                "set ZOO_CACHE to a folder that can be written, or give a file with --dataset FILE"
+                f"set ZOO_CACHE to a folder that can be written, or give a file with {option('dataset', 'FILE')}"
             ) from error
         return path
 
@@ -253,5 +254,5 @@ def _redirect_target(url: str, source: str, location: str) -> str:
 
 
 def _unavailable(url: str, failure: Failure) -> UnavailableError:
-    remedy = f"{failure.remedy}, or give a file with --dataset FILE"
+    remedy = f"{failure.remedy}, or give a file with {option('dataset', 'FILE')}"
     return UnavailableError(f"cannot download {url}: {failure.cause}; {remedy}")

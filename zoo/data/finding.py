@@ -19,6 +19,7 @@ from zoo.data.corpus import dataset as corpus
 from zoo.data.corpus.cache import digest_of
 from zoo.errors import DataError, ZooError
 from zoo.files import kind_of, open_file
+from zoo.phrasing import option
 from zoo.text import shown
 
 _OPEN_FILE = re.compile(r"/dev/stdin|(?:/dev|/proc/[^/]+)/fd/\d+")
@@ -117,7 +118,7 @@ class RecordedFile:
         looked = [*wrong, *([f"nothing is at {' or '.join(absent)}"] if absent else [])]
         pipe = "it was read from a pipe, and " if self.place is None and self.name in ("stdin", "pipe") else ""
         where = f"{pipe}{', '.join(looked)}"
-        raise DataError(f"cannot find the data of this run, {self}: {where}; give it with --dataset FILE")
+        raise DataError(f"cannot find the data of this run, {self}: {where}; give it with {option('dataset', 'FILE')}")
 
     def places(self) -> list[Path]:
         """Where the file may be: where it was; at the same place from the run folder; in the run folder, beside it, or
@@ -143,7 +144,7 @@ class RecordedFile:
 def not_stored(recorded: RecordedFile) -> DataError:
     """What to say where the data of a run is wanted that was given in Python."""
     what = f"the data of this run, {recorded}, was given in Python and is stored nowhere"
-    return DataError(f"{what}; give it with --dataset")
+    return DataError(f"{what}; give it with {option('dataset')}")
 
 
 def check_content(path: Path, recorded: RecordedFile) -> None:

@@ -21,6 +21,7 @@ from zoo.data.tensors import TensorDataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, PluginError, UsageError
 from zoo.files import check_name, from_person, kind_of
+from zoo.phrasing import told
 from zoo.plugin.calling import made_by, plugin_call
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import Signature, signature_of
@@ -60,7 +61,8 @@ def find_dataset(registry: Registry, name: str | os.PathLike[str]) -> Entry[Data
     if kind == "folder":
         raise UsageError(f"dataset {shown(os.fspath(name))} is a folder: name a file in it")
     if len(path.parts) > 1 or path.suffix:
-        raise UsageError(f"no file {shown(os.fspath(name))}: name a file, or a dataset of 'zoo list datasets'")
+        listed = told(typed="'zoo list datasets'", python="zoo.list_datasets()")
+        raise UsageError(f"no file {shown(os.fspath(name))}: name a file, or a dataset of {listed}")
     registry.datasets.get(str(name))  # raises an error that suggests the nearest names
     raise UsageError(f"no dataset {name!r}")
 

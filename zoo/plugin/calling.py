@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from zoo.ambient import unchanged
 from zoo.errors import PluginError, UsageError, ZooError, out_of_memory
+from zoo.phrasing import told
 from zoo.text import message
 
 T = TypeVar("T")
@@ -119,7 +120,8 @@ def described(error: BaseException) -> str:
             raise
         text = "it has no message that can be shown"
     if len(text) > _MOST_CHARACTERS:
-        text = f"{text[:_MOST_CHARACTERS]}… (--debug shows all of it)"
+        rest = told(typed="--debug shows all of it", python="the error's __cause__ has all of it")
+        text = f"{text[:_MOST_CHARACTERS]}… ({rest})"
     return f"{type(error).__name__}: {text}".rstrip(": ")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from zoo.errors import PluginError, UnknownNameError, UsageError, suggest
 from zoo.numbers import LARGEST_COUNT, LARGEST_SEED, show_value, too_large
 from zoo.options.values import convert, describe_type, is_number, is_plain, is_scalar
+from zoo.phrasing import option, setting, setting_name
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
@@ -71,21 +72,23 @@ class Signature:
         """
         for name in given:
             if name not in self.settings:
-                near = suggest(name, self.settings, prefix=f"{section}.")
-                raise UnknownNameError(f"{who} has no setting '{section}.{name}'; {near}")
+                near = suggest(name, self.settings, prefix=setting_name(section, ""))
+                raise UnknownNameError(f"{who} has no setting '{setting_name(section, name)}'; {near}")
         values = {}
-        for name, setting in self.settings.items():
+        for name, one in self.settings.items():
             if name in given:
-                _refuse_path(f"{section}.{name}", given[name], setting)
-                values[name] = _convert_named(f"{section}.{name}", given[name], setting.annotation)
-            elif setting.default is REQUIRED:
+                key = setting_name(section, name)
+                _refuse_path(key, given[name], one)
+                values[name] = _convert_named(key, given[name], one.annotation)
+            elif one.default is REQUIRED:
                 if not partial:
-                    raise UsageError(f"'{section}.{name}' has no default: give it with --set {section}.{name}=VALUE")
+                    key = setting_name(section, name)
+                    raise UsageError(f"'{key}' has no default: give it with {setting(f'{section}.{name}', 'VALUE')}")
             else:
-                values[name] = _as_annotated(setting)
+                values[name] = _as_annotated(one)
                 if not is_plain(values[name]):
                     raise PluginError(
-                        f"{who} has a default that no config can hold: '{section}.{name}' is {setting.default!r}; "
+                        f"{who} has a default that no config can hold: '{section}.{name}' is {one.default!r}; "
                         "a setting is a finite number, text, true, false, none, or a list of these"
                     )
         return values
@@ -144,9 +147,9 @@ def check_provided(entry: Entry[Any], inputs: Mapping[str, Any], provided: Colle
     Raises:
         UsageError: one is of another type than its argument, or is too large.
     """
-    for name, setting in signature_of(entry).settings.items():
-        if name in inputs and name in provided and is_scalar(setting.annotation):
-            _convert_named(f"{entry.spec.section}.{name}", inputs[name], setting.annotation)
+    for name, one in signature_of(entry).settings.items():
+        if name in inputs and name in provided and is_scalar(one.annotation):
+            _convert_named(f"{entry.spec.section}.{name}", inputs[name], one.annotation)
 
 
 def settings_under_todays_names(entry: Entry[Any], given: Mapping[str, object]) -> dict[str, Any]:
@@ -179,9 +182,9 @@ def parse_assignments(assignments: Sequence[str], sections: Sequence[str]) -> di
         key = key.strip()
         if not equals or "." not in key:
             form = "SECTION.KEY=VALUE, as in model.hidden_size=300"
-            raise UsageError(f"--set takes {form}, not {show_value(assignment)}")
+            raise UsageError(f"{option('settings')} takes {form}, not {show_value(assignment)}")
         if key in parsed:
-            raise UsageError(f"--set gives {key!r} twice")
+            raise UsageError(f"{option('settings')} gives {key!r} twice")
         parsed[key] = value.strip()
     split_sections(parsed, sections)
     return parsed

@@ -12,6 +12,7 @@ from zoo.ambient import in_neutral_state
 from zoo.data.download import Fetcher
 from zoo.errors import MORE, UnavailableError, UsageError, ZooError, memory_errors
 from zoo.files import check_name, from_person, kind_of, read_start, write_bytes
+from zoo.phrasing import command, option
 from zoo.plugin.registry import Registry
 from zoo.reports.reported import ReportedRun
 from zoo.storage.folder import REPORT_FILE
@@ -62,7 +63,8 @@ def write_report(
         OSError: the file cannot be written.
     """
     if not targets:
-        raise UsageError("a report is about one run or more: name a run folder")
+        example = command("report", "runs/net-1")
+        raise UsageError(f"a report is about one run or more: name a run folder, as in {example}")
     try:
         from zoo.reports.page import MARK, render
         from zoo.reports.sections import SECTIONS
@@ -111,16 +113,18 @@ def _check_out(path: Path, mark: str) -> None:
     kind = kind_of(path)
     if kind == "nothing":
         if kind_of(path.parent) != "folder":
-            raise UsageError(f"--out {shown(path)}: there is no folder {shown(path.parent)}")
+            raise UsageError(f"{option('out')} {shown(path)}: there is no folder {shown(path.parent)}")
         return
     if kind != "file":
-        raise UsageError(f"--out {shown(path)} is a {kind if kind == 'folder' else 'special file'}: name a file")
+        raise UsageError(
+            f"{option('out')} {shown(path)} is a {kind if kind == 'folder' else 'special file'}: name a file"
+        )
     try:
         start = read_start(path, _START_BYTES)
     except OSError as error:
         raise ZooError(f"cannot read {path}, which the report would replace: {error.strerror}") from error
     if mark.encode() not in start:
-        raise UsageError(f"{shown(path)} is there already and is no report: name another file with --out")
+        raise UsageError(f"{shown(path)} is there already and is no report: name another file with {option('out')}")
 
 
 def _title(runs: Sequence[ReportedRun]) -> str:

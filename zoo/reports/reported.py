@@ -17,6 +17,7 @@ from zoo.data.examples import SPLITS, Examples, SplitName
 from zoo.data.kinds import Dataset, counts_of
 from zoo.errors import DataError, ZooError
 from zoo.files import kind_of
+from zoo.phrasing import option
 from zoo.plugin.registry import Registry
 from zoo.reports.chosen import Chosen, choose
 from zoo.storage import checkpoint
@@ -136,7 +137,9 @@ class ReportedRun:
         try:
             data = self.loaded.dataset(self.registry, self.fetch, self.given)
             if data.sha256 != self.loaded.checked.dataset_sha256:
-                raise DataError(f"--dataset {shown(self.given)} is not the data that {self.name} was trained on")
+                raise DataError(
+                    f"{option('dataset')} {shown(self.given)} is not the data that {self.name} was trained on"
+                )
             return data
         except ZooError as error:
             return error

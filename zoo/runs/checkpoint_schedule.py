@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zoo.errors import UsageError
 from zoo.numbers import parse_whole, show_value
 from zoo.options.run import CallOptions
+from zoo.phrasing import option
 
 _FORM = re.compile(r"(\d+)|(\d+(?:\.\d+)?)\s*(s|m|h)")
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -43,14 +44,14 @@ class CheckpointSchedule:
         match = _FORM.fullmatch(show_value(text) if isinstance(text, int) else text.strip().lower())
         if not match:
             forms = "steps, as in 1000, or a time, as in 30s or 5m"
-            raise UsageError(f"--checkpoint-every takes {forms}, not {show_value(text)}")
+            raise UsageError(f"{option('checkpoint_every')} takes {forms}, not {show_value(text)}")
         steps, number, unit = match.groups()
         try:
             checkpoints = cls(steps=parse_whole(steps)) if steps else cls(seconds=float(number) * _UNIT_SECONDS[unit])
         except ValueError as error:
-            raise UsageError(f"--checkpoint-every: {error}") from error
+            raise UsageError(f"{option('checkpoint_every')}: {error}") from error
         if not (checkpoints.steps or checkpoints.seconds):
-            raise UsageError(f"--checkpoint-every must be above 0, got {text!r}")
+            raise UsageError(f"{option('checkpoint_every')} must be above 0, got {text!r}")
         return checkpoints
 
 

@@ -10,9 +10,9 @@ from zoo.errors import (
     out_of_memory,
     whose_memory,
 )
+from zoo.phrasing import command, option
 from zoo.runs.prepare import PreparedRun
 from zoo.storage.folder import AnyFolder
-from zoo.text import quoted_path
 from zoo.training.loop import Training
 
 _NOTHING = "nothing is kept (keep=False)"
@@ -25,9 +25,9 @@ def saved_in(folder: AnyFolder, step: int | None = None) -> str:
     return f"the {'last checkpoint' if step is None else f'checkpoint of step {step}'} is in {folder.path}"
 
 
-def _resumed(folder: AnyFolder) -> str | None:
-    """The command that resumes the run; None where nothing is kept of it."""
-    return None if folder.path is None else f"zoo resume {quoted_path(folder.path)}"
+def _resumed(folder: AnyFolder, **options: object) -> str | None:
+    """What resumes the run; None where nothing is kept of it."""
+    return None if folder.path is None else command("resume", folder.path, **options)
 
 
 def diverged(error: DivergedError, training: Training, folder: AnyFolder) -> DivergedError:
@@ -36,7 +36,7 @@ def diverged(error: DivergedError, training: Training, folder: AnyFolder) -> Div
     if error.step == 0:  # nothing was learnt yet
         cause = "before the first update: look at the model, its settings and the data"
         return DivergedError(f"{error}, {cause}; {saved}")
-    return DivergedError(f"{error}, at learning rate {training.lr:g}; {saved}; try a smaller --lr")
+    return DivergedError(f"{error}, at learning rate {training.lr:g}; {saved}; try a smaller {option('lr')}")
 
 
 def not_finite(split: str, loss: float, run: PreparedRun, folder: AnyFolder) -> DivergedError:
@@ -45,7 +45,7 @@ def not_finite(split: str, loss: float, run: PreparedRun, folder: AnyFolder) -> 
     saved = _NOTHING if folder.path is None else f"the checkpoint is in {folder.path}"
     return DivergedError(
         f"the loss over the {split} split is {loss} after {plan.steps} steps at learning rate {plan.lr:g}; {saved}; "
-        "try a smaller --lr"
+        f"try a smaller {option('lr')}"
     )
 
 
@@ -70,9 +70,9 @@ def without_memory(error: BaseException, run: PreparedRun, training: Training, f
     if step == 0 or resume is None:
         return f"{memory_sentence(error)}; {saved}"
     kind = whose_memory(error)
-    remedies = [f"{resume} --device cpu"] if kind == "GPU memory" else []
+    remedies = [str(_resumed(folder, device="cpu"))] if kind == "GPU memory" else []
     if step < steps:
-        remedies += [f"set a smaller batch_size in its config.json, then {resume} --allow-changes"]
+        remedies += [f"set a smaller batch_size in its config.json, then {_resumed(folder, allow_changes=True)}"]
     remedies = remedies or [f"{resume}, where there is more"]
     return f"not enough {kind} after step {step} of {steps}; {saved}; to resume: {' or '.join(remedies)}"
 

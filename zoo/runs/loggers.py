@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zoo.ambient import unchanged
 from zoo.ambient.draws import seeded_draws
 from zoo.errors import UnknownNameError, UsageError, ZooError, suggest
+from zoo.phrasing import option
 from zoo.plugin.calling import changes_text, described, pass_on
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import Signature, resolve_settings, signature_of
@@ -85,9 +86,11 @@ def plan_loggers(
     entries = [registry.loggers.get(name) for name in ([names] if isinstance(names, str) else names or ())]
     for entry in entries:
         if entries.count(entry) > 1:
-            raise UsageError(f"--log names {entry.spec.name!r} twice")
+            raise UsageError(f"{option('log')} names {entry.spec.name!r} twice")
     if settings and not entries:
-        raise UsageError(f"'logger.{next(iter(settings))}' is a setting of a logger: name one with --log, too")
+        raise UsageError(
+            f"'logger.{next(iter(settings))}' is a setting of a logger: name one with {option('log')}, too"
+        )
     known = {entry.full_name: signature_of(entry).settings for entry in entries}
     for key in settings:
         if len(entries) > 1 and not any(key in own for own in known.values()):

@@ -19,6 +19,7 @@ from zoo.options.declaration import NOT_GIVEN, decided, declared, filled, proble
 from zoo.options.run import TEXT, FileOptions, ResumeOptions, RunOptions
 from zoo.options.schedule import Factor, Schedule
 from zoo.options.values import as_text, is_number
+from zoo.phrasing import option
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
 from zoo.plugin.settings import is_fitted, resolve_settings, settings_under_todays_names, split_sections
 from zoo.plugin.specs import SECTIONS, DatasetSpec, ModelSpec, OptimizerSpec, Preset
@@ -128,12 +129,17 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         schedule=replace(schedule, function=schedule.path),
     )
     if options.patience is not None and options.validate_every is None:
-        raise UsageError("--patience counts evaluations of the validation split: give --validate-every, too")
+        raise UsageError(
+            f"{option('patience')} counts evaluations of the validation split: give {option('validate_every')}, too"
+        )
     if given.monitor not in (NOT_GIVEN, None) and options.validate_every is None:
-        raise UsageError("--monitor decides at evaluations of the validation split: give --validate-every, too")
+        raise UsageError(
+            f"{option('monitor')} decides at evaluations of the validation split: give {option('validate_every')}, too"
+        )
     if given.warmup is not NOT_GIVEN and given.warmup > decided(options.steps):
         raise UsageError(
-            f"--warmup {given.warmup} is longer than the run of --steps {options.steps}: give fewer, or more"
+            f"{option('warmup', given.warmup)} is longer than the run of {option('steps', options.steps)}: give fewer, "
+            "or more"
         )
     model.spec.check_engine(decided(options.engine))
     data_settings = _data_settings(data, settings["data"], given)
@@ -181,12 +187,12 @@ def check_options(given: RunOptions | ResumeOptions | FileOptions) -> None:
     Raises:
         UsageError: a value that its option cannot have.
     """
-    for option, problem in problems(given):
-        value = getattr(given, option.name)
-        if isinstance(value, str) and option.option.choices:
-            raise UnknownNameError(f"{option.flag} {problem}")
-        number = option.option.range is not None and is_number(value)
-        raise UsageError(f"{option.flag if number else option.name} {problem}")  # the rest only Python can give
+    for one, problem in problems(given):
+        value = getattr(given, one.name)
+        if isinstance(value, str) and one.option.choices:
+            raise UnknownNameError(f"{option(one.name)} {problem}")
+        number = one.option.range is not None and is_number(value)
+        raise UsageError(f"{option(one.name) if number else one.name} {problem}")  # the rest only Python can give
 
 
 def check_synthetic(source: Entry[ModelSpec], options: RunOptions, model: Entry[ModelSpec]) -> None:
@@ -196,11 +202,15 @@ def check_synthetic(source: Entry[ModelSpec], options: RunOptions, model: Entry[
         UsageError: that other one is not fitted, the model itself is, or there is no share.
     """
     if not options.synthetic_share:
-        raise UsageError("--synthetic-share must be above 0 where there are synthetic words")
+        raise UsageError(f"{option('synthetic_share')} must be above 0 where there are synthetic words")
     if not is_fitted(source):
-        raise UsageError(f"--synthetic {source.spec.name}: only a model that is fitted to its data can supply words")
+        raise UsageError(
+            f"{option('synthetic', source.spec.name)}: only a model that is fitted to its data can supply words"
+        )
     if is_fitted(model):
-        raise UsageError(f"model {model.spec.name!r} is fitted to its data, and not trained: leave out --synthetic")
+        raise UsageError(
+            f"model {model.spec.name!r} is fitted to its data, and not trained: leave out {option('synthetic')}"
+        )
 
 
 def _preset(spec: ModelSpec, name: str | None) -> tuple[str | None, Preset]:
@@ -220,10 +230,12 @@ def _dataset(
     if given.dataset is not None:
         return find_source(registry, given.dataset), None
     if _FORMAT in preset.settings:
-        raise UsageError(f"this preset of {model.spec.name!r} is for a file of yours: name one with --dataset FILE")
+        raise UsageError(
+            f"this preset of {model.spec.name!r} is for a file of yours: name one with {option('dataset', 'FILE')}"
+        )
     name = preset.dataset or model.spec.dataset
     if name is None:
-        raise UsageError(f"model {model.spec.name!r} has no dataset of its own: name one with --dataset")
+        raise UsageError(f"model {model.spec.name!r} has no dataset of its own: name one with {option('dataset')}")
     entry = registry.datasets.get(str(name), prefer=_home(model))
     if entry.spec.fallback is None:
         return Found(entry), None
@@ -272,7 +284,9 @@ def _synthetic(
 ) -> tuple[Entry[ModelSpec] | None, RunOptions]:
     """The model that synthetic words come from, and the options with their share; a share of 0 is none."""
     if options.synthetic is None and given.synthetic_share:
-        raise UsageError("--synthetic-share is the share of synthetic words: give --synthetic, too")
+        raise UsageError(
+            f"{option('synthetic_share')} is the share of synthetic words: give {option('synthetic')}, too"
+        )
     if options.synthetic is None or options.synthetic_share == 0:
         none = 0.0 if options.synthetic_share == 0 else None  # 0 is recorded, because the preset may have another share
         return None, replace(options, synthetic=None, synthetic_share=none)
@@ -306,7 +320,7 @@ def _settings(
             values = settings_under_todays_names(model, values)
         settings[section].update(values)
     if "lr" in settings["optimizer"]:
-        raise UsageError("the learning rate is set with --lr, not with optimizer.lr")
+        raise UsageError(f"the learning rate is set with {option('lr')}, not with optimizer.lr")
     return settings
 
 
@@ -318,7 +332,9 @@ def _lr(registry: Registry, model: Entry[ModelSpec], preset: Preset, optimizer: 
     for lr in (optimizer.spec.lr, preset.lr, model.spec.lr):
         if lr is not None:
             return lr
-    raise UsageError(f"neither {model.spec.name!r} nor {optimizer.spec.name!r} has a default learning rate: give --lr")
+    raise UsageError(
+        f"neither {model.spec.name!r} nor {optimizer.spec.name!r} has a default learning rate: give {option('lr')}"
+    )
 
 
 def _is_called(registry: Registry, optimizer: Entry[OptimizerSpec], name: str, model: Entry[ModelSpec]) -> bool:

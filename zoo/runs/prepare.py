@@ -24,6 +24,7 @@ from zoo.engines import Engine, Optimizer
 from zoo.errors import DataError, RunningTextError, UnavailableError, UsageError
 from zoo.memory import check_fits, memory_bytes, show_bytes
 from zoo.options.declaration import decided
+from zoo.phrasing import option
 from zoo.plugin.calling import maker
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import is_fitted
@@ -271,7 +272,7 @@ def _encode(
 def _check_batch(plan: RunPlan, examples: Examples) -> None:
     """Refuse a batch that no memory can hold: indices, inputs and targets, of 8 bytes each."""
     numbers = 1 + examples.input_size + examples.target_size
-    check_fits(f"--batch-size {plan.batch_size}", 8 * numbers * plan.batch_size)
+    check_fits(option("batch_size", plan.batch_size), 8 * numbers * plan.batch_size)
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Source, Dataset]:

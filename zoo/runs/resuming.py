@@ -22,6 +22,7 @@ from zoo.files import parse_json, read_text
 from zoo.options.declaration import NOT_GIVEN, decided, declared
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
+from zoo.phrasing import option, told
 from zoo.plugin.recorded import find_recorded, naming_versions
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import resolve_settings, settings_under_todays_names, split_sections
@@ -76,7 +77,8 @@ def plan_resumption(
     if stopped_early(config.options, state.ranks) and _has_result(folder, state.step):
         raise UsageError(f"early stopping ended the run in {folder} at step {state.step}: it is finished")
     if steps < state.step or (steps == state.step and _has_result(folder, steps)):
-        more = "give a larger --steps to continue" if options.steps is None else f"--steps {steps} is not more"
+        larger = f"give a larger {option('steps')} to continue"
+        more = larger if options.steps is None else f"{option('steps', steps)} is not more"
         raise UsageError(f"the run in {folder} has done all its {state.step} steps: {more}")
     if options.dataset is None:
         data = Found(own_source(registry, config, recorded, folder))
@@ -276,9 +278,10 @@ def idle_steps(plan: RunPlan) -> str | None:
     steps, rests = decided(plan.options.steps), plan.schedule.rests_from
     if rests is None or rests >= steps:
         return None
+    anew = told(typed="'zoo run'", python="zoo.run")
     return (
         f"the learning rate is 0 from step {rests:,} on, where the cosine of the run ended: these steps leave the "
-        f"weights as they are; for a cosine over {steps:,} steps, train anew with 'zoo run' and --steps {steps}"
+        f"weights as they are; for a cosine over {steps:,} steps, train anew with {anew} and {option('steps', steps)}"
     )
 
 
@@ -351,7 +354,7 @@ def _refuse(found: list[str], folder: Path, others: Sequence[str] = (), *, allow
         allowed: whether `--allow-changes` would resume it, which then is advised.
     """
     if found:
-        remedies = [*others, *(["--allow-changes resumes it all the same"] if allowed else [])]
+        remedies = [*others, *([f"{option('allow_changes', True)} resumes it all the same"] if allowed else [])]
         raise CheckpointError(
             f"the run in {folder} would not be resumed as it began: {'; '.join(found)}"
             + (f" ({'; '.join(remedies)})" if remedies else "")

@@ -16,7 +16,6 @@ from zoo.ambient import in_neutral_state
 from zoo.data.finding import Place
 from zoo.data.kinds import vocabulary_of
 from zoo.errors import (
-    SMALLER_AGAIN,
     DivergedError,
     OutOfMemoryError,
     PluginError,
@@ -24,6 +23,7 @@ from zoo.errors import (
     gpu_failed,
     memory_errors,
     out_of_memory,
+    smaller_again,
 )
 from zoo.options.declaration import decided
 from zoo.options.run import ResumeOptions
@@ -108,7 +108,7 @@ def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None, *
 
 
 @in_neutral_state
-@memory_errors(SMALLER_AGAIN)
+@memory_errors(smaller_again)
 def resume(
     path: Path,
     registry: Registry,

@@ -15,6 +15,7 @@ from zoo.options.declaration import decided
 from zoo.options.run import RunOptions
 from zoo.options.schedule import Factor, Schedule
 from zoo.options.values import is_number, is_object_path, plain
+from zoo.phrasing import option
 from zoo.plugin.calling import described, plugin_call, plugin_errors
 from zoo.plugin.entry_points import import_object
 from zoo.plugin.registry import Entry
@@ -33,12 +34,12 @@ def given_function(schedule: Schedule, steps: int) -> Factor:
     """
     path = str(schedule.function)
     try:
-        with plugin_call(f"--schedule {path}", "cannot be imported"):
+        with plugin_call(option("schedule", path), "cannot be imported"):
             function = import_object(path)
     except PluginError as error:
         cause = error.__cause__
         told = described(cause) if cause is not None else str(error)
-        raise UsageError(f"--schedule {path} cannot be imported: {told}") from error
+        raise UsageError(f"{option('schedule', path)} cannot be imported: {told}") from error
     try:
         return _tried(function, f"schedule {path!r}", schedule, steps)
     except _WrongArgumentsError as error:
@@ -77,7 +78,7 @@ def resumed_function(options: RunOptions, given: str | None, model: Entry[ModelS
             return own_function(Schedule(function=own.function, ends=schedule.ends), steps, model)
     raise CheckpointError(
         f"the run has the schedule {schedule.path!r}, which is not imported because a checkpoint names it: "
-        f"give it with --schedule {schedule.path} if you trust it"
+        f"give it with {option('schedule', schedule.path)} if you trust it"
     )
 
 

@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 from zoo.data.finding import Place
 from zoo.errors import UsageError, ZooError
 from zoo.files import is_temporary, kind_of, readable_json
+from zoo.phrasing import option
 from zoo.storage import CONFIG_FILE as CONFIG_FILE
 from zoo.storage import METRICS_FILE as METRICS_FILE
 from zoo.storage import RUNS, checkpoint, state
@@ -336,7 +337,7 @@ def _open_empty(path: Path) -> OpenFolder:
 
 
 def _exists(out: Path) -> UsageError:
-    return UsageError(f"{out} already exists, and a run never overwrites anything: choose another --out")
+    return UsageError(f"{out} already exists, and a run never overwrites anything: choose another {option('out')}")
 
 
 def _make_next(base: Path, model_name: str) -> OpenFolder:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.errors import CheckpointError, UsageError
+from zoo.phrasing import told
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
@@ -101,7 +102,8 @@ def shipped_weights(entry: Entry[ModelSpec]) -> Path:
 def _path(entry: Entry[ModelSpec]) -> str:
     name = entry.spec.name
     if entry.spec.weights is None:
-        raise UsageError(f"model {name!r} ships no weights: train it with 'zoo run {name}', and name the run's folder")
+        train = told(typed=f"'zoo run {name}'", python=f"zoo.run({name!r})")
+        raise UsageError(f"model {name!r} ships no weights: train it with {train}, and name the run's folder")
     package, _, inside = entry.spec.weights.partition(":")
     paths = [os.path.join(folder, inside) for folder in _package_folders(package)]
     if not paths:

@@ -20,6 +20,7 @@ from zoo import stages
 from zoo.engines import Optimizer, Stop
 from zoo.errors import PluginError, ZooError
 from zoo.options.training import BFLOAT16, FLOAT32, TrainingOptions
+from zoo.phrasing import option
 from zoo.plugin.calling import maker
 from zoo.training.objective.loss import CROSS_ENTROPY, Loss
 from zoo.training.objective.outputs import in_full_precision
@@ -174,7 +175,9 @@ def _compiled(model: nn.Module) -> Callable[[Tensor], Any]:
             first = False
         except _compiler_error() as error:
             why = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise ZooError(f"torch cannot compile {type(model).__name__} here: {why}; leave out --compile") from error
+            raise ZooError(
+                f"torch cannot compile {type(model).__name__} here: {why}; leave out {option('compile')}"
+            ) from error
         return output
 
     return forward

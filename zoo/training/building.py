@@ -20,6 +20,7 @@ from zoo.data.kinds import Dataset, is_text, targets_of
 from zoo.data.loading import model_inputs, provided_names
 from zoo.engines import Optimizer
 from zoo.errors import PluginError, UsageError, out_of_memory
+from zoo.phrasing import option, setting
 from zoo.plugin.calling import made_by, maker, plugin_call, plugin_errors, step_errors
 from zoo.plugin.optimizer_state import check_state, load_exactly
 from zoo.plugin.registry import Entry
@@ -76,7 +77,7 @@ def complete_settings(
         if name not in settings:
             raise UsageError(
                 f"'model.{name}' has no default, and this dataset does not provide it: give it with "
-                f"--set model.{name}=VALUE"
+                f"{setting(f'model.{name}', 'VALUE')}"
             )
     return {name: value for name, value in settings.items() if name not in provided}
 
@@ -95,7 +96,8 @@ def with_block_length(entry: Entry[ModelSpec], settings: Mapping[str, Any], data
         )
     if "max_length" in settings and _reads_blocks(entry):
         raise UsageError(
-            "'model.max_length' is for running text (--set data.format=text): the longest word decides it here"
+            f"'model.max_length' is for running text ({setting('data.format', 'text')}): the longest word decides it "
+            "here"
         )
     return dict(settings)
 
@@ -214,7 +216,7 @@ def build_optimizer(entry: Entry[OptimizerSpec], model: nn.Module, lr: float, se
     except UsageError as error:
         if parameters:
             raise
-        raise UsageError(f"this model has nothing to train: leave out --optimizer ({error})") from error
+        raise UsageError(f"this model has nothing to train: leave out {option('optimizer')} ({error})") from error
     for name in ("step", "zero_grad", "param_groups", "state_dict", "load_state_dict"):
         if not hasattr(optimizer, name):
             raise PluginError(f"{entry.who} has no {name!r}: an optimizer has the interface of torch.optim.Optimizer")

@@ -24,13 +24,19 @@ from zoo.errors import DeviceError, out_of_memory
 from zoo.options.declaration import decided
 from zoo.options.run import RunOptions
 from zoo.options.training import BFLOAT16, FLOAT32
+from zoo.phrasing import option
 from zoo.plugin.calling import described, is_of_plugin, pass_on
 from zoo.text import message
 
 _PRODUCTS_PER_THREAD = 30_000_000  # of the largest operation in a forward pass: some 2 ms of a core
 _WORTH_A_GPU = 2_000_000  # multiplications of that operation: an estimate, not measured on a GPU; see `fits_cpu`
 _CPU = torch.device("cpu")
-_ELSE = ", or use --device cpu"
+
+
+def _or_the_cpu() -> str:
+    return f", or use {option('device', 'cpu')}"
+
+
 _FORM = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
@@ -49,7 +55,9 @@ def choose_device(name: str = "auto") -> torch.device:
     if name.startswith("cuda"):
         _check_cuda(name)
     if name == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device 'mps' is not available: it needs macOS on Apple silicon; use --device cpu")
+        raise DeviceError(
+            f"device 'mps' is not available: it needs macOS on Apple silicon; use {option('device', 'cpu')}"
+        )
     return torch.device(name)
 
 
@@ -85,7 +93,7 @@ def suitable_device(
         if say_small:
             warn(
                 "auto takes the CPU: a step of this run is so small that a GPU is hardly faster (its largest operation "
-                f"has {count:,} multiplications); --device cuda takes the GPU"
+                f"has {count:,} multiplications); {option('device', 'cuda')} takes the GPU"
             )
         return _CPU
     return _cuda_or_cpu(warn)
@@ -220,12 +228,15 @@ def check_precision(options: RunOptions, device: torch.device, model: nn.Module 
     if options.precision != BFLOAT16:
         return
     if not _computes_in_bfloat16(device):
-        elsewhere = "" if device.type == "cpu" else _ELSE
-        raise DeviceError(f"this {device.type} does not compute in bfloat16; leave out --precision{elsewhere}")
+        elsewhere = "" if device.type == "cpu" else _or_the_cpu()
+        raise DeviceError(
+            f"this {device.type} does not compute in bfloat16; leave out {option('precision')}{elsewhere}"
+        )
     if cuda.holds(device) and model is not None and any(isinstance(part, nn.RNNBase) for part in model.modules()):
         raise DeviceError(
-            f"--precision bfloat16 is not for recurrent models such as {type(model).__name__} on {device.type}, where "
-            f"torch computes their cells in float16; leave out --precision{_ELSE}"
+            f"{option('precision', 'bfloat16')} is not for recurrent models such as {type(model).__name__} on "
+            f"{device.type}, where torch computes their cells in float16; leave out {option('precision')}"
+            f"{_or_the_cpu()}"
         )
 
 
@@ -261,7 +272,7 @@ def _cuda_or_cpu(warn: Callable[[str], None]) -> torch.device:
     try:
         _try_out("cuda")
     except DeviceError as error:
-        warn(f"auto takes the CPU: {str(error).removesuffix(_ELSE)}")
+        warn(f"auto takes the CPU: {str(error).removesuffix(_or_the_cpu())}")
         return _CPU
     return torch.device("cuda")
 
@@ -280,7 +291,7 @@ def _check_cuda(name: str) -> None:
     if cuda.built_for() is None:
         raise DeviceError(
             f"device {name!r} is not available: torch {torch.__version__} was built without CUDA; "
-            "install a CUDA build of torch, or use --device cpu"
+            f"install a CUDA build of torch{_or_the_cpu()}"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the error says it
@@ -313,7 +324,7 @@ def _try_out(name: str) -> None:
             )
         else:
             why = _why_unusable(described(error))
-        raise DeviceError(f"device {name!r} is not available: {why}{_ELSE}") from error
+        raise DeviceError(f"device {name!r} is not available: {why}{_or_the_cpu()}") from error
 
 
 _NO_KERNELS = ("no kernel image", "invalid device function", "NoKernelImageForDevice", "NoBinaryForGpu")

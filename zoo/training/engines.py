@@ -12,6 +12,7 @@ from zoo import stages
 from zoo.engines import Engine, Optimizer
 from zoo.errors import EngineUnavailableError, PluginError, UsageError, out_of_memory
 from zoo.options.training import AUTO, AUTOGRAD
+from zoo.phrasing import option
 from zoo.plugin.calling import made_by, plugin_call
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import Signature
@@ -53,7 +54,7 @@ def choose_engine(
         except UsageError as error:
             if otherwise is None:
                 raise UsageError(
-                    f"{error}; --engine auto takes one that {'can' if options == PLAIN else 'does'}"
+                    f"{error}; {option('engine', 'auto')} takes one that {'can' if options == PLAIN else 'does'}"
                 ) from error
             why = str(error)
         found = choose_engine(

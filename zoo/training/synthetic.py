@@ -21,6 +21,7 @@ from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import sha256_of
 from zoo.errors import UsageError
 from zoo.options.run import RunOptions
+from zoo.phrasing import option
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import resolve_settings
 from zoo.plugin.specs import ModelSpec, Reads
@@ -82,7 +83,7 @@ def sample_words(source: Entry[ModelSpec], options: RunOptions, dataset: Dataset
         PluginError: the model fails.
     """
     if not isinstance(dataset, TextDataset):
-        raise UsageError("--synthetic is for a dataset of words, and this is none")
+        raise UsageError(f"{option('synthetic')} is for a dataset of words, and this is none")
     assert options.synthetic_share is not None  # the plan has decided it
     model, longest = _fitted(source, dataset), dataset.max_length
     total = min(WORDS_FOR_EACH * len(dataset.splits["train"]), MOST_WORDS)
@@ -93,7 +94,9 @@ def sample_words(source: Entry[ModelSpec], options: RunOptions, dataset: Dataset
         sampled = sample(model, dataset.vocabulary, count, sampling, reads=source.spec.reads, max_length=longest)
         words += [word for word in sampled if 0 < len(word) < longest]  # `max_length` counts a word's end, too
     if not words:
-        raise UsageError(f"--synthetic {source.spec.name} samples no words that are as short as those of the data")
+        raise UsageError(
+            f"{option('synthetic', source.spec.name)} samples no words that are as short as those of the data"
+        )
     return SyntheticWords(words, options.synthetic_share, dataset.vocabulary, longest)
 
 
@@ -102,6 +105,6 @@ def _fitted(source: Entry[ModelSpec], dataset: TextDataset) -> torch.nn.Module:
     try:
         model = build_model(source, {**resolve_settings(source, {}), **asked_inputs(source, dataset)}, 0)
     except UsageError as error:  # of a setting, which only those who train the model itself can change
-        raise UsageError(f"--synthetic {source.spec.name} cannot read this dataset: {error}") from error
+        raise UsageError(f"{option('synthetic', source.spec.name)} cannot read this dataset: {error}") from error
     fit_model(source, model, encode(dataset, source.spec.reads, context_length(model))["train"])
     return model

@@ -18,6 +18,7 @@ from zoo.data.tensors import Targets
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import MORE, UsageError, memory_errors
 from zoo.numbers import show_value
+from zoo.phrasing import told
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import split_sections
 from zoo.plugin.specs import ModelSpec
@@ -134,9 +135,10 @@ class Trained:
         """`sample`, for a request; `known` gives the words that are not new, by default those of the model's data."""
         on, kind = self._trained_on, self._kind
         if kind is None:
+            others = told(typed="'zoo predict' and 'zoo eval' are for it", python="predict() and evaluate() are for it")
             raise UsageError(
                 f"{self.entry.title} was not trained on text, and its spec has no 'generate': there is nothing to "
-                "sample; 'zoo predict' and 'zoo eval' are for it"
+                f"sample; {others}"
             )
         request.check(kind, self.entry.title)
         n, options = request.count(kind), request.options

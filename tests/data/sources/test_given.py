@@ -212,7 +212,7 @@ def test_settings_are_for_data_that_is_to_be_made() -> None:
             call()
     with pytest.raises(zoo.UsageError, match=r"how a file is read, and this dataset is no file"):
         trained("mlp-char", WORDS, format="words")
-    with pytest.raises(zoo.UsageError, match=r"takes no setting 'data.shufle_seed'|'data.shufle_seed'"):
+    with pytest.raises(zoo.UsageError, match=r"has no setting 'shufle_seed'; did you mean 'shuffle_seed'"):
         zoo.load_dataset(WORDS, shufle_seed=1)
 
 

@@ -20,6 +20,8 @@ from zoo.data.tables.dataset import read_features, read_table
 from zoo.errors import ChangedDataError, DataError, UsageError, ZooError
 from zoo.options.values import as_text, convert
 
+pytestmark = pytest.mark.usefixtures("typed")  # what these lines advise is tried as commands
+
 SIZES = [f"{i / 2}" for i in range(20)]
 COLORS = [["red", "blue", "green"][i % 3] for i in range(20)]
 COUNTS = [str(i % 4) for i in range(20)]

@@ -202,7 +202,7 @@ def test_a_metric_says_whether_higher_is_better_and_a_person_may_say_otherwise(
     ("asked", "error", "told"),
     [
         ("acuracy", UnknownNameError, "this run has no metric 'acuracy'; there are: loss, near"),
-        ("near", UsageError, "does not say whether higher is better: --monitor near:max or near:min"),
+        ("near", UsageError, 'does not say whether higher is better: monitor="near:max" or near:min'),
         ("near:up", UsageError, "takes NAME, NAME:max or NAME:min"),
     ],
 )

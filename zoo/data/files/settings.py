@@ -14,6 +14,7 @@ from zoo.data.datasets import LECTURE_SPLIT
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.numbers import show_value
 from zoo.options.run import CSV, FORMATS, TEXT, TSV, WORDS, FileOptions
+from zoo.phrasing import option
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import Signature
 
@@ -83,12 +84,15 @@ def resolve_file_settings(path: Path, given: Mapping[str, object], *, recorded: 
         if key in given:
             what = "words, one a line" if name == WORDS else "running text"
             raise UsageError(
-                f"--{key} names a column of a table, and this file is read as {what}: add --format csv or --format tsv"
+                f"{option(key)} names a column of a table, and this file is read as {what}: add "
+                f"{option('format', CSV)} or {option('format', TSV)}"
             )
     if name == TEXT and given.get("shuffle_seed") is not None:
         raise UsageError("'data.shuffle_seed': running text is split by position, and not shuffled")
     if name == WORDS and "evaluate" in given:
-        raise UsageError("'data.evaluate' is for running text (--format text): of words all targets are evaluated")
+        raise UsageError(
+            f"'data.evaluate' is for running text ({option('format', TEXT)}): of words all targets are evaluated"
+        )
     signature, who = (_words, "a file of words") if name == WORDS else (_text, "a file of running text")
     values = Signature(signature).resolve("data", given, who)
     return {**format_setting, **{key: value for key, value in values.items() if key in given}}
@@ -97,13 +101,13 @@ def resolve_file_settings(path: Path, given: Mapping[str, object], *, recorded: 
 def _of_table(given: Mapping[str, object]) -> dict[str, Any]:
     if "column" in given and "target" in given:
         raise UsageError(
-            "--column and --target do not go together: --column names the column that has the words, --target the one "
-            "that has the targets, with features in all others"
+            f"{option('column')} and {option('target')} do not go together: {option('column')} names the column that "
+            f"has the words, {option('target')} the one that has the targets, with features in all others"
         )
     if "column" in given:
-        values = Signature(_column).resolve("data", given, "a table with --column")
+        values = Signature(_column).resolve("data", given, f"a table with {option('column')}")
         return {key: value for key, value in values.items() if key in given}
-    who = "a table with --target" if "target" in given else "a table"
+    who = f"a table with {option('target')}" if "target" in given else "a table"
     values = Signature(_target).resolve("data", {"target": "", **given}, who)  # reading it names the columns
     return {key: value for key, value in values.items() if key in given or (key == "shuffle_seed" and values["target"])}
 
@@ -123,9 +127,9 @@ def with_file_options(source: object, settings: Mapping[str, object], options: F
     for key, value in given.items():
         if not isinstance(source, Path):
             what = "is a plugin's" if isinstance(source, Entry) else "is no file"
-            raise UsageError(f"--{key} says how a file is read, and this dataset {what}: leave it out")
+            raise UsageError(f"{option(key)} says how a file is read, and this dataset {what}: leave it out")
         if key in settings and str(settings[key]) != value:
-            values = f"--{key} {show_value(value)} and data.{key}={settings[key]}"
+            values = f"{option(key)} {show_value(value)} and data.{key}={settings[key]}"
             raise UsageError(f"{values} are two values for the same setting: give one of them")
     return {**settings, **given}
 

@@ -16,6 +16,7 @@ from zoo.data.sources.origin import Origin
 from zoo.data.tensors import TensorDataset
 from zoo.errors import UsageError
 from zoo.options.run import FileOptions
+from zoo.phrasing import setting_name
 from zoo.plugin.registry import Entry, Registry
 from zoo.plugin.settings import signature_of
 
@@ -110,7 +111,7 @@ def check_as_it_is(settings: Mapping[str, object], options: FileOptions) -> None
     Raises:
         UsageError: there are some.
     """
-    given = [f"data.{name}" for name in settings]
+    given = [setting_name("data", name) for name in settings]
     given += [name for name in ("format", "column", "target") if getattr(options, name) is not None]
     if given:
         raise UsageError(

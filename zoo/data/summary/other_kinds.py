@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from zoo.data.vocabulary import Vocabulary
 from zoo.data.words import Words
 from zoo.errors import DataError, RunningTextError
-from zoo.text import quoted, shown
+from zoo.phrasing import option, options, setting
+from zoo.text import shown
 
-AS_WORDS = "--format words reads each line as a word"
 NORMALISE = (
     "python3 -X utf8 -c \"import sys, unicodedata as u; print(end=u.normalize('NFC', sys.stdin.read()))\" < FILE > NEW"
 )
@@ -72,6 +72,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # but a tab
 _LINE_SEPARATORS = {"\u2028": "U+2028 line separators", "\u2029": "U+2029 paragraph separators"}
 
 
+def as_words() -> str:
+    """What reads such a file as words all the same."""
+    return f"{option('format', 'words')} reads each line as a word"
+
+
 def binary_kind(content: bytes) -> str | None:
     """What a file that is not UTF-8 text is, and what to do about it; None if its first bytes do not tell."""
     return next((f"is {what}: {remedy}" for start, what, remedy in _BINARY if content.startswith(start)), None)
@@ -85,7 +90,7 @@ def check_lines(content: bytes) -> None:
     """
     what = _markup(content)
     if what is not None:
-        raise DataError(f"is {what}, or {AS_WORDS}")
+        raise DataError(f"is {what}, or {as_words()}")
     start = content[:_SAMPLE_BYTES]
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(start).removeprefix("\ufeff")  # its end may be cut
@@ -97,15 +102,16 @@ def check_lines(content: bytes) -> None:
     if len(lines) == 1 and len(lines[0].strip()) > _LONG and not re.search(b"[\r\n]", content.strip()):
         size = len(content.decode("utf-8", "ignore").strip())
         raise DataError(
-            f"is one line of {size:,} characters: --format text reads it as running text, and words stand one a line"
+            f"is one line of {size:,} characters: {option('format', 'text')} reads it as running text, and words stand "
+            "one a line"
         )
     table = _table(lines)
     if table is not None:
-        raise DataError(f"looks like a table, {table}; {AS_WORDS}")
+        raise DataError(f"looks like a table, {table}; {as_words()}")
     if _is_prose(lines):
         raise RunningTextError(
-            "looks like running text, with many words in a line: --format text reads it so, with spaces and line ends "
-            f"as characters; {AS_WORDS}"
+            f"looks like running text, with many words in a line: {option('format', 'text')} reads it so, with spaces "
+            f"and line ends as characters; {as_words()}"
         )
 
 
@@ -266,8 +272,12 @@ def _say_table(columns: Sequence[_Column], called: str, file_format: str) -> str
     words = next((i for i, column in enumerate(columns) if not column.is_number), 0)
     size = f"{len(columns)} columns separated by {called}"
     if file_format:
-        named = quoted(columns[words].first.strip()) if has_header else f"{words + 1} --set data.header=false"
-        return f"{size}: --format {file_format} --column {named} reads the words of one"
+        parts = [option("format", file_format)]
+        if has_header:
+            parts += [option("column", columns[words].first.strip())]
+        else:
+            parts += [option("column", str(words + 1)), setting("data.header", False)]
+        return f"{size}: {options(*parts)} reads the words of one"
     rows = "NR > 1 " if has_header else ""
     return f"{size}: take the words out (awk '{rows}{{print ${words + 1}}}' FILE > NEW)"
 
@@ -295,11 +305,11 @@ def _odd_characters(words: Sequence[str], odd: Sequence[str]) -> str:
         what = separators[0]
         remedy = "make them line ends: perl -CSD -pe 's/[\\x{2028}\\x{2029}]/\\n/g' FILE > NEW"
     elif odd == ["\t"]:
-        what, remedy = "tabs", "put one word a line, or read a table with --format tsv"
+        what, remedy = "tabs", f"put one word a line, or read a table with {option('format', 'tsv')}"
     else:
         what, remedy = "control characters", "take them out: perl -CSD -pe 's/[^\\PC\\n]//g' FILE > NEW"
     if is_most:
-        raise DataError(f"has {what} in {count:,} of {len(words):,} lines, as in {shown(word)}: {remedy}; {AS_WORDS}")
+        raise DataError(f"has {what} in {count:,} of {len(words):,} lines, as in {shown(word)}: {remedy}; {as_words()}")
     return f"{count:,} of {len(words):,} words have {what}, the first of them word {number:,} ({shown(word)}): {remedy}"
 
 
@@ -310,7 +320,7 @@ def _header(words: Sequence[str]) -> str | None:
         return None
     return (
         f"the first line, {shown(first)}, looks like a header, and is read as a word: "
-        f"--format csv --column {quoted(first.strip(chr(34)))} leaves it out"
+        f"{options(option('format', 'csv'), option('column', first.strip(chr(34))))} leaves it out"
     )
 
 

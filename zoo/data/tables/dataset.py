@@ -22,7 +22,8 @@ from zoo.data.tensors import TensorDataset
 from zoo.errors import DataError, UsageError
 from zoo.options.run import TSV
 from zoo.options.values import as_text
-from zoo.text import quoted, shown
+from zoo.phrasing import option, setting
+from zoo.text import shown
 
 _TOLD = 5  # rows that a message lists
 
@@ -51,8 +52,8 @@ def read_table(
             return _words(table, settings, digest)
         if not settings.get("target"):
             raise UsageError(
-                f"its columns are {table.listed()}: add --target NAME for the one that has the targets, or --column "
-                "NAME for one that has words"
+                f"its columns are {table.listed()}: add {option('target', 'NAME')} for the one that has the targets, "
+                f"or {option('column', 'NAME')} for one that has words"
             )
         return _examples(table, settings, digest, like)
     except (DataError, UsageError) as error:
@@ -71,7 +72,7 @@ def read_content(path: Path, sha256: str | None = None) -> bytes:
 
 
 def _words(table: Table, settings: Mapping[str, Any], digest: str) -> TextDataset:
-    index = table.index(settings["column"], "--column")
+    index = table.index(settings["column"], option("column"))
     words = list(read_cells(table, index))
     name = shown(table.names[index])
     empty = [i for i, word in enumerate(words) if not word]
@@ -91,12 +92,12 @@ def _examples(
     table: Table, settings: Mapping[str, Any], digest: str, like: Mapping[str, Any] | None = None
 ) -> TensorDataset:
 
-    target = table.index(settings["target"], "--target")
+    target = table.index(settings["target"], option("target"))
     if like is not None:
         return _examples_like(table, target, settings, digest, like)
     dropped = {table.index(name, "data.drop") for name in settings.get("drop", ())}
     if target in dropped:
-        raise UsageError(f"data.drop leaves out {shown(table.names[target])}, which --target names")
+        raise UsageError(f"data.drop leaves out {shown(table.names[target])}, which {option('target')} names")
     texts = {table.index(name, "data.categories") for name in settings.get("categories", ())}
     wanted = [index for index in range(len(table.names)) if index not in dropped and index != target]
     if not wanted:
@@ -203,8 +204,8 @@ def _refuse_missing(table: Table, columns: Sequence[Column], *, can_drop: bool =
     names = [column.name for column in found[:_TOLD] if column is not columns[-1]]
     told = f"has missing values in {', '.join(where)}{more}"
     if names and can_drop:
-        setting = quoted(f"data.drop={as_text(names)}")
-        raise DataError(f"{told}: fill them in, leave these rows out, or leave these columns out with --set {setting}")
+        drop = setting("data.drop", names, as_text(names))
+        raise DataError(f"{told}: fill them in, leave these rows out, or leave these columns out with {drop}")
     raise DataError(f"{told}: fill them in, or leave these rows out")
 
 

@@ -17,7 +17,8 @@ from zoo.data.tables.parsing import Table, is_number
 from zoo.errors import DataError, UsageError
 from zoo.memory import check_fits
 from zoo.options.values import as_text
-from zoo.text import quoted, shown
+from zoo.phrasing import setting
+from zoo.text import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,15 +66,16 @@ class Features:
         Raises:
             DataError: a column is neither numbers nor a few different texts.
         """
-        _refuse_stray(columns, "correct these, or read all as texts with --set {setting}")
+        _refuse_stray(columns, as_texts=True)
         many = [column for column in columns if column.numbers is None and column.different > MOST_ONE_HOT]
         if many:
             what = [f"{shown(column.name)} ({_different(column)} different texts)" for column in many[:_TOLD]]
             more = f" and {len(many) - _TOLD} more" if len(many) > _TOLD else ""
-            setting = quoted(f"data.drop={as_text([column.name for column in many])}")
+            names = [column.name for column in many]
+            drop = setting("data.drop", names, as_text(names))
             raise DataError(
-                f"has texts that are no features, in {', '.join(what)}{more}: leave them out with --set "
-                f"{setting} (up to {MOST_ONE_HOT} different texts become one feature each)"
+                f"has texts that are no features, in {', '.join(what)}{more}: leave them out with "
+                f"{drop} (up to {MOST_ONE_HOT} different texts become one feature each)"
             )
         values = [None if column.numbers is not None else tuple(sorted(column.values)) for column in columns]
         return cls(tuple(column.name for column in columns), tuple(values))
@@ -195,7 +197,7 @@ class Target:
         if self.classes is None:
             return f"target {shown(self.name)}: numbers"
         listed = ", ".join(map(shown, self.classes[:_TOLD])) + (", …" if len(self.classes) > _TOLD else "")
-        numbers = " (--set data.task=numbers for numbers)" if all(map(is_number, self.classes)) else ""
+        numbers = f" ({setting('data.task', 'numbers')} for numbers)" if all(map(is_number, self.classes)) else ""
         return f"target {shown(self.name)}: {len(self.classes)} classes ({listed}){numbers}"
 
     @classmethod
@@ -214,7 +216,7 @@ class Target:
         import numpy as np
 
         if task != CLASSES:
-            _refuse_stray([column], "correct these, or take all as classes with --set data.task=classes")
+            _refuse_stray([column], f"correct these, or take all as classes with {setting('data.task', 'classes')}")
         if column.numbers is None:
             if task == NUMBERS:
                 raise UsageError(f"data.task=numbers, and column {shown(column.name)} has texts")
@@ -326,11 +328,13 @@ def _placed(column: Column, place: Mapping[str, int]) -> NDArray[Any]:
     return places
 
 
-def _refuse_stray(columns: Sequence[Column], remedy: str = "correct these") -> None:
+def _refuse_stray(columns: Sequence[Column], remedy: str = "correct these", *, as_texts: bool = False) -> None:
     column = next((column for column in columns if column.stray), None)
     if column is not None:
-        told = remedy.format(setting=quoted(f"data.categories={as_text([column.name])}"))
-        raise DataError(f"column {shown(column.name)} has numbers, and {column.stray_cells()}: {told}")
+        if as_texts:
+            categories = setting("data.categories", [column.name], as_text([column.name]))
+            remedy = f"{remedy}, or read all as texts with {categories}"
+        raise DataError(f"column {shown(column.name)} has numbers, and {column.stray_cells()}: {remedy}")
 
 
 def _different(column: Column) -> str:

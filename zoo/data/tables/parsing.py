@@ -18,6 +18,7 @@ from typing import Any
 
 from zoo.errors import DataError, UsageError, suggest
 from zoo.numbers import show_value
+from zoo.phrasing import setting
 from zoo.text import shown
 
 ROWS = 1 << 11  # that are read at once: their cells fit into the processor's cache
@@ -170,7 +171,7 @@ class Table:
             at = [number for number, name in enumerate(self.names, start=1) if name == twice[0]]
             what = f"has several columns called {shown(twice[0])} ({', '.join(map(str, at[:3]))})"
             raise DataError(
-                f"{what}: rename all but one, or, if the first row is no header, add --set data.header=false"
+                f"{what}: rename all but one, or, if the first row is no header, add {setting('data.header', False)}"
             )
 
     def _refuse_ragged(self, rows: Sequence[Sequence[str]], count: int) -> None:

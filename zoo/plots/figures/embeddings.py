@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from zoo.errors import UsageError
+from zoo.phrasing import option
 from zoo.plots.figures.characters import Group, groups, legible
 from zoo.plots.figures.legend import legend_below, legend_within
 from zoo.plots.figures.style import (
@@ -247,7 +248,9 @@ def _two_dims(table: NDArray[np.float32], dims: tuple[int, int]) -> tuple[NDArra
     if size < 2:
         raise UsageError(f"a plot of embeddings needs at least 2 dimensions, and this table has {size}")
     if not all(0 <= dim < size for dim in dims) or dims[0] == dims[1]:
-        raise UsageError(f"--dims takes two different dimensions from 0 to {size - 1}, got {dims[0]},{dims[1]}")
+        raise UsageError(
+            f"{option('dims')} takes two different dimensions from 0 to {size - 1}, got {dims[0]},{dims[1]}"
+        )
     return table[:, list(dims)].astype(np.float64), (f"dimension {dims[0]}", f"dimension {dims[1]}")
 
 

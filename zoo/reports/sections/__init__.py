@@ -24,9 +24,7 @@ SECTIONS: tuple[Section | SharedSection, ...] = (
     Section("losses", "Losses", losses.make),
     Section("metrics", "Metrics", metrics.make),
     Section("embedding", "Embeddings", embedding.make),
-    Section(
-        "net", "The net itself", net.make, scripts=("net-operations", "net-program", "net-text", "net-tensors")
-    ),
+    Section("net", "The net itself", net.make, scripts=("net-operations", "net-program", "net-text", "net-tensors")),
     Section("samples", "Samples", samples.make),
     Section("words", "Hardest and easiest", words.make, needs_data=True),
     Section("confusion", "Confusion", confusion.make, needs_data=True),

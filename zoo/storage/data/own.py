@@ -15,6 +15,7 @@ from zoo.data.sources.found import Found, check_as_it_is, find_source
 from zoo.data.sources.given import Given
 from zoo.errors import DataError, MissingPluginError, UsageError
 from zoo.options.run import FileOptions
+from zoo.phrasing import option
 from zoo.plugin.recorded import find_recorded
 from zoo.plugin.registry import Registry
 from zoo.storage.config import RunConfig
@@ -47,7 +48,7 @@ def data_of_run(
             return data.made
         return load_dataset(data.source, settings, fetch, like=config.table())
     if unused := given_file_options(options):
-        raise UsageError(f"--{next(iter(unused))} is for a file that is given with --dataset: add that")
+        raise UsageError(f"{option(next(iter(unused)))} is for a file that is given with {option('dataset')}: add that")
     if given is not None:
         return given
     if config.dataset_is_given:
@@ -77,10 +78,12 @@ def _found_again(config: RunConfig, weights: Path, registry: Registry, fetch: Fe
         known = config.dataset_sha256 if isinstance(source, Path) else None
         dataset = load_dataset(source, settings, fetch, sha256=known)
     except (DataError, UsageError, MissingPluginError) as error:
-        raise DataError(f"{error} (the data of this run; give it with --dataset)") from error
+        raise DataError(f"{error} (the data of this run; give it with {option('dataset')})") from error
     if dataset.sha256 != config.dataset_sha256:
         name = found or config.dataset
-        raise DataError(f"{name} has changed since this run was trained on it; give the same data with --dataset")
+        raise DataError(
+            f"{name} has changed since this run was trained on it; give the same data with {option('dataset')}"
+        )
     return dataset
 
 

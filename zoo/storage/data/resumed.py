@@ -11,11 +11,14 @@ from zoo.data.sources.found import Found, find_source
 from zoo.data.sources.given import Given, Source
 from zoo.errors import DataError, MissingPluginError
 from zoo.options.run import ResumeOptions
+from zoo.phrasing import option
 from zoo.plugin.recorded import find_recorded
 from zoo.plugin.registry import Registry
 from zoo.storage.config import RunConfig
 
-_ALLOW = "--allow-changes takes other data of the same characters"
+
+def _allow() -> str:
+    return f"{option('allow_changes', True)} takes other data of the same characters"
 
 
 def own_source(registry: Registry, config: RunConfig, recorded: RecordedFile, folder: Path) -> Source:
@@ -26,11 +29,11 @@ def own_source(registry: Registry, config: RunConfig, recorded: RecordedFile, fo
         try:
             return find_recorded(registry, registry.datasets, config.recorded("dataset"), f"the run in {folder}")
         except MissingPluginError as error:
-            raise MissingPluginError(f"{error} (the data of this run; give it with --dataset)") from error
+            raise MissingPluginError(f"{error} (the data of this run; give it with {option('dataset')})") from error
     try:
         return recorded.find()
     except DataError as error:
-        raise DataError(f"{error} ({_ALLOW})") from error
+        raise DataError(f"{error} ({_allow()})") from error
 
 
 def given_source(registry: Registry, config: RunConfig, recorded: RecordedFile, options: ResumeOptions) -> Found:
@@ -40,7 +43,7 @@ def given_source(registry: Registry, config: RunConfig, recorded: RecordedFile, 
         try:
             check_content(found.source, recorded)
         except DataError as error:
-            raise DataError(f"{error} ({_ALLOW})") from error
+            raise DataError(f"{error} ({_allow()})") from error
     return found
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import PluginError, UsageError
 from zoo.memory import check_fits
+from zoo.phrasing import option
 from zoo.plugin.specs import ModelSpec
 
 
@@ -44,9 +45,11 @@ class Snapshots:
         if count is None:
             return None
         if spec.embedding is None or vocabulary is None:
-            raise UsageError(f"--snapshots keeps embeddings, and model {spec.name!r} has no embeddings of characters")
+            raise UsageError(
+                f"{option('snapshots')} keeps embeddings, and model {spec.name!r} has no embeddings of characters"
+            )
         table = embedding_table(spec.name, spec.embedding, model, len(vocabulary))
-        check_fits(f"--snapshots {count}", 4 * table.numel() * count)
+        check_fits(option("snapshots", count), 4 * table.numel() * count)
         snapshots = cls(spec.embedding, moments(count, steps))
         snapshots.take(model, 0)
         return snapshots

@@ -12,6 +12,7 @@ from torch import nn
 
 from zoo.data.kinds import Dataset, targets_of, vocabulary_of
 from zoo.errors import UnknownNameError, UsageError, suggest
+from zoo.phrasing import option
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import Signature
 from zoo.plugin.specs import DatasetSpec, Factory, ModelSpec
@@ -209,12 +210,13 @@ def _monitor(asked: str | None, metrics: Metrics) -> Monitor:
     name, colon, direction = asked.partition(":")
     names = (LOSS, *metrics.names())
     if name not in names:
-        raise UnknownNameError(f"--monitor: this run has no metric {name!r}; {suggest(name, names)}")
+        raise UnknownNameError(f"{option('monitor')}: this run has no metric {name!r}; {suggest(name, names)}")
     if colon and direction not in ("max", "min"):
-        raise UsageError(f"--monitor takes NAME, NAME:max or NAME:min, not {asked!r}")
+        raise UsageError(f"{option('monitor')} takes NAME, NAME:max or NAME:min, not {asked!r}")
     higher = direction == "max" if colon else False if name == LOSS else metrics.higher_is_better(name)
     if higher is None:
         raise UsageError(
-            f"the metric {name!r} does not say whether higher is better: --monitor {name}:max or {name}:min"
+            f"the metric {name!r} does not say whether higher is better: {option('monitor', f'{name}:max')} or "
+            f"{name}:min"
         )
     return Monitor(name, higher)

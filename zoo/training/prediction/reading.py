@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo.errors import DataError, UsageError
 from zoo.files import read_bytes
+from zoo.phrasing import option
 from zoo.text import shown
 
 ARRAY, TABLES = ".npy", (".csv", ".tsv")
@@ -33,14 +34,18 @@ def read_inputs(path: Path, columns: object, who: str) -> Any:
         return _read_array(path)
     if suffix in TABLES:
         if columns is None:
-            raise UsageError(f"--input {shown(path)} is a table, and {who} was not trained on one: give a .npy file")
+            raise UsageError(
+                f"{option('input')} {shown(path)} is a table, and {who} was not trained on one: give a .npy file"
+            )
         from zoo.data.tables.dataset import read_features
 
         return read_features(path, suffix.removeprefix("."), columns)
     wanted = "write the array with numpy.save, and give the .npy file" + " or a .csv" * (columns is not None)
     if suffix in _PICKLES:
-        raise UsageError(f"--input {shown(path)}: a file that may hold pickles is not read: {wanted}")
-    raise UsageError(f"--input {shown(path)} has none of the suffixes {', '.join((ARRAY, *TABLES))}: {wanted}")
+        raise UsageError(f"{option('input')} {shown(path)}: a file that may hold pickles is not read: {wanted}")
+    raise UsageError(
+        f"{option('input')} {shown(path)} has none of the suffixes {', '.join((ARRAY, *TABLES))}: {wanted}"
+    )
 
 
 def _read_array(path: Path) -> Any:

@@ -1,0 +1,108 @@
+"""How a message names an option, a setting or a command: as it is typed, or as Python code has it.
+
+Who is told is known by where the call began: the command line says so for all that is done within it, and everything
+else is Python. Every message that names one of these does so through the functions below, so that the same error reads
+`--lr` for one and `lr` for the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from zoo.text import quoted, quoted_path
+
+_typed: ContextVar[bool] = ContextVar("typed", default=False)  # whether a person typed a command
+_keywords: ContextVar[str] = ContextVar("keywords", default="")  # the section whose settings are plain arguments
+
+_FLAGS = {"settings": "--set", "plots": "--no-plots"}  # whose names are not the option's
+
+
+@contextlib.contextmanager
+def command_line() -> Iterator[None]:
+    """A block that a command is done in."""
+    token = _typed.set(True)
+    try:
+        yield
+    finally:
+        _typed.reset(token)
+
+
+@contextlib.contextmanager
+def settings_as_arguments(section: str) -> Iterator[None]:
+    """A block of a Python function whose keyword arguments are the settings of a section, such as `data`."""
+    token = _keywords.set(section)
+    try:
+        yield
+    finally:
+        _keywords.reset(token)
+
+
+def told(*, typed: str, python: str) -> str:
+    """A part of a message, for a person at the command line or for Python code."""
+    return typed if _typed.get() else python
+
+
+def option(name: str, value: Any = None) -> str:
+    """An option by its Python name: `--batch-size` or `batch_size`; with a value, `--lr 0.1` or `lr=0.1`.
+
+    True stands for an option that is given without a value: `--allow-changes` or `allow_changes=True`.
+    """
+    flag = _FLAGS.get(name) or f"--{name.replace('_', '-')}"
+    if value is None:
+        return told(typed=flag, python=name)
+    typed = flag if value is True else f"{flag} {quoted(str(value))}"
+    return told(typed=typed, python=f"{name}={_literal(value)}")
+
+
+def options(*parts: str) -> str:
+    """Several options, or settings, that are given together."""
+    return told(typed=" ".join(parts), python=", ".join(parts))
+
+
+def setting_name(section: str, name: str) -> str:
+    """A setting by its name: `data.split`; or `split`, where it is a plain argument."""
+    return name if not _typed.get() and section == _keywords.get() else f"{section}.{name}"
+
+
+def setting(key: str, value: Any, text: str | None = None) -> str:
+    """A setting with its value: `--set data.drop=a` or `settings={"data.drop": "a"}`; `drop="a"` as an argument.
+
+    Args:
+        key: `SECTION.KEY`.
+        value: the value; or `VALUE`, which stands for any.
+        text: how it is typed; by default as text, in lower case where it is none.
+    """
+    section, _, name = key.partition(".")
+    if not _typed.get() and section == _keywords.get():
+        return f"{name}={_literal(value)}"
+    if text is None:
+        text = value if isinstance(value, str) else str(value).lower()
+    return told(typed=f"--set {quoted(f'{key}={text}')}", python=f"settings={{{json.dumps(key)}: {_literal(value)}}}")
+
+
+def command(name: str, target: str | Path | None = None, **options: Any) -> str:
+    """A command that is to be used next: `zoo resume runs/a --device cpu` or `zoo.resume("runs/a", device="cpu")`."""
+    typed = [f"zoo {name}", *([] if target is None else [quoted_path(target)])]
+    typed += [option_typed for one in options.items() if (option_typed := _typed_option(*one))]
+    arguments = [] if target is None else [_literal(target)]
+    arguments += [f"{key}={_literal(value)}" for key, value in options.items()]
+    return told(typed=" ".join(typed), python=f"zoo.{name}({', '.join(arguments)})")
+
+
+def _typed_option(name: str, value: Any) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag} {quoted(str(value))}"
+
+
+def _literal(value: Any) -> str:
+    """A value as Python code; a word in capitals stands for a value that is no text."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if value == "VALUE":
+        return "VALUE"
+    return json.dumps(str(value), ensure_ascii=False) if isinstance(value, str | Path) else repr(value)
