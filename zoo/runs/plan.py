@@ -128,19 +128,7 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         lr=_lr(registry, model, preset, optimizer) if given.lr is NOT_GIVEN else options.lr,
         schedule=replace(schedule, function=schedule.path),
     )
-    if options.patience is not None and options.validate_every is None:
-        raise UsageError(
-            f"{option('patience')} counts evaluations of the validation split: give {option('validate_every')}, too"
-        )
-    if given.monitor not in (NOT_GIVEN, None) and options.validate_every is None:
-        raise UsageError(
-            f"{option('monitor')} decides at evaluations of the validation split: give {option('validate_every')}, too"
-        )
-    if given.warmup is not NOT_GIVEN and given.warmup > decided(options.steps):
-        raise UsageError(
-            f"{option('warmup', given.warmup)} is longer than the run of {option('steps', options.steps)}: give fewer, "
-            "or more"
-        )
+    _check_together(given, options)
     model.spec.check_engine(decided(options.engine))
     data_settings = _data_settings(data, settings["data"], given)
     return RunPlan(
@@ -162,6 +150,28 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         made=data.made,
         warnings=_left_out(data, preset),
     )
+
+
+def _check_together(given: RunOptions, options: RunOptions) -> None:
+    """Refuse options that mean nothing without others.
+
+    Args:
+        given: what the user has given.
+        options: with what the preset and the model's spec add.
+    """
+    if options.patience is not None and options.validate_every is None:
+        raise UsageError(
+            f"{option('patience')} counts evaluations of the validation split: give {option('validate_every')}, too"
+        )
+    if given.monitor not in (NOT_GIVEN, None) and options.validate_every is None:
+        raise UsageError(
+            f"{option('monitor')} decides at evaluations of the validation split: give {option('validate_every')}, too"
+        )
+    if given.warmup is not NOT_GIVEN and given.warmup > decided(options.steps):
+        raise UsageError(
+            f"{option('warmup', given.warmup)} is longer than the run of {option('steps', options.steps)}: give fewer, "
+            "or more"
+        )
 
 
 def keeping_nothing(plan: RunPlan) -> RunPlan:

@@ -230,11 +230,10 @@ class _Execution:
         losses: dict[str, float] = {name: evaluation.loss for name, evaluation in found.items()}
         self._check_finite(losses)
         self.loggers.evaluated(self.training.to_keep()[0], found, self.run.model)
-        plots = self._plot(losses, self.folder) if self.run.plan.options.plots else []
+        plots = self._plot(losses) if self.run.plan.options.plots else []
         metrics = sealed(result(self.run, self.training, self.folder.path, self.clock, losses, metrics_of(found)))
         self.folder.write_card(model_card(config, metrics, plots=plots))
-        if not isinstance(self.folder, NoFolder):
-            self.folder.remove_plots(but=plots)  # what there is of them is of an earlier step
+        self.folder.remove_plots(but=plots)  # what there is of them is of an earlier step
         self.signals.defer()  # the rest takes no time
         self.folder.write_metrics(metrics)
         self.loggers.finish(metrics, self.run.model)
@@ -313,10 +312,8 @@ class _Execution:
         found = metrics["losses"], metrics["metrics"]
         return remark(*found, first=training.losses[0], classes=classes, steps=training.step)
 
-    def _plot(self, losses: Mapping[str, float], folder: AnyFolder) -> list[str]:
+    def _plot(self, losses: Mapping[str, float]) -> list[str]:
         """Make the plots that the run has; their file names."""
-        if isinstance(folder, NoFolder):
-            return []
         self.observer.stage("Plotting")
         run, step = self.run, self.training.to_keep()[0]
         best = None if step == self.training.step else step
@@ -331,6 +328,7 @@ class _Execution:
                 if not (is_of_plugin(error) or isinstance(error, ZooError) or out_of_memory(error)):
                     raise
                 self.observer.warning(f"embeddings.png was not made: {error}")
+        folder = self.folder
         return save_plots(plots, self.plot_worker, self.observer.warning, folder.write_plot, folder.path)
 
     def _evaluations(self) -> list[tuple[int, float]]:

@@ -298,6 +298,12 @@ class NoFolder:
     def write_card(self, text: str) -> None:
         pass
 
+    def write_plot(self, name: str, image: bytes) -> None:
+        pass
+
+    def remove_plots(self, *, but: Collection[str]) -> None:
+        pass
+
 
 AnyFolder: TypeAlias = RunFolder | NoFolder
 
