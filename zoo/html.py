@@ -6,7 +6,6 @@ that a table is readable on a light page and a dark one; there is no script and 
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 
 from zoo.text import brief
@@ -18,6 +17,8 @@ _BAR = "display:inline-block;height:.6em;background:currentColor;opacity:.5"
 
 def escaped(text: str, limit: int = _MAX_CELL) -> str:
     """A text that may come from anyone, as text of a page: on one line, and without its middle if it is long."""
+    import html  # here, because the commands, which import this module, do not need it
+
     return html.escape(brief(text, limit))
 
 
