@@ -57,6 +57,7 @@ CONTROLS = {
     "blank letter": "\u3164",
     "surrogate": "\udcff",
 }
+LISTED: Commands = [["runs", "run"], ["runs", "run", "--csv"], ["compare", "run"], ["compare", "run", "--markdown"]]
 NOT_QUOTED = {"files of a run"}  # no command quotes what is in a damaged one
 MARK = "zq"  # beside the control text, to see that it was shown
 
@@ -137,7 +138,7 @@ def edited_config(place: Place, text: str) -> Commands:
     config = json.loads(path.read_text())
     put(config, "training.lr", text)
     path.write_text(json.dumps(config))
-    return [["verify", "run"], ["resume", "run", "--steps", 8, "--no-plots"]]
+    return [["verify", "run"], ["resume", "run", "--steps", 8, "--no-plots"], *LISTED]
 
 
 @source
@@ -149,6 +150,7 @@ def files_of_a_run(place: Place, text: str) -> Commands:
         ["verify", "run", "--json"],
         ["plot", "run"],
         ["resume", "run", "--steps", 8, "--no-plots"],
+        *LISTED,
     ]
 
 
@@ -171,7 +173,7 @@ def name_of_a_file(place: Place, text: str) -> Commands:
     folder = Path(text)
     shutil.copytree(place.run, folder)
     files = [folder, folder / "nothing", folder / "losses.csv"]
-    commands: Commands = [[name, file] for file in files for name in ("eval", "verify", "sample")]
+    commands: Commands = [[name, file] for file in files for name in ("eval", "verify", "sample", "runs", "compare")]
     words = folder / text
     words.write_text("\n".join("abelnabeln"))
     train = ["run", "mlp-char", "--dataset", words, "--steps", "1", "--no-plots", "--out"]
@@ -193,6 +195,8 @@ def argument(place: Place, text: str) -> Commands:
         ["list", "--sort", text],
         ["list", f"--{text}"],
         ["list", "", text],
+        *(["runs", *options] for options in ([text], ["--sort", text], ["run", "--where", f"{text}<1"])),
+        *(["compare", *options] for options in ([text], ["run", "--plot", text])),
     ]
     return [*values, *names, *others, ["sample", "run", "--prefix", text], ["plot", "run", "--dims", text]]
 
