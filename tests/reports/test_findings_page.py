@@ -21,6 +21,7 @@ from zoo.reports.sections import about, confusion, health, samples, words
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
+VALUES = "cells => cells.map((cell) => cell.dataset.value)"
 HOSTILE = "<img src=x onerror=document.title='hacked'>"
 SECTIONS = [
     Section("samples", "Samples", samples.make),
@@ -64,7 +65,8 @@ def test_counts_or_shares_with_enough_contrast(finished_run: Path, open_page: Op
     counts = numbers_of(table)
     totals = [int(text.replace(",", "")) for text in table.locator("tbody td.sum:nth-last-child(2)").all_inner_texts()]
     assert list(map(sum, counts)) == totals
-    page.get_by_label("shares of each row").check()
+    show = page.get_by_label("Show")
+    show.select_option("shares of each row")
     shares = numbers_of(table)
     assert (
         max(
@@ -75,7 +77,7 @@ def test_counts_or_shares_with_enough_contrast(finished_run: Path, open_page: Op
         <= 0.5
     )
     assert contrast(page) > 4.5
-    page.get_by_label("counts").check()
+    show.select_option("counts")
     assert numbers_of(table) == counts
     assert contrast(page) > 4.5
     assert all(table.locator("tbody tr").nth(i).locator("td.right").count() <= 1 for i in range(27))
@@ -125,15 +127,17 @@ def test_tables_are_sorted_by_a_click_or_the_keyboard(reported: Path, open_page:
     column = table.locator("tbody td:nth-child(5)")
 
     def values() -> list[float]:
-        return [
-            float(value) for value in column.evaluate_all("cells => cells.map((cell) => cell.dataset.value)") if value
-        ]
+        return [float(value) for value in column.evaluate_all(VALUES) if value]
 
     before = values()
     heading.get_by_role("button").click()
     assert (values(), heading.get_attribute("aria-sort")) == (sorted(before, reverse=True), "descending")
     page.keyboard.press("Enter")
     assert (values(), heading.get_attribute("aria-sort")) == (sorted(before), "ascending")
+    table.locator("th", has_text="shape").get_by_role("button").click()
+    sizes = [int(size) for size in table.locator("tbody td:nth-child(2)").evaluate_all(VALUES)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert [str(size) for size in sizes] != sorted(map(str, sizes), reverse=True), "as numbers, not as texts"
     names = table.locator("th", has_text="parameter")
     names.get_by_role("button").click()
     listed = table.locator("tbody th").all_inner_texts()
@@ -204,6 +208,8 @@ def test_hostile_texts_are_text(monkeypatch: pytest.MonkeyPatch, open_page: Open
     assert page.locator("main img[onerror]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert HOSTILE in text
+    assert f"{HOSTILE}⏎" in page.locator("#words .part").first.inner_text()
+    assert HOSTILE[:39] in page.locator("#words .part").last.inner_text()
     assert "&amp;" in text
     assert "\\u202eabc" in text
     assert "\u202e" not in text
