@@ -108,6 +108,15 @@ def test_runs_and_files(ask: Ask, made: Path) -> None:
     assert ask("zoo run mlp-char --dataset nowhere/") == []
 
 
+def test_columns_of_runs(ask: Ask, made: Path) -> None:
+    shutil.copytree(made, "runs/mlp-char-1")
+    shutil.copytree(made, "other/run")
+    assert ask("zoo runs --sort ") == ask("zoo runs other --sort ")
+    assert {"val", "steps", "batch_size", "model.hidden_size"} <= set(ask("zoo runs --sort "))
+    assert ask("zoo runs --where model.h") == ["model.hidden_size"]
+    assert ask("zoo compare runs/m") == ["runs/mlp-char-1"]
+
+
 def test_a_path_in_the_home_keeps_its_tilde(ask: Ask) -> None:
     home = Path.home()
     home.mkdir()

@@ -58,6 +58,7 @@ def served(splits: Mapping[SplitName, Examples], name: SplitName, size: int) -> 
         assert 0 < len(x) == len(y) <= size
         xs += x.tolist()
         ys += y.tolist()
+    assert getattr(splits[name], "rows", len(splits[name])) == len(xs)
     return xs, ys
 
 

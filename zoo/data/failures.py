@@ -5,7 +5,6 @@ Everything that requests, urllib3 and ssl raise goes through `explain`, and ever
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import NamedTuple
@@ -98,6 +97,8 @@ def _settings(chain: list[BaseException], text: str, seconds: float) -> Failure 
 
 
 def _proxy(chain: list[BaseException], text: str, seconds: float) -> Failure | None:
+    import ssl  # here, because only failures need it
+
     import requests
 
     if not _has(chain, requests.exceptions.ProxyError):
@@ -114,6 +115,8 @@ def _proxy(chain: list[BaseException], text: str, seconds: float) -> Failure | N
 
 
 def _encryption(chain: list[BaseException], text: str, seconds: float) -> Failure | None:
+    import ssl
+
     error = next((one for one in chain if isinstance(one, ssl.SSLError)), None)
     if error is None:
         return None

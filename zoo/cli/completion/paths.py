@@ -11,8 +11,6 @@ from zoo.cli.completion.shells import NO_SPACE
 from zoo.errors import ZooError
 from zoo.files import from_person
 
-RUNS = "runs"  # the folder of the runs by default
-_OF_RUN = ("config.json", "training_state.safetensors", "model.safetensors")
 _MOST = 500  # paths
 
 
@@ -28,13 +26,15 @@ def weights(incomplete: str) -> list[CompletionItem]:
 
 def runs(incomplete: str) -> list[CompletionItem]:
     """Run folders, the newest first, and folders that may hold some. Where nothing is typed, those of `runs/`, too."""
+    from zoo.storage import RUNS
+
     listed = list(_listed(incomplete))
     if not incomplete:
         listed += _listed(f"{RUNS}{os.sep}")
     folders = [(path, entry) for path, entry in listed if entry.is_dir()]
     found = [(path, entry) for path, entry in folders if _is_run(entry)]
     found.sort(key=lambda item: -item[1].stat().st_mtime)
-    others = [(path, entry) for path, entry in folders if not _is_run(entry) and (incomplete or path != RUNS)]
+    others = [(path, entry) for path, entry in folders if not _is_run(entry) and (incomplete or path != str(RUNS))]
     if not incomplete and found:
         others = []
     return [*(CompletionItem(path, help="run") for path, _ in found), *(_item(path, entry) for path, entry in others)]
@@ -45,7 +45,12 @@ def _item(path: str, entry: os.DirEntry[str]) -> CompletionItem:
 
 
 def _is_run(entry: os.DirEntry[str]) -> bool:
-    return any(os.path.isfile(os.path.join(entry.path, name)) for name in _OF_RUN)  # noqa: PTH113, PTH118  # fast
+    from zoo.runs.listing.finding import is_run
+
+    try:
+        return is_run(frozenset(os.listdir(entry.path)))  # noqa: PTH208  # fast
+    except OSError:
+        return False
 
 
 def _listed(incomplete: str) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,7 +12,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from zoo.cli.completion import paths
-from zoo.cli.completion.settings import settings
 from zoo.cli.completion.shells import NO_SPACE
 from zoo.plugin.registry import Entry, KindRegistry, Registry
 
@@ -19,12 +19,16 @@ Complete = Callable[[click.Context, str], list[CompletionItem]]
 
 _CHOICE = re.compile(r"(auto|[a-z][a-z0-9-]+)")  # one of `auto|cpu|cuda[:N]|mps` that can be typed as it stands
 
+_RUNS_READ = 20  # for their columns
+
 
 def attach(command: click.Command) -> None:
     """Let the parameters of a command complete their values."""
     for parameter in command.params:
+        if isinstance(parameter.type, click.Choice):  # which has its own
+            continue
         function = VALUES.get(parameter.name or "")
-        if function is None and isinstance(parameter, click.Option) and not isinstance(parameter.type, click.Choice):
+        if function is None and isinstance(parameter, click.Option):
             function = functools.partial(_choices, parameter)
         if function is not None:
             setattr(parameter, "shell_complete", function)  # noqa: B010  # a method, which click lets a class replace
@@ -94,6 +98,8 @@ def _metrics(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def _settings(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    from zoo.cli.completion.settings import settings
+
     command = ctx.command.name or ""
     found = dict(settings(registry(), command, _given(ctx)))
     if "=" in incomplete:
@@ -124,22 +130,24 @@ def _run_of(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     return (_run_folders if ctx.command.name == "resume" else _runs)(ctx, incomplete)
 
 
-def _files(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    return paths.files(incomplete)
-
-
 def _columns(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Those that every list of runs has, as `--sort` takes them."""
-    from zoo.runs.listing.columns import COMMON
+    """The columns of `zoo runs`, of some of the runs that it would list."""
+    from zoo.files import from_person
+    from zoo.runs.listing.columns import column_names
+    from zoo.runs.listing.finding import find_runs
+    from zoo.runs.listing.record import read_run
+    from zoo.storage import RUNS
 
-    return _matching(((name, "") for name in COMMON), incomplete)
+    found = itertools.islice(find_runs(from_person(ctx.params.get("folder") or RUNS)), _RUNS_READ)
+    return _matching(((name, "") for name in column_names([read_run(*one) for one in found])), incomplete)
 
 
 def _conditions(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    """The columns that a condition may begin with."""
-    from zoo.runs.listing.columns import COMMON
+    return [CompletionItem(item.value, NO_SPACE) for item in _columns(ctx, incomplete)]
 
-    return [CompletionItem(name, NO_SPACE) for name in COMMON if name.startswith(incomplete)]
+
+def _files(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    return paths.files(incomplete)
 
 
 def _commands(ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -80,9 +80,6 @@ _FIXED = {
 }
 
 
-COMMON = tuple(_FIXED)  # the columns of every list
-
-
 def find_column(name: str, runs: Sequence[RunRecord]) -> Column:
     """A column by its name: one that every list has, a metric, or a setting.
 
@@ -107,8 +104,13 @@ def find_column(name: str, runs: Sequence[RunRecord]) -> Column:
         return setting_column(full[0], name)
     if full:
         raise UsageError(f"several settings are called {shown(name)}: give one of {', '.join(map(shown, full))}")
-    known = [*_FIXED, *metric_names(runs), *settings]
-    raise UsageError(f"no run has a column {shown(name)}; {suggest(name, known)}")
+    raise UsageError(f"no run has a column {shown(name)}; {suggest(name, column_names(runs))}")
+
+
+def column_names(runs: Sequence[RunRecord]) -> list[str]:
+    """What `find_column` finds, by its full name."""
+    settings = dict.fromkeys(setting for run in runs for setting in run.settings)
+    return [*_FIXED, *metric_names(runs), *settings]
 
 
 def metric_names(runs: Sequence[RunRecord]) -> list[str]:
