@@ -12,6 +12,7 @@ from dropping import install
 import zoo
 from zoo.plugin.manager import load_plugins
 from zoo.reports.reported import ReportedRun
+from zoo.reports.sections import SECTIONS
 
 DIGITS = Path(__file__).resolve().parent / "plugins" / "zoo-digits"
 LETTERS = "abeln"
@@ -55,6 +56,13 @@ def digits() -> Iterator[None]:
         yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "zoo_digits"]:
         del sys.modules[name]
+
+
+def sections(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let reports have these sections alone: what others compute takes longer than most tests."""
+    kept = tuple(section for section in SECTIONS if section.name in names)
+    assert len(kept) == len(names)
+    monkeypatch.setattr("zoo.reports.sections.SECTIONS", kept)
 
 
 def as_reported(path: Path) -> ReportedRun:

@@ -6,13 +6,19 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from browsing import OpenPage, drawn
-from reported_runs import as_reported
+from reported_runs import as_reported, sections
 
 import zoo
 from zoo.reports.figures import of_run
 from zoo.reports.sections import differences
 from zoo.storage.losses import read_losses
+
+
+@pytest.fixture(autouse=True)
+def _few_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections(monkeypatch, "summary", "differences", "overlaid")
 
 
 def test_runs_are_side_by_side_and_in_one_figure(reported: Path, open_page: OpenPage) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from browsing import OpenPage
 from numpy.typing import NDArray
-from reported_runs import as_reported
+from reported_runs import as_reported, sections
 from safetensors.torch import load_file
 
 import zoo
@@ -57,10 +57,15 @@ ON_SCREEN = """(text) => {
 }"""
 
 
+@pytest.fixture(autouse=True)
+def _few_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections(monkeypatch, "embedding")
+
+
 def opened(open_page: OpenPage, run: Path) -> Page:
     page = open_page(zoo.report(run, out="page.html"))
     page.wait_for_selector("#embedding .legend")
-    page.wait_for_function("zoo.printing.views.size > 1")
+    page.wait_for_function("zoo.printing.views.size > 0")
     return page
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from browsing import OpenPage, drawn
-from reported_runs import as_reported
+from reported_runs import as_reported, sections
 
 import zoo
 from zoo.reports.binning import Binned
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 FIGURE = "Bokeh.documents.map((doc) => doc.roots()[0]).find((one) => one.name.startsWith('Losses of'))"
+
+
+@pytest.fixture(autouse=True)
+def _few_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections(monkeypatch, "losses")
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 100, 101, 4_000, 4_001, 9_999])

@@ -11,12 +11,18 @@ from typing import Any
 
 import pytest
 from conftest import Zoo
+from reported_runs import as_reported, sections
 
 import zoo
 from zoo.files import write_bytes
 from zoo.reports import report as writing
 from zoo.reports.reported import ReportedRun
 from zoo.storage.folder import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def _few_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections(monkeypatch, "summary", "losses", "metrics")
 
 
 def made(folder: Path, name: str = "mlp-char") -> Path:
@@ -164,7 +170,7 @@ def test_python_takes_what_it_returned(reported: Path) -> None:
     assert zoo.report(loaded) == run / "report.html"
     assert zoo.report(run, str(run), out="both.html") == Path("both.html")
     assert "mlp-char (2)" in Path("both.html").read_text()
-    with pytest.raises(zoo.UsageError, match=r"name a run folder$"):
+    with pytest.raises(zoo.UsageError, match="name a run folder"):
         zoo.report()
     with pytest.raises(zoo.UsageError, match="no run"):
         zoo.report("nothing here")
@@ -175,3 +181,14 @@ def test_bokeh_tells_nothing_of_its_own(reported: Path) -> None:
         warnings.simplefilter("always")
         zoo.report(reported / "mlp-char", out="x.html")
     assert not caught
+
+
+def test_what_is_counted_is_named(zoo_here: Zoo, reported: Path, digits: None) -> None:
+    Path("book.txt").write_text("To be, or not to be. " * 40)
+    zoo_here(
+        "run", "mlp-char", "--dataset", "book.txt", "--format", "text", "--steps", 1, "--no-plots", "--out", "book"
+    )
+    kinds = {"mlp-char": "characters", "lstm": "words", "digits-cnn": "examples", "linear-table": "examples"}
+    for name, counted in kinds.items():
+        assert as_reported(reported / name).counted == counted
+    assert as_reported(Path("book")).counted == "characters"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 MOST_BINS = 4_000  # more cannot be told apart on a screen
 _WIDEST = 4  # a running mean is over at most this part of the run
+_FEW = 20  # bins, which a mean should have
 _STEPS_OF_SLIDER = (1, 2, 5)
 
 
@@ -68,8 +69,9 @@ class Binned:
         return found
 
     def usual_half(self) -> int:
-        """Of those the one whose window is nearest to a hundredth of the run."""
-        wanted = len(self.mean) / 100
+        """Of those the one whose window is nearest to a hundredth of the run; of a short run it is a larger part."""
+        bins = len(self.mean)
+        wanted = max(bins / 100, min(_FEW, bins / 10))
         return min(self.halves(), key=lambda half: abs(2 * half + 1 - wanted))
 
     def running_mean(self, half: int) -> NDArray[np.float32]:

@@ -70,7 +70,8 @@ def _begin_logarithmic(made: Any, label: str) -> None:
     """Give a figure a second, logarithmic axis, and show that; the page's script finds all four in the tags."""
     linear = made.yaxis[0]
     logarithmic: Any = LogAxis(axis_label=label, minor_tick_line_color=None)
-    logarithmic.formatter = BasicTickFormatter()  # 5, where that of a LogAxis has 10 with an exponent
+    # 5 and 0.002, where that of a LogAxis has 10 with an exponent
+    logarithmic.formatter = BasicTickFormatter(power_limit_high=7, power_limit_low=-5)
     assert isinstance(linear, LinearAxis)
     made.add_layout(logarithmic, "left")
     made.tags = [LinearScale(), LogScale(), linear, logarithmic]

@@ -123,6 +123,16 @@ class ReportedRun:
         return known if isinstance(known, int) and known > 0 and checked.targets == "classes" else None
 
     @property
+    def counted(self) -> str:
+        """What the examples of its splits are, in the plural."""
+        checked, reads = self.loaded.checked, self.loaded.entry.spec.reads
+        if checked.tokenizer_size is not None:
+            return "tokens"
+        if checked.vocabulary is None:
+            return "examples"
+        return "words" if checked.kind != "corpus" and reads == "sequences" else "characters"
+
+    @property
     def uniform_loss(self) -> float | None:
         """The loss of a uniform guess; None where the loss is no cross-entropy in nats."""
         return math.log(self.classes) if self.unit == NATS and self.classes else None

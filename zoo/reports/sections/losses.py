@@ -18,7 +18,8 @@ from zoo.text import visible
 
 _MAX_UNIT = 60  # characters
 _BINS_TOGETHER = 1_000  # of each run, where all runs are in one figure
-_SPLITS = {"train": "good", "val": "warm", "test": "faint"}
+_SPLITS = {"train": ("good", "dashed"), "val": ("warm", "dashed"), "test": ("faint", "dotted")}
+_GUESS = ("ink", "dotdash")
 
 
 def make(run: ReportedRun) -> Part | None:
@@ -29,8 +30,8 @@ def make(run: ReportedRun) -> Part | None:
     figure = new_figure(f"Losses of {visible(run.name)} by step", "step", _label(run), log=_positive([run]), height=420)
     _draw_steps(figure, binned)
     _draw_evaluations(figure, run.evaluations)
-    for name, level, colour in _levels(run):
-        line = figure.line([0, len(run.step_losses)], [level, level], line_dash="dashed", line_width=1.5)
+    for name, level, (colour, dash) in _levels(run):
+        line = figure.line([0, len(run.step_losses)], [level, level], line_dash=dash, line_width=1.5)
         named(line, name, colour)
     return Part(_values(binned, len(run.step_losses)), _data(binned), {"losses": figure})
 
@@ -122,12 +123,12 @@ def _draw_evaluations(figure: Any, evaluations: Sequence[tuple[int, float]]) -> 
     figure.add_tools(HoverTool(renderers=[dots], tooltips=tooltips, visible=False))
 
 
-def _levels(run: ReportedRun) -> Iterator[tuple[str, float, str]]:
-    """Losses that are lines from side to side: of the splits for these weights, and of a guess."""
+def _levels(run: ReportedRun) -> Iterator[tuple[str, float, tuple[str, str]]]:
+    """Losses that are lines from side to side, with their looks: of the splits for these weights, and of a guess."""
     for split, one in run.results.items():
-        yield f"{visible(split)} split: {show_loss(one.loss)}", one.loss, _SPLITS.get(split, "faint")
+        yield f"{visible(split)} split: {show_loss(one.loss)}", one.loss, _SPLITS.get(split, _SPLITS["test"])
     if run.uniform_loss is not None:
-        yield f"uniform guess among {run.classes:,}: {show_loss(run.uniform_loss)}", run.uniform_loss, "ink"
+        yield f"uniform guess among {run.classes:,}: {show_loss(run.uniform_loss)}", run.uniform_loss, _GUESS
 
 
 def _positive(runs: Sequence[ReportedRun]) -> bool:

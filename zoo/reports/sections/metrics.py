@@ -21,6 +21,7 @@ def make(run: ReportedRun) -> Part | None:
         {
             "names": [name.replace("_", " ") for name in names],
             "unit": run.unit,
+            "counted": run.counted,
             "rows": list(_rows(rows, names)),
             "guess": None if run.uniform_loss is None else show_loss(run.uniform_loss),
             "classes": run.classes,

@@ -19,7 +19,7 @@ def make(run: ReportedRun) -> Part:
 def _facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
     config, training = run.config, run.config["training"]
     yield "Model", _part(config["model"])
-    yield "Data", _part(config["dataset"]) + _sizes(config["dataset"].get("examples"))
+    yield "Data", _part(config["dataset"]) + _sizes(run)
     yield "Steps", _steps(run)
     yield "Parameters", f"{sum(p.numel() for p in run.loaded.model.parameters()):,}"
     yield "Optimizer", f"{_part(config['optimizer'])}, peak learning rate {_number(training.get('lr'))}"
@@ -36,16 +36,17 @@ def _part(part: Mapping[str, Any]) -> str:
     return f"{part['name']}{of}"
 
 
-def _sizes(examples: object) -> str:
+def _sizes(run: ReportedRun) -> str:
+    examples = run.config["dataset"].get("examples")
     known = in_order(examples if isinstance(examples, Mapping) else {})
     listed = ", ".join(f"{_number(count)} {name}" for name, count in known.items())
-    return f": {listed} examples" if listed else ""
+    return f": {listed} {run.counted}" if listed else ""
 
 
 def _steps(run: ReportedRun) -> str:
     """How many, and whether these are all of them."""
     options, step = run.loaded.checked.options, run.loaded.step
-    batches = f" of {options.batch_size:,} examples" if isinstance(options.batch_size, int) else ""
+    batches = f", with batches of {options.batch_size:,} examples" if isinstance(options.batch_size, int) else ""
     done = "an unknown number" if step is None else f"{step:,}"
     if run.metrics is None:
         planned = f", of {options.steps:,} that were planned" if options.steps and step != options.steps else ""
