@@ -220,15 +220,15 @@ class Sequences(nn.Module):
         self.how = how
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.table[x]
+        logits: Tensor = self.table[x]
         if self.how == "ahead":
             return logits + logits.mean(1, keepdim=True)
         if self.how == "branch":
             return logits * (2 if int(x[0, 0]) else 1)
         if self.how == "lists":
-            return logits * (1 + sum(x[0].tolist()))
+            return logits * float(1 + sum(x[0].tolist()))
         if self.how == "unknown":
-            return torch.fft.fft(logits).real
+            logits = torch.fft.fft(logits).real
         return logits
 
 
