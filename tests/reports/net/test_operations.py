@@ -99,7 +99,7 @@ def test_each_operation_is_that_of_torch(bare_page: Path, open_page: OpenPage) -
     ]
     for case, y, found in zip(tried, wanted, page.evaluate(COMPUTE, given_to_page), strict=True):
         got = torch.tensor([float(x.replace("Infinity", "inf")) for x in found], dtype=torch.float64)
-        tolerance = {"rtol": 2e-6, "atol": 1e-6} if y.dtype == torch.float32 else {"rtol": 1e-8, "atol": 1e-8}
+        tolerance: Any = {"rtol": 2e-6, "atol": 1e-6} if y.dtype == torch.float32 else {"rtol": 1e-8, "atol": 1e-8}
         torch.testing.assert_close(got.view(y.shape), y.double(), **tolerance, equal_nan=True, msg=f"{case}: {got} {y}")
 
 

@@ -15,7 +15,7 @@ import zoo_lecture
 import zoo_makemore
 from zoo.reports.net import lowering, offer, recording
 from zoo.reports.net.offer import Recorded
-from zoo.reports.net.program import Constants
+from zoo.reports.net.program import Constants, GuardError
 from zoo.reports.net.recording import record
 from zoo.reports.net.tracing import UnsupportedError
 
@@ -273,8 +273,16 @@ def through_a_view(x: Tensor) -> Tensor:
     h = x * 1
     view, same = h.T[1], h[:, 1]
     view += 1
+    view *= x[0, 0]
     h[:, 2].zero_()
     return torch.stack([view, same, h.sum(1)])
+
+
+def twice(x: Tensor) -> Tensor:
+    h = x * 1
+    h[0] += 1
+    h[0] *= x[1]
+    return h[0] + x
 
 
 def into_a_constant(x: Tensor) -> Tensor:
@@ -304,12 +312,22 @@ def of_another_type(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "function", [row_by_row, through_a_view, into_a_constant, overlapping, out_argument, of_another_type]
+    "function", [row_by_row, through_a_view, twice, into_a_constant, overlapping, out_argument, of_another_type]
 )
 def test_what_is_changed_in_place_is_changed_in_all_views(function: Function) -> None:
     program = record(Net(function), given(3, 4), Constants())
     x = given(4, 3).T
     torch.testing.assert_close(program.run(x), function(x))
+
+
+def test_what_was_in_the_memory_before_is_in_no_program() -> None:
+    def partly(x: Tensor) -> Tensor:
+        torch.full((2, 4), 7.0)  # whose memory the next tensor takes
+        out = torch.empty(2, 4)
+        out[0] = x[0]
+        return out
+
+    assert record(Net(partly), given(3, 4), Constants()).run(given(3, 4))[1].tolist() == [0.0] * 4
 
 
 # What is refused
@@ -339,6 +357,13 @@ def test_a_net_whose_code_reads_its_input_is_found_out(function: Function) -> No
     recorded.verify(program, [given(3, 4).abs()])
     with pytest.raises(UnsupportedError, match="reads values"):
         recorded.verify(program, [-2 * given(3, 4).abs() - 1])
+
+
+def test_a_program_stops_where_a_guard_does_not_hold() -> None:
+    program = record(Net(counted), given(3, 4).abs(), Constants())
+    program.run(given(3, 4).abs() + 1)
+    with pytest.raises(GuardError):
+        program.run(-given(3, 4).abs())
 
 
 def test_a_net_that_counts_its_calls_is_found_out() -> None:
