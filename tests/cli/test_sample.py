@@ -168,9 +168,7 @@ def test_a_model_of_tensors_without_generate_says_what_it_is_for(
     call: str, zoo_here: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = train(monkeypatch, "classifier")
-    message = (
-        "model 'classifier' was not trained on text, and its spec has no 'generate': there is nothing to sample; "
-    )
+    message = "model 'classifier' was not trained on text, and its spec has no 'generate': there is nothing to sample; "
     if call == "Python":
         with pytest.raises(zoo.UsageError) as error:
             loaded.sample(3)

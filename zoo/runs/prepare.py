@@ -289,7 +289,7 @@ def _load(plan: RunPlan, observer: Observer) -> tuple[Source, Dataset]:
     except DataError as error:
         preset = _preset_of_running_text(plan) if isinstance(error.__cause__, RunningTextError) else None
         if preset is not None:
-            raise DataError(f"{error}; --preset {preset} trains on running text") from error
+            raise DataError(f"{error}; {option('preset', preset)} trains on running text") from error
         if not isinstance(error, UnavailableError) or plan.fallback is None:
             raise
         observer.warning(f"{error}; using the bundled {plan.fallback.spec.name!r} instead")

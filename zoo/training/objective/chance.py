@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from zoo.numbers import divergence, show_loss
+from zoo.phrasing import option, options
 
 _TRIAL = 1_000  # steps; a run of fewer is none that one expects much of
 
@@ -32,7 +33,7 @@ def remark(
 
 
 def _worse_than_uniform(losses: Mapping[str, float], uniform: float) -> str | None:
-    for split, what in (("train", _UNTRAINED), ("val", _OVERFITTED)):
+    for split, what in _remedies():
         if losses.get(split, -math.inf) > uniform:
             chance = (
                 f"the loss on the {split} split, {show_loss(losses[split])}, is above that of guessing uniformly at"
@@ -42,12 +43,17 @@ def _worse_than_uniform(losses: Mapping[str, float], uniform: float) -> str | No
 
 
 def _worse_than_mean(metrics: Metrics) -> str | None:
-    for split, what in (("train", _UNTRAINED), ("val", _OVERFITTED)):
+    for split, what in _remedies():
         r2 = metrics.get(split, {}).get("r2")
         if r2 is not None and r2 < 0:
             return f"on the {split} split it is worse than predicting the mean of the targets (R2 {r2:.4f}): {what}"
     return None
 
 
-_UNTRAINED = "try a smaller --lr, or more --steps"
-_OVERFITTED = "it overfits; try fewer --steps, a smaller model, or early stopping (--validate-every N --patience K)"
+def _remedies() -> tuple[tuple[str, str], ...]:
+    """What to do about a split on which the model is no better than chance, by split; the first one is to be said."""
+    steps, early_stopping = option("steps"), options(option("validate_every", "N"), option("patience", "K"))
+    return (
+        ("train", f"try a smaller {option('lr')}, or more {steps}"),
+        ("val", f"it overfits; try fewer {steps}, a smaller model, or early stopping ({early_stopping})"),
+    )
