@@ -125,15 +125,7 @@ def test_memory_that_runs_out_says_so_too(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_no_folder_has_what_a_run_uses_of_a_folder() -> None:
-    of_reopened = {
-        "create",
-        "open",
-        "close",
-        "go_on_after",
-        "write",
-        "write_plot",
-        "remove_plots",
-    }  # a new run without plots uses none
+    of_reopened = {"create", "open", "close", "go_on_after", "write", "write_plot"}  # a new run without plots uses none
     public = {name for name in vars(RunFolder) if not name.startswith("_")} - of_reopened
     assert public <= {name for name in vars(NoFolder) if not name.startswith("_")}
 
