@@ -20,6 +20,7 @@ _typed: ContextVar[bool] = ContextVar("typed", default=False)  # whether a perso
 _keywords: ContextVar[str] = ContextVar("keywords", default="")  # the section whose settings are plain arguments
 
 _FLAGS = {"settings": "--set", "plots": "--no-plots"}  # whose names are not the option's
+_NO_TEXT = ("VALUE", "N", "K")  # which stand for a value that is no text
 
 
 @contextlib.contextmanager
@@ -100,9 +101,9 @@ def _typed_option(name: str, value: Any) -> str:
 
 
 def _literal(value: Any) -> str:
-    """A value as Python code; a word in capitals stands for a value that is no text."""
+    """A value as Python code."""
     if isinstance(value, list):
         return f"[{', '.join(map(_literal, value))}]"
-    if value == "VALUE":
-        return "VALUE"
+    if value in _NO_TEXT:
+        return str(value)
     return json.dumps(str(value), ensure_ascii=False) if isinstance(value, str | Path) else repr(value)

@@ -27,6 +27,8 @@ from zoo.options.run import SEED, RunOptions
 from zoo.plugin.registry import Entry, Plugin, Registry
 from zoo.runs.plan import RunPlan, make_plan
 
+pytestmark = pytest.mark.usefixtures("typed")
+
 LECTURE = Plugin("lecture", "zoo-models", "0.1.0")
 OTHER = Plugin("other", "zoo-other", "1.0")
 TENTH = Schedule((10,), 0.1)

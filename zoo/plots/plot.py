@@ -92,10 +92,7 @@ class Plot:
         """
         figures = import_figures()
         draw = figures.draw_loss if self.kind == "loss" else figures.draw_embeddings
-        try:
-            axes: Axes = draw(ax, **self.arguments)
-        except UsageError as error:
-            raise UsageError(str(error).replace("--dims takes", "dims takes")) from error
+        axes: Axes = draw(ax, **self.arguments)
         return axes
 
 

@@ -11,6 +11,8 @@ from conftest import Zoo
 import zoo
 from zoo.training.objective.chance import remark
 
+pytestmark = pytest.mark.usefixtures("typed")
+
 UNIFORM = math.log(27)
 
 
