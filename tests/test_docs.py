@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import runpy
 import shutil
 import subprocess
@@ -105,11 +106,16 @@ def test_the_map_names_files_and_functions_that_exist() -> None:
 
 def test_readme_longer_commands_run_with_fewer_steps(zoo_here: Zoo) -> None:
     lines = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-    commands = [line.split()[1:] for line in lines if line.startswith("zoo run")]
+    commands = [line.split()[1:] for line in lines if line.startswith("zoo run ")]
     assert len(commands) >= 3
     for command in commands:
         short = ["--warmup", 1] if "--warmup" in command else []  # which may not be longer than the run
         assert zoo_here(*command, "--steps", 3, *short, "--no-plots").code == 0, command
+    others = [shlex.split(line, comments=True)[1:] for line in lines if re.match("zoo (?!run )", line)]
+    assert {command[0] for command in others} >= {"report", "runs", "compare", "predict"}
+    for command in others:
+        outcome = zoo_here(*command)
+        assert outcome.code == 0, outcome.err
 
 
 def test_readme_python_runs() -> None:
