@@ -49,7 +49,6 @@ STATELESS = {  # what need not be decorated, and why
     "Observer": "it is told of a run, in the run's own state",
     "Loaded.record": NO_TORCH,
     "Loaded.vocabulary": NO_TORCH,
-    "Loaded.record": NO_TORCH,
     "TensorDataset.num_features": NO_TORCH,
     "TensorDataset.num_outputs": NO_TORCH,
     "TensorDataset.counts": NO_TORCH,
