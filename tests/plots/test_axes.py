@@ -127,6 +127,15 @@ def test_a_run_that_stopped_early_says_which_steps_its_weights_have(runs: tuple[
     assert title == f"Embeddings of mlp-char on words.txt, best weights: step {best['step']}"
 
 
+def test_weights_that_are_the_best_and_the_last_are_not_set_apart(words_file: Path) -> None:
+    options: dict[str, Any] = {"dataset": words_file, "settings": NET, "device": "cpu", "plots": False}
+    run = zoo.run("mlp-char", steps=14, validate_every=7, out="a", **options)
+    assert run.metrics["best"]["step"] == 14
+    for made in (run, zoo.load("a")):
+        assert made.plot_loss().get_title(loc="left") == "Loss of mlp-char on words.txt, 14 steps"
+        assert made.plot_embeddings().get_title(loc="left") == "Embeddings of mlp-char on words.txt, 14 steps"
+
+
 def test_the_files_have_the_same_content_as_the_axes(runs: tuple[Run, Run], tmp_path: Path, zoo_here: Zoo) -> None:
     for run in runs:
         before = {name: (run.path / name).read_bytes() for name in ("loss.png", "embeddings.png")}
