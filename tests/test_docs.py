@@ -6,8 +6,8 @@ import inspect
 import json
 import os
 import re
-import shlex
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
