@@ -286,7 +286,7 @@ def test_without_a_terminal_a_slow_stage_is_one_line(
                 stages.advance(1, 4)
                 time.sleep(0.15)
     err = shown.read() if shown else capsys.readouterr().err
-    assert err == "Evaluating: 25% done after 0 s\n"
+    assert err == "Evaluating: 25% done, 0 s so far\n"
 
 
 @pytest.mark.usefixtures("slow")
@@ -298,8 +298,8 @@ def test_without_a_terminal_a_very_slow_stage_is_told_again(capsys: pytest.Captu
         stages.advance(3, 4)
         time.sleep(0.4)
     first, second = capsys.readouterr().err.splitlines()
-    assert first == "Evaluating: 25% done after 3 s, about 0:09 left"
-    assert second.startswith("Evaluating: 75% done after ")
+    assert first == "Evaluating: 25% done, 3 s so far, about 0:09 left"
+    assert second.startswith("Evaluating: 75% done, ")
 
 
 @pytest.mark.usefixtures("slow")

@@ -19,6 +19,9 @@ import pytest
 from zoo import DataError, Fetcher, UnavailableError
 from zoo.data.download import cache_folder, fetcher
 
+pytestmark = pytest.mark.usefixtures("typed")  # messages as at the command line
+
+
 CONTENT = b"emma\nolivia\nava\n" * 20_000  # several chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 SILENCE = 0.3  # seconds; the time limit without data in these tests

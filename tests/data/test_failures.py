@@ -28,6 +28,9 @@ from servers import misbehaving_server
 from zoo import DataError, Fetcher, UnavailableError
 from zoo.data.failures import Failure, explain, explain_status
 
+pytestmark = pytest.mark.usefixtures("typed")  # messages as at the command line
+
+
 LIMIT = 0.5  # seconds to connect, and without data
 END = ", or give a file with --dataset FILE"
 OFFERED = ("try again", "check", "set ", "give them", "open a web page", "'pip install pysocks'", "where a proxy")

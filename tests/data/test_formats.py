@@ -18,6 +18,9 @@ from zoo.data.files.settings import format_of, resolve_file_settings, with_file_
 from zoo.errors import UsageError
 from zoo.options.run import FORMATS, FileOptions
 
+pytestmark = pytest.mark.usefixtures("typed")  # messages as at the command line
+
+
 WORDS = "\n".join(a + b for a in "abeln" for b in "abeln") + "\n"
 TABLE = "word,size,kind\n" + "".join(
     f"{a}{b},{i}.5,{a}\n" for i, (a, b) in enumerate(itertools.product("abeln", "xyz"))

@@ -61,10 +61,11 @@ def test_open_figures_stay_as_they_are() -> None:
     plt.switch_backend("agg")
     figure, axes = plt.subplots()
     axes.plot([1, 2])
+    numbers = plt.get_fignums()
     try:
         for plot in TWO:
             plot.render()
-        assert (plt.get_fignums(), plt.gcf(), plt.gca()) == ([figure.number], figure, axes)
+        assert (plt.get_fignums(), plt.gcf(), plt.gca()) == (numbers, figure, axes)
     finally:
         plt.close(figure)
 

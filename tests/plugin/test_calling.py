@@ -463,6 +463,7 @@ def test_every_place_that_catches_whatever_is_raised_lets_ctrl_c_pass() -> None:
     }
     assert found == {
         "cli/__init__.py",  # the boundary
+        "cli/completion/values.py",  # plugins, where a shell completes a word
         "data/download.py",  # requests, urllib3 and what they call
         "plots/importing.py",  # matplotlib
         "plots/worker.py",  # matplotlib and fonts

@@ -15,6 +15,9 @@ from zoo import PluginError, UnknownNameError, UsageError
 from zoo.options.values import convert, describe_type
 from zoo.plugin.settings import REQUIRED, Signature, parse_assignments, split_sections
 
+pytestmark = pytest.mark.usefixtures("typed")  # messages as at the command line
+
+
 SECTIONS = ("model", "data", "optimizer")
 
 

@@ -25,6 +25,9 @@ from zoo.runs import loggers
 from zoo.runs.result import Run
 from zoo.storage.state import load as load_state
 
+pytestmark = pytest.mark.usefixtures("typed")  # messages as at the command line
+
+
 METHODS = [name for name in vars(loggers.Logger) if not name.startswith("_")]
 PLACES = ["__init__", *METHODS]
 STEPS = 40

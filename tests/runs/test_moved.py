@@ -24,6 +24,9 @@ from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin
 from zoo.storage import checkpoint
 
+pytestmark = pytest.mark.usefixtures("typed")  # messages as at the command line
+
+
 WORDS = "\n".join(a + b + c for a in "abeln" for b in "abeln" for c in "abl")
 EXAMPLES = 75 * 4
 STEPS, MORE = 4, 7

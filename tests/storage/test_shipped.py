@@ -23,6 +23,9 @@ from zoo.storage import checkpoint, loading
 from zoo.storage.shipped import ShippedMetrics, bits, shipped_metrics, shipped_weights, weights_path
 from zoo.training.evaluation import evaluate_splits
 
+pytestmark = pytest.mark.usefixtures("typed")  # messages as at the command line
+
+
 Zoo = Callable[..., Any]
 
 SHIPPING = make_weights.shipping()

@@ -28,9 +28,9 @@ GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` 
         "sample": "Sample from RUN: words, running text, or what the model's own 'generate' makes.",
         "predict": "Predict with RUN: the next character, the likelihood of words, classes, or numbers.",
         "plot": "Plot the loss, the embeddings, or both, of RUN.",
-        "runs": "List the runs in DIR, the newest first.",
-        "compare": "Compare runs: their results, and the settings that differ.",
-        "report": "Write a page about RUN, or about several runs side by side.",
+        "runs": "List the runs in DIR, by default in the folder 'runs', the newest first.",
+        "compare": "Compare runs: their results, the best first, and the settings that differ.",
+        "report": "Write a page about RUN, or about several runs side by side: one file, without a network.",
     },
     "Find": {
         "list": "List models, datasets, optimizers and loggers, with the plugin that provides each.",

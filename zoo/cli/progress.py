@@ -147,7 +147,7 @@ class Progress(Observer):
         share, left = self._share(), self._left()
         done = "" if share is None else f": {share:.0%} done"
         more = "" if left is None else f", about {bar.clock(left)} left"
-        output.note(f"{text}{done} after {seconds:.0f} s{more}")
+        output.note(f"{text}{done}, {seconds:.0f} s so far{more}")
 
 
 def _with(steps: bar.Steps, validation: float) -> bar.Steps:

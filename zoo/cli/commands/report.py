@@ -29,7 +29,7 @@ from zoo.cli.state import State, debug_option, json_option, offline_option, show
 def command(
     state: State, runs: tuple[str, ...], out: Path | None, dataset: str | None, offline: bool, as_json: bool
 ) -> None:
-    """Write a page about RUN, or about several runs side by side: one HTML file that works without a network.
+    """Write a page about RUN, or about several runs side by side: one file, without a network.
 
     \b
     zoo report runs/mlp-char-1
