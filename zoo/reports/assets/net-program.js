@@ -114,6 +114,12 @@ zoo.net.softmax = (logits, temperature = 1) => {
   return found.map((x) => x / sum);
 };
 
+/** The log-probability of an element, also where its probability is too small for a number. */
+zoo.net.logProbability = (logits, index) => {
+  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  return logits[index] - most - Math.log(logits.reduce((sum, x) => sum + Math.exp(x - most), 0));
+};
+
 /** Random numbers in [0, 1): xoshiro128** of Blackman and Vigna, "Scrambled Linear Pseudorandom Number Generators", 2021. */
 zoo.net.Random = class {
   /** @param {number} seed a whole number; its 64 bits are spread by multiplication and shifts */
