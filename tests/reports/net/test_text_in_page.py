@@ -129,6 +129,21 @@ def test_the_likelihood_of_a_word_that_is_next_to_impossible(
     assert math.log10(float(digits)) + int(exponent) == pytest.approx(-wanted.nats / math.log(10), abs=0.1)
 
 
+def test_logits_that_are_nan_are_told_and_not_sampled_from(
+    words_file: Path, tmp_path: Path, open_page: OpenPage
+) -> None:
+    train("mlp-char", words_file, tmp_path / "net")
+    write_page(tmp_path / "net.html", tmp_path / "net")
+    page = open_page(tmp_path / "net.html")
+    page.evaluate("[...zoo.net.parts.values()][0].model.net.constants.forEach(({ data }) => data.fill(NaN))")
+    page.locator(".context").fill("a")
+    page.locator(".told", has_text="For this input the output of the net is NaN or infinite.").wait_for()
+    assert set(page.locator(".percent").all_inner_texts()) == {""}
+    page.locator(".sampling button").click()
+    page.locator(".sampled[aria-busy=false]").wait_for(state="attached")
+    assert page.locator(".sampled tbody tr").count() == 0
+
+
 # One net, with its page
 
 

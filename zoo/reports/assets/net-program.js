@@ -84,6 +84,9 @@ zoo.net.Net = class {
       }
     }
     const { shape, data } = value(program.output);
+    if (data.some((x) => Number.isNaN(x) || x === Infinity)) {
+      throw new zoo.net.NotRunning("For this input the output of the net is NaN or infinite.");
+    }
     return { shape, data: data.slice() };
   }
 };
