@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from zoo.phrasing import option
 
@@ -21,6 +21,14 @@ _HIGHER = 1.1  # so many times the loss of the first batch is no matter of chanc
 def show_loss(loss: float, digits: int = 4) -> str:
     """A loss for a person: `2.1245`, or `6.04e+31`."""
     return f"{loss:.{digits}f}" if abs(loss) < _LARGE else f"{loss:.3g}"
+
+
+def mean(values: Sequence[float]) -> float:
+    """Of at least one number, also where their sum is too large for a float."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
 
 
 def clock(seconds: float) -> str:

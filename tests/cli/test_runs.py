@@ -174,6 +174,18 @@ def test_a_table_fits_and_no_name_is_cut(
         assert table[0].startswith("run ")
 
 
+def test_a_long_name_is_typed_again_and_not_cut(zoo_here: Zoo) -> None:
+    names = [f"sweep/{'x' * 50}-{i}" for i in range(2)]
+    for i, name in enumerate(names):
+        forge_run(Path("runs", name), {"model.name": f"house/{'m' * 50}", "training.preset": "p" * 50}, age=i)
+    forge_run(Path("runs", "z"), age=9)
+    done = zoo_here("runs")
+    assert rows(done.out)[:2] == names
+    assert "m" * 50 in done.out
+    assert "p" * 50 in done.out
+    assert f"{'x' * 50}-0" in zoo_here("compare", "runs").out
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_texts_steer_neither_terminal_nor_spreadsheet(
     text: str, terminal: Callable[[int], None], zoo_here: Zoo

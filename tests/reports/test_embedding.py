@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +201,21 @@ def test_every_character_has_a_label_and_a_kind(boundary: str) -> None:
 
 def test_models_without_characters_have_no_map(reported: Path) -> None:
     assert 'id="embedding"' not in zoo.report(reported / "linear-table", out="page.html").read_text()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, 3e38])
+def test_a_table_that_is_not_finite_has_no_map_and_a_very_large_one_has(number: float, reported: Path) -> None:
+    run = as_reported(reported / "mlp-char")
+    with torch.no_grad():
+        run.loaded.model.get_parameter("C").fill_(number)
+    if math.isfinite(number):
+        made = section.make(run)
+        assert made is not None
+        mean = np.frombuffer(base64.b64decode(made.data["mean"]), dtype="<f4")
+        assert mean == pytest.approx(number)
+    else:
+        with pytest.raises(zoo.CheckpointError, match="NaN or infinite: there is no map of it"):
+            section.make(run)
 
 
 def test_the_slider_goes_through_the_snapshots_along_the_axes_of_the_end(reported: Path, open_page: OpenPage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from browsing import OpenPage, drawn
 from reported_runs import as_reported, sections
 
 import zoo
+from zoo.numbers import LARGEST_FLOAT
 from zoo.reports.binning import Binned
 from zoo.reports.figures import embedded
 from zoo.reports.sections import losses as section
@@ -147,3 +149,13 @@ def test_the_same_figure_is_embedded_as_the_same_json(reported: Path) -> None:
     first, second = (embedded(section.make(as_reported(reported / "lstm")).figures["losses"]) for _ in range(2))  # type: ignore[union-attr]
     assert first == second
     assert first["root_id"] == first["doc"]["roots"][0]["id"]
+
+
+def test_losses_beyond_float32_are_drawn_as_its_largest_number() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        binned = Binned.of([1e308, -1e308, 1.0] * 5000)
+        running = binned.running_mean(binned.halves()[-1])
+    assert binned.high.max() == np.float32(LARGEST_FLOAT)
+    assert np.isfinite([binned.low, binned.high, binned.mean]).all()
+    assert np.isfinite(running).any()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.numbers import LARGEST_FLOAT
+
 MOST_BINS = 4_000  # more cannot be told apart on a screen
 _WIDEST = 4  # a running mean is over at most this part of the run
 _FEW = 20  # bins, which a mean should have
@@ -40,9 +42,9 @@ class Binned:
         """In at most `most` bins.
 
         Args:
-            losses: of every step from 0, at least one.
+            losses: of every step from 0, at least one. Those beyond float32 count as its largest number.
         """
-        values = np.asarray(losses, dtype=np.float64)
+        values = np.clip(np.asarray(losses, dtype=np.float64), -LARGEST_FLOAT, LARGEST_FLOAT)
         size = -(-len(values) // most)
         start = np.arange(0, len(values), size)
         count = np.diff(np.append(start, len(values)))

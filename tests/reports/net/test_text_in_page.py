@@ -109,6 +109,41 @@ def test_the_likelihood_of_a_word_is_that_of_zoo_predict(kind: str, all_models: 
         assert one_in == pytest.approx(math.exp(-wanted.nats), rel=0.05, abs=1)
 
 
+def test_the_likelihood_of_a_word_that_is_next_to_impossible(
+    words_file: Path, tmp_path: Path, open_page: OpenPage
+) -> None:
+    """Its probability, and that of its characters, is too small for a number: not so their logarithms."""
+    train("mlp-char", words_file, tmp_path / "sure", steps=20, lr=500.0)
+    part = open_page(write_page(tmp_path / "sure.html", tmp_path / "sure")).locator("#net .part")
+    loaded = zoo.load(tmp_path / "sure")
+    letters = list(loaded.vocabulary)[1:]
+    found = loaded.likelihood([a + b + a for a in letters for b in letters])
+    wanted = min(found, key=lambda one: one.nats)
+    assert wanted.nats < -2000
+    part.locator(".context").fill(wanted.text)
+    part.locator(".whole-word:not(:empty)").wait_for(state="attached")
+    said = part.locator(".whole-word").inner_text()
+    [loss] = re.findall(r"loss ([\d.]+) nats per character", said)
+    assert float(loss) == pytest.approx(wanted.loss, rel=1e-6)
+    digits, exponent = re.findall(r"1 in ([\d.]+)e\+(\d+),", said)[0]
+    assert math.log10(float(digits)) + int(exponent) == pytest.approx(-wanted.nats / math.log(10), abs=0.1)
+
+
+def test_logits_that_are_nan_are_told_and_not_sampled_from(
+    words_file: Path, tmp_path: Path, open_page: OpenPage
+) -> None:
+    train("mlp-char", words_file, tmp_path / "net")
+    write_page(tmp_path / "net.html", tmp_path / "net")
+    page = open_page(tmp_path / "net.html")
+    page.evaluate("[...zoo.net.parts.values()][0].model.net.constants.forEach(({ data }) => data.fill(NaN))")
+    page.locator(".context").fill("a")
+    page.locator(".told", has_text="For this input the output of the net is NaN or infinite.").wait_for()
+    assert set(page.locator(".percent").all_inner_texts()) == {""}
+    page.locator(".sampling button").click()
+    page.locator(".sampled[aria-busy=false]").wait_for(state="attached")
+    assert page.locator(".sampled tbody tr").count() == 0
+
+
 # One net, with its page
 
 

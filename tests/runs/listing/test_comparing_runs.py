@@ -163,3 +163,20 @@ def test_runs_are_named_by_folders_files_and_folders_of_runs(made: Path) -> None
     Path("empty").mkdir()
     with pytest.raises(UsageError, match="there is no run in 'empty'"):
         names("empty")
+
+
+def test_repetitions_with_losses_whose_sum_is_no_float() -> None:
+    runs = [
+        read_run(
+            name,
+            forge_run(
+                Path(name), {"training.seed": i}, losses=dict.fromkeys(("train", "val", "test"), 1.5e308 - i * 1e307)
+            ),
+        )
+        for i, name in enumerate(("a", "b"))
+    ]
+    [one] = repetitions(runs)
+    spread = one.spread(find_column("val", runs))
+    assert spread is not None
+    assert spread.mean == pytest.approx(1.45e308)
+    assert spread.sd == pytest.approx(1e307 / 2**0.5)

@@ -16,6 +16,7 @@ from zoo.runs.listing.columns import BETTER, find_column, setting_columns
 from zoo.runs.listing.comparing import sort_runs
 from zoo.runs.listing.conditions import select
 from zoo.runs.listing.record import RunRecord, read_run
+from zoo.runs.listing.settings import differing
 from zoo.training.objective.metrics import R2, RMSE, Accuracy
 
 VALUES: dict[str, list[Any]] = {  # of three runs and one that is damaged, by column
@@ -225,3 +226,21 @@ def test_options_of_a_run_are_columns_under_their_names(runs: list[RunRecord]) -
     known = {name for run in runs for name in run.settings}
     for name in known & set(TrainingOptions.__dataclass_fields__):
         assert find_column(name, runs).name == name
+
+
+def test_the_settings_of_one_run_are_not_looked_for_in_every_other() -> None:
+    class Counted(dict[str, object]):
+        asked = 0
+
+        def get(self, name: str, default: object = None) -> object:
+            Counted.asked += 1
+            return super().get(name, default)
+
+    many = {f"model.k{i}": i for i in range(1000)}
+    assert differing([Counted(lr=0.1, steps=4), Counted(lr=0.1, steps=5), Counted(lr=0.1, steps=4, **many)]) == [
+        "steps",
+        *many,
+    ]
+    assert Counted.asked == 0
+    assert differing([{"a": 1}, {"a": 1.0}]) == []
+    assert differing([{"a": 1}, {"a": True}]) == ["a"]

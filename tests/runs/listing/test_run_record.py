@@ -236,3 +236,8 @@ def test_a_run_that_is_being_deleted_is_a_record() -> None:
     forge_run(Path("net"))
     shutil.rmtree("net")
     assert record(Path("net")).state == "damaged"
+
+
+def test_the_mean_of_losses_whose_sum_is_no_float() -> None:
+    run = read_run("net", forge_run(Path("net"), steps=[1.5e308] * 50))
+    assert run.batch_loss == pytest.approx(1.5e308)

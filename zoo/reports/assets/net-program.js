@@ -84,6 +84,9 @@ zoo.net.Net = class {
       }
     }
     const { shape, data } = value(program.output);
+    if (data.some((x) => Number.isNaN(x) || x === Infinity)) {
+      throw new zoo.net.NotRunning("For this input the output of the net is NaN or infinite.");
+    }
     return { shape, data: data.slice() };
   }
 };
@@ -112,6 +115,12 @@ zoo.net.softmax = (logits, temperature = 1) => {
   const found = Float64Array.from(logits, (x) => Math.exp((x - logits[best]) / temperature));
   const sum = found.reduce((a, b) => a + b, 0);
   return found.map((x) => x / sum);
+};
+
+/** The log-probability of an element, also where its probability is too small for a number. */
+zoo.net.logProbability = (logits, index) => {
+  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  return logits[index] - most - Math.log(logits.reduce((sum, x) => sum + Math.exp(x - most), 0));
 };
 
 /** Random numbers in [0, 1): xoshiro128** of Blackman and Vigna, "Scrambled Linear Pseudorandom Number Generators", 2021. */

@@ -89,7 +89,7 @@ zoo.net.TextModel = class {
    */
   async losses(tokens, isStale) {
     const targets = [...tokens, 0];
-    const loss = (logits, i) => -Math.log(zoo.net.softmax(logits)[targets[i]]);
+    const loss = (logits, i) => -zoo.net.logProbability(logits, targets[i]);
     if (!this.data.windows) {
       const rows = await this.#rows([0, ...tokens], isStale);
       return rows === null ? null : targets.map((_, i) => loss(rows(i), i));
@@ -212,7 +212,7 @@ zoo.net.TextNet = class {
     const sum = losses.reduce((a, b) => a + b, 0);
     const known = this.known === null ? "" : `, ${this.isKnown(tokens) ? "in" : "not in"} the training split`;
     return (
-      `“${this.model.decode(tokens)}” as a whole word: probability ${zoo.net.small(Math.exp(-sum))}, ` +
+      `“${this.model.decode(tokens)}” as a whole word: probability ${zoo.net.small(-sum)}, ` +
       `loss ${(sum / losses.length).toFixed(3)} nats per character${known}`
     );
   }
@@ -278,8 +278,12 @@ zoo.net.TextNet = class {
   }
 };
 
-/** A probability that may be small: 1 in so many. */
-zoo.net.small = (p) => {
+/** A probability that may be small, given as its natural logarithm: 1 in so many. */
+zoo.net.small = (logProbability) => {
+  const p = Math.exp(logProbability);
   if (p >= 0.01) return zoo.net.percent(p);
-  return `1 in ${1 / p < 1e9 ? Math.round(1 / p).toLocaleString("en") : (1 / p).toExponential(1)}`;
+  if (1 / p < 1e9) return `1 in ${Math.round(1 / p).toLocaleString("en")}`;
+  const exponent = -logProbability / Math.LN10;
+  const [digits, more] = (10 ** (exponent % 1)).toExponential(1).split("e+");
+  return `1 in ${digits}e+${Math.floor(exponent) + Number(more)}`;
 };

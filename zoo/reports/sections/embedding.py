@@ -16,7 +16,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, Range1d
 from numpy.typing import NDArray
 
-from zoo.errors import PluginError
+from zoo.errors import CheckpointError, PluginError
 from zoo.reports.characters import KINDS, kinds_of, labels_of
 from zoo.reports.figures import named, new_figure
 from zoo.reports.reported import ReportedRun
@@ -29,10 +29,16 @@ _BATCH = 1 << 16  # examples whose targets are counted at once
 
 
 def make(run: ReportedRun) -> Part | None:
-    """The map, for a model of characters that has an embedding table of two dimensions or more."""
+    """The map, for a model of characters that has an embedding table of two dimensions or more.
+
+    Raises:
+        CheckpointError: the table is not finite.
+    """
     table = _table(run)
     if table is None or table.shape[1] < 2:
         return None
+    if not np.isfinite(table).all():
+        raise CheckpointError("the embedding table has numbers that are NaN or infinite: there is no map of it")
     characters = list(run.loaded.vocabulary.itos)
     counts = _frequencies(run, len(characters))
     kept = _kept(table, counts)
@@ -49,7 +55,7 @@ def make(run: ReportedRun) -> Part | None:
         "total": None if counts is None else int(counts.sum()),
         "dimensions": table.shape[1],
         "table": _packed(table[kept]),
-        "mean": _packed(table.mean(axis=0)),
+        "mean": _packed(table.mean(axis=0, dtype=np.float64)),
         "components": _packed(components),
         "steps": [*snapshots, run.loaded.step],
         "snapshots": [_packed(snapshot[kept]) for snapshot in snapshots.values()],
@@ -126,7 +132,7 @@ def _snapshots(
     found = {
         at: snapshot.numpy()
         for at, snapshot in run.snapshots.items()
-        if step is not None and at < step and tuple(snapshot.shape) == table.shape
+        if step is not None and at < step and tuple(snapshot.shape) == table.shape and snapshot.isfinite().all()
     }
     most = max(1, _MOST_OF_SNAPSHOTS // (len(kept) * table.shape[1]))
     every = -(-len(found) // most) if found else 1

@@ -163,8 +163,12 @@ def independent(runs: Sequence[RunRecord]) -> list[str]:
 
 def _without_copies(names: Sequence[str], runs: Sequence[RunRecord]) -> list[str]:
     """Without those that have in every run the value of another, as both seeds often do."""
-    values = {name: tuple(identity(run.settings.get(name)) for run in runs) for name in names}
-    return list({values[name]: name for name in reversed(names)}.values())[::-1]
+    values: dict[str, list[tuple[int, object]]] = {name: [] for name in names}
+    for number, run in enumerate(runs):
+        for name, value in run.settings.items():
+            if name in values:
+                values[name].append((number, identity(value)))
+    return list({tuple(values[name]): name for name in reversed(names)}.values())[::-1]
 
 
 def _short_name(name: str, settings: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.files import canonical_json
+from zoo.numbers import mean
 from zoo.runs.listing.columns import Column, find_column, natural
 from zoo.runs.listing.record import RunRecord
 from zoo.runs.listing.settings import SEEDS, identity, show_setting
@@ -150,7 +151,7 @@ class Repetitions:
         values = [value for run in self.runs if (value := column.value(run)) is not None]
         if not values:
             return None
-        return Spread(len(values), statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+        return Spread(len(values), mean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 def repetitions(runs: Sequence[RunRecord]) -> list[Repetitions]:

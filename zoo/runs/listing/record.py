@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from zoo.errors import CheckpointError, ZooError
 from zoo.files import kind_of
-from zoo.numbers import divergence
+from zoo.numbers import divergence, mean
 from zoo.runs.listing.settings import settings_of
 from zoo.storage import CONFIG_FILE, METRICS_FILE
 from zoo.storage.config import RunConfig, classes_of, read_json, read_metrics, unlike
@@ -102,7 +102,7 @@ class RunRecord:
     def batch_loss(self) -> float | None:
         """The mean loss of the last batches, at most `LAST` of `zoo.storage.losses`."""
         last = self.ends.last
-        return math.fsum(last) / len(last) if last else None
+        return mean(last) if last else None
 
     def metrics(self, split: str) -> dict[str, float]:
         """Those over a split, by name."""

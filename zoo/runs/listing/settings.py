@@ -62,8 +62,15 @@ def _name(path: str) -> str:
 
 def differing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names of the settings that are not the same in all runs, in the order of the runs' own settings."""
-    names = dict.fromkeys(name for run in runs for name in run)
-    return [name for name in names if len({identity(run.get(name)) for run in runs}) > 1]
+    first: dict[str, tuple[str, object]] = {}
+    having: dict[str, int] = {}
+    several = set()  # names of settings that have more than one value
+    for run in runs:  # each setting of each run once: a config may have any number of them
+        for name, value in run.items():
+            if first.setdefault(name, identity(value)) != identity(value):
+                several.add(name)
+            having[name] = having.get(name, 0) + 1
+    return [name for name in first if name in several or having[name] < len(runs)]
 
 
 def identity(value: object) -> tuple[str, object]:

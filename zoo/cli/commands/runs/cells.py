@@ -7,6 +7,7 @@ from zoo.runs.listing.columns import Column
 from zoo.runs.listing.record import RunRecord
 from zoo.runs.listing.settings import show_setting
 
+_NAMES = ("run", "model", "data", "preset")  # which are typed again, and are never cut
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -22,7 +23,9 @@ def cell(column: Column, run: RunRecord) -> str:
         return show_age(value) if column.name == "age" else show_seconds(value)
     if column.measured:
         return show_loss(value)
-    return f"{value:,}" if column.name in ("planned", "parameters") else show_setting(value)
+    if column.name in ("planned", "parameters"):
+        return f"{value:,}"
+    return value if column.name in _NAMES else show_setting(value)
 
 
 def show_seconds(seconds: float) -> str:
