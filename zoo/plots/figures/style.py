@@ -85,9 +85,9 @@ class OwnFigure(Figure):
 class OwnAxes(Axes):
     """Axes whose title is at the left: `ax.set_title("mine")` replaces it, and is not a second one in the middle."""
 
-    def set_title(self, label: str, fontdict: Any = None, loc: Any = None, **arguments: Any) -> Text:
+    def set_title(self, label: str, fontdict: Any = None, loc: Any = None, pad: Any = None, **arguments: Any) -> Text:
         """The title, by default where zoo's own is and in its font."""
-        return super().set_title(label, fontdict, loc or "left", **{**_TITLE_FONT, **arguments})
+        return super().set_title(label, fontdict, loc or "left", pad, **{**_TITLE_FONT, **arguments})
 
     def get_title(self, loc: Any = None) -> str:
         """The title, by default that at the left."""
