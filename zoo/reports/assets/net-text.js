@@ -278,8 +278,10 @@ zoo.net.TextNet = class {
   }
 };
 
-/** A probability that may be small: 1 in so many. */
+/** A probability that may be small: 1 in so many, written as the rest of the page does. */
 zoo.net.small = (p) => {
   if (p >= 0.01) return zoo.net.percent(p);
-  return `1 in ${1 / p < 1e9 ? Math.round(1 / p).toLocaleString("en") : (1 / p).toExponential(1)}`;
+  if (1 / p < 1e6) return `1 in ${Math.round(1 / p).toLocaleString("en")}`;
+  const [times, exponent] = (1 / p).toExponential(1).split("e+");
+  return `1 in ${times} × 10${[...exponent].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}`;
 };
