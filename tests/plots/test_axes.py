@@ -263,11 +263,21 @@ def test_on_the_callers_axes_their_style_stays(kind: Any, arguments: dict[str, A
         assert Plot("x", kind, arguments).draw(axes) is axes
         assert dict(mpl.rcParams) == before
         assert (axes.get_facecolor(), figure.get_facecolor()) == (other.get_facecolor(), (0, 0, 0, 1))
-        title = axes.set_title(axes.get_title(loc="left"), loc="left")
+        title = axes.set_title(axes.get_title())
         assert (title.get_color(), title.get_fontsize()) == (other.title.get_color(), other.title.get_fontsize())
         assert axes.xaxis.label.get_color() == other.xaxis.label.get_color() == "white"
         figure.canvas.draw()
     assert len(plt.get_fignums()) == 1
+
+
+@each_plot
+@pytest.mark.parametrize("given", [False, True])
+def test_a_title_of_the_callers_replaces_zoos(kind: Any, arguments: dict[str, Any], given: bool) -> None:
+    axes = Plot("x", kind, arguments).draw(plt.subplots()[1] if given else None)
+    assert axes.get_title() == arguments["title"]
+    axes.set_title("mine")
+    assert [axes.get_title(loc="left"), axes.get_title(loc="center")].count("") == 1
+    assert axes.get_title() == "mine"
 
 
 @each_plot
@@ -277,7 +287,7 @@ def test_no_text_of_zoos_is_given_to_latex(kind: Any, arguments: dict[str, Any])
         Plot("x", kind, {**arguments, "title": "Loss of a_b & 100% $"}).draw(axes)
         legend = axes.get_legend()
         assert legend is not None
-        texts = [axes._left_title, axes.xaxis.label, axes.yaxis.label, *axes.texts, *legend.get_texts()]  # type: ignore[attr-defined]
+        texts = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts, *legend.get_texts()]
         assert not any(text.get_usetex() for text in texts)
 
 
@@ -288,7 +298,7 @@ def test_several_runs_on_the_same_axes_have_colours_and_names(runs: tuple[Run, R
     curves: list[Any] = [line for line in axes.lines if str(line.get_gid()).startswith("zoo loss")]
     assert list(curves[0].get_ydata()) == pytest.approx(np.log10(runs[0].step_losses))
     assert len({str(curve.get_color()) for curve in curves}) == 3
-    assert (axes.get_title(loc="left"), legend_texts(axes)[0]) == ("Loss", "mlp-char on words.txt, 60 steps")
+    assert (axes.get_title(), legend_texts(axes)[0]) == ("Loss", "mlp-char on words.txt, 60 steps")
     assert (len(legend_texts(axes)), len(axes.child_axes)) == (3, 1)
     low, high = axes.get_ylim()
     assert all(low <= min(curve.get_ydata()) and max(curve.get_ydata()) <= high for curve in curves)

@@ -81,6 +81,18 @@ def slide_window(page: Page, losses: list[float]) -> None:
         assert running[:half] == [None] * half or all(map(math.isnan, running[:half]))
 
 
+def test_a_logarithmic_axis_has_ticks_from_its_lowest_to_its_highest_decade(
+    reported: Path, open_page: OpenPage
+) -> None:
+    page = open_page(zoo.report(reported / "mlp-char", out="page.html"))
+    page.wait_for_selector("#losses .legend")
+    ticks = f"([low, high]) => {FIGURE}.left[1].ticker.get_ticks_no_defaults(low, high, NaN, 6).major"
+    assert page.evaluate(ticks, [0.06, 2.6]) == [0.1, 0.2, 0.5, 1, 2]
+    assert page.evaluate(ticks, [1.4, 28]) == [1.5, 2, 3, 5, 7, 10, 15, 20]
+    assert page.evaluate(ticks, [2.4, 4.4]) == [2.5, 3, 3.5, 4]
+    assert len(page.evaluate(ticks, [1e-20, 1e20])) <= 10
+
+
 def switch_axis(page: Page) -> None:
     scale, shown = f"{FIGURE}.y_scale.type", f"{FIGURE}.left.map((axis) => axis.visible)"
     select = page.locator("#losses").get_by_label("Axis")

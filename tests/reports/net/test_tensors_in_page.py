@@ -90,7 +90,7 @@ def settled(page: Any) -> None:
 
 def bars(part: Any) -> dict[str, float]:
     names, shown = part.locator(".bars .name").all_inner_texts(), part.locator(".percent").all_inner_texts()
-    return {name: float(one.removesuffix("\u00a0%")) / 100 for name, one in zip(names, shown, strict=True)}
+    return {name: float(one.strip("<>\u00a0%")) / 100 for name, one in zip(names, shown, strict=True)}
 
 
 def compare(part: Any, probabilities: Tensor, names: list[str]) -> None:

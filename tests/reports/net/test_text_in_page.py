@@ -88,10 +88,10 @@ def test_what_is_typed_changes_the_bars_to_torchs_numbers(kind: str, all_models:
         part.locator(".bars:not(.empty)").wait_for()
         page.wait_for_function("document.querySelectorAll('.told').length > 0")
         page.evaluate("Promise.all([...zoo.net.parts.values()].map((part) => part.model.net.last))")
-        shown = [float(one.removesuffix("\u00a0%")) / 100 for one in part.locator(".percent").all_inner_texts()]
+        shown = [float(one.strip("<>\u00a0%")) / 100 for one in part.locator(".percent").all_inner_texts()]
         torch.testing.assert_close(torch.tensor(shown).double(), wanted, rtol=0, atol=6e-4, msg=model)
         part.locator(".order").select_option("probability")
-        shown = [float(one.removesuffix("\u00a0%")) for one in part.locator(".percent").all_inner_texts()]
+        shown = [float(one.strip("<>\u00a0%")) for one in part.locator(".percent").all_inner_texts()]
         assert shown == sorted(shown, reverse=True)
 
 
@@ -105,7 +105,9 @@ def test_the_likelihood_of_a_word_is_that_of_zoo_predict(kind: str, all_models: 
         part.locator(".whole-word:not(:empty)").wait_for(state="attached")
         said = part.locator(".whole-word").inner_text()
         assert f"loss {wanted.loss:.3f} nats per character, in the training split" in said, model
-        one_in = float(re.findall(r"1 in ([\d,.e+]+),", said)[0].replace(",", ""))
+        times, exponent = re.findall(r"1 in ([\d,.]+)(?: × 10([⁰¹²³⁴⁵⁶⁷⁸⁹]+))?, loss", said)[0]
+        power = int(exponent.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")) or "0")
+        one_in = float(times.replace(",", "")) * 10**power
         assert one_in == pytest.approx(math.exp(-wanted.nats), rel=0.05, abs=1)
 
 

@@ -29,6 +29,7 @@ from zoo.plots.figures.style import (
     figure_of,
     is_dark,
     luminance,
+    new_axes,
     new_figure,
     own_style,
     set_labels,
@@ -97,7 +98,7 @@ def plot_embeddings(
     shown = _Map.of(table, labels, title, dims, pca)
     with own_style():
         figure = new_figure(*shown.size)
-        _draw(figure.subplots(), shown, own=True)
+        _draw(new_axes(figure), shown, own=True)
         return encode(figure, file_format)
 
 

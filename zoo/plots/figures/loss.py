@@ -24,10 +24,12 @@ from zoo.plots.figures.style import (
     Format,
     drawing_on,
     encode,
+    new_axes,
     new_figure,
     own_style,
     set_title,
     shortened,
+    title_of,
 )
 
 _SIZE = (8.0, 4.8)  # inches
@@ -90,7 +92,7 @@ def plot_loss(
     shown = _Shown.of(losses, title, final, evaluations, unit, best)
     with own_style():
         figure = new_figure(*_SIZE)
-        _draw_alone(figure.subplots(), shown, own=True)
+        _draw_alone(new_axes(figure), shown, own=True)
         return encode(figure, file_format)
 
 
@@ -137,7 +139,7 @@ def _draw_beside(axes: Axes, earlier: list[Line2D], shown: _Shown) -> None:
     before = axes.get_xlim(), axes.get_ylim()
     colour = COLOURS[len(earlier) % len(COLOURS)]
     if len(earlier) == 1:
-        earlier[0].set_label(_name(axes.get_title(loc="left").replace("\n", " ")))
+        earlier[0].set_label(_name(title_of(axes)))
         set_title(axes, "Loss", own=False)
     _draw_steps(axes, shown, colour, alpha=0.2)
     curve, values = _draw_mean(axes, shown, colour, _name(shown.title))

@@ -15,7 +15,17 @@ from zoo.errors import UsageError
 from zoo.numbers import show_loss
 from zoo.plots.curves import Curve
 from zoo.plots.figures.scale import Scale, label_axes, running_mean
-from zoo.plots.figures.style import COLOURS, FAINT, Format, encode, new_figure, own_style, set_title, shortened
+from zoo.plots.figures.style import (
+    COLOURS,
+    FAINT,
+    Format,
+    encode,
+    new_axes,
+    new_figure,
+    own_style,
+    set_title,
+    shortened,
+)
 
 _DASHES: tuple[Any, ...] = (
     "-",
@@ -49,7 +59,7 @@ def plot_overlay(curves: Sequence[Curve], title: str, *, unit: str = "nats", fil
     named, others = curves[:_MOST_NAMED], curves[_MOST_NAMED:]
     with own_style():
         figure = new_figure(10, max(5.0, 1.6 + 0.165 * len(named)))
-        axes = figure.subplots()
+        axes = new_axes(figure)
         shown = [_plot_curve(axes, curve, scale, {"color": FAINT, "lw": 0.7}, zorder=1.5) for curve in others]
         shown += [_plot_curve(axes, curve, scale, _look(number), zorder=2) for number, curve in enumerate(named)]
         label_axes(axes, np.concatenate(shown), max(len(curve.losses) for curve in curves), scale)

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.text import Text
 
 from zoo.errors import UsageError
 from zoo.text import visible
@@ -34,8 +35,7 @@ FAINT = "#8fa8c0"
 # yellow, which is too light for a line on white, and black.
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LONGEST_TITLE = 80  # characters
-_TITLE: Any = {"loc": "left", "parse_math": False}
-_OWN_TITLE: Any = {**_TITLE, "fontsize": 11, "fontweight": "bold"}
+_TITLE_FONT: Any = {"fontsize": 11, "fontweight": "bold"}
 _ONE_AT_A_TIME = threading.RLock()  # matplotlib's settings are global
 
 _STYLE: Any = {
@@ -82,6 +82,24 @@ class OwnFigure(Figure):
             super().draw(renderer)
 
 
+class OwnAxes(Axes):
+    """Axes whose title is at the left: `ax.set_title("mine")` replaces it, and is not a second one in the middle."""
+
+    def set_title(self, label: str, fontdict: Any = None, loc: Any = None, pad: Any = None, **arguments: Any) -> Text:
+        """The title, by default where zoo's own is and in its font."""
+        return super().set_title(label, fontdict, loc or "left", pad, **{**_TITLE_FONT, **arguments})
+
+    def get_title(self, loc: Any = None) -> str:
+        """The title, by default that at the left."""
+        return super().get_title(loc or "left")
+
+
+def new_axes(figure: Figure) -> Axes:
+    """The only axes of a figure in zoo's style."""
+    axes: Axes = figure.subplots(subplot_kw={"axes_class": OwnAxes})
+    return axes
+
+
 def new_figure(width: float, height: float) -> Figure:
     """A figure that pyplot does not know of; its sizes are in inches."""
     figure = OwnFigure(figsize=(width, height), layout="constrained")
@@ -115,7 +133,7 @@ def drawing_on(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         figure.set_facecolor(PAPER)
         figure.patch.set_sketch_params(None)
         figure.patch.set_path_effects([])
-        axes = figure.subplots()
+        axes = new_axes(figure)
         yield axes
         figure.draw_without_rendering()  # makes the ticks, whose style is that of the time when they are made
 
@@ -149,11 +167,20 @@ def figure_of(axes: Axes) -> Figure:
 
 
 def set_title(axes: Axes, title: str, *, own: bool = True) -> None:
-    """The title of a plot, which may be any text: names of models and files are in it."""
-    text = axes.set_title(shortened(title, _LONGEST_TITLE), **(_OWN_TITLE if own else _TITLE))
+    """The title of a plot, which may be any text: names of models and files are in it.
+
+    It is where the title of these axes is by default, so that `axes.set_title` replaces it.
+    """
+    text = axes.set_title(shortened(title, _LONGEST_TITLE), parse_math=False)
     text.set_usetex(False)
     if not own and text.get_window_extent().width > axes.get_window_extent().width:
         text.set_text(text.get_text().replace(", ", ",\n"))
+
+
+def title_of(axes: Axes) -> str:
+    """The title that `set_title` has given to axes, on one line."""
+    places: tuple[Literal["left", "center", "right"], ...] = ("left", "center", "right")
+    return next(filter(None, (axes.get_title(loc=place) for place in places)), "").replace("\n", " ")
 
 
 def set_labels(axes: Axes, x: str, y: str) -> None:

@@ -278,12 +278,13 @@ zoo.net.TextNet = class {
   }
 };
 
-/** A probability that may be small, given as its natural logarithm: 1 in so many. */
+/** A probability that may be small, given as its natural logarithm: 1 in so many, written as in the rest of the page. */
 zoo.net.small = (logProbability) => {
   const p = Math.exp(logProbability);
   if (p >= 0.01) return zoo.net.percent(p);
-  if (1 / p < 1e9) return `1 in ${Math.round(1 / p).toLocaleString("en")}`;
-  const exponent = -logProbability / Math.LN10;
-  const [digits, more] = (10 ** (exponent % 1)).toExponential(1).split("e+");
-  return `1 in ${digits}e+${Math.floor(exponent) + Number(more)}`;
+  if (1 / p < 1e6) return `1 in ${Math.round(1 / p).toLocaleString("en")}`;
+  const tens = -logProbability / Math.LN10;
+  const [digits, more] = (10 ** (tens % 1)).toExponential(1).split("e+");
+  const exponent = String(Math.floor(tens) + Number(more));
+  return `1 in ${digits} × 10${[...exponent].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}`;
 };

@@ -22,7 +22,11 @@ zoo.net.make = (name, properties = {}, ...children) => {
 };
 
 /** A probability for people. */
-zoo.net.percent = (p) => `${(100 * p).toFixed(p < 0.0995 ? 2 : 1)}\u00a0%`;
+zoo.net.percent = (p) => {
+  if (p > 0 && p < 0.00005) return "<\u00a00.01\u00a0%";
+  if (p < 1 && p >= 0.9995) return ">\u00a099.9\u00a0%";
+  return `${(100 * p).toFixed(p < 0.0995 ? 2 : 1)}\u00a0%`;
+};
 
 /** Probabilities as bars, each of which may be chosen. */
 zoo.net.Bars = class {

@@ -84,10 +84,27 @@ const zoo = {
     }
   },
 
+  /** Ticks at every decade: Bokeh's own are evenly spaced up to two decades, and leave the lower half without one. */
+  tickWidely(ticker) {
+    const evenly = ticker.get_ticks_no_defaults.bind(ticker);
+    ticker.get_ticks_no_defaults = (low, high, ...others) => {
+      const decades = [];
+      for (let k = Math.floor(Math.log10(low)); k <= Math.log10(high); k++) decades.push(k);
+      for (const steps of [[1], [1, 2, 5], [1, 1.5, 2, 3, 5, 7]]) {
+        const all = decades.flatMap((k) => steps.map((step) => (k < 0 ? step / 10 ** -k : step * 10 ** k)));
+        const major = all.filter((tick) => low <= tick && tick <= high);
+        const every = Math.ceil(major.length / 10);
+        if (major.length >= 5) return { major: major.filter((_, i) => i % every === 0), minor: [] };
+      }
+      return evenly(low, high, ...others);
+    };
+  },
+
   /** Logarithmic or linear, for a figure that has both axes. */
   addSwitch(element, figure) {
     if (figure.tags.length !== 4) return;
     const [linearScale, logScale, linear, logarithmic] = figure.tags;
+    zoo.tickWidely(logarithmic.ticker);
     const label = document.createElement("label");
     label.append("Axis ");
     const select = label.appendChild(document.createElement("select"));

@@ -157,14 +157,14 @@ def _where(run: ReportedRun) -> str | None:
     if _is_shipped(run):
         return None
     if run.loaded.path.name == WEIGHTS_FILE:
-        return "Python is for the run's folder, commands for the one that it is in."
-    return "All of it is for the folder that the file is in."
+        return "Run the Python code in the run's folder, and the commands in the folder that it is in."
+    return "Run all of it in the folder that the file is in."
 
 
 def _inputs(run: ReportedRun) -> str:
     """Something for `zoo predict`: a letter that the model knows, or some rows of its data."""
     vocabulary = run.loaded.checked.vocabulary
-    letters = [character for character in vocabulary or () if character.isalnum()]
+    letters = sorted((c for c in vocabulary or () if c.isalnum()), key=lambda c: not c.isalpha())  # no digit first
     return quoted(letters[0]) if letters else "--split val --rows 0:5"
 
 
