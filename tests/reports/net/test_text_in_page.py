@@ -127,7 +127,8 @@ def test_the_likelihood_of_a_word_that_is_next_to_impossible(
     said = part.locator(".whole-word").inner_text()
     [loss] = re.findall(r"loss ([\d.]+) nats per character", said)
     assert float(loss) == pytest.approx(wanted.loss, rel=1e-6)
-    digits, exponent = re.findall(r"1 in ([\d.]+)e\+(\d+),", said)[0]
+    digits, raised = re.findall("1 in ([0-9.]+) × 10([⁰¹²³⁴-⁹]+),", said)[0]
+    exponent = raised.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))
     assert math.log10(float(digits)) + int(exponent) == pytest.approx(-wanted.nats / math.log(10), abs=0.1)
 
 
