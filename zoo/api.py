@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import typing
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from zoo.ambient import in_neutral_state
-from zoo.errors import UsageError
+from zoo.errors import UsageError, warn
 from zoo.files import from_person
 from zoo.numbers import show_value
 from zoo.options.declaration import declared
@@ -25,7 +24,6 @@ from zoo.plugin.registry import Registry
 from zoo.plugin.settings import REQUIRED, resolve_settings, signature_of
 from zoo.runs.observer import Observer
 from zoo.runs.plan import check_options, make_plan
-from zoo.text import message
 
 if TYPE_CHECKING:
     from torch import nn
@@ -143,7 +141,7 @@ def load_dataset(
         dataset = open_dataset(_registry(), plain(source), given, options, fetcher(offline=offline))
     if dataset is not source:
         for warning in warnings_of(dataset):
-            warnings.warn(message(warning), stacklevel=3)
+            warn(warning)
     return dataset
 
 
@@ -308,5 +306,5 @@ def _registry() -> Registry:
     registry, statuses = load_plugins()
     for status in statuses:
         for warning in status.warnings:
-            warnings.warn(message(warning), stacklevel=3)
+            warn(warning)
     return registry

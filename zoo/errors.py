@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from zoo.phrasing import option
 from zoo.text import message, shown
@@ -16,6 +20,7 @@ from zoo.text import message, shown
 _SIMILAR = 0.6
 _MAX_NAME = 200  # characters that are compared
 _MARGIN = 0.2  # a suggestion may be less similar than the first by this ratio
+_INSIDE = (f"{Path(__file__).parent}{os.sep}", contextlib.__file__)  # zoo itself, and what wraps its functions
 
 
 class ZooError(Exception):
@@ -240,3 +245,11 @@ def _folded(name: str) -> str:
 def _short(name: str) -> str:
     """Without the distribution of a full name."""
     return name.rpartition("/")[2]
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """Issue a Python warning of one line that is safe to show; it names the line outside zoo that called zoo."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message(text), category, stacklevel=level)

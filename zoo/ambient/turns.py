@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections import deque
+
+from zoo.errors import warn
 
 PATIENCE_S = 5.0  # then a thread that waits says why
 
@@ -68,10 +69,9 @@ class Turns:
 def _wait(gate: threading.Lock) -> None:
     if gate.acquire(timeout=PATIENCE_S):
         return
-    warnings.warn(
+    warn(
         "waiting for zoo in another thread of this process: threads share torch's random numbers and settings, so they "
-        "take turns; to work at the same time, start processes",
-        stacklevel=2,
+        "take turns; to work at the same time, start processes"
     )
     gate.acquire()
 

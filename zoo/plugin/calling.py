@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from zoo.ambient import unchanged
-from zoo.errors import PluginError, UsageError, ZooError, out_of_memory
+from zoo.errors import PluginError, UsageError, ZooError, out_of_memory, warn
 from zoo.phrasing import told
-from zoo.text import message
 
 T = TypeVar("T")
 
@@ -65,7 +63,7 @@ def _undone(who: str) -> Iterator[None]:
     with unchanged() as changed:
         yield
     if changed:
-        warnings.warn(message(f"{who} {changes_text(changed)}"), stacklevel=4)
+        warn(f"{who} {changes_text(changed)}")
 
 
 @contextlib.contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import warnings
 from collections.abc import Iterator
 
 from zoo.data.datasets import TextDataset
 from zoo.data.kinds import Dataset
 from zoo.data.summary.reading import what_was_read
+from zoo.errors import warn
 from zoo.plugin.calling import pass_on
-from zoo.text import message
 
 
 class Observer:
@@ -34,7 +33,7 @@ class Observer:
 
     def warning(self, text: str) -> None:
         """Something that the user should know, and that does not stop the run."""
-        warnings.warn(message(text), stacklevel=3)
+        warn(text)
 
 
 class Guarded(Observer):
@@ -79,7 +78,7 @@ class Guarded(Observer):
             self._observer = None
             with contextlib.suppress(Exception):  # warnings can be errors, too
                 cause = f"{type(error).__name__}: {error}"
-                warnings.warn(message(f"the observer failed and is told nothing more: {cause}"), stacklevel=4)
+                warn(f"the observer failed and is told nothing more: {cause}")
 
 
 class _Silent(Observer):

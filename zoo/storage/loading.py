@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from zoo.errors import (
     UsageError,
     ZooError,
     memory_errors,
+    warn,
 )
 from zoo.files import from_person, kind_of
 from zoo.numbers import LARGEST_COUNT
@@ -54,7 +54,7 @@ from zoo.storage.data.own import check_same, data_of_run
 from zoo.storage.folder import WEIGHTS_FILE, where_run_is
 from zoo.storage.history.record import has_losses, with_losses
 from zoo.storage.shipped import has_weights, shipped_weights
-from zoo.text import brief, message, shown
+from zoo.text import brief, shown
 from zoo.training.building import build_model, context_length, floats_of
 from zoo.training.device import threads
 from zoo.training.evaluation import Evaluation, evaluate_splits
@@ -300,7 +300,7 @@ def load(target: str | Path, registry: Registry) -> Loaded:
     # What zoo's own models compute is tested with the weights of earlier versions; a plugin knows the weights it ships.
     if other is not None and not loaded.entry.plugin.builtin and path != _shipped(loaded.entry):
         text = f"{path} may compute something else than it did: {other}"
-        warnings.warn(message(text), OtherVersionWarning, stacklevel=5)
+        warn(text, OtherVersionWarning)
     return loaded
 
 

@@ -20,13 +20,12 @@ from zoo import cuda
 from zoo.ambient import in_neutral_state
 from zoo.ambient.neutral import available_threads
 from zoo.data.examples import Examples
-from zoo.errors import DeviceError, out_of_memory
+from zoo.errors import DeviceError, out_of_memory, warn
 from zoo.options.declaration import decided
 from zoo.options.run import RunOptions
 from zoo.options.training import BFLOAT16, FLOAT32
 from zoo.phrasing import option
 from zoo.plugin.calling import described, is_of_plugin, pass_on
-from zoo.text import message
 
 _PRODUCTS_PER_THREAD = 30_000_000  # of the largest operation in a forward pass: some 2 ms of a core
 _WORTH_A_GPU = 2_000_000  # multiplications of that operation: an estimate, not measured on a GPU; see `fits_cpu`
@@ -50,7 +49,7 @@ def choose_device(name: str = "auto") -> torch.device:
         DeviceError: no such name, or the device cannot be used here. There is no silent fall-back.
     """
     if name == "auto":
-        return _cuda_or_cpu(lambda text: warnings.warn(message(text), stacklevel=2))
+        return _cuda_or_cpu(warn)
     _check_name(name)
     if name.startswith("cuda"):
         _check_cuda(name)

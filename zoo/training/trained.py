@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +15,12 @@ from zoo.ambient import in_neutral_state
 from zoo.data.encoding import MAX_CHARACTERS
 from zoo.data.tensors import Targets
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import MORE, UsageError, memory_errors
+from zoo.errors import MORE, UsageError, memory_errors, warn
 from zoo.numbers import show_value
 from zoo.phrasing import told
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import split_sections
 from zoo.plugin.specs import ModelSpec
-from zoo.text import message
 from zoo.training.building import window_length
 from zoo.training.device import threads
 from zoo.training.prediction.results import Likelihood, Probabilities
@@ -125,7 +123,7 @@ class Trained:
         asked = (n, temperature, top_k, prefix, new, unique, prompt, length)
         sampled = self.sampled(SampleRequest(seed, *asked, settings=settings or {}))
         if sampled.missing is not None:
-            warnings.warn(message(sampled.missing), stacklevel=2)
+            warn(sampled.missing)
         return sampled.samples
 
     @in_neutral_state

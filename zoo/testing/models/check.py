@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zoo.ambient import in_neutral_state
+from zoo.errors import warn
 from zoo.runs.plan import make_plan
 from zoo.testing.bench import load_registry, options_of
 from zoo.testing.devices import check_device
@@ -17,7 +17,6 @@ from zoo.testing.models.objectives import LOSS, METRICS
 from zoo.testing.models.runs import RUNS, Runs
 from zoo.testing.models.samples import SAMPLES
 from zoo.testing.report import Report, try_rules
-from zoo.text import message
 
 STEPS = 6  # of the runs of a check; a stop comes after half of them
 
@@ -56,7 +55,7 @@ def check_model(
 def warn_of_skipped(report: Report) -> None:
     """A warning for each check that was left out, which a test's summary shows."""
     for what, why in report.skipped:
-        warnings.warn(message(f"not checked: {what}: {why}"), stacklevel=4)
+        warn(f"not checked: {what}: {why}")
 
 
 def report_of_model(name: str, **given: Any) -> Report:
