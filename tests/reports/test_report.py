@@ -66,6 +66,28 @@ def test_only_a_report_is_replaced(zoo_here: Zoo, reported: Path, content: bytes
     assert Path("notes.html").read_bytes() == content
 
 
+def test_a_folder_of_runs_is_its_runs_up_to_a_number(
+    zoo_here: Zoo, reported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def stop(target: str, *_: Any) -> None:
+        read.append(target)
+        pytest.fail("enough")
+
+    monkeypatch.setattr(ReportedRun, "read", stop)
+    for name in "ba":
+        shutil.copytree(reported / "mlp-char", Path("several") / name)
+    with pytest.raises(pytest.fail.Exception):
+        zoo_here("report", "several", "--out", "page.html")
+    assert read == ["several/a"]
+    monkeypatch.setattr(writing, "_MOST", 1)
+    outcome = zoo_here("report", "several", "--out", "page.html")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "2 runs in 'several', and a report shows 1 side by side at most" in outcome.err
+    assert "zoo compare several" in outcome.err
+
+
 def test_what_cannot_be_a_file_is_refused_before_anything_is_made(
     zoo_here: Zoo, reported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -259,10 +259,25 @@ def zipped() -> bytes:
         (b"\x80\x04\x95\x00", "it is a pickled or zipped file"),
         (b"\xff" * 64, "it is truncated, or of another format"),
         (b"short", ""),
+        ("name,size\ncafé,3\n".encode() * 40, "it looks like text, and has no weights; name the folder of a run"),
         (b"\x02\x00\x00\x00\x00\x00\x00\x00{}trailing", ""),
         (b"\x05\x00\x00\x00\x00\x00\x00\x00[1,2]", ""),
     ],
-    ids=["empty", "HTML", "late HTML", "XML", "LFS", "zip", "pickle 2", "pickle 4", "noise", "short", "tail", "list"],
+    ids=[
+        "empty",
+        "HTML",
+        "late HTML",
+        "XML",
+        "LFS",
+        "zip",
+        "pickle 2",
+        "pickle 4",
+        "noise",
+        "short",
+        "CSV",
+        "tail",
+        "list",
+    ],
 )
 def test_a_file_of_another_kind_is_refused_with_a_guess_of_its_kind(path: Path, content: bytes, guess: str) -> None:
     path.write_bytes(content)

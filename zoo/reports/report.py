@@ -15,11 +15,13 @@ from zoo.files import check_name, from_person, kind_of, read_start, write_bytes
 from zoo.phrasing import command, option
 from zoo.plugin.registry import Registry
 from zoo.reports.reported import ReportedRun
-from zoo.storage.folder import REPORT_FILE
+from zoo.runs.listing.finding import find_runs
+from zoo.storage.folder import REPORT_FILE, WEIGHTS_FILE
 from zoo.text import shown
 
 _START_BYTES = 200  # in which the mark of a report stands
 _LISTED = 4  # names of runs in a title
+_MOST = 12  # runs of a folder; of each the page has all sections
 SEED = 0  # of what sections draw: the same run gives the same report
 _LIBRARIES = ("bokeh", "jinja2", "markupsafe")
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -47,7 +49,8 @@ def write_report(
     """Write a report of runs into one HTML file.
 
     Args:
-        targets: run folders, `.safetensors` files, or names of models with shipped weights.
+        targets: run folders, folders that have run folders in them, `.safetensors` files, or names of models with
+            shipped weights.
         out: the file, in a folder that exists. By default `report.html` in the folder of a single run, and in the
             current one for several, for shipped weights, and for a folder that cannot be written. Only another report
             is replaced.
@@ -57,7 +60,7 @@ def write_report(
         seed: of what is drawn.
 
     Raises:
-        UsageError: there are no runs, one of them is none, or the file is there and is no report.
+        UsageError: there are no runs or too many, one of them is none, or the file is there and is no report.
         UnavailableError: Bokeh is not installed.
         CheckpointError: a file of a run is damaged.
         OSError: the file cannot be written.
@@ -74,6 +77,7 @@ def write_report(
         raise UnavailableError(
             "a report needs Bokeh, which is not installed: pip install 'zoo-models[report]'"
         ) from error
+    targets = [run for target in targets for run in _runs_of(target)]
     path = _default(targets) if out is None else out
     _check_out(path, MARK)
     runs = []
@@ -90,6 +94,24 @@ def write_report(
         _check_out(path, MARK)
         write_bytes(path, content)
     return Written(path, len(content))
+
+
+def _runs_of(target: str | Path) -> list[str | Path]:
+    """The runs in a folder of runs; anything else is one run.
+
+    Raises:
+        UsageError: there are too many of them to see side by side.
+    """
+    place = from_person(target)
+    if kind_of(place) != "folder" or kind_of(place / WEIGHTS_FILE) != "nothing":
+        return [target]
+    found = sorted(path for _, path, _ in find_runs(place) if kind_of(path / WEIGHTS_FILE) == "file")
+    if len(found) > _MOST:
+        raise UsageError(
+            f"there are {len(found)} runs in {shown(place)}, and a report shows {_MOST} side by side at most: name "
+            f"those that you want to see; {command('compare', str(target))} compares all"
+        )
+    return list(found) or [target]
 
 
 def _default(targets: Sequence[str | Path]) -> Path:

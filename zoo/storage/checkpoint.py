@@ -230,4 +230,7 @@ def _guess_content(start: bytes) -> str | None:
         return "it is a web page, perhaps saved in place of a download"
     if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         return "it is a pickled or zipped file (torch.save?), which zoo never loads"
+    text = start.decode(errors="ignore")  # its last character may be cut
+    if len(text.encode()) > len(start) - 4 and all(c.isprintable() or c in "\t\r\n" for c in text):
+        return "it looks like text, and has no weights; name the folder of a run"
     return None

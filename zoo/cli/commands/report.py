@@ -35,8 +35,8 @@ def command(
     zoo report runs/mlp-char-1
     zoo report runs/mlp-char-1 runs/lstm-1 --out both.html
 
-    RUN is a run folder, a .safetensors file, or the name of a model with shipped weights. A file that is there already
-    is replaced only if it is a report.
+    RUN is a run folder, a folder of up to 12 runs, a .safetensors file, or the name of a model with shipped weights. A
+    file that is there already is replaced only if it is a report.
     """
     from zoo.data.download import fetcher
     from zoo.reports.report import write_report
