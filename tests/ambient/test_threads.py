@@ -142,7 +142,7 @@ def test_a_thread_that_waits_long_is_told_why_and_what_to_do(monkeypatch: pytest
     monkeypatch.setattr(turns, "PATIENCE_S", 0.01)
     told = threading.Event()
     monkeypatch.setattr(
-        "zoo.ambient.turns.warnings.warn", lambda text, **_: told.set() if "start processes" in text else None
+        "zoo.ambient.turns.warn", lambda text, **_: told.set() if "start processes" in text else None
     )
     with neutral():
         thread = threading.Thread(target=zoo.create_model, args=("bigram",), kwargs={"vocab_size": 3})

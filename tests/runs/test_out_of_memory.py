@@ -14,6 +14,9 @@ from zoo.errors import OutOfMemoryError
 from zoo.training import loop, validation
 from zoo.training.objective import loss
 
+pytestmark = pytest.mark.usefixtures("typed")  # messages as at the command line
+
+
 FILES = ("model.safetensors", "training_state.safetensors", "losses.csv", "config.json")
 OPTIONS: dict[str, Any] = {"engine": "autograd", "device": "cpu", "plots": False, "validate_every": 10, "batch_size": 8}
 

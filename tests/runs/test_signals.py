@@ -21,7 +21,10 @@ from zoo.training.signals import stop_signals
 
 Zoo = Callable[..., Any]
 
-pytestmark = pytest.mark.usefixtures("quick_plots")
+pytestmark = [
+    pytest.mark.usefixtures("quick_plots"),
+    pytest.mark.usefixtures("typed"),
+]  # messages as at the command line
 
 STEPS = 12
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU]

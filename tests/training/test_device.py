@@ -84,6 +84,7 @@ def test_a_cuda_device_that_is_there_is_given(fake: Fake, name: str) -> None:
     assert choose_device(name) == torch.device(name)
 
 
+@pytest.mark.usefixtures("typed")  # a message as at the command line
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
 def test_a_wheel_without_cuda_is_told_apart(fake: Fake, name: str) -> None:
     fake(build=None)
@@ -95,6 +96,7 @@ def test_a_wheel_without_cuda_is_told_apart(fake: Fake, name: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("typed")  # a message as at the command line
 @pytest.mark.parametrize("name", ["cuda", "cuda:0"])
 def test_a_machine_without_a_driver_is_told_apart(fake: Fake, name: str) -> None:
     fake(devices=0)
@@ -307,6 +309,7 @@ def test_a_driver_that_is_too_old_is_one_line_of_warning_under_auto(
 # `auto` by the size of the run
 
 
+@pytest.mark.usefixtures("typed")  # a message as at the command line
 @pytest.mark.parametrize(
     ("parameters", "batch_size", "positions", "device"),
     [

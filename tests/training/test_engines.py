@@ -107,6 +107,7 @@ def test_a_name_is_taken_at_its_word() -> None:
     assert choose("late", {"plain": Fast, "late": Late}, steps=1)[0] == "late"
 
 
+@pytest.mark.usefixtures("typed")  # a message as at the command line
 def test_a_named_engine_that_cannot_train_this_says_why() -> None:
     with pytest.raises(zoo.UsageError) as caught:
         choose("x", {"x": unavailable, "fast": Fast})
@@ -519,6 +520,7 @@ class Presses(Observer):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.usefixtures("typed")  # a message as at the command line
 @pytest.mark.skipif(os.name != "posix", reason="signals are for POSIX systems")
 @each_engine
 def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(lecture: Callable[..., Run], engine: str) -> None:

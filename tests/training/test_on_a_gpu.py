@@ -25,6 +25,9 @@ from zoo.training.loop import Training, train
 from zoo.training.objective.objective import PLAIN
 from zoo.training.validation import Validation
 
+pytestmark = pytest.mark.usefixtures("typed")  # messages as at the command line
+
+
 Fake = Callable[..., FakeCuda]
 LATE = cuda_error("device-side assert triggered")
 

@@ -28,9 +28,9 @@ def of_regression(train: float, val: float | None, steps: int = 5_000) -> str:
 def test_a_loss_above_that_of_a_uniform_guess_is_told() -> None:
     assert said(UNIFORM - 0.01, UNIFORM - 0.01) == ""
     assert "the loss on the train split, 3.3058, is above that of guessing uniformly" in said(UNIFORM + 0.01, 4.0)
-    assert "smaller lr" in said(UNIFORM + 0.01, 2.0)
+    assert "smaller --lr" in said(UNIFORM + 0.01, 2.0)
     assert "the loss on the val split, 3.3058, is above that of guessing uniformly" in said(1.0, UNIFORM + 0.01)
-    assert "it overfits; try fewer steps" in said(1.0, UNIFORM + 0.01)
+    assert "it overfits; try fewer --steps" in said(1.0, UNIFORM + 0.01)
     assert said(1.0, 99.0, classes=None) == ""  # of another loss, or in another unit
     assert remark({"train": 1.0}, {}, first=9.0, classes=27, steps=5_000) is None  # there may be no such split
 
@@ -44,7 +44,7 @@ def test_a_trial_of_few_steps_is_not_expected_to_be_better() -> None:
 def test_a_regression_is_compared_with_the_mean() -> None:
     assert of_regression(0.1, 0.1) == ""
     assert of_regression(0.1, None) == ""
-    told = "on the train split it is worse than predicting the mean of the targets (R2 -0.1000): try a smaller lr"
+    told = "on the train split it is worse than predicting the mean of the targets (R2 -0.1000): try a smaller --lr"
     assert told in of_regression(-0.1, 0.1)
     assert "on the val split it is worse" in of_regression(0.1, -2.0)
     assert "it overfits" in of_regression(0.1, -2.0)
