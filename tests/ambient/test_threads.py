@@ -141,9 +141,7 @@ def _note(order: list[int], number: int) -> None:
 def test_a_thread_that_waits_long_is_told_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "PATIENCE_S", 0.01)
     told = threading.Event()
-    monkeypatch.setattr(
-        "zoo.ambient.turns.warn", lambda text, **_: told.set() if "start processes" in text else None
-    )
+    monkeypatch.setattr("zoo.ambient.turns.warn", lambda text, **_: told.set() if "start processes" in text else None)
     with neutral():
         thread = threading.Thread(target=zoo.create_model, args=("bigram",), kwargs={"vocab_size": 3})
         thread.start()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from matplotlib.colors import to_rgb
 
-from zoo.plots.figures.characters import code_point, groups, legible, shown_character
+from zoo.plots.characters import code_point, shown_character
+from zoo.plots.figures.characters import groups, legible
 from zoo.plots.figures.embeddings import draw_embeddings
 from zoo.plots.figures.style import INK, PAPER, luminance
 

@@ -192,7 +192,7 @@ def test_running_text_of_many_characters(open_page: OpenPage) -> None:
 def test_every_character_has_a_label_and_a_kind(boundary: str) -> None:
     characters = [boundary, "a", "E", "q", "é", "Ω", "中", "7", "!", " ", "\t", "\u200b", "\u00a0"]
     kinds = ["start and end", "vowel", "vowel", "consonant", "accented letter", "other letter", "other letter"]
-    kinds += ["digit", "symbol", "space", "space", "symbol", "space"]
+    kinds += ["digit", "symbol", "space", "space", "space", "space"]
     assert kinds_of(characters) == kinds
     labels = labels_of(characters)
     assert labels[0] == {".": ".", "\n": "⏎", "": "start"}[boundary]

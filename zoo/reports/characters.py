@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
-from zoo.text import visible
+from zoo.plots.characters import kind_of_character, shown_character
 
 # Kinds with their colours, which are variables of page.css.
 KINDS = {
@@ -18,13 +17,12 @@ KINDS = {
     "space": "run-6",
     "start and end": "ink",
 }
-_LABELS = {"": "start", " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"}
-_VOWELS = frozenset("aeiouAEIOU")
+_NAMES = {"vowels": "vowel", "digits": "digit", "symbols": "symbol", "spaces": "space"}  # of kinds with another name
 
 
 def labels_of(characters: Sequence[str]) -> list[str]:
     """What stands for each: itself, or what is seen of it."""
-    return [_LABELS.get(character, visible(character)) for character in characters]
+    return [shown_character(character) for character in characters]
 
 
 def kinds_of(characters: Sequence[str]) -> list[str]:
@@ -33,11 +31,8 @@ def kinds_of(characters: Sequence[str]) -> list[str]:
 
 
 def _kind(character: str) -> str:
-    if character.isspace():
-        return "space"
-    if character.isascii() and character.isalpha():
-        return "vowel" if character in _VOWELS else "consonant"
-    if character.isalpha():
-        base = unicodedata.normalize("NFD", character)[0]
-        return "accented letter" if base.isascii() and base.isalpha() else "other letter"
-    return "digit" if character.isdigit() else "symbol"
+    kind = kind_of_character(character).removeprefix("uppercase ")
+    if kind.startswith("accented"):
+        return "accented letter"
+    letter = "consonant" if character.isascii() else "other letter"
+    return _NAMES.get(kind, letter)
