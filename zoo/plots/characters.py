@@ -14,7 +14,7 @@ _HOLDER = "◌"  # for a mark that belongs to the letter before it
 
 
 def kind_of_character(label: str) -> str:
-    """Its kind: `vowels`, `uppercase accented letters`, `digits`. Accents are what is left when a letter is decomposed."""
+    """Its kind: `vowels`, `uppercase accented letters`, `digits`; accents are what decomposing a letter leaves."""
     category = unicodedata.category(label) if len(label) == 1 else "Cn"
     if category[0] in _UNSEEN or label in _BLANK:
         return "spaces"
