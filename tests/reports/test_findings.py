@@ -235,7 +235,7 @@ def test_many_classes_have_pairs_only(finished_run: Path, monkeypatch: pytest.Mo
         (percent(0.955), "96 %"),
         (sign(" "), "␣"),
         (sign(""), "start"),
-        (sign("\u202e"), "\\u202e"),
+        (sign("\u202e"), "202E"),
         (label("new york"), "new york"),
         (label(" "), "␣"),
         (label("x" * 100), "x" * 39 + "…"),
