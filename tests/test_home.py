@@ -161,7 +161,6 @@ MADE = {
     "zoo/data/finding.py": "of a training state, or resolved",
     "zoo/storage/open_folder.py": "names that the system gives",
     "zoo/data/download.py": "a place for a user without a home",
-    "zoo/errors.py": "the folder of zoo",
     "zoo/files.py": "from_person itself",
     "zoo/memory.py": "files of the system",
     "zoo/data/corpus/dataset.py": "a path that is no text",

@@ -12,7 +12,6 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from zoo.phrasing import option
 from zoo.text import message, shown
@@ -20,7 +19,7 @@ from zoo.text import message, shown
 _SIMILAR = 0.6
 _MAX_NAME = 200  # characters that are compared
 _MARGIN = 0.2  # a suggestion may be less similar than the first by this ratio
-_INSIDE = (f"{Path(__file__).parent}{os.sep}", contextlib.__file__)  # zoo itself, and what wraps its functions
+_INSIDE = (f"{__file__.rpartition(os.sep)[0]}{os.sep}", contextlib.__file__)  # zoo itself, and what wraps its functions
 
 
 class ZooError(Exception):

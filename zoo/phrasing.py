@@ -8,13 +8,15 @@ else is Python. Every message that names one of these does so through the functi
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 from collections.abc import Iterator
 from contextvars import ContextVar
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.text import quoted, quoted_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _typed: ContextVar[bool] = ContextVar("typed", default=False)  # whether a person typed a command
 _keywords: ContextVar[str] = ContextVar("keywords", default="")  # the section whose settings are plain arguments
@@ -83,7 +85,7 @@ def setting(key: str, value: Any, text: str | None = None) -> str:
         return f"{name}={_literal(value)}"
     if text is None:
         text = value if isinstance(value, str) else str(value).lower()
-    return told(typed=f"--set {quoted(f'{key}={text}')}", python=f"settings={{{json.dumps(key)}: {_literal(value)}}}")
+    return told(typed=f"--set {quoted(f'{key}={text}')}", python=f"settings={{{_literal(key)}: {_literal(value)}}}")
 
 
 def command(name: str, target: str | Path | None = None, **options: Any) -> str:
@@ -106,4 +108,8 @@ def _literal(value: Any) -> str:
         return f"[{', '.join(map(_literal, value))}]"
     if value in _NO_TEXT:
         return str(value)
-    return json.dumps(str(value), ensure_ascii=False) if isinstance(value, str | Path) else repr(value)
+    if not isinstance(value, str | os.PathLike):
+        return repr(value)
+    import json  # here, because the list of commands does not need it
+
+    return json.dumps(str(value), ensure_ascii=False)
