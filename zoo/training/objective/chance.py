@@ -33,27 +33,27 @@ def remark(
 
 
 def _worse_than_uniform(losses: Mapping[str, float], uniform: float) -> str | None:
-    for split, what in (("train", _untrained()), ("val", _overfitted())):
+    for split, remedy in _remedies().items():
         if losses.get(split, -math.inf) > uniform:
-            chance = (
-                f"the loss on the {split} split, {show_loss(losses[split])}, is above that of guessing uniformly at"
+            return (
+                f"the loss on the {split} split, {show_loss(losses[split])}, is above that of guessing uniformly at "
+                f"random, {show_loss(uniform)}: {remedy}"
             )
-            return f"{chance} random, {show_loss(uniform)}: {what}"
     return None
 
 
 def _worse_than_mean(metrics: Metrics) -> str | None:
-    for split, what in (("train", _untrained()), ("val", _overfitted())):
+    for split, remedy in _remedies().items():
         r2 = metrics.get(split, {}).get("r2")
         if r2 is not None and r2 < 0:
-            return f"on the {split} split it is worse than predicting the mean of the targets (R2 {r2:.4f}): {what}"
+            return f"on the {split} split it is worse than predicting the mean of the targets (R2 {r2:.4f}): {remedy}"
     return None
 
 
-def _untrained() -> str:
-    return f"try a smaller {option('lr')}, or more {option('steps')}"
-
-
-def _overfitted() -> str:
-    early = f"{option('validate_every')} and {option('patience')}"
-    return f"it overfits; try fewer {option('steps')}, a smaller model, or early stopping ({early})"
+def _remedies() -> dict[str, str]:
+    """What to do about a split on which a model is no better than chance; training comes before validation."""
+    early_stopping = f"{option('validate_every')} and {option('patience')}"
+    return {
+        "train": f"try a smaller {option('lr')}, or more {option('steps')}",
+        "val": f"it overfits; try fewer {option('steps')}, a smaller model, or early stopping ({early_stopping})",
+    }
