@@ -16,11 +16,13 @@ from zoo.reports.section import Part
 from zoo.reports.showing import one_in, percent, plural, png_url
 from zoo.text import visible
 from zoo.training.sampling.request import SampleRequest
+from zoo.training.sampling.words import found_in
 
 WORDS = 60
 _CHARACTERS = 500  # of running text
 _OTHERS = 20  # of what a model's own `generate` makes
 _LARGEST_PNG = 200_000  # bytes
+_GROUPS = {"In the training split": ("train",), "Held out": ("val", "test"), "New": ("new", "empty")}
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,9 @@ def group_words(words: Sequence[str], run: ReportedRun) -> list[Group]:
     dataset = run.dataset
     if not isinstance(dataset, TextDataset):
         return [_group("", words, words, run)]
-    splits = {name: set(found) for name, found in dataset.splits.items()}
-    training = splits.pop("train")
-    held_out = set[str]().union(*splits.values()) - training
-    known = training | held_out
-    groups = {
-        "In the training split": [word for word in words if word in training],
-        "Held out": [word for word in words if word in held_out],
-        "New": [word for word in words if word not in known],
-    }
+    groups: dict[str, list[str]] = {title: [] for title in _GROUPS}
+    for word, place in zip(words, found_in(words, dataset), strict=True):
+        groups[next(title for title, places in _GROUPS.items() if place in places)].append(word)
     return [_group(title, found, words, run) for title, found in groups.items()]
 
 
