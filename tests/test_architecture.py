@@ -50,6 +50,7 @@ LAYERS = (
     ("zoo.plots",),
     ("zoo.storage",),
     ("zoo.runs",),
+    ("zoo.sweeps",),
     ("zoo.reports", "zoo.notebooks"),
     ("zoo.api",),
     ("zoo.testing",),

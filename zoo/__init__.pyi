@@ -8,6 +8,7 @@ from .api import load_dataset as load_dataset
 from .api import report as report
 from .api import resume as resume
 from .api import run as run
+from .api import sweep as sweep
 from .data.corpus.dataset import CorpusDataset as CorpusDataset
 from .data.datasets import TextDataset as TextDataset
 from .data.download import Fetcher as Fetcher

@@ -17,6 +17,7 @@ from zoo.files import from_person
 from zoo.numbers import show_value
 from zoo.options.declaration import declared
 from zoo.options.run import SEED, FileOptions, ResumeOptions, RunOptions
+from zoo.options.sweep import SweepOptions
 from zoo.options.values import plain
 from zoo.phrasing import settings_as_arguments
 from zoo.plugin.manager import load_plugins
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from zoo.data.kinds import Dataset
     from zoo.runs.result import Run
     from zoo.storage.loading import Loaded
+    from zoo.sweeps.result import Sweep
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -219,6 +221,36 @@ def run(arguments: _RunArguments) -> Run:
         raise UsageError(f"keep must be True or False, got {show_value(arguments.keep)}")
     plan = make_plan(_registry(), arguments)
     return watched(lambda observer: execute(plan, observer, keep=arguments.keep), arguments.observer)
+
+
+@in_neutral_state
+def sweep(model: str | Sequence[str], *, observer: Observer | None = None, **arguments: Any) -> Sweep:
+    """Train many runs at once, and say which setting is better: `zoo sweep` in Python.
+
+        sweep = zoo.sweep("mlp-char", seeds=64, lr=[0.03, 0.1], settings={"model.hidden_size": [100, 200]})
+
+    The arguments are the options of `zoo sweep`, of the same names: those of `zoo.run`, of which a list makes a grid,
+    and `seeds`, `keep`, `jobs` and `out` of the sweep.
+
+    Args:
+        model: its name, or several.
+        observer: as `run` takes it.
+        arguments: the options.
+
+    Raises:
+        ZooError: see `zoo.errors`.
+    """
+    from zoo.sweeps.request import request_of
+    from zoo.sweeps.sweeping import sweep as do_sweep
+
+    own, of_members = declared(SweepOptions), declared(RunOptions)
+    for name in arguments:
+        if name not in own and (name not in (*of_members, "settings") or of_members[name].option.in_sweep == "no"):
+            raise TypeError(f"sweep() got an unexpected keyword argument {name!r}")
+    options = SweepOptions(**{name: plain(value) for name, value in arguments.items() if name in own})
+    check_options(options)
+    given = {name: value for name, value in arguments.items() if name not in own}
+    return do_sweep(request_of(options, {"model": model, **given}), _registry(), observer or Observer())
 
 
 @_taking(_ResumeArguments)

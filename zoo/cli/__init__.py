@@ -22,6 +22,7 @@ GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` 
     "Train": {
         "run": "Train MODEL, and keep everything about it in a new run folder.",
         "resume": "Resume RUN, a run folder, from its last checkpoint.",
+        "sweep": "Train MODEL with many settings and seeds at once, and say which is better.",
     },
     "Look": {
         "eval": "Evaluate RUN on the full training, validation and test splits.",

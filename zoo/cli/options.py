@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import click
 
 from zoo.files import from_person
 from zoo.numbers import parse_whole, show_value
-from zoo.options.declaration import Declared, declared
+from zoo.options.declaration import NOT_GIVEN, Declared, declared
 from zoo.plugin.settings import parse_assignments
 from zoo.plugin.specs import SECTIONS
 
@@ -61,20 +61,46 @@ def options_of(record: type[Any]) -> Callable[[F], F]:
     return decorate
 
 
+def options_of_members(record: type[Any]) -> Callable[[F], F]:
+    """Give a command that makes many runs their options; those that may vary take several values, with commas."""
+
+    def decorate(command: F) -> F:
+        for one in reversed(declared(record).values()):
+            if one.option.in_sweep != "no" and one.option.renamed is None:
+                one = one._replace(default=NOT_GIVEN)  # it is known only then whether it was given
+                command = _option(one, several=one.option.in_sweep == "varies")(command)
+        return command
+
+    return decorate
+
+
+class Values(click.ParamType[Any]):
+    """The type of an option that takes several values with commas: a list of them, or a single one."""
+
+    def __init__(self, of: click.ParamType[Any]) -> None:
+        self.of = of
+        self.name = of.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
+        found = [self.of.convert(part, param, ctx) for part in parts if part != ""]
+        return found[0] if len(found) == 1 else found
+
+
 def given(record: type[R], parameters: Mapping[str, Any], **more: Any) -> R:
     """Make a record of what was given on the command line, and of `more`; what was left out has its default."""
     values = {name: parameters[name] for name in declared(record) if parameters[name] is not None}
     return record(**values, **more)
 
 
-def _option(one: Declared) -> Callable[[F], F]:
+def _option(one: Declared, *, several: bool = False) -> Callable[[F], F]:
     option = one.option
     names = [one.flag, one.name]
     shared: dict[str, Any] = {"help": option.help, "hidden": option.renamed is not None}
     if _has(one.type, bool):
         return click.option(*names, is_flag=True, default=None, flag_value=one.default is not True, **shared)
     origins = {typing.get_origin(kind) for kind in typing.get_args(one.type)}
-    if abc.Sequence in origins:
+    if Sequence[str] in typing.get_args(one.type):
         return click.option(*names, multiple=True, callback=_listed, metavar=option.metavar, **shared)
     if abc.Mapping in origins:
         return click.option(*names, multiple=True, callback=assignments(*SECTIONS), metavar=option.metavar, **shared)
@@ -82,7 +108,10 @@ def _option(one: Declared) -> Callable[[F], F]:
     texts = "|".join([*option.choices, *["package.module:function"] * option.or_path]) or "TEXT"
     kind, metavar = next(numeric, (click.STRING, texts))
     shared |= {"default": one.default, "show_default": one.default is not None}
-    return click.option(*names, type=kind, metavar=option.metavar or metavar, **shared)
+    metavar = option.metavar or metavar
+    if several:
+        kind, metavar = Values(kind), f"{metavar}[,...]"
+    return click.option(*names, type=kind, metavar=metavar, **shared)
 
 
 def _has(kind: Any, known: type[Any]) -> bool:

@@ -12,7 +12,7 @@ import os
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from zoo.errors import UsageError, suggest
 from zoo.numbers import LARGEST_SEED, show_value, too_large
@@ -70,6 +70,8 @@ class Option:
         editable: whether `zoo resume --allow-changes` takes it from an edited `config.json`.
         plugin: its value names what a plugin provides; a config then records the plugin, too.
         about_files: it is about files in the run folder, which a run with `keep=False` has not.
+        in_sweep: whether its values may vary between the members of a sweep, are the same for all, or are the sweep's
+            own business, where a member is not told of it.
         renamed: the option's name now, for an old name that still works, and that no help shows.
     """
 
@@ -86,6 +88,7 @@ class Option:
     editable: bool = False
     plugin: bool = False
     about_files: bool = False
+    in_sweep: Literal["varies", "same", "no"] = "varies"
     renamed: str | None = None
 
 

@@ -29,14 +29,20 @@ class CallOptions:
             metavar="N|TIME",
             recorded=False,
             about_files=True,
+            in_sweep="same",
         ),
     ] = None
     log: Annotated[
         str | Sequence[str] | None,
-        Option("Log the run with a logger, such as tensorboard; can be repeated.", metavar="NAME", recorded=False),
+        Option(
+            "Log the run with a logger, such as tensorboard; can be repeated.",
+            metavar="NAME",
+            recorded=False,
+            in_sweep="same",
+        ),
     ] = None
-    plots: Annotated[bool, Option("Make no plots.", recorded=False)] = True
-    offline: Annotated[bool, Option("Make no network request.", recorded=False)] = False
+    plots: Annotated[bool, Option("Make no plots.", recorded=False, in_sweep="no")] = True
+    offline: Annotated[bool, Option("Make no network request.", recorded=False, in_sweep="same")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +55,21 @@ class FileOptions:
             "How a file is read: by default a table if it is called .csv or .tsv, and else words, one a line.",
             choices=FORMATS,
             recorded=False,
+            in_sweep="same",
         ),
     ] = NOT_GIVEN
     column: Annotated[
-        str | None, Option("The column of a table that has the words.", metavar="NAME", recorded=False)
+        str | None,
+        Option("The column of a table that has the words.", metavar="NAME", recorded=False, in_sweep="same"),
     ] = NOT_GIVEN
     target: Annotated[
         str | None,
-        Option("The column of a table that has the targets; all others are features.", metavar="NAME", recorded=False),
+        Option(
+            "The column of a table that has the targets; all others are features.",
+            metavar="NAME",
+            recorded=False,
+            in_sweep="same",
+        ),
     ] = NOT_GIVEN
 
 
@@ -75,14 +88,17 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
     model: str = field(kw_only=False)
     dataset: Annotated[  # in Python also words, and datasets, which `zoo.data.sources` knows
         str | os.PathLike[str] | object | None,
-        Option("A dataset's name, or a file; - is standard input.", metavar="NAME|FILE|-", recorded=False),
+        Option(
+            "A dataset's name, or a file; - is standard input.", metavar="NAME|FILE|-", recorded=False, in_sweep="same"
+        ),
     ] = NOT_GIVEN  # type: ignore[assignment]
     preset: Annotated[
         str | None,
         Option("One of the model's presets; 'zoo info MODEL' lists them.", metavar="NAME", may_be_missing=True),
     ] = None
     device: Annotated[
-        str, Option("Where to train; auto is CUDA for all but small runs.", metavar=DEVICES, reported=True)
+        str,
+        Option("Where to train; auto is CUDA for all but small runs.", metavar=DEVICES, reported=True, in_sweep="same"),
     ] = "auto"
     threads: Annotated[
         int | None,
@@ -91,10 +107,11 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
             THREADS,
             reported=True,
             may_be_missing=True,
+            in_sweep="same",
         ),
     ] = None
-    seed: Annotated[int, Option("Seed for sampling batches.", SEEDS, reported=True)] = SEED
-    init_seed: Annotated[int, Option("Seed for weight initialization.", SEEDS, reported=True)] = SEED
+    seed: Annotated[int, Option("Seed for sampling batches.", SEEDS, reported=True, in_sweep="same")] = SEED
+    init_seed: Annotated[int, Option("Seed for weight initialization.", SEEDS, reported=True, in_sweep="same")] = SEED
     snapshots: Annotated[
         int | None,
         Option(
@@ -102,6 +119,7 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
             SNAPSHOTS,
             may_be_missing=True,
             about_files=True,
+            in_sweep="same",
         ),
     ] = None
     settings: Annotated[
@@ -115,7 +133,9 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
     ] = None
     out: Annotated[
         str | os.PathLike[str] | None,
-        Option("The run's folder; default runs/MODEL-N.", metavar="DIR", recorded=False, about_files=True),
+        Option(
+            "The run's folder; default runs/MODEL-N.", metavar="DIR", recorded=False, about_files=True, in_sweep="no"
+        ),
     ] = None
 
 

@@ -189,10 +189,10 @@ def _items(text: str) -> list[str]:
     texts = _from_json(text) if text.startswith("[") else None
     if isinstance(texts, list) and all(isinstance(item, str) for item in texts):
         return texts
-    return [item.strip() for item in (text[1:-1] if _is_enclosed(text) else text).split(",")]
+    return [item.strip() for item in (text[1:-1] if is_enclosed(text) else text).split(",")]
 
 
-def _is_enclosed(text: str) -> bool:
+def is_enclosed(text: str) -> bool:
     """Whether the first character is a bracket that the last one closes."""
     if text[:1] + text[-1:] not in ("()", "[]"):
         return False

@@ -18,6 +18,7 @@ from zoo.files import check_name, from_person
 from zoo.options.declaration import NOT_GIVEN, decided, declared, filled, problems
 from zoo.options.run import TEXT, FileOptions, ResumeOptions, RunOptions
 from zoo.options.schedule import Factor, Schedule
+from zoo.options.sweep import SweepOptions
 from zoo.options.values import as_text, is_number
 from zoo.phrasing import option
 from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
@@ -191,7 +192,7 @@ def keeping_nothing(plan: RunPlan) -> RunPlan:
     return replace(plan, options=replace(plan.options, plots=False))
 
 
-def check_options(given: RunOptions | ResumeOptions | FileOptions) -> None:
+def check_options(given: RunOptions | ResumeOptions | FileOptions | SweepOptions) -> None:
     """Check the type and the range of each option that was given.
 
     Raises:

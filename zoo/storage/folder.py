@@ -94,12 +94,8 @@ class RunFolder:
             ZooError: the folder cannot be made, or another process has locked it.
         """
         try:
-            if out is None:
-                return cls(_make_next(RUNS, model_name), warn, made=True)
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                return cls(_make(out), warn, made=True)
-            return cls(_open_empty(out), warn, made=False)
+            folder, made = (make_next(RUNS, model_name), True) if out is None else open_new(out)
+            return cls(folder, warn, made=made)
         except OSError as error:
             raise ZooError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
 
@@ -331,6 +327,19 @@ def _make(path: Path) -> OpenFolder:
         raise
 
 
+def open_new(out: Path) -> tuple[OpenFolder, bool]:
+    """Make and open the folder `out`, or open it if it is there and empty; and whether it was made.
+
+    Raises:
+        UsageError: it exists and is not an empty folder.
+        OSError: it cannot be made or opened.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        return _make(out), True
+    return _open_empty(out), False
+
+
 def _open_empty(path: Path) -> OpenFolder:
     """Open an existing folder that must be empty. Raises UsageError if it is not."""
     if kind_of(path) != "folder" or not all(entry.name == LOCK_FILE for entry in path.iterdir()):
@@ -346,7 +355,7 @@ def _exists(out: Path) -> UsageError:
     return UsageError(f"{out} already exists, and a run never overwrites anything: choose another {option('out')}")
 
 
-def _make_next(base: Path, model_name: str) -> OpenFolder:
+def make_next(base: Path, model_name: str) -> OpenFolder:
     """Make and open the folder `base/MODEL-N` with the next free N."""
     base.mkdir(parents=True, exist_ok=True)
     prefix = f"{model_name}-"

@@ -1,0 +1,50 @@
+"""`zoo sweep`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo import stages
+from zoo.cli import output
+from zoo.cli.options import given, options_of, options_of_members
+from zoo.cli.state import State, debug_option, json_option, quiet_option
+from zoo.options.declaration import declared
+from zoo.options.run import RunOptions
+from zoo.options.sweep import SweepOptions
+
+
+@click.command("sweep")
+@click.argument("model", metavar="MODEL[,MODEL...]")
+@options_of(SweepOptions)
+@options_of_members(RunOptions)
+@json_option
+@quiet_option
+@debug_option
+@click.pass_obj
+def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameters: Any) -> None:
+    """Train MODEL with many settings and seeds at once, and say which is better.
+
+    \b
+    zoo sweep mlp-char --seeds 64 --lr 0.03,0.1,0.3
+    zoo sweep mlp-char,gru --lr 0.01,0.1 --set model.hidden_size=64,128
+
+    Commas make a grid: every combination is trained with every seed. Each member is a run in the sweep's folder, with
+    the bits that 'zoo run' would give it, and RUN for every command.
+    """
+    options = given(SweepOptions, parameters)
+    run = {name: parameters[name] for name in declared(RunOptions) if parameters.get(name) is not None}
+    from zoo.cli.progress import Progress
+    from zoo.sweeps.request import request_of
+
+    request = request_of(options, {"model": model, **run})
+    with Progress(quiet=quiet) as observer:
+        with stages.within(stages.LOADING):
+            from zoo.sweeps.sweeping import sweep
+        state.settle()
+        done = sweep(request, state.registry, observer)
+    if as_json:
+        output.json_object({"sweep_dir": str(done.path), "members": len(done)})
+        return
+    output.lines(f"Everything is in {done.path}")

@@ -1,0 +1,1 @@
+"""Populations: many runs of settings and seeds by one command, in a folder of their own, with a verdict."""

@@ -1,0 +1,44 @@
+"""Which members a sweep has: a function of what became of those before, so that a sweep that was killed resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from zoo.sweeps.member import Member, Row
+from zoo.sweeps.request import Request
+
+
+class Strategy(Protocol):
+    """Decides which members there are."""
+
+    def members(self, rows: Mapping[int, Row]) -> Sequence[Member]:
+        """All members that are known by now, numbered from 1 in this order.
+
+        Called at the start and whenever a member is done. A member that was returned once is returned ever after. The
+        sweep ends when all are done and none is added. It may depend on nothing but the rows.
+
+        Args:
+            rows: of the members that are done, by number.
+        """
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of the values that were given, with every seed: all settings with the first seed first."""
+
+    request: Request
+
+    def members(self, rows: Mapping[int, Row]) -> Sequence[Member]:
+        return self.request.members(self.request.seeds)
+
+
+def strategy_of(request: Request) -> Strategy:
+    """The strategy that the options of a sweep ask for."""
+    return Grid(request)
+
+
+def settings_key(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Equal for equal settings, whatever their order."""
+    return tuple(sorted((name, repr(value)) for name, value in settings.items()))
