@@ -27,6 +27,7 @@ ONLY_IN = {  # a library that has one room
     "IPython": {"zoo/notebooks/jupyter.py"},
     "marimo": {"zoo/notebooks/marimo.py"},
     "jinja2": {"zoo/reports"},
+    "scipy": {"zoo/verdicts"},
     "pluggy": {"zoo/plugin/hookspecs.py", "zoo/plugin/manager.py"},
 }
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
@@ -39,7 +40,7 @@ LAYERS = (
     ("zoo.text", "zoo.stages"),
     ("zoo.phrasing",),
     ("zoo.numbers",),
-    ("zoo.html",),
+    ("zoo.html", "zoo.verdicts"),
     ("zoo.errors", "zoo.engines"),
     ("zoo.memory", "zoo.cuda"),
     ("zoo.files",),
@@ -239,7 +240,7 @@ def test_top_level_has_the_agreed_entries_and_no_other() -> None:
     assert {entry for entry in top if not entry.startswith(".")} <= agreed
 
 
-_HEAVY = {"torch", "numpy", "matplotlib", "requests", "safetensors"}
+_HEAVY = {"torch", "numpy", "matplotlib", "requests", "safetensors", "scipy"}
 _SLOW = {"importlib.resources", "importlib.metadata"}
 
 
