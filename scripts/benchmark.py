@@ -1,6 +1,7 @@
 """Measure zoo against the lecture's notebook, makemore's and nanoGPT's loops, NumPy, JAX and BLAS: in turn, as ratios.
 
-    python scripts/benchmark.py [--words FILE] [--text FILE] [--rounds N] [--threads 1,2] [--plot FILE] [PART ...]
+    python scripts/benchmark.py [--words FILE] [--text FILE] [--rounds N] [--threads 1,2] [--plot FILE]
+                                [--megabytes 10,100] [--markdown] [--quick] [PART ...]
 
 step        a training step by each engine
 target      training alone, until the validation loss is 2.17
@@ -10,6 +11,9 @@ data        a file of words to the tensors of three splits
 evaluation  the losses of three splits
 start       `zoo --help`, `zoo list` and `zoo plugins`, against an empty click program that imports rich
 command     `zoo run mlp-char` with plots and checkpoint, against the notebook as a script: seconds and memory
+corpus      a text of 10 and 100 MB: its first read, a warm start and a step, against nanoGPT's way
+population  `zoo sweep`, against a loop of runs, a command a run, and JAX with all nets at once
+ranks       `torchrun -m zoo run` with one and two ranks, against the single process
 growth      a step over the size of hidden layer, batch and context, and data over its size; with a plot
 
 Each part runs in processes of its own, held to as many cores as it has threads. With CUDA there, `step`, `target` and
@@ -31,7 +35,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,9 +42,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmarking"))
+
+from processes import as_installed, limited, spent
+
 HERE = Path(__file__).parent
 BUNDLED = HERE.parent / "plugins" / "zoo_lecture" / "data" / "names-ssa-2018.txt"
 PARTS = ("step", "target", "family", "text", "data", "evaluation", "start", "command", "growth")
+ALONE = ("corpus", "population", "ranks")  # each in a script of its own, once, with two cores
+LONG = 5  # rounds of the others for one of these, which take minutes
 TEXT = "tinyshakespeare.txt"
 UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6, "MiB": 1 / 2**20}
 Row = dict[str, Any]
@@ -50,7 +59,7 @@ console = Console(width=120)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"by default all: {', '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"by default all: {', '.join((*PARTS, *ALONE))}")
     parser.add_argument(
         "--words", type=Path, default=BUNDLED, help="a file with one word a line; default bundled names"
     )
@@ -60,25 +69,35 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", default="1,2", help="numbers of threads, separated by commas; default 1,2")
     parser.add_argument("--plot", type=Path, help="write the plot of `growth` there")
+    parser.add_argument("--megabytes", default="10,100", help="sizes of the texts of `corpus`; default 10,100")
+    parser.add_argument("--markdown", action="store_true", help="print the rows as Markdown, too")
+    parser.add_argument("--quick", action="store_true", help=f"of {', '.join(ALONE)}: small sizes, to try them out")
     args = parser.parse_args()
-    unknown = set(args.parts) - set(PARTS)
+    known = (*PARTS, *ALONE)
+    unknown = set(args.parts) - set(known)
     if unknown:
-        parser.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
-    parts = args.parts or list(PARTS)
+        parser.error(f"no part {', '.join(unknown)}: there are {', '.join(known)}")
+    parts = args.parts or list(known)
     console.print(about())
     files = dict.fromkeys(parts, args.words) | {"text": args.text or cached_text()}
     if "text" in parts and files["text"] is None:
         parts.remove("text")
         console.print(f"text is left out: there is no {TEXT} in zoo's cache, and no --text FILE")
-    table = Table("what", "threads", "peer", "peer's", "zoo's", "times as fast", "goal", box=None)
-    for threads in map(int, args.threads.split(",")):
-        for part in parts:
-            if part == "growth":
-                continue
-            for row in rows_of(part, files[part].resolve(), threads, args.rounds):
-                add(table, row, threads)
-    if table.row_count:
-        console.print(table)
+    rows = [
+        {**row, "threads": threads}
+        for threads in map(int, args.threads.split(","))
+        for part in parts
+        if part in PARTS and part != "growth"
+        for row in rows_of(part, files[part].resolve(), threads, args.rounds)
+    ]
+    for part in ALONE:
+        if part in parts:
+            own = ["--megabytes", args.megabytes] if part == "corpus" else ["--quick"] * args.quick
+            rows += alone(part, args.words.resolve(), max(1, args.rounds // LONG), own)
+    if rows:
+        console.print(shown(rows))
+    if args.markdown:
+        print(markdown(rows))
     if "growth" in parts:
         growth(args.words.resolve(), args.rounds, args.plot)
 
@@ -113,17 +132,13 @@ def worker(part: str, words: Path, threads: int, rounds: int, device: str = "cpu
     return rows
 
 
-def limited(threads: int, cores: int | None = None) -> dict[str, str]:
-    """The environment for so many threads; this process and those it starts are held to as many cores, or `cores`."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, set(range(min(cores or threads, os.cpu_count() or 1))))
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {**as_installed(), **dict.fromkeys(names, str(threads)), "JAX_PLATFORMS": "cpu"}
-
-
-def as_installed() -> dict[str, str]:
-    """The environment, in which Python may keep what it has compiled: pip compiles what it installs, too."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+def alone(part: str, words: Path, rounds: int, options: Sequence[str]) -> list[Row]:
+    """Rows of one of `ALONE`: a script that starts processes of one thread each, which may use two cores."""
+    script = [sys.executable, HERE / "benchmarking" / f"{part}.py", "--words", words, "--rounds", rounds, *options]
+    env = limited(1, cores=2)
+    done = subprocess.run([*map(str, script)], stdout=subprocess.PIPE, env=env, text=True, check=True)
+    rows: list[Row] = json.loads(done.stdout)
+    return [{**row, "threads": 1} for row in rows]
 
 
 def start(rounds: int) -> list[Row]:
@@ -168,17 +183,6 @@ def command(words: Path, threads: int, rounds: int) -> list[Row]:
             {"what": what, "peer": "notebook as a script", "theirs": theirs, "ours": ours, "unit": unit, "goal": goal}
         )
     return rows
-
-
-def spent(argv: list[str], env: dict[str, str]) -> tuple[float, int]:
-    """Seconds and peak bytes of a command; this process is small, so its own memory does not show in theirs."""
-    started = time.perf_counter()
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=env)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(argv)} ended with {process.returncode}")
-    return time.perf_counter() - started, usage.ru_maxrss * 1024
 
 
 def growth(words: Path, rounds: int, plot: Path | None) -> None:
@@ -230,11 +234,28 @@ def draw(rows: list[Row], data: list[tuple[int, Row]], engines: Sequence[str], p
     figure.savefig(plot, dpi=110)
 
 
-def add(table: Table, row: Row, threads: int) -> None:
+COLUMNS = ("what", "threads", "peer", "peer's", "zoo's", "times as fast", "goal")
+
+
+def shown(rows: Sequence[Row]) -> Table:
+    table = Table(*COLUMNS, box=None)
+    for row in rows:
+        table.add_row(*cells(row))
+    return table
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The rows as a table for a README."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def cells(row: Row) -> tuple[str, ...]:
     scale = UNITS[row["unit"]]
     goal = "" if row["goal"] is None else f"{row['goal']:.2g}"
     theirs, ours = (f"{row[name] * scale:,.1f} {row['unit']}" for name in ("theirs", "ours"))
-    table.add_row(row["what"], str(threads), row["peer"], theirs, ours, f"{row['theirs'] / row['ours']:.2f}", goal)
+    times = f"{row['theirs'] / row['ours']:.2f}"
+    return row["what"], str(row["threads"]), row["peer"], theirs, ours, times, goal
 
 
 def about() -> str:

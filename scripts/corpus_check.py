@@ -11,12 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmarking"))
+
+from texts import make_text
 
 CHILD = """
 import json, resource, sys, time
@@ -46,19 +49,6 @@ print(json.dumps({
     "sum": int(x.sum()), "file": str(getattr(data.tokens, "path", "")),
 }))
 """
-
-
-def make_text(path: Path, megabytes: int) -> None:
-    """Lines of words of random length, in ASCII."""
-    draw = random.Random(megabytes)
-    words = ["".join(draw.choices("etaoinshrdlucmfwypvbgkjqxzETAOINS", k=draw.randint(1, 9))) for _ in range(5000)]
-    ends = [" "] * 8 + [", ", ".\n"]
-    part = "".join(word + draw.choice(ends) for _ in range(40) for word in draw.sample(words, len(words)))
-    with path.open("wb") as file:
-        for number in range(megabytes * 10**6 // len(part) + 1):
-            file.write(f"{number}\n{part}".encode()[: megabytes * 10**6 - file.tell()])
-    settled = time.time() - 60  # a file that was changed just now is read again
-    os.utime(path, (settled, settled))
 
 
 def child(path: Path, cache: Path, limit: int, kill_after: float | None = None) -> dict[str, float] | None:
