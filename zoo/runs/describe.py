@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import platform
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -105,14 +106,12 @@ def recorded(options: RunOptions) -> dict[str, Any]:
 
 def versions(device: torch.device) -> dict[str, str]:
     """The versions that the result of a run may depend on; on CUDA also the card, which rounds in its own way."""
-    from importlib import metadata
-
     import torch
 
     from zoo import cuda
 
     found = {
-        "zoo": metadata.version(DISTRIBUTION),
+        "zoo": _own_version(),
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
@@ -120,6 +119,14 @@ def versions(device: torch.device) -> dict[str, str]:
         return found
     kind, _, version = cuda.platform().partition(" ")
     return {**found, "gpu": cuda.name(device), kind.lower(): version}
+
+
+@functools.cache  # parsing it takes a millisecond, which each of many small runs would pay
+def _own_version() -> str:
+    """That of the code that runs, whatever is installed while it does."""
+    from importlib import metadata
+
+    return metadata.version(DISTRIBUTION)
 
 
 def _synthetic(plan: RunPlan, words: SyntheticWords | None) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from zoo.data.encoding import check_sizes
 from zoo.data.examples import Examples, SplitName, TensorExamples
 from zoo.data.kinds import Dataset, vocabulary_of
 from zoo.data.loading import encode, encode_tensors, load_dataset, offered_values, provided_names
-from zoo.data.sources.given import Source
+from zoo.data.sources.cache import DataCache
+from zoo.data.sources.given import Given, Source
 from zoo.data.tensors import TensorDataset
 from zoo.engines import Engine, Optimizer
 from zoo.errors import DataError, RunningTextError, UnavailableError, UsageError
@@ -119,6 +120,7 @@ def prepare(
     observer: Observer,
     clock: Clock,
     building: AbstractContextManager[None] = NO_BOUNDS,
+    data: DataCache | None = None,
 ) -> PreparedRun:
     """Make everything that a run needs. Its device should be the current one for all that follows.
 
@@ -126,13 +128,16 @@ def prepare(
         plan, observer, clock: of the run.
         device: of the run; None for the one that `auto` chooses for this model and data.
         building: a context to build the model in. Where a checkpoint asks for it, it bounds what that may cost.
+        data: what earlier runs of this process have read and encoded.
 
     Raises:
         ZooError: the data cannot be had, or a plugin or a setting does not fit it.
     """
+    data = data or DataCache()
     with clock.measure("data", torch.device("cpu")):
         observer.stage("Reading the data")
-        source, dataset = _load(plan, observer)
+        key, made = _source_key(plan)
+        source, dataset = data.once(key, lambda: _load(plan, observer), made)
         plan = replace(plan, model_settings=with_block_length(plan.model, plan.model_settings, dataset))
         inputs = asked_inputs(plan.model, dataset)
         own = complete_settings(plan.model, plan.model_settings, plan.named, provided_names(dataset))
@@ -142,7 +147,7 @@ def prepare(
             model = _build(plan, inputs, long_words)
         if not isinstance(dataset, TensorDataset) and plan.model.spec.reads == "windows":
             window_length(model)  # where there is none, the model is named
-        examples = _encode(plan, dataset, model, observer)
+        examples = _encode(plan, dataset, model, observer, data)
         _check_batch(plan, examples["train"])
     device = device or suitable_device(plan.options, model, examples["train"], observer.warning)
     if plan.prefers_precision:
@@ -151,7 +156,7 @@ def prepare(
     with cuda.current(device):
         with clock.measure("data", device):
             model = model.to(device)
-            examples = {name: split.to(device) for name, split in examples.items()}
+            examples = data.once(("on", str(device)), lambda: _moved(examples, device), examples)
         objective = make_objective(
             plan.model,
             source if isinstance(source, Entry) else None,
@@ -254,25 +259,41 @@ def _build(plan: RunPlan, inputs: Mapping[str, int], long_words: _LongWords) -> 
 
 
 def _encode(
-    plan: RunPlan, dataset: Dataset, model: torch.nn.Module, observer: Observer
+    plan: RunPlan, dataset: Dataset, model: torch.nn.Module, observer: Observer, data: DataCache
 ) -> Mapping[SplitName, Examples]:
     """The examples of each split as the model reads them: floating-point numbers in the type of its weights."""
     if not isinstance(dataset, TensorDataset):
         blocks = plan.model_settings.get("max_length") if isinstance(dataset, CorpusDataset) else None
-        return encode(dataset, plan.model.spec.reads, context_length(model), max_length=blocks)
+        reads, length = plan.model.spec.reads, context_length(model)
+        form = ("examples", reads, length, blocks)
+        return data.once(form, lambda: encode(dataset, reads, length, max_length=blocks), dataset)
     floats = floats_of(model)
     if dataset.has_float64 and floats != torch.float64:
         observer.warning(
             f"the data is float64, and the model's weights are {str(floats).removeprefix('torch.')}: its numbers are "
             "converted to that, batch by batch"
         )
-    return encode_tensors(dataset, floats, maker(dataset))
+    return data.once(("examples", str(floats)), lambda: encode_tensors(dataset, floats, maker(dataset)), dataset)
+
+
+def _moved(examples: Mapping[SplitName, Examples], device: torch.device) -> dict[SplitName, Examples]:
+    return {name: split.to(device) for name, split in examples.items()}
 
 
 def _check_batch(plan: RunPlan, examples: Examples) -> None:
     """Refuse a batch that no memory can hold: indices, inputs and targets, of 8 bytes each."""
     numbers = 1 + examples.input_size + examples.target_size
     check_fits(option("batch_size", plan.batch_size), 8 * numbers * plan.batch_size)
+
+
+def _source_key(plan: RunPlan) -> tuple[str, object]:
+    """All that decides what `_load` returns, as text; and the data itself, where it is in this process already."""
+    source, fallback = plan.dataset, plan.fallback
+    name = source.full_name if isinstance(source, Entry) else source.name if isinstance(source, Given) else str(source)
+    settings = sorted(plan.data_settings.items())
+    decides = (type(source).__name__, name, settings, plan.dataset_sha256, plan.like, plan.options.offline)
+    made = source.dataset if isinstance(source, Given) else plan.made
+    return repr((*decides, None if fallback is None else fallback.full_name)), made
 
 
 def _load(plan: RunPlan, observer: Observer) -> tuple[Source, Dataset]:

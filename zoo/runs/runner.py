@@ -15,6 +15,7 @@ from zoo import cuda, stages
 from zoo.ambient import in_neutral_state
 from zoo.data.finding import Place
 from zoo.data.kinds import vocabulary_of
+from zoo.data.sources.cache import DataCache
 from zoo.errors import (
     DivergedError,
     OutOfMemoryError,
@@ -65,7 +66,12 @@ from zoo.training.signals import StopRequests, stop_signals
 @in_neutral_state
 @memory_errors()
 def execute(
-    plan: RunPlan, observer: Observer | None = None, *, plot_worker: PlotWorker | None = None, keep: bool = True
+    plan: RunPlan,
+    observer: Observer | None = None,
+    *,
+    plot_worker: PlotWorker | None = None,
+    keep: bool = True,
+    data: DataCache | None = None,
 ) -> Run:
     """Do a run.
 
@@ -74,6 +80,7 @@ def execute(
         observer: receives progress and warnings.
         plot_worker: makes the plots, if there is one.
         keep: keep the run in its folder; otherwise nothing is written.
+        data: what earlier runs of this process have read and encoded; what is in it is said of its first run alone.
 
     Raises:
         ZooError: see `zoo.errors`. What was trained until then is saved.
@@ -81,13 +88,13 @@ def execute(
     guarded = Guarded(observer or Observer())
     plan = plan if keep else keeping_nothing(plan)
     with stages.told(guarded):
-        return _execute(plan, guarded, plot_worker, keep=keep)
+        return _execute(plan, guarded, plot_worker, data or DataCache(), keep=keep)
 
 
-def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None, *, keep: bool) -> Run:
+def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None, data: DataCache, *, keep: bool) -> Run:
     clock = Clock()
     checkpoints = CheckpointSchedule.of(plan.options)
-    run = prepare(plan, _device_of(plan, observer), observer, clock)
+    run = prepare(plan, _device_of(plan, observer), observer, clock, data=data)
     training, device = run.new_training(), run.device
     with cuda.current(device):
         training.trial.check(plan.optimizer.who)
@@ -103,7 +110,8 @@ def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None, *
         folder.write_first_checkpoint(training, run.config)
         for warning in plan.warnings:
             observer.warning(warning)
-        tell_of_data(observer, run.config["dataset"]["name"], run.dataset, told=plan.made is not None)
+        name, told = run.config["dataset"]["name"], plan.made is not None
+        data.once(f"{name} was told", lambda: tell_of_data(observer, name, run.dataset, told=told), run.dataset)
         return _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers).finish(checkpoints)
 
 
