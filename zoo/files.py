@@ -316,19 +316,23 @@ def write_bytes(path: Path, data: bytes, *, folder: int | None = None) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, folder: int | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, folder: int | None = None, flush: bool = True) -> Iterator[BinaryIO]:
     """A binary file that replaces `path` when the block ends, and is deleted if the block raises.
 
-    `folder` is that of `write_bytes`.
+    Args:
+        path, folder: as for `write_bytes`.
+        flush: write it to the disk before it replaces the other; else a power failure may leave neither of the two.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with _create(temporary, folder) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
-        sync_folder(path.parent, folder=folder)
+        if flush:
+            sync_folder(path.parent, folder=folder)
     except BaseException as error:
         with contextlib.suppress(OSError):  # the first error is the one to report
             os.unlink(temporary, dir_fd=folder)
@@ -369,3 +373,21 @@ def sync_folder(path: Path, *, folder: int | None = None) -> None:
     except OSError as error:
         if error.errno in _DISK_FAILS:  # others say that this cannot be done with a folder of this file system
             raise
+
+
+def sync_file_system(path: Path) -> None:
+    """Write all that was written to the file system of a folder on to the disk; where that cannot be told, nothing."""
+    with contextlib.suppress(OSError, AttributeError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            sync = getattr(_c_library(), "syncfs", None)  # Linux; os.sync would wait for other disks, too
+            if sync is None or sync(descriptor) != 0:
+                os.sync()
+        finally:
+            os.close(descriptor)
+
+
+def _c_library() -> Any:
+    import ctypes  # here, because few commands need it
+
+    return ctypes.CDLL(None)

@@ -31,6 +31,9 @@ class Observer:
     def validated(self, step: int, loss: float) -> None:
         """The validation split was evaluated after `step` steps."""
 
+    def members(self, done: int, total: int, steps: int, share: float) -> None:
+        """Of a sweep: `done` of `total` members are done, and `steps` steps of all; `share` counts parts of members."""
+
     def warning(self, text: str) -> None:
         """Something that the user should know, and that does not stop the run."""
         warn(text)
@@ -63,6 +66,10 @@ class Guarded(Observer):
     def validated(self, step: int, loss: float) -> None:
         with self._guard() as observer:
             observer.validated(step, loss)
+
+    def members(self, done: int, total: int, steps: int, share: float) -> None:
+        with self._guard() as observer:
+            observer.members(done, total, steps, share)
 
     def warning(self, text: str) -> None:
         with self._guard() as observer:

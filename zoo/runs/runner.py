@@ -72,6 +72,7 @@ def execute(
     plot_worker: PlotWorker | None = None,
     keep: bool = True,
     data: DataCache | None = None,
+    folders: type[RunFolder] = RunFolder,
 ) -> Run:
     """Do a run.
 
@@ -81,6 +82,7 @@ def execute(
         plot_worker: makes the plots, if there is one.
         keep: keep the run in its folder; otherwise nothing is written.
         data: what earlier runs of this process have read and encoded; what is in it is said of its first run alone.
+        folders: what its folder is.
 
     Raises:
         ZooError: see `zoo.errors`. What was trained until then is saved.
@@ -88,13 +90,19 @@ def execute(
     guarded = Guarded(observer or Observer())
     plan = plan if keep else keeping_nothing(plan)
     with stages.told(guarded):
-        return _execute(plan, guarded, plot_worker, data or DataCache(), keep=keep)
+        return _execute(plan, guarded, plot_worker, data or DataCache(), folders if keep else None)
 
 
-def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None, data: DataCache, *, keep: bool) -> Run:
+def _execute(
+    plan: RunPlan,
+    observer: Guarded,
+    plot_worker: PlotWorker | None,
+    data: DataCache,
+    folders: type[RunFolder] | None,
+) -> Run:
     clock = Clock()
     checkpoints = CheckpointSchedule.of(plan.options)
-    run = prepare(plan, _device_of(plan, observer), observer, clock, data=data)
+    run = prepared(plan, observer, data, clock)
     training, device = run.new_training(), run.device
     with cuda.current(device):
         training.trial.check(plan.optimizer.who)
@@ -102,7 +110,7 @@ def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None, d
     with (
         cuda.current(device),
         stop_signals() as signals,
-        RunFolder.create(plan.model.spec.name, out, warn=observer.warning) if keep else NoFolder() as folder,
+        folders.create(plan.model.spec.name, out, warn=observer.warning) if folders else NoFolder() as folder,
         seeded(plan.options.seed, device),
         _loggers(run, folder, observer) as loggers,
     ):
@@ -110,8 +118,7 @@ def _execute(plan: RunPlan, observer: Guarded, plot_worker: PlotWorker | None, d
         folder.write_first_checkpoint(training, run.config)
         for warning in plan.warnings:
             observer.warning(warning)
-        name, told = run.config["dataset"]["name"], plan.made is not None
-        data.once(f"{name} was told", lambda: tell_of_data(observer, name, run.dataset, told=told), run.dataset)
+        tell_once(run, observer, data)
         return _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers).finish(checkpoints)
 
 
@@ -124,29 +131,39 @@ def resume(
     observer: Observer | None = None,
     *,
     plot_worker: PlotWorker | None = None,
+    data: DataCache | None = None,
+    folders: type[RunFolder] = RunFolder,
 ) -> Run:
     """Resume a run from its last checkpoint. It ends where an uninterrupted run would have; see `plan_resumption`.
+
+    The arguments are those of `execute`.
 
     Raises:
         ZooError: as `execute`, and where the run cannot be resumed as it began.
     """
     guarded = Guarded(observer or Observer())
     with stages.told(guarded):
-        return _resume(path, registry, options, guarded, plot_worker)
+        return _resume(path, registry, options, guarded, plot_worker, data, folders)
 
 
 def _resume(
-    path: Path, registry: Registry, options: ResumeOptions, observer: Guarded, plot_worker: PlotWorker | None
+    path: Path,
+    registry: Registry,
+    options: ResumeOptions,
+    observer: Guarded,
+    plot_worker: PlotWorker | None,
+    data: DataCache | None,
+    folders: type[RunFolder],
 ) -> Run:
     clock = Clock()
     check_options(options)
     checkpoints = CheckpointSchedule.of(options)
-    with RunFolder.open(path, warn=observer.warning) as folder:
+    with folders.open(path, warn=observer.warning) as folder:
         state = states.load(path / STATE_FILE)
         plan, config = plan_resumption(registry, state, path, options)
         others = other_versions(state, plan)
         with naming_versions(others):
-            run = prepare(plan, _device_of(plan, observer), observer, clock, state.building())
+            run = prepare(plan, _device_of(plan, observer), observer, clock, state.building(), data)
             run = replace(run, config=same_data(config, run.config, run.dataset))
             folder.place = _place(run, folder) or state.place
             check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
@@ -167,6 +184,17 @@ def _resume(
                 state.restore_global_generators(run.device)
                 execution = _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers)
                 return execution.finish(checkpoints)
+
+
+def prepared(plan: RunPlan, observer: Observer, data: DataCache, clock: Clock | None = None) -> PreparedRun:
+    """Make everything that a run needs, for it or for those that share its data; see `prepare`."""
+    return prepare(plan, _device_of(plan, observer), observer, clock or Clock(), data=data)
+
+
+def tell_once(run: PreparedRun, observer: Observer, data: DataCache) -> None:
+    """Say what was read, to the first of the runs that share it."""
+    name, told = run.config["dataset"]["name"], run.plan.made is not None
+    data.once(f"{name} was told", lambda: tell_of_data(observer, name, run.dataset, told=told), run.dataset)
 
 
 def _device_of(plan: RunPlan, observer: Observer) -> torch.device | None:
@@ -281,7 +309,10 @@ class _Execution:
                 raise
             self.folder.write_checkpoint(training, self.run.config)
             raise PluginError(f"{error}; {saved_in(self.folder, training.step)}") from error
-        self.folder.write_checkpoint(training, self.run.config)
+        if self.signals:
+            self.folder.write_checkpoint(training, self.run.config)
+        else:
+            self.folder.write_last_checkpoint(training, self.run.config)
         self.signals.raise_at_once(
             lambda number: interrupted(number, training, self.run.plan.steps, self.folder)
         )  # what follows, a resumption does again

@@ -94,10 +94,15 @@ class RunFolder:
             ZooError: the folder cannot be made, or another process has locked it.
         """
         try:
-            folder, made = (make_next(RUNS, model_name), True) if out is None else open_new(out)
+            folder, made = (make_next(RUNS, model_name), True) if out is None else cls._open_new(out)
             return cls(folder, warn, made=made)
         except OSError as error:
             raise ZooError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
+
+    @classmethod
+    def _open_new(cls, out: Path) -> tuple[OpenFolder, bool]:
+        """That of a run that begins, and whether it was made."""
+        return open_new(out)
 
     @classmethod
     def open(cls, path: Path, *, warn: Warn = ignore) -> RunFolder:
@@ -183,13 +188,17 @@ class RunFolder:
             self._write_losses(training)
         if training.snapshots is not None:
             self._write_snapshots(training.snapshots)
-        self.write(STATE_FILE, state.pack(STATE_FILE, training, config, self.place, self._losses.sealed))
+        self._write_state(training, config)
         if not is_long:
             self._write_losses(training)
         self.write(CONFIG_FILE, readable_json(config).encode())
         if training.validation is not None:
             self.write(VALIDATION_FILE, validation_csv(training.validation))
         self.write_weights(training, config)
+
+    def write_last_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
+        """`write_checkpoint` of a training that has ended as planned."""
+        self.write_checkpoint(training, config)
 
     def write_weights(self, training: Training, config: Mapping[str, Any]) -> None:
         """Write the weights to use: the best ones if the run evaluates on the validation split."""
@@ -225,6 +234,9 @@ class RunFolder:
         self._results[name] = data
         self.write(name, data)
 
+    def _write_state(self, training: Training, config: Mapping[str, Any]) -> None:
+        self.write(STATE_FILE, state.pack(STATE_FILE, training, config, self.place, self._losses.sealed))
+
     def _write_losses(self, training: Training) -> None:
         self._in_folder(lambda folder: self._losses.write(folder, training.losses))
 
@@ -252,7 +264,7 @@ class RunFolder:
                 self._warn(f"the run folder {self._named} was moved; the run goes on in {self._folder.path}")
                 self._named = self._folder.path
             return
-        old, self._folder = self._folder, _make_anew(self._named)
+        old, self._folder = self._folder, make_anew(self._named)
         old.close()
         self._losses, self._snapshots = LossesFile(), None
         self._warn(f"the run folder {self._named} was deleted; the run goes on in {self._folder.path}")
@@ -283,6 +295,9 @@ class NoFolder:
         pass
 
     def write_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
+        pass
+
+    def write_last_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
         pass
 
     def write_weights(self, training: Training, config: Mapping[str, Any]) -> None:
@@ -367,7 +382,7 @@ def make_next(base: Path, model_name: str) -> OpenFolder:
             return _make(base / f"{prefix}{number}")
 
 
-def _make_anew(path: Path) -> OpenFolder:
+def make_anew(path: Path) -> OpenFolder:
     """A new folder in place of a deleted one: of its name, or a similar one; or among the system's temporary files.
 
     Raises:

@@ -31,7 +31,13 @@ class InUseError(ZooError):
 
 
 class OpenFolder:
-    """An open folder, locked against other runs. If the process dies, the operating system releases the lock."""
+    """An open folder, locked against other runs. If the process dies, the operating system releases the lock.
+
+    Attributes:
+        flushes: whether what is written to a file goes on to the disk at once; see `zoo.files.replacing`.
+    """
+
+    flushes = True
 
     def __init__(self, path: Path) -> None:
         """Open and lock a folder.
@@ -88,7 +94,7 @@ class OpenFolder:
             OSError: the file cannot be written; the old one is kept. Its name is that of the whole path.
         """
         try:
-            with replacing(self._file(name), folder=self._handle) as file:
+            with replacing(self._file(name), folder=self._handle, flush=self.flushes) as file:
                 file.write(data)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path / name)) from error
@@ -108,7 +114,8 @@ class OpenFolder:
                 file.seek(size)
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if self.flushes:
+                    os.fsync(file.fileno())
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path / name)) from error
 

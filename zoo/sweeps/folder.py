@@ -12,42 +12,46 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError, UsageError, ZooError
-from zoo.files import is_temporary, kind_of, parse_json, read_text, readable_json
-from zoo.storage.folder import make_next, open_new
-from zoo.storage.open_folder import OpenFolder
-from zoo.sweeps.member import Member, Row
-from zoo.sweeps.sheet import SHEET_FILE, as_csv, columns, read_sheet
+from zoo.files import is_temporary, kind_of, read_bytes, readable_json
+from zoo.storage import WEIGHTS_FILE
+from zoo.storage.folder import Warn, ignore, make_anew, make_next, open_new
+from zoo.storage.open_folder import InUseError, OpenFolder
+from zoo.sweeps.member import FINISHED, Member, Row, name_of
+from zoo.sweeps.sheet import SHEET_FILE, SWEEP_FILE, as_csv, columns, is_sweep, read_sheet
 
 SWEEPS = Path("sweeps")
-SWEEP_FILE = "sweep.json"
 SWEEP_STATE_FILE = "sweep_state.json"
 PLOT_FILE = "sweep.png"
+_PATIENCE_S = 5.0  # for workers of a sweep that was killed
 FILES = (SWEEP_FILE, SHEET_FILE, SWEEP_STATE_FILE, PLOT_FILE)
 
 
-def is_sweep(path: Path) -> bool:
-    """Whether a folder is that of a sweep."""
-    return kind_of(path / SWEEP_FILE) == "file"
-
-
 class SweepFolder:
-    """The files of one sweep. A context manager, which releases the lock."""
+    """The files of one sweep. A context manager, which releases the lock.
 
-    def __init__(self, folder: OpenFolder, *, made: bool) -> None:
+    Workers inherit the lock: as long as one of them lives, be it after its sweep was killed, the folder is locked.
+    The folder may be moved meanwhile: the sweep goes on in it. If it is deleted, the sweep goes on in a new one.
+    """
+
+    def __init__(self, folder: OpenFolder, warn: Warn) -> None:
         self._folder = folder
-        self._made = made
+        self._named = folder.path
+        self._warn = warn
         self._columns: list[str] = []
         self._size = 0  # of the sheet, in bytes
+        self._written: set[int] = set()  # the members that are in the sheet
+        self._files: dict[str, bytes] = {}  # the others
         self.rows: dict[int, Row] = {}
 
     @classmethod
     @contextlib.contextmanager
-    def create(cls, name: str, out: Path | None) -> Iterator[SweepFolder]:
+    def create(cls, name: str, out: Path | None, *, warn: Warn = ignore) -> Iterator[SweepFolder]:
         """Make a new folder: `out`, or the next free `sweeps/NAME-N`. One in which nothing was written is deleted.
 
         Raises:
@@ -58,14 +62,12 @@ class SweepFolder:
             opened, made = (make_next(SWEEPS, name), True) if out is None else open_new(out)
         except OSError as error:
             raise ZooError(f"cannot make the sweep's folder {error.filename}: {error.strerror}") from error
-        try:
-            yield cls(opened, made=made)
-        finally:
-            opened.close(delete_if_empty=made)
+        with _closing(cls(opened, warn), delete_if_empty=made) as folder:
+            yield folder
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, path: Path) -> Iterator[SweepFolder]:
+    def open(cls, path: Path, *, warn: Warn = ignore) -> Iterator[SweepFolder]:
         """Open the folder of a sweep that was begun, and read its rows.
 
         Raises:
@@ -75,18 +77,9 @@ class SweepFolder:
         """
         if not is_sweep(path):
             raise UsageError(f"{path} is not the folder of a sweep: there is no {SWEEP_FILE} in it")
-        opened = OpenFolder(path)
-        try:
-            folder = cls(opened, made=False)
-            for name in opened.names():
-                if is_temporary(name, FILES):
-                    opened.remove(name)
-            if kind_of(path / SHEET_FILE) == "file":
-                folder.rows = {row.member: row for row in read_sheet(path / SHEET_FILE)}
-                folder._write_sheet()
+        with _closing(cls(_unlocked(path), warn)) as folder:
+            folder._read()
             yield folder
-        finally:
-            opened.close()
 
     @property
     def path(self) -> Path:
@@ -97,24 +90,39 @@ class SweepFolder:
         return self.path / member.name
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        self._folder.write(name, readable_json(value).encode())
+        self.write(name, readable_json(value).encode())
 
     def write(self, name: str, data: bytes) -> None:
-        self._folder.write(name, data)
+        self._files[name] = data
+        self._in_folder(lambda: self._folder.write(name, data))
 
-    def add(self, row: Row) -> None:
-        """Add a member's row to the sheet."""
-        self.rows[row.member] = row
-        if columns(self.rows.values()) != self._columns:
-            self._write_sheet()
+    def write_rows(self) -> None:
+        """Add the rows to the sheet that are not in it yet. The disk is not waited for: a member can be read again."""
+        rows = [row for number, row in self.rows.items() if number not in self._written]
+        if not rows:
             return
-        line = as_csv([row], self._columns, header=False).encode()
-        self._folder.append(SHEET_FILE, self._size, line)
-        self._size += len(line)
+        if {*columns(rows)} <= {*self._columns} and self._size:
+            self._in_folder(lambda: self._append(rows))
+        else:
+            self._in_folder(self._write_sheet)
 
     def sort_rows(self) -> None:
         """Write the sheet in the members' order."""
         self.rows = dict(sorted(self.rows.items()))
+        self._in_folder(self._write_sheet)
+
+    def forget_rows_without_weights(self) -> None:
+        """Forget members that are said to be finished, and whose weights a power failure has cost: to be done again."""
+        from zoo.storage import checkpoint  # here, because the sheet is read without torch
+
+        for number, row in [*self.rows.items()]:
+            if row.state == FINISHED:
+                try:
+                    found = checkpoint.load_meta(self.path / name_of(number) / WEIGHTS_FILE).get("sha256")
+                except (CheckpointError, OSError):
+                    found = None
+                if found != row.weights_sha256:
+                    del self.rows[number]
         self._write_sheet()
 
     def remove_member(self, member: Member) -> None:
@@ -122,24 +130,86 @@ class SweepFolder:
         with contextlib.suppress(FileNotFoundError):
             self._folder.remove_tree(member.name)
 
+    def _read(self) -> None:
+        for name in self._folder.names():
+            if is_temporary(name, FILES):
+                self._folder.remove(name)
+        for name in (SWEEP_FILE, SWEEP_STATE_FILE):
+            with contextlib.suppress(OSError):
+                self._files[name] = read_bytes(self.path / name)
+        if kind_of(self.path / SHEET_FILE) == "file":
+            self.rows = {row.member: row for row in read_sheet(self.path / SHEET_FILE)}
+            self._write_sheet()
+
+    def _append(self, rows: Sequence[Row]) -> None:
+        lines = as_csv(rows, self._columns, header=False).encode()
+        self._folder.flushes = False
+        try:
+            self._folder.append(SHEET_FILE, self._size, lines)
+        finally:
+            self._folder.flushes = True
+        self._size += len(lines)
+        self._written.update(row.member for row in rows)
+
     def _write_sheet(self) -> None:
         self._columns = columns(self.rows.values())
         data = as_csv([*self.rows.values()], self._columns).encode()
         self._folder.write(SHEET_FILE, data)
-        self._size = len(data)
+        self._size, self._written = len(data), {*self.rows}
+
+    def _in_folder(self, write: Callable[[], None]) -> None:
+        """Write to the folder; to another if it was deleted, be that before or meanwhile."""
+        self._follow()
+        try:
+            write()
+        except OSError:
+            if not self._folder.gone:
+                raise
+            self._follow()
+            write()
+
+    def _follow(self) -> None:
+        """Say where the folder was moved to; make a new one where it was deleted, with what was in it."""
+        if not self._folder.gone:
+            if self.path != self._named:
+                self._warn(f"the sweep's folder {self._named} was moved; the sweep goes on in {self.path}")
+                self._named = self.path
+            return
+        old, self._folder = self._folder, _made_again(self._named)
+        old.close()
+        self._warn(f"the sweep's folder {self._named} was deleted; the sweep goes on in {self.path}")
+        self._named = self.path
+        for name, data in self._files.items():
+            self._folder.write(name, data)
+        self._write_sheet()
 
 
-def read_sweep(path: Path, name: str = SWEEP_FILE) -> dict[str, Any]:
-    """What `sweep.json` has, or another JSON object of a sweep.
+@contextlib.contextmanager
+def _closing(folder: SweepFolder, *, delete_if_empty: bool = False) -> Iterator[SweepFolder]:
+    try:
+        yield folder
+    finally:
+        folder._folder.close(delete_if_empty=delete_if_empty)
+
+
+def _unlocked(path: Path) -> OpenFolder:
+    """The folder, once the last worker of a sweep that was killed has ended.
 
     Raises:
-        CheckpointError: it is damaged.
-        OSError: it cannot be read.
+        InUseError: another process uses it.
     """
-    try:
-        found = parse_json(read_text(path / name))
-    except ValueError as error:
-        raise CheckpointError(f"{path / name} is damaged: it is not JSON") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path / name} is damaged: it is not a JSON object")
-    return found
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return OpenFolder(path)
+        except InUseError:
+            if time.monotonic() > deadline:
+                raise
+
+
+def _made_again(path: Path) -> OpenFolder:
+    """A folder in place of one that was deleted: the one that a worker has made meanwhile, or a new one."""
+    with contextlib.suppress(OSError, InUseError):
+        path.mkdir(parents=True, exist_ok=True)
+        return OpenFolder(path)
+    return make_anew(path)

@@ -37,7 +37,12 @@ class Member:
     @property
     def name(self) -> str:
         """Of its folder."""
-        return f"{self.number:04}"
+        return name_of(self.number)
+
+
+def name_of(number: int) -> str:
+    """The name of a member's folder."""
+    return f"{number:04}"
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from zoo.sweeps.member import Row
+from zoo.errors import UsageError
+from zoo.html import line, table, titled
+from zoo.numbers import mean, show_loss
+from zoo.options.values import as_text
+from zoo.runs.listing.columns import BETTER
+from zoo.sweeps.member import FINISHED, Row
 from zoo.text import brief
+
+if TYPE_CHECKING:
+    from zoo.plugin.registry import Registry
+    from zoo.storage.loading import Loaded
+
+_LOSS = "loss"
+_MOST_SETTINGS = 20  # in a notebook
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the members of one setting came to.
+
+    Attributes:
+        settings: what varies, by name; empty where nothing does.
+        rows: of its members.
+    """
+
+    settings: Mapping[str, Any]
+    rows: Sequence[Row]
+
+    @property
+    def values(self) -> list[float]:
+        """The validation losses of those that are finished."""
+        return [value for row in self.rows if (value := value_of(row)) is not None]
+
+    @property
+    def mean(self) -> float | None:
+        return mean(self.values) if self.values else None
+
+    @property
+    def sd(self) -> float | None:
+        """The sample standard deviation; None of fewer than two."""
+        import statistics  # here, because it imports much
+
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    def count(self, state: str) -> int:
+        """How many of them ended in that state."""
+        return sum(row.state == state for row in self.rows)
 
 
 @dataclass(frozen=True, repr=False)
@@ -17,13 +64,118 @@ class Sweep:
     Attributes:
         path: its folder.
         rows: what became of each member, in the members' order.
+        monitor: what decides which member is the best, as `--monitor` takes it; None for the validation loss.
+        registry: what the members' models are found in.
     """
 
     path: Path
     rows: Sequence[Row]
+    monitor: str | None
+    registry: Registry
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
     def __repr__(self) -> str:
-        return brief(f"<Sweep {self.path}: {len(self)} members>")
+        best = self.best_row
+        said = "" if best is None else f", best validation loss {show_loss(best.losses['val'])}"
+        return brief(f"<Sweep {self.path}: {_members(len(self))}{said}>")
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the settings with what they came to."""
+        settings = self.settings
+        names = list(dict.fromkeys(name for one in settings for name in one.settings))
+        rows = [
+            [
+                *(as_text(one.settings[name]) if name in one.settings else "" for name in names or ["setting"]),
+                *shown(one),
+            ]
+            for one in settings[:_MOST_SETTINGS]
+        ]
+        left_out = len(settings) - len(rows)
+        more = [line(f"and {left_out:,} more settings")] if left_out else []
+        head = [*(names or ["setting"]), *HEADS]
+        return titled(f"Sweep {self.path}: {_members(len(self))}", table(head, rows, left=max(1, len(names))), *more)
+
+    @property
+    def settings(self) -> list[Setting]:
+        """What each setting came to, in the order of the members."""
+        return by_settings(self.rows)
+
+    @property
+    def best_row(self) -> Row | None:
+        """The best member's row: the first of equals; None if no member is finished."""
+        return best_row(self.rows, self.monitor)
+
+    @property
+    def best(self) -> Loaded:
+        """The best member, loaded as by `zoo.load`.
+
+        Raises:
+            UsageError: no member is finished, or its weights were not kept.
+        """
+        row = self.best_row
+        if row is None:
+            raise UsageError(f"no member of {self.path} is finished: its rows say why")
+        return self.member(row.member)
+
+    def member(self, number: int) -> Loaded:
+        """A member by its number, from 1, loaded as by `zoo.load`.
+
+        Raises:
+            UsageError: there is none of that number, or its weights were not kept.
+        """
+        from zoo.storage.loading import load
+
+        if not any(row.member == number for row in self.rows):
+            raise UsageError(f"{self.path} has no member {number!r}: they are 1 to {len(self)}")
+        return load(self.path / f"{number:04}", self.registry)
+
+
+HEADS = ("validation loss", "sd", "n", "lost")
+
+
+def shown(one: Setting) -> list[str]:
+    """The cells of a setting below `HEADS`."""
+    value, sd, lost = one.mean, one.sd, len(one.rows) - one.count(FINISHED)
+    return [
+        "-" if value is None else show_loss(value),
+        "" if sd is None else show_loss(sd),
+        f"{one.count(FINISHED):,}",
+        f"{lost:,}" if lost else "",
+    ]
+
+
+def by_settings(rows: Iterable[Row]) -> list[Setting]:
+    """The rows of each setting, in the order of the first of each."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(repr(sorted((name, as_text(value)) for name, value in row.settings.items())), []).append(row)
+    return [Setting(group[0].settings, group) for group in groups.values()]
+
+
+def best_row(rows: Iterable[Row], monitor: str | None = None) -> Row | None:
+    """The finished member with the best value over the validation split, the first of equals; None if none has one.
+
+    Args:
+        rows: of the members, in any order.
+        monitor: as `--monitor` takes it: by default the loss decides.
+    """
+    name, _, direction = (monitor or _LOSS).partition(":")
+    higher = direction == "max" or (not direction and BETTER.get(name) == "higher")
+    known = [(-value if higher else value, row) for row in rows if (value := value_of(row, name)) is not None]
+    return min(known, key=lambda one: (one[0], one[1].member))[1] if known else None
+
+
+def value_of(row: Row, name: str = _LOSS) -> float | None:
+    """The validation loss of a finished member, or one of its metrics; None where that is not a finite number."""
+    of_split: Mapping[str, Any] = row.losses if name == _LOSS else row.metrics.get("val", {})
+    value = of_split.get("val" if name == _LOSS else name)
+    return value if row.state == FINISHED and value is not None and math.isfinite(value) else None
+
+
+def _members(count: int) -> str:
+    return f"{count:,} member{'s' * (count != 1)}"

@@ -1,4 +1,7 @@
-"""`sweep.csv`: a row a member, added as it is done, and in the members' order at the end. torch is not imported."""
+"""`sweep.csv`: a row a member, added as it is done, and in the members' order at the end; and how a sweep is read.
+
+Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,39 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError
-from zoo.files import read_text
+from zoo.files import kind_of, parse_json, read_text
 from zoo.options.values import as_text
 from zoo.sweeps.member import STATES, Row
 
 SHEET_FILE = "sweep.csv"
+SWEEP_FILE = "sweep.json"
 SPLITS = ("train", "val", "test")
 _FIRST = ("member", "seed")
 _RESULTS = ("state", "reason", "steps", "parameters", *SPLITS)
 _LAST = "weights_sha256"
 _SETTING = "setting."  # before the name of what varies, where it is that of another column
 _MAX_BYTES = 1 << 28
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a folder is that of a sweep."""
+    return kind_of(path / SWEEP_FILE) == "file"
+
+
+def read_sweep(path: Path, name: str = SWEEP_FILE) -> dict[str, Any]:
+    """What `sweep.json` has, or another JSON object of a sweep.
+
+    Raises:
+        CheckpointError: it is damaged.
+        OSError: it cannot be read.
+    """
+    try:
+        found = parse_json(read_text(path / name))
+    except ValueError as error:
+        raise CheckpointError(f"{path / name} is damaged: it is not JSON") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path / name} is damaged: it is not a JSON object")
+    return found
 
 
 def columns(rows: Iterable[Row]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from zoo.sweeps.member import Member, Row
@@ -31,6 +32,10 @@ class Grid:
     request: Request
 
     def members(self, rows: Mapping[int, Row]) -> Sequence[Member]:
+        return self._members
+
+    @cached_property
+    def _members(self) -> Sequence[Member]:
         return self.request.members(self.request.seeds)
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
+from zoo.data.sources.cache import DataCache
 from zoo.plugin.registry import Registry
-from zoo.runs.observer import Observer
 from zoo.sweeps.member import Member, Row
 from zoo.sweeps.training import train_member
+from zoo.sweeps.workers.telling import Telling
 
 
 class Pool(Protocol):
     """Trains members, some at a time. A context manager, which stops what is under way."""
+
+    def __enter__(self) -> Pool: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
     @property
     def free(self) -> int:
@@ -30,10 +37,17 @@ class Pool(Protocol):
 class InTurn:
     """Trains one member after the other, in this process."""
 
-    def __init__(self, registry: Registry, observer: Observer) -> None:
-        self._registry = registry
-        self._observer = observer
+    def __init__(self, registry: Registry, telling: Telling, data: DataCache) -> None:
+        self._registry, self._telling, self._data = registry, telling, data
         self._waiting: deque[tuple[Member, Path | None]] = deque()
+
+    def __enter__(self) -> InTurn:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waiting.clear()
 
     @property
     def free(self) -> int:
@@ -44,7 +58,4 @@ class InTurn:
 
     def wait(self) -> Row:
         member, folder = self._waiting.popleft()
-        return train_member(self._registry, member, folder, self._observer)
-
-
-MakePool = Callable[[Registry, Observer], Pool]
+        return train_member(self._registry, member, folder, self._telling.of_member(member.number), self._data)

@@ -1,0 +1,86 @@
+"""What a sweep does before its first member: it reads the data, starts the engines, and decides who trains."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+
+from zoo import cuda
+from zoo.data.sources.cache import DataCache
+from zoo.errors import DataError, UsageError
+from zoo.options.sweep import SweepOptions
+from zoo.phrasing import option
+from zoo.plots.worker import usable_cores
+from zoo.plugin.registry import Registry
+from zoo.runs.observer import Observer
+from zoo.runs.plan import make_plan
+from zoo.runs.runner import prepared, tell_once
+from zoo.sweeps.member import Member
+from zoo.sweeps.workers.forked import CannotForkError, ForkedWorkers
+from zoo.sweeps.workers.pool import InTurn, Pool
+from zoo.sweeps.workers.telling import Telling
+
+_FORKS = sys.platform == "linux"  # macOS has libraries that cannot be used in a fork
+
+
+def prepare_members(members: Sequence[Member], registry: Registry, observer: Observer, data: DataCache) -> bool:
+    """Read the data and start the engines, as the first members need them; all that follow have them then.
+
+    Returns:
+        Whether the CPU trains all members.
+
+    Raises:
+        UsageError: no setting can be trained as it was asked for.
+        DataError: the data cannot be had or used.
+    """
+    wrong: list[UsageError] = []
+    on_cpu, ready = True, set[object]()
+    settings = {repr(member.settings): member for member in reversed(members)}
+    for member in reversed(settings.values()):
+        parts = member.options.model, member.options.preset, member.options.engine
+        if parts in ready and not cuda.is_available():  # where there is a GPU, the sizes of each decide
+            continue
+        try:
+            run = prepared(make_plan(registry, member.options), observer, data)
+            tell_once(run, observer, data)
+            on_cpu = on_cpu and run.device.type == "cpu"
+            ready.add(parts)
+        except DataError:
+            raise
+        except UsageError as error:
+            wrong.append(error)
+        except Exception:  # noqa: S110  # its row will tell
+            pass
+    if wrong and len(wrong) == len(settings):
+        raise wrong[0]
+    return on_cpu
+
+
+def check_jobs(options: SweepOptions, threads: int) -> None:
+    """Raises UsageError where members of several threads are to be trained side by side."""
+    if options.jobs is not None and options.jobs > 1 and threads > 1:
+        both = f"{option('jobs', options.jobs)} and {option('threads', threads)}"
+        raise UsageError(f"{both} exclude each other: members that are trained side by side have one thread each")
+
+
+@contextlib.contextmanager
+def pool_of(
+    options: SweepOptions, first: Member, registry: Registry, telling: Telling, data: DataCache, *, on_cpu: bool
+) -> Iterator[Pool]:
+    """Who trains the members: workers, one on each core; or this process, where a fork of it cannot.
+
+    Args:
+        options, registry, telling, data: of the sweep.
+        first: one of its members.
+        on_cpu: whether the CPU trains all of them.
+    """
+    jobs, like = options.jobs or usable_cores(), first.options
+    with contextlib.ExitStack() as stack:
+        pool: Pool = InTurn(registry, telling, data)
+        if _FORKS and on_cpu and jobs > 1 and like.threads == 1:
+            try:
+                pool = stack.enter_context(ForkedWorkers(registry, telling, data, like, jobs))
+            except CannotForkError as error:
+                telling.warning(f"members are trained one after the other, in this process: {error}")
+        yield pool
