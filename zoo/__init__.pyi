@@ -7,6 +7,7 @@ from .api import load as load
 from .api import load_dataset as load_dataset
 from .api import report as report
 from .api import resume as resume
+from .api import resume_sweep as resume_sweep
 from .api import run as run
 from .api import sweep as sweep
 from .data.corpus.dataset import CorpusDataset as CorpusDataset

@@ -240,6 +240,7 @@ def sweep(model: str | Sequence[str], *, observer: Observer | None = None, **arg
     Raises:
         ZooError: see `zoo.errors`.
     """
+    from zoo.notebooks.watching import watched
     from zoo.sweeps.request import request_of
     from zoo.sweeps.sweeping import sweep as do_sweep
 
@@ -250,7 +251,39 @@ def sweep(model: str | Sequence[str], *, observer: Observer | None = None, **arg
     options = SweepOptions(**{name: plain(value) for name, value in arguments.items() if name in own})
     check_options(options)
     given = {name: value for name, value in arguments.items() if name not in own}
-    return do_sweep(request_of(options, {"model": model, **given}), _registry(), observer or Observer())
+    request, registry = request_of(options, {"model": model, **given}), _registry()
+    return watched(lambda watcher: do_sweep(request, registry, watcher), observer)
+
+
+@in_neutral_state
+def resume_sweep(
+    path: str | os.PathLike[str],
+    *,
+    dataset: str | os.PathLike[str] | Sequence[str] | Dataset | None = None,
+    schedule: str | Sequence[str] | None = None,
+    observer: Observer | None = None,
+) -> Sweep:
+    """Resume a sweep that was stopped or killed; of one that is finished, the result.
+
+    Members that are done are not done again, and those under way are resumed from their checkpoints. On the same
+    machine and versions it ends with the bytes of an uninterrupted sweep.
+
+    Args:
+        path: its folder.
+        dataset: its data, where that was given in Python, or is no longer where it was.
+        schedule: its schedule again, where that is a function: no file may cause an import.
+        observer: as `run` takes it.
+
+    Raises:
+        ZooError: as `sweep`, and where something must be given again.
+    """
+    from zoo.notebooks.watching import watched
+    from zoo.sweeps.sweeping import resume_sweep as do_resume
+
+    folder, registry = from_person(path), _registry()
+    given = {"dataset": plain(dataset), "schedule": plain(schedule)}
+    given = {name: value for name, value in given.items() if value is not None}
+    return watched(lambda watcher: do_resume(folder, registry, watcher, **given), observer)
 
 
 @_taking(_ResumeArguments)

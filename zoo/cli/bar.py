@@ -48,6 +48,24 @@ class Steps:
         return (self.steps - self.step) / self.per_second if self.per_second else None
 
 
+@dataclass(frozen=True)
+class Members:
+    """How far a sweep is.
+
+    Attributes:
+        done, total: members, of how many.
+        share: the same, with parts of members.
+        steps_per_second: of all members; None if that is not known.
+        seconds_left: None if that is not known.
+    """
+
+    done: int
+    total: int
+    share: float
+    steps_per_second: float | None = None
+    seconds_left: float | None = None
+
+
 def glyphs_for(encoding: str) -> Glyphs:
     """Those that an encoding has."""
     try:
@@ -82,6 +100,29 @@ def training_line(steps: Steps, width: int, glyphs: Glyphs = BLOCKS) -> str:
         ("left", ""),
         ("loss", show_loss(steps.loss, 3)),
         ("loss", ""),
+    ]
+    return _fitted(pieces, shorter, done, width, glyphs)
+
+
+def members_line(members: Members, width: int, glyphs: Glyphs = BLOCKS) -> str:
+    """At most `width` columns about a sweep."""
+    done, left = members.share / max(members.total, 1), members.seconds_left
+    total = f"{members.total:,}"
+    pieces = {
+        "label": "Training",
+        "bar": "",
+        "count": f"{members.done:{len(total)},}/{total} members",
+        "rate": "" if members.steps_per_second is None else _rate(members.steps_per_second),
+        "left": "" if left is None else f"{clock(left)} left",
+    }
+    shorter = [
+        ("rate", ""),
+        ("label", ""),
+        ("left", "" if left is None else clock(left)),
+        ("count", f"{members.done:,}/{total}"),
+        ("bar", None),
+        ("left", ""),
+        ("count", f"{done:.0%}"),
     ]
     return _fitted(pieces, shorter, done, width, glyphs)
 

@@ -44,6 +44,8 @@ class Progress(Observer):
         self._advanced = 0.0  # when it was told
         self._steps: bar.Steps | None = None
         self._reports: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
+        self._members: bar.Members | None = None  # of a sweep
+        self._shares: deque[tuple[float, float, int]] = deque(maxlen=_WINDOW)  # when, of members, of their steps
         self._told: set[str] = set()  # stages that had a line
         self._frame = 0
         self._stop = threading.Event()
@@ -86,6 +88,16 @@ class Progress(Observer):
     def validated(self, step: int, loss: float) -> None:
         self._steps = bar.Steps(step, step, loss, loss) if self._steps is None else _with(self._steps, loss)
 
+    def members(self, done: int, total: int, steps: int, share: float) -> None:
+        now = time.monotonic()
+        self._shares.append((now, share, steps))
+        first, first_share, first_steps = self._shares[0]
+        rate = (steps - first_steps) / (now - first) if steps > first_steps and now > first else None
+        left = (total - share) * (now - first) / (share - first_share) if share > first_share else None
+        self._members = bar.Members(done, total, share, rate, left)
+        if not self._drawn and not self._quiet and now - self._last_line > _LINE_EVERY_S:
+            self._line_of_members(self._members)
+
     def note(self, text: str) -> None:
         if not self._quiet:
             output.note(message(text))
@@ -111,6 +123,8 @@ class Progress(Observer):
         seconds, steps = time.monotonic() - self._began, self._steps
         if steps is not None and (self.current == _TRAINING or seconds < _FLICKER_S):
             return bar.training_line(steps, width, self._glyphs)
+        if self._members is not None and (self.current == _TRAINING or seconds < _FLICKER_S):
+            return bar.members_line(self._members, width, self._glyphs)
         if not self.current:
             return ""
         text, share, left = visible(self.current), self._share(), self._left()
@@ -133,6 +147,12 @@ class Progress(Observer):
         validation = "" if steps.validation is None else f", validation {show_loss(steps.validation)}"
         left = "" if steps.seconds_left is None else f", {bar.clock(steps.seconds_left)} left"
         output.note(f"step {steps.step:,} of {steps.steps:,}, loss {show_loss(steps.loss, 3)}{validation}{left}")
+
+    def _line_of_members(self, members: bar.Members) -> None:
+        self._last_line = time.monotonic()
+        rate = "" if members.steps_per_second is None else f", {members.steps_per_second:,.0f} steps/s"
+        left = "" if members.seconds_left is None else f", {bar.clock(members.seconds_left)} left"
+        output.note(f"{members.done:,} of {members.total:,} members{rate}{left}")
 
     def _line_of_stage(self) -> None:
         """A line about a stage that takes long: after a second, and then every ten."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from zoo.numbers import clock, show_loss
 from zoo.runs.observer import Observer
 from zoo.runs.result import Run
+from zoo.sweeps.result import Sweep
 
 _EVERY_S = 0.2  # at most so often: each update is a message to the browser
 
@@ -19,7 +20,7 @@ class Status:
 
     Attributes:
         stage: what it does: `Training`.
-        step, steps: how many steps are done, and of how many; 0 of 0 before the first one.
+        step, steps: how many steps, or members of a sweep, are done, and of how many; 0 of 0 before the first one.
         text: the rest of the line: the loss, the validation loss, the time left.
     """
 
@@ -27,9 +28,10 @@ class Status:
     step: int = 0
     steps: int = 0
     text: str = ""
+    unit: str = "steps"
 
     def __str__(self) -> str:
-        steps = f"{self.step:,} of {self.steps:,} steps" if self.steps else ""
+        steps = f"{self.step:,} of {self.steps:,} {self.unit}" if self.steps else ""
         return ", ".join(filter(None, [self.stage, steps, self.text]))
 
 
@@ -51,6 +53,7 @@ class NotebookProgress(Observer):
         self._status = Status("Starting")
         self._validation: float | None = None
         self._began: tuple[int, float] | None = None  # the first step that was seen done, and when
+        self._first: tuple[float, float] | None = None  # how much of a sweep was done at first, and when
         self._is_shown = False
         self._shown_at = 0.0
 
@@ -75,21 +78,24 @@ class NotebookProgress(Observer):
     def validated(self, step: int, loss: float) -> None:
         self._validation = loss
 
-    def finished(self, run: Run) -> None:
-        """The run is done: one line stays."""
-        metrics = run.metrics
-        words = [f"{metrics['model']}: {metrics['steps']:,} steps", f"{metrics['seconds']['total']:.1f} s"]
-        if "val" in run.losses:
-            words.append(f"validation loss {show_loss(run.losses['val'])} {metrics['loss_unit']}".rstrip())
-        words += [] if run.path is None else [f"in {run.path}"]
-        self._display.end(", ".join(words))
+    def members(self, done: int, total: int, steps: int, share: float) -> None:
+        now = time.monotonic()
+        self._first = self._first or (share, now)
+        first, began = self._first
+        left = "" if share <= first else f"{clock((now - began) / (share - first) * (total - share))} left"
+        self._status = Status("Training", done, total, left, "members")
+        self._show()
+
+    def finished(self, done: Run | Sweep) -> None:
+        """The run or the sweep is done: one line stays."""
+        self._display.end(repr(done)[1:-1] if isinstance(done, Sweep) else _line(done))
 
     def stopped(self) -> None:
         """The run ended otherwise, as its error says: how far it came stays."""
         step, steps = self._status.step, self._status.steps
         if self._is_shown:
             self._display.end(
-                f"Stopped after {step:,} of {steps:,} steps" if steps else "Stopped before the first step"
+                f"Stopped after {step:,} of {steps:,} {self._status.unit}" if steps else "Stopped before the first step"
             )
 
     def _time_left(self, step: int, steps: int) -> str:
@@ -104,3 +110,13 @@ class NotebookProgress(Observer):
         if not self._is_shown or time.monotonic() - self._shown_at >= _EVERY_S:
             self._is_shown, self._shown_at = True, time.monotonic()
             self._display.show(self._status)
+
+
+def _line(run: Run) -> str:
+    """What stays of a run."""
+    metrics = run.metrics
+    words = [f"{metrics['model']}: {metrics['steps']:,} steps", f"{metrics['seconds']['total']:.1f} s"]
+    if "val" in run.losses:
+        words.append(f"validation loss {show_loss(run.losses['val'])} {metrics['loss_unit']}".rstrip())
+    words += [] if run.path is None else [f"in {run.path}"]
+    return ", ".join(words)

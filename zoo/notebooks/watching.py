@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import TypeVar
 
 from zoo.notebooks import jupyter, marimo
 from zoo.notebooks.status import Display, NotebookProgress
 from zoo.runs.observer import Observer
 from zoo.runs.result import Run
+from zoo.sweeps.result import Sweep
+
+R = TypeVar("R", Run, Sweep)
 
 
-def watched(work: Callable[[Observer], Run], observer: Observer | None) -> Run:
-    """Do a run with the caller's observer, or else with the progress of a notebook, where this is one.
+def watched(work: Callable[[Observer], R], observer: Observer | None) -> R:
+    """Do a run or a sweep with the caller's observer, or else with the progress of a notebook, where this is one.
 
     Anywhere else nothing is shown, and warnings are Python's.
     """
@@ -21,14 +25,14 @@ def watched(work: Callable[[Observer], Run], observer: Observer | None) -> Run:
         return work(observer or Observer())
     progress = NotebookProgress(display)
     try:
-        run = work(progress)
+        done = work(progress)
     except BaseException:
         with contextlib.suppress(Exception):  # the error before is the one to see
             progress.stopped()
         raise
     with contextlib.suppress(Exception):  # the run is done, whatever its notebook says
-        progress.finished(run)
-    return run
+        progress.finished(done)
+    return done
 
 
 def _display() -> Display | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.ambient import in_neutral_state
 from zoo.data.sources.cache import DataCache
+from zoo.data.sources.found import find_source
 from zoo.errors import CheckpointError, InterruptedRunError, UsageError
-from zoo.files import from_person, sync_file_system
+from zoo.files import from_person, has_digest, parse_json, readable_json, sync_file_system
+from zoo.options.declaration import declared
+from zoo.options.run import ResumeOptions
 from zoo.options.sweep import BEST, NONE, SweepOptions
-from zoo.phrasing import command, told
+from zoo.phrasing import command, option, told
 from zoo.plugin.registry import Registry
 from zoo.runs.observer import Observer
 from zoo.runs.plan import keeping_nothing, make_plan
@@ -23,11 +27,14 @@ from zoo.sweeps.request import Request, request_of
 from zoo.sweeps.result import Sweep, best_row
 from zoo.sweeps.sheet import SWEEP_FILE, read_sweep
 from zoo.sweeps.strategy import Strategy, strategy_of
-from zoo.sweeps.workers.choosing import check_jobs, pool_of, prepare_members
+from zoo.sweeps.workers.choosing import Prepared, check_jobs, pool_of, prepare_members
 from zoo.sweeps.workers.forked import StoppedError
 from zoo.sweeps.workers.pool import Pool
 from zoo.sweeps.workers.telling import Telling, guarded
+from zoo.text import shown
 from zoo.training.signals import StopRequests, stop_signals
+
+_GIVEN_AGAIN = ("dataset", "schedule")
 
 
 @in_neutral_state
@@ -43,33 +50,56 @@ def sweep(request: Request, registry: Registry, observer: Observer) -> Sweep:
     doing.check()
     out = None if request.options.out is None else from_person(request.options.out)
     with SweepFolder.create(_name(request, registry), out, warn=doing.observer.warning) as folder:
-        folder.write_json(SWEEP_STATE_FILE, _state_of(request))
-        folder.write_json(SWEEP_FILE, _description(request))
+        folder.write_json(SWEEP_STATE_FILE, _state_of(request, registry))
+        folder.write_json(SWEEP_FILE, doing.description())
         return doing.finish(folder)
 
 
 @in_neutral_state
-def resume_sweep(path: Path, registry: Registry, observer: Observer, dataset: object = None) -> Sweep:
+def resume_sweep(path: Path, registry: Registry, observer: Observer, **given: Any) -> Sweep:
     """Resume a sweep that was stopped or killed. What it ends with has the bytes of an uninterrupted one.
 
     Args:
         path: its folder.
         registry, observer: as for `sweep`.
-        dataset: its data, where that was given in Python, or is no longer where it was.
+        given: `dataset`, where its data was given in Python or is no longer where it was, and `schedule`, where that is
+            a function: no file may cause an import.
 
     Raises:
-        UsageError: it is not a sweep.
-        CheckpointError: its files are damaged.
+        UsageError: it is not a sweep, or something must be given again.
+        CheckpointError: its files are damaged, or its data is another.
     """
     with SweepFolder.open(path, warn=observer.warning) as folder:
-        request = _request_from(read_sweep(path, SWEEP_STATE_FILE), path, dataset)
+        request = _request_from(path, registry, given)
         doing = _Doing(request, registry, observer)
-        if read_sweep(path).get("finished") is True:  # all but what was to be deleted
+        begun = read_sweep(path)
+        for member in doing.strategy.members(folder.rows):  # the sheet has texts for values
+            if member.number in folder.rows:
+                folder.rows[member.number] = replace(folder.rows[member.number], settings=member.settings)
+        if begun.get("finished") is True:  # all but what was to be deleted
+            doing.prepared = Prepared(data=tuple((begun.get("data") or {}).values()) or None)
             return doing.conclude(folder, doing.strategy.members(folder.rows))
         if request.options.keep != NONE:
             folder.forget_rows_without_weights()
         doing.check()
+        if begun.get("data") != doing.description()["data"]:
+            raise CheckpointError(f"the data of the sweep in {path} has changed: give {option('dataset', 'FILE')}")
         return doing.finish(folder)
+
+
+def given_again(options: ResumeOptions) -> dict[str, Any]:
+    """What `resume_sweep` takes of the options of a resumption.
+
+    Raises:
+        UsageError: there is one that a sweep does not take.
+    """
+    usual, names = ResumeOptions(), declared(ResumeOptions)
+    given = {name: value for name in names if (value := getattr(options, name)) != getattr(usual, name)}
+    wrong = next((name for name in given if name not in _GIVEN_AGAIN), None)
+    if wrong is not None:
+        known = " and ".join(map(option, _GIVEN_AGAIN))
+        raise UsageError(f"a sweep is resumed as it began: leave out {option(wrong)}; it takes {known}")
+    return given
 
 
 class _Doing:
@@ -78,8 +108,8 @@ class _Doing:
     def __init__(self, request: Request, registry: Registry, observer: Observer) -> None:
         self.request, self.registry, self.observer = request, registry, guarded(observer)
         self.strategy: Strategy = strategy_of(request)
+        self.prepared = Prepared()
         self._data = DataCache()
-        self._on_cpu = True
 
     def check(self) -> None:
         """Read the data, and refuse what is wrong for every setting, before anything starts.
@@ -101,7 +131,7 @@ class _Doing:
                 wrong.append(error)
         if wrong and len(wrong) == len(settings):
             raise wrong[0]
-        self._on_cpu = prepare_members(members, self.registry, self.observer, self._data)
+        self.prepared = prepare_members(members, self.registry, self.observer, self._data)
 
     def finish(self, folder: SweepFolder) -> Sweep:
         """Train the members that are not done, and conclude."""
@@ -115,7 +145,7 @@ class _Doing:
 
             try:
                 with pool_of(
-                    self.request.options, first, self.registry, telling, self._data, on_cpu=self._on_cpu
+                    self.request.options, first, self.registry, telling, self._data, on_cpu=self.prepared.on_cpu
                 ) as pool:
                     members = self._train(folder, pool, telling, signals, stopped)
             except InterruptedRunError as error:
@@ -128,7 +158,7 @@ class _Doing:
         """Write what there is to say when all members are done."""
         folder.sort_rows()
         sync_file_system(folder.path)  # members did not wait for the disk
-        folder.write_json(SWEEP_FILE, _description(self.request) | {"finished": True})
+        folder.write_json(SWEEP_FILE, self.description() | {"finished": True})
         monitor = self.request.same.get("monitor")
         if self.request.options.keep == BEST:
             best = best_row(folder.rows.values(), monitor)
@@ -147,6 +177,7 @@ class _Doing:
     ) -> Sequence[Member]:
         """Train all members that are not done; all of them."""
         waiting, known, under_way = deque[Member](), 0, 0
+        telling.stage("Training")
         while True:
             members = self.strategy.members(folder.rows)
             waiting.extend(one for one in members[known:] if one.number not in folder.rows)
@@ -166,6 +197,22 @@ class _Doing:
             folder.rows[row.member] = row
             telling.done(row)
 
+    def description(self) -> dict[str, Any]:
+        """What `sweep.json` says from the start."""
+        request, data = self.request, self.prepared.data
+        same = {name: value for name, value in request.same.items() if name != "dataset"}
+        return {
+            "schema": 1,
+            "models": request.models,
+            "data": None if data is None else dict(zip(("name", "sha256"), data, strict=True)),
+            "seeds": request.seeds,
+            "grid": {name: [*values] for name, values in request.grid.items()},
+            "same": same,
+            "settings": dict(request.settings),
+            "keep": request.options.keep,
+            "finished": False,
+        }
+
     def _interrupted(self, folder: SweepFolder, number: int) -> InterruptedRunError:
         done, of = len(folder.rows), len(self.strategy.members(folder.rows))
         resume = told(typed=command("resume", folder.path), python=command("resume_sweep", folder.path))
@@ -177,28 +224,57 @@ def _name(request: Request, registry: Registry) -> str:
     return "+".join(registry.models.get(name).spec.name for name in request.models)
 
 
-def _state_of(request: Request) -> dict[str, Any]:
-    options = asdict(request.options) | {"out": None}
-    return {"options": options, "given": {**request.same, **request.grid, "settings": request.settings}}
-
-
-def _request_from(state: Mapping[str, Any], path: Path, dataset: object) -> Request:
+def _state_of(request: Request, registry: Registry) -> dict[str, Any]:
+    """What resuming needs: the request, as it was given."""
+    given = {**request.same, **request.grid, "settings": dict(request.settings)}
+    if "dataset" in given:
+        source = find_source(registry, given["dataset"]).source
+        given["dataset"] = str(source.absolute()) if isinstance(source, Path) else _name_of(given["dataset"])
+    state = {"options": asdict(request.options) | {"out": None}, "given": given}
     try:
-        given = dict(state["given"]) | ({} if dataset is None else {"dataset": dataset})
-        settings = {**given.pop("settings"), **{name: given.pop(name) for name in [*given] if "." in name}}
-        return request_of(SweepOptions(**state["options"]), {**given, "settings": settings})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path / SWEEP_STATE_FILE} is damaged: it is not the state of a sweep") from error
+        return {**state, **parse_json(readable_json(state))}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"an option has a value that no file can hold: {error}") from error
 
 
-def _description(request: Request) -> dict[str, Any]:
-    """What `sweep.json` says from the start."""
-    return {
-        "schema": 1,
-        "models": request.models,
-        "seeds": request.seeds,
-        "grid": {name: [*values] for name, values in request.grid.items()},
-        "same": {name: str(value) for name, value in request.same.items()},
-        "settings": dict(request.settings),
-        "finished": False,
-    }
+def _name_of(dataset: object) -> str | None:
+    """The name of a dataset; None for data that only this process has."""
+    return dataset if isinstance(dataset, str) and dataset != "-" else None
+
+
+def _request_from(path: Path, registry: Registry, given: Mapping[str, Any]) -> Request:
+    """The request that `_state_of` has recorded, with what is `given` again."""
+    damaged = f"{path / SWEEP_STATE_FILE} is damaged: it is not the state of a sweep"
+    try:
+        state = read_sweep(path, SWEEP_STATE_FILE)
+        recorded = dict(state["given"])
+        settings = {**recorded.pop("settings"), **{name: recorded.pop(name) for name in [*recorded] if "." in name}}
+        options = SweepOptions(**state["options"])
+    except (KeyError, TypeError, AttributeError, OSError) as error:
+        raise CheckpointError(damaged) from error
+    _check_recorded(recorded, path, registry, given)
+    return request_of(options, {**recorded, **given, "settings": settings})
+
+
+def _check_recorded(recorded: Mapping[str, Any], path: Path, registry: Registry, given: Mapping[str, Any]) -> None:
+    """Refuse what must be given again: a file may not say what is imported, nor what is read if it is not the data."""
+    schedules = plain_list(recorded.get("schedule"))
+    if any(":" in str(one) for one in schedules) and plain_list(given.get("schedule")) != schedules:
+        again = option("schedule", ",".join(map(str, schedules)))
+        raise UsageError(
+            f"the sweep in {path} has a schedule that is a function, which no file may import: add {again}"
+        )
+    if "dataset" not in recorded or "dataset" in given:
+        return
+    data, known = recorded["dataset"], read_sweep(path).get("data")
+    wanted = known if isinstance(known, dict) else {}
+    is_there = isinstance(data, str) and (
+        data in registry.datasets or has_digest(Path(data), str(wanted.get("sha256")), max_bytes=sys.maxsize)
+    )
+    if not is_there:
+        name = shown(str(wanted.get("name")))
+        raise UsageError(f"the data {name} of the sweep in {path} is not found: add {option('dataset', 'FILE')}")
+
+
+def plain_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]

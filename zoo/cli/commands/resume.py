@@ -23,16 +23,20 @@ from zoo.options.run import ResumeOptions
 @debug_option
 @click.pass_obj
 def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters: Any) -> None:
-    """Resume RUN, a run folder, from its last checkpoint.
+    """Resume RUN, a run folder, from its last checkpoint; or a sweep, by its folder.
 
     A run that was killed continues from its last checkpoint; one that has all its steps continues with a larger
     --steps. On the CPU the result is, bit for bit, that of an uninterrupted run.
     """
     from zoo.cli.progress import Progress
     from zoo.runs.plan import check_options
+    from zoo.sweeps.sheet import is_sweep
 
     options = given(ResumeOptions, parameters)
     check_options(options)
+    if is_sweep(run):
+        _resume_sweep(state, run, options, as_json=as_json, quiet=quiet)
+        return
     with state.plot_worker(wanted=options.plots) as plot_worker, Progress(quiet=quiet) as observer:
         with stages.within(stages.LOADING):
             from zoo.runs.runner import resume
@@ -41,3 +45,15 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
     print_result(done.metrics, done.resumed_at, as_json=as_json)
     if not (as_json or quiet):
         print_next_steps(done.config, done.metrics["run_dir"], state.registry)
+
+
+def _resume_sweep(state: State, path: Path, options: ResumeOptions, *, as_json: bool, quiet: bool) -> None:
+    from zoo.cli.commands.sweep.result import print_sweep
+    from zoo.cli.progress import Progress
+
+    with Progress(quiet=quiet) as observer:
+        with stages.within(stages.LOADING):
+            from zoo.sweeps.sweeping import given_again, resume_sweep
+        state.settle()
+        done = resume_sweep(path, state.registry, observer, **given_again(options))
+    print_sweep(done, as_json=as_json)

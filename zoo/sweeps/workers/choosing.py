@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from zoo import cuda
 from zoo.data.sources.cache import DataCache
@@ -24,18 +25,27 @@ from zoo.sweeps.workers.telling import Telling
 _FORKS = sys.platform == "linux"  # macOS has libraries that cannot be used in a fork
 
 
-def prepare_members(members: Sequence[Member], registry: Registry, observer: Observer, data: DataCache) -> bool:
-    """Read the data and start the engines, as the first members need them; all that follow have them then.
+class Prepared(NamedTuple):
+    """What is known of the members of a sweep before the first is trained.
 
-    Returns:
-        Whether the CPU trains all members.
+    Attributes:
+        on_cpu: whether the CPU trains all of them.
+        data: the name and the digest of the data of the first that can be trained; None if none can.
+    """
+
+    on_cpu: bool = True
+    data: tuple[str, str] | None = None
+
+
+def prepare_members(members: Sequence[Member], registry: Registry, observer: Observer, data: DataCache) -> Prepared:
+    """Read the data and start the engines, as the first members need them; all that follow have them then.
 
     Raises:
         UsageError: no setting can be trained as it was asked for.
         DataError: the data cannot be had or used.
     """
     wrong: list[UsageError] = []
-    on_cpu, ready = True, set[object]()
+    known, ready = Prepared(), set[object]()
     settings = {repr(member.settings): member for member in reversed(members)}
     for member in reversed(settings.values()):
         parts = member.options.model, member.options.preset, member.options.engine
@@ -44,7 +54,8 @@ def prepare_members(members: Sequence[Member], registry: Registry, observer: Obs
         try:
             run = prepared(make_plan(registry, member.options), observer, data)
             tell_once(run, observer, data)
-            on_cpu = on_cpu and run.device.type == "cpu"
+            of = run.config["dataset"]["name"], run.config["dataset"]["sha256"]
+            known = Prepared(known.on_cpu and run.device.type == "cpu", known.data or of)
             ready.add(parts)
         except DataError:
             raise
@@ -54,7 +65,7 @@ def prepare_members(members: Sequence[Member], registry: Registry, observer: Obs
             pass
     if wrong and len(wrong) == len(settings):
         raise wrong[0]
-    return on_cpu
+    return known
 
 
 def check_jobs(options: SweepOptions, threads: int) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from zoo import stages
-from zoo.cli import output
 from zoo.cli.options import given, options_of, options_of_members
 from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.options.declaration import declared
@@ -34,7 +33,8 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
     the bits that 'zoo run' would give it, and RUN for every command.
     """
     options = given(SweepOptions, parameters)
-    run = {name: parameters[name] for name in declared(RunOptions) if parameters.get(name) is not None}
+    of_members = [name for name, one in declared(RunOptions).items() if one.option.in_sweep != "no"]
+    run = {name: parameters[name] for name in of_members if parameters.get(name) is not None}
     from zoo.cli.progress import Progress
     from zoo.sweeps.request import request_of
 
@@ -44,7 +44,6 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
             from zoo.sweeps.sweeping import sweep
         state.settle()
         done = sweep(request, state.registry, observer)
-    if as_json:
-        output.json_object({"sweep_dir": str(done.path), "members": len(done)})
-        return
-    output.lines(f"Everything is in {done.path}")
+    from zoo.cli.commands.sweep.result import print_sweep
+
+    print_sweep(done, as_json=as_json)

@@ -1,0 +1,87 @@
+"""What a sweep came to, for a person and for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from zoo.cli import output
+from zoo.cli.table import print_table
+from zoo.numbers import show_loss
+from zoo.options.values import as_text
+from zoo.sweeps.member import STATES, name_of
+
+if TYPE_CHECKING:
+    from zoo.sweeps.result import Setting, Sweep
+
+
+def print_sweep(sweep: Sweep, *, as_json: bool) -> None:
+    """The result of a sweep: one JSON object, or a table of its settings."""
+    output.keep_in_mind(str(sweep.path))
+    if as_json:
+        output.json_object(as_object(sweep))
+        return
+    counts = [f"{count:,} {state}" for state, count in _states(sweep).items() if count and state != "finished"]
+    lost = f", {', '.join(counts)}" if counts else ""
+    output.lines(f"{len(sweep):,} member{'s' * (len(sweep) != 1)} of {_shown(len(sweep.settings))}{lost}", "")
+    names = list(dict.fromkeys(name for one in sweep.settings for name in one.settings))
+    rows = [(*(_value(one, name) for name in names), *_cells(one)) for one in sweep.settings]
+    columns = [*(name.replace("_", " ") for name in names), "validation loss", "n", "lost"]
+    if not counts:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    print_table(columns, rows, right=[*columns])
+    _print_reasons(sweep)
+    output.lines("", f"Everything is in {sweep.path}")
+
+
+def as_object(sweep: Sweep) -> dict[str, Any]:
+    """As `--json` has it."""
+    best = sweep.best_row
+    return {
+        "sweep_dir": str(sweep.path),
+        "members": len(sweep),
+        "states": _states(sweep),
+        "settings": [
+            {
+                "settings": dict(one.settings),
+                "n": len(one.values),
+                "mean": one.mean,
+                "sd": one.sd,
+                "states": {state: count for state in STATES if (count := one.count(state))},
+            }
+            for one in sweep.settings
+        ],
+        "best": None if best is None else {**asdict(best), "run_dir": str(sweep.path / name_of(best.member))},
+    }
+
+
+def _states(sweep: Sweep) -> Mapping[str, int]:
+    return {state: sum(row.state == state for row in sweep) for state in STATES}
+
+
+def _shown(settings: int) -> str:
+    return "one setting" if settings == 1 else f"{settings:,} settings"
+
+
+def _value(one: Setting, name: str) -> str:
+    return as_text(one.settings[name]) if name in one.settings else "-"
+
+
+def _cells(one: Setting) -> tuple[str, str, str]:
+    """The mean with the standard deviation, how many are finished, and how many are not."""
+    mean, sd, n = one.mean, one.sd, len(one.values)
+    spread = "" if sd is None else f" ± {show_loss(sd)}"
+    lost = len(one.rows) - n
+    return "-" if mean is None else f"{show_loss(mean)}{spread}", f"{n:,}", f"{lost:,}" if lost else ""
+
+
+def _print_reasons(sweep: Sweep) -> None:
+    """Why members have no result: each reason once, with the first member that has it."""
+    reasons: dict[str, list[int]] = {}
+    for row in sweep:
+        if row.reason:
+            reasons.setdefault(row.reason, []).append(row.member)
+    for reason, members in [*reasons.items()][:5]:
+        more = f" and {len(members) - 1:,} more" if len(members) > 1 else ""
+        output.lines("", f"Member {members[0]}{more}: {reason}")
