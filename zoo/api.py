@@ -204,6 +204,8 @@ def run(arguments: _RunArguments) -> Run:
         model: its name.
         dataset: a name, a file, a list of words, or a dataset, such as `zoo.load_dataset` returns.
         settings: as `--set` takes them: `{"model.hidden_size": 300, "data.shuffle_seed": 42}`.
+        seconds: end the training after so many of it, whatever the default number of steps; `steps`, if given, is then
+            the most. `metrics["steps"]` says how many there were: a run of so many steps is the same to the bit.
         out: the run's folder; by default the next free `runs/MODEL-N`.
         keep: with False, nothing is written to the disk: the result is the returned `Run` alone, of the same numbers,
             whose `path` is None. No plots are made, and a run that is stopped cannot be resumed.
@@ -297,6 +299,9 @@ def resume(arguments: _ResumeArguments) -> Run:
         path: the run's folder.
         dataset: its data, where it is not found any more, as `run` takes it. It must have the digest of the run's.
         steps: how many steps it is to have in all; by default as many as it was planned with.
+        seconds: how long it is to be trained in all, the time of earlier processes included; of a run without such a
+            limit, from here on. Where one of `steps` and `seconds` is given, the other ends the run no more if that was
+            reached already.
         device, engine, threads: others than the run's own; numbers may then differ in their last digits.
         allow_changes: resume although data, a plugin's version or an edited `config.json` differ.
 

@@ -90,7 +90,7 @@ def test_an_end_once_given_stays() -> None:
     [
         ("constant", Schedule(warmup=3)),
         ("cosine", Schedule(warmup=3, cosine=True)),
-        ("step", Schedule((50, 75), warmup=3)),
+        ("step", Schedule((50, 75), warmup=3, ends=100)),
     ],
 )
 def test_another_kind_keeps_the_numbers_it_can_use(name: str, expected: Schedule) -> None:

@@ -434,7 +434,7 @@ def test_a_default_that_no_config_can_hold_is_found_before_work_starts(
         ({"schedule": "cosine", "steps": 50}, Schedule(cosine=True, ends=50)),
         ({"schedule": "cosine", "steps": 50, "warmup": 5}, Schedule(cosine=True, warmup=5, ends=50)),
         ({"schedule": "step"}, TENTH),
-        ({"preset": "flat", "schedule": "step", "steps": 100}, Schedule((50, 75))),
+        ({"preset": "flat", "schedule": "step", "steps": 100}, Schedule((50, 75), ends=100)),
         ({"warmup": 7}, dataclasses.replace(TENTH, warmup=7)),
     ],
 )

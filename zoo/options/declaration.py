@@ -66,6 +66,7 @@ class Option:
         default: used if neither the user, nor the preset, nor the model's spec gives a value.
         recorded: whether `config.json` has it, under its name in the section `training`.
         reported: whether the result (`metrics.json`, `zoo run --json`) has it, too.
+        reported_as: under which name the result has it, where that is not the option's.
         may_be_missing: a config that lacks it is not damaged: the option is off, or newer than the config.
         editable: whether `zoo resume --allow-changes` takes it from an edited `config.json`.
         plugin: its value names what a plugin provides; a config then records the plugin, too.
@@ -84,6 +85,7 @@ class Option:
     default: Any = None
     recorded: bool = True
     reported: bool = False
+    reported_as: str | None = None
     may_be_missing: bool = False
     editable: bool = False
     plugin: bool = False
@@ -145,6 +147,12 @@ def _read(record: type[Any]) -> dict[str, Declared]:
             if option is not None:  # the hint is `Annotated`
                 found[name] = Declared(name, hint.__origin__, defaults[name], option)
     return found
+
+
+def reported(record: type[Any]) -> dict[str, str]:
+    """The names under which a result has options of a record, each with the option's own."""
+    options = {name: one.option for name, one in declared(record).items()}
+    return {one.reported_as or name: name for name, one in options.items() if one.reported or one.reported_as}
 
 
 def problems(record: Any) -> Iterator[tuple[Declared, str]]:

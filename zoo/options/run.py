@@ -96,6 +96,19 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
         str | None,
         Option("One of the model's presets; 'zoo info MODEL' lists them.", metavar="NAME", may_be_missing=True),
     ] = None
+    seconds: Annotated[
+        float | None,
+        Option(
+            "End the training after X seconds of it; --steps, if given, is then the most.",
+            POSITIVE,
+            reported_as="seconds_limit",
+            may_be_missing=True,
+        ),
+    ] = None
+    schedule_steps: Annotated[
+        int | None,
+        Option("Steps over which the schedule falls; by default those of the run.", POSITIVE, recorded=False),
+    ] = None
     device: Annotated[
         str,
         Option("Where to train; auto is CUDA for all but small runs.", metavar=DEVICES, reported=True, in_sweep="same"),
@@ -148,6 +161,9 @@ class ResumeOptions(CallOptions):
         Option("The run's data, where it is now: a dataset's name, or a file.", metavar="NAME|FILE", recorded=False),
     ] = NOT_GIVEN
     steps: Annotated[int | None, Option("Total steps; by default as many as were planned.", POSITIVE)] = NOT_GIVEN
+    seconds: Annotated[
+        float | None, Option("Total seconds of training; by default as many as were planned.", POSITIVE)
+    ] = NOT_GIVEN
     device: Annotated[str | None, Option("Another device than the run's own.", metavar=DEVICES)] = NOT_GIVEN
     engine: Annotated[str | None, Option("Another engine than the run's own.", metavar=ENGINES)] = NOT_GIVEN
     threads: Annotated[int | None, Option("Another number of CPU threads than the run's own.", THREADS)] = NOT_GIVEN

@@ -32,7 +32,8 @@ class Schedule:
         warmup: steps of a linear warm-up; the first step has 1 / warmup of the rate.
         cosine: fall along half a cosine, from the end of the warm-up to step `ends`.
         final: the fraction of the peak rate at the end of the cosine, and after it.
-        ends: the step at which the cosine or the function ends; a plan puts the run's own number of steps here.
+        ends: the step at which the cosine or the function ends; a plan puts the run's own number of steps here. Of
+            milestones that follow from a number of steps, that number.
         function: `"package.module:function"`, or the function itself, called as `function(step, steps)`. It returns the
             factor of the peak rate at `step`, which counts from 0; `steps` is `ends`. It depends on nothing else.
 
@@ -84,15 +85,25 @@ class Schedule:
         """
         if name == "step":
             halfway, later = max(1, steps // 2), max(1, steps * 3 // 4)
-            milestones = self.milestones or tuple(sorted({halfway, later}))
-            return dataclasses.replace(self, milestones=milestones, cosine=False, ends=None, function=None)
+            if self.milestones:
+                return dataclasses.replace(self, cosine=False, function=None)
+            milestones = tuple(sorted({halfway, later}))
+            return dataclasses.replace(self, milestones=milestones, cosine=False, ends=steps, function=None)
         function = name if is_object_path(name) else None
         return dataclasses.replace(self, milestones=(), cosine=name == "cosine", ends=None, function=function)
 
-    def as_options(self) -> dict[str, object]:
-        """The options of `zoo run` that ask for such a schedule, by their names."""
+    def as_options(self, steps: int | None = None) -> dict[str, object]:
+        """The options of `zoo run` that ask for such a schedule, by their names.
+
+        Args:
+            steps: those of the run, where the options are to make it again: a schedule that was made for another number
+                is asked for by that.
+        """
         name = self.path or ("cosine" if self.cosine else "step" if self.milestones else "constant")
-        return {"schedule": name, "warmup": self.warmup}
+        options: dict[str, object] = {"schedule": name, "warmup": self.warmup}
+        made_for = self.ends is not None and Schedule().named(name, self.ends).over(self.ends)
+        follows = made_for and (made_for.ends, made_for.milestones) == (self.ends, self.milestones)
+        return {**options, "schedule_steps": self.ends} if follows and steps not in (None, self.ends) else options
 
     @property
     def path(self) -> str | None:

@@ -9,24 +9,26 @@ from contextlib import contextmanager
 import torch
 
 from zoo.training.device import synchronize
+from zoo.training.history.time_limit import Now
 
 
 class Clock:
-    """Seconds of each part of a run, and of all of it."""
+    """Seconds of each part of a run, and of all of it; `now` is the clock that they are read off."""
 
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
+    def __init__(self, now: Now = time.perf_counter) -> None:
+        self.now = now
+        self._started = now()
         self._parts: dict[str, float] = {}
 
     @contextmanager
     def measure(self, part: str, device: torch.device) -> Iterator[None]:
         """Add the time of a block to a part, the device's work included."""
-        started = time.perf_counter()
+        started = self.now()
         yield
         synchronize(device)
-        self._parts[part] = self._parts.get(part, 0.0) + time.perf_counter() - started
+        self._parts[part] = self._parts.get(part, 0.0) + self.now() - started
 
     def seconds(self) -> dict[str, float]:
         """The parts by name, and `total`."""
-        total = time.perf_counter() - self._started
+        total = self.now() - self._started
         return {name: round(value, 4) for name, value in {**self._parts, "total": total}.items()}

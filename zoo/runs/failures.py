@@ -39,12 +39,12 @@ def diverged(error: DivergedError, training: Training, folder: AnyFolder) -> Div
     return DivergedError(f"{error}, at learning rate {training.lr:g}; {saved}; try a smaller {option('lr')}")
 
 
-def not_finite(split: str, loss: float, run: PreparedRun, folder: AnyFolder) -> DivergedError:
+def not_finite(split: str, loss: float, run: PreparedRun, training: Training, folder: AnyFolder) -> DivergedError:
     """Where the loss over a whole split is NaN or infinite, after the last step."""
     plan = run.plan
     saved = _NOTHING if folder.path is None else f"the checkpoint is in {folder.path}"
     return DivergedError(
-        f"the loss over the {split} split is {loss} after {plan.steps} steps at learning rate {plan.lr:g}; {saved}; "
+        f"the loss over the {split} split is {loss} after {training.step} steps at learning rate {plan.lr:g}; {saved}; "
         f"try a smaller {option('lr')}"
     )
 
@@ -66,21 +66,32 @@ def without_memory(error: BaseException, run: PreparedRun, training: Training, f
         except BaseException as failure:
             if not out_of_memory(failure):
                 raise
-    step, steps, resume = training.step, run.plan.steps, _resumed(folder)
+    step, steps, resume = training.step, run.plan.most_steps, _resumed(folder)
     if step == 0 or resume is None:
         return f"{memory_sentence(error)}; {saved}"
     kind = whose_memory(error)
     remedies = [str(_resumed(folder, device="cpu"))] if kind == "GPU memory" else []
-    if step < steps:
+    if not _is_done(training, steps):
         remedies += [f"set a smaller batch_size in its config.json, then {_resumed(folder, allow_changes=True)}"]
     remedies = remedies or [f"{resume}, where there is more"]
-    return f"not enough {kind} after step {step} of {steps}; {saved}; to resume: {' or '.join(remedies)}"
+    return f"not enough {kind} after step {_of(training, steps)}; {saved}; to resume: {' or '.join(remedies)}"
 
 
-def interrupted(signal_number: int, training: Training, steps: int, folder: AnyFolder) -> InterruptedRunError:
-    """Where a signal has stopped a run of so many steps."""
-    done = training.step >= steps or training.stopped_early
-    where = f"after step {training.step}, before its evaluation" if done else f"at step {training.step} of {steps}"
+def interrupted(signal_number: int, training: Training, steps: int | None, folder: AnyFolder) -> InterruptedRunError:
+    """Where a signal has stopped a run of so many steps, or of as many as its time limit allows."""
+    done = _is_done(training, steps)
+    where = f"after step {training.step}, before its evaluation" if done else f"at step {_of(training, steps)}"
     resume = _resumed(folder)
     then = _NOTHING if resume is None else f"to resume: {resume}"
     return InterruptedRunError(f"stopped {where}; {then}", signal_number)
+
+
+def _is_done(training: Training, steps: int | None) -> bool:
+    return (steps is not None and training.step >= steps) or training.stopped_early or training.out_of_time
+
+
+def _of(training: Training, steps: int | None) -> str:
+    """The step, of how many; and the seconds of training, where they are limited."""
+    limit = training.time_limit
+    done = f"{training.step}" if steps is None else f"{training.step} of {steps}"
+    return done if limit is None else f"{done} ({limit.used:.1f} of {limit.seconds:g} seconds)"

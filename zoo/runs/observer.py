@@ -26,7 +26,10 @@ class Observer:
         """Something that is good to know, such as what was read."""
 
     def progress(self, step: int, steps: int, loss: float) -> None:
-        """`step` of `steps` are done; `loss` was the last one's."""
+        """`step` of `steps` are done; `loss` was the last one's.
+
+        Of a run that its seconds end, `steps` is about how many there will be, at the speed so far, and changes.
+        """
 
     def validated(self, step: int, loss: float) -> None:
         """The validation split was evaluated after `step` steps."""

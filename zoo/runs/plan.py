@@ -25,7 +25,7 @@ from zoo.plugin.registry import DISTRIBUTION, Entry, Registry
 from zoo.plugin.settings import is_fitted, resolve_settings, settings_under_todays_names, split_sections
 from zoo.plugin.specs import SECTIONS, DatasetSpec, ModelSpec, OptimizerSpec, Preset
 from zoo.runs.loggers import PlannedLogger, needing_a_folder, plan_loggers
-from zoo.runs.schedules import given_function, own_function
+from zoo.runs.schedules import function_of, schedule_over
 
 _SHARE = 1 / 3  # of synthetic words in each batch, by default
 _ARRANGEMENT_KEYS = tuple(f"data.{name}" for name in ARRANGEMENT)
@@ -79,7 +79,13 @@ class RunPlan:
 
     @property
     def steps(self) -> int:
+        """Those of a run that has a number of steps."""
         return decided(self.options.steps)
+
+    @property
+    def most_steps(self) -> int | None:
+        """The steps after which it ends; None where it goes on for as many as its seconds allow."""
+        return self.options.steps
 
     @property
     def batch_size(self) -> int:
@@ -122,7 +128,10 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
     settings = _settings(model, preset, given, dataset)
     options = filled(given, preset if given.optimizer is NOT_GIVEN else replace(preset, engine=NOT_GIVEN), model.spec)
     synthetic, options = _synthetic(registry, model, options, given)
-    schedule = _schedule(given, preset, model.spec, decided(options.steps))
+    _check_seconds(given, model)
+    if given.seconds is not None:
+        options = replace(options, steps=given.steps)  # a default number is for a run without a limit
+    schedule = schedule_over(given, preset, model.spec, options.steps)
     options = replace(
         options,
         preset=preset_name,
@@ -142,7 +151,7 @@ def make_plan(registry: Registry, given: RunOptions) -> RunPlan:
         model_settings=resolve_settings(model, settings["model"], partial=True),
         data_settings=data_settings,
         optimizer_settings=resolve_settings(optimizer, settings["optimizer"]),
-        schedule_function=_schedule_function(schedule, given, model, decided(options.steps)),
+        schedule_function=function_of(schedule, given, model),
         loggers=plan_loggers(registry, given.log, settings["logger"]),
         prefers_engine=given.engine is NOT_GIVEN,
         prefers_precision=given.precision is NOT_GIVEN,
@@ -168,11 +177,23 @@ def _check_together(given: RunOptions, options: RunOptions) -> None:
         raise UsageError(
             f"{option('monitor')} decides at evaluations of the validation split: give {option('validate_every')}, too"
         )
-    if given.warmup is not NOT_GIVEN and given.warmup > decided(options.steps):
+    if given.warmup is not NOT_GIVEN and options.steps is not None and given.warmup > options.steps:
         raise UsageError(
             f"{option('warmup', given.warmup)} is longer than the run of {option('steps', options.steps)}: give fewer, "
             "or more"
         )
+
+
+def _check_seconds(given: RunOptions, model: Entry[ModelSpec]) -> None:
+    """Refuse a limit of seconds where the number of steps must be known, or there are none."""
+    if given.seconds is None:
+        return
+    if is_fitted(model):
+        raise UsageError(
+            f"model {model.spec.name!r} is fitted to its data, and not trained: leave out {option('seconds')}"
+        )
+    if given.snapshots is not None and given.steps is NOT_GIVEN:
+        raise UsageError(f"{option('snapshots')} are spread over the steps of the run: give {option('steps')}, too")
 
 
 def keeping_nothing(plan: RunPlan) -> RunPlan:
@@ -353,24 +374,3 @@ def _is_called(registry: Registry, optimizer: Entry[OptimizerSpec], name: str, m
         return registry.optimizers.get(name, prefer=_home(model)) == optimizer
     except UsageError:  # a name that no plugin has, or several: not this one's
         return False
-
-
-def _schedule(given: RunOptions, preset: Preset, spec: ModelSpec, steps: int) -> Schedule:
-    """The model's schedule, changed by what a preset and the user say, over the steps of the run."""
-    schedule = Schedule()
-    for record in (spec, preset, given):
-        if isinstance(record.schedule, Schedule):
-            schedule = record.schedule
-        elif isinstance(record.schedule, str):
-            schedule = schedule.named(record.schedule, steps)
-        elif callable(record.schedule):
-            schedule = replace(schedule.named("constant", steps), function=record.schedule)
-        if record.warmup is not NOT_GIVEN:
-            schedule = replace(schedule, warmup=record.warmup)
-    return schedule.over(steps)
-
-
-def _schedule_function(schedule: Schedule, given: RunOptions, model: Entry[ModelSpec], steps: int) -> Factor | None:
-    if schedule.function is None:
-        return None
-    return given_function(schedule, steps) if given.schedule is not NOT_GIVEN else own_function(schedule, steps, model)

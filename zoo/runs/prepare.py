@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -52,6 +53,7 @@ from zoo.training.device import check_precision, choose_threads, describe_device
 from zoo.training.engines import choose_engine
 from zoo.training.evaluation import batch_size_of
 from zoo.training.history.snapshots import Snapshots
+from zoo.training.history.time_limit import Now, TimeLimit
 from zoo.training.loop import Training
 from zoo.training.objective.objective import Objective, make_objective
 from zoo.training.synthetic import SyntheticWords, sample_words
@@ -86,8 +88,8 @@ class PreparedRun:
     engine: Engine
     config: dict[str, Any]
 
-    def new_training(self) -> Training:
-        """Training at step 0."""
+    def new_training(self, now: Now = time.perf_counter) -> Training:
+        """Training at step 0; `now` is the clock of its time limit."""
         plan, options = self.plan, self.plan.options
         return Training(
             model=self.model,
@@ -102,8 +104,9 @@ class PreparedRun:
             loss=self.objective.loss,
             augment=self._augment(),
             snapshots=Snapshots.of(
-                options.snapshots, plan.steps, plan.model.spec, self.model, vocabulary_of(self.dataset)
+                options.snapshots, plan.most_steps, plan.model.spec, self.model, vocabulary_of(self.dataset)
             ),
+            time_limit=None if options.seconds is None else TimeLimit(options.seconds, now=now),
             new_optimizer=lambda model: build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings),
         )
 
@@ -205,7 +208,7 @@ def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Cloc
         model,
         optimizer,
         batch_size=plan.batch_size,
-        steps=plan.steps,
+        steps=plan.most_steps,
         options=StepOptions.of(plan.options),
         loss=made.objective.loss,
         otherwise=observer.warning if plan.prefers_engine else None,

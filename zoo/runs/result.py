@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.data.kinds import evaluated_of
 from zoo.data.vocabulary import Vocabulary
 from zoo.numbers import show_loss
-from zoo.options.declaration import declared
+from zoo.options.declaration import reported
 from zoo.options.run import RunOptions
 from zoo.plots.plot import Record
 from zoo.plots.plotted import Plotted
@@ -107,7 +107,7 @@ def result(
         "dataset": {key: config["dataset"][key] for key in ("name", "sha256", "examples")},
         "parameters": config["model"]["parameters"],
         "optimizer": plan.optimizer.spec.name,
-        **{name: config["training"][name] for name, one in declared(RunOptions).items() if one.option.reported},
+        **{key: config["training"][name] for key, name in reported(RunOptions).items()},
         "steps": training.step,
         "losses": losses,
         "metrics": metrics,

@@ -29,7 +29,7 @@ from zoo.plugin.settings import resolve_settings, settings_under_todays_names, s
 from zoo.plugin.specs import RESULT_SECTIONS, SECTIONS, ModelSpec, OptimizerSpec
 from zoo.runs.loggers import plan_loggers
 from zoo.runs.plan import RunPlan, check_synthetic
-from zoo.runs.schedules import resumed_function
+from zoo.runs.schedules import resumed_function, without_steps
 from zoo.storage.config import CHOSEN_WHEN_RESUMED, RunConfig, config_under_todays_names, differences, is_in
 from zoo.storage.data.resumed import given_source, own_source, resumed_settings
 from zoo.storage.state import TrainingState
@@ -50,7 +50,8 @@ CHANGEABLE = (
 
 # Options that `zoo resume` may override: a difference is a warning, and no error.
 _CHOSEN = CHOSEN_WHEN_RESUMED
-_INEXACT = ("versions", *(path for path in _CHOSEN if path not in ("training.steps", "training.snapshots")))
+_EXACT = {f"training.{name}" for name in ("steps", "seconds", "snapshots")}
+_INEXACT = ("versions", *(path for path in _CHOSEN if path not in _EXACT))
 
 _OF_GPU = tuple(f"versions.{name}" for name in ("gpu", "cuda", "rocm"))
 
@@ -73,13 +74,10 @@ def plan_resumption(
     begun = RunConfig.read(state.config, state.path)
     config = _edited(begun, folder, allow_changes=options.allow_changes)
     recorded = config.data_file(folder, state.place if config.dataset == begun.dataset else None)
-    steps = options.steps or decided(config.options.steps)
+    ends = _Ends.of(config.options, options, state)
     if stopped_early(config.options, state.ranks) and _has_result(folder, state.step):
         raise UsageError(f"early stopping ended the run in {folder} at step {state.step}: it is finished")
-    if steps < state.step or (steps == state.step and _has_result(folder, steps)):
-        larger = f"give a larger {option('steps')} to continue"
-        more = larger if options.steps is None else f"{option('steps', steps)} is not more"
-        raise UsageError(f"the run in {folder} has done all its {state.step} steps: {more}")
+    ends.check(config.options, options, state, folder)
     if options.dataset is None:
         data = Found(own_source(registry, config, recorded, folder))
     else:
@@ -89,7 +87,7 @@ def plan_resumption(
     loggers = plan_loggers(registry, options.log, _settings(options))
     with naming_versions(others):
         try:
-            plan = replace(_plan(parts, config, options, data), loggers=loggers)
+            plan = replace(_plan(parts, config, options, data, ends), loggers=loggers)
         except UnknownNameError as error:
             raise CheckpointError(f"the run in {folder} cannot be resumed: {error}") from error
         except UsageError as error:
@@ -102,6 +100,42 @@ def plan_resumption(
     if not options.allow_changes:
         _check_versions(then, plan, folder, others)
     return plan, then
+
+
+class _Ends(NamedTuple):
+    """What ends a resumed run: a number of steps, seconds of training, or what comes first of both."""
+
+    steps: int | None
+    seconds: float | None
+
+    @classmethod
+    def of(cls, recorded: RunOptions, given: ResumeOptions, state: TrainingState) -> _Ends:
+        """What the user gives over what the run was planned with; where one is given, the other no longer ends a run
+        that has reached it."""
+        steps, seconds = recorded.steps, recorded.seconds
+        if given.steps is not NOT_GIVEN and seconds is not None and state.seconds >= seconds:
+            seconds = None
+        if given.seconds is not NOT_GIVEN and steps is not None and state.step >= steps:
+            steps = None
+        return cls(given.steps or steps, given.seconds or seconds)
+
+    def check(self, recorded: RunOptions, given: ResumeOptions, state: TrainingState, folder: Path) -> None:
+        """Refuse what leaves nothing to do.
+
+        Raises:
+            UsageError: the run has all its steps, or all its time, and a result.
+        """
+        if self.steps is None and (given.snapshots or recorded.snapshots):
+            raise UsageError(f"{option('snapshots')} are spread over the steps of the run: give {option('steps')}, too")
+        finished = _has_result(folder, state.step)
+        if self.seconds is not None and state.seconds >= self.seconds and finished:
+            larger = f"give a larger {option('seconds')}, or {option('steps')}, to continue"
+            more = larger if given.seconds is None else f"{option('seconds', self.seconds)} is not more"
+            raise UsageError(f"the run in {folder} has been trained for {state.seconds:.1f} seconds: {more}")
+        if self.steps is not None and (self.steps < state.step or (self.steps == state.step and finished)):
+            larger = f"give a larger {option('steps')} to continue"
+            more = larger if given.steps is None else f"{option('steps', self.steps)} is not more"
+            raise UsageError(f"the run in {folder} has done all its {state.step} steps: {more}")
 
 
 class _Parts(NamedTuple):
@@ -154,10 +188,10 @@ def _find_parts(registry: Registry, config: RunConfig, data: Source, folder: Pat
     )
 
 
-def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions, data: Found) -> RunPlan:
+def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions, data: Found, ends: _Ends) -> RunPlan:
     model, optimizer, synthetic, dataset = parts
     chosen = replace(config.options, **_given(options))
-    chosen = replace(chosen, schedule=_schedule(config, options))
+    chosen = replace(chosen, schedule=_schedule(config, options, ends), steps=ends.steps, seconds=ends.seconds)
     if synthetic is not None:
         check_synthetic(synthetic, chosen, model)
     return RunPlan(
@@ -177,14 +211,16 @@ def _plan(parts: _Parts, config: RunConfig, options: ResumeOptions, data: Found)
     )
 
 
-def _schedule(config: RunConfig, options: ResumeOptions) -> Schedule:
+def _schedule(config: RunConfig, options: ResumeOptions, ends: _Ends) -> Schedule:
     """The run's own, or what the user changes it to; `check_unchanged` refuses that, unless it is allowed."""
     own = config.options.schedule
     assert isinstance(own, Schedule)
     if options.schedule in (NOT_GIVEN, own.as_options()["schedule"]):
         return own
-    steps = decided(config.options.steps)
-    return own.named(decided(options.schedule), steps).over(steps)
+    steps, name = config.options.steps or ends.steps, decided(options.schedule)
+    if steps is None and own.named(name, 1000).over(1000) != own.named(name, 2000).over(2000):
+        raise without_steps(own.named(name, 1000))
+    return own.named(name, steps or 1).over(steps or 1)
 
 
 def _settings(options: ResumeOptions) -> dict[str, object]:
@@ -275,13 +311,14 @@ def inexact(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def idle_steps(plan: RunPlan) -> str | None:
     """What to say of steps of an extended run that change nothing; None where all of them do."""
-    steps, rests = decided(plan.options.steps), plan.schedule.rests_from
-    if rests is None or rests >= steps:
+    steps, rests = plan.most_steps, plan.schedule.rests_from
+    if rests is None or (steps is not None and rests >= steps):
         return None
     anew = told(typed="'zoo run'", python="zoo.run")
+    over, given = ("more", option("steps")) if steps is None else (f"{steps:,}", option("steps", steps))
     return (
         f"the learning rate is 0 from step {rests:,} on, where the cosine of the run ended: these steps leave the "
-        f"weights as they are; for a cosine over {steps:,} steps, train anew with {anew} and {option('steps', steps)}"
+        f"weights as they are; for a cosine over {over} steps, train anew with {anew} and {given}"
     )
 
 

@@ -73,6 +73,7 @@ def execute(
     keep: bool = True,
     data: DataCache | None = None,
     folders: type[RunFolder] = RunFolder,
+    clock: Clock | None = None,
 ) -> Run:
     """Do a run.
 
@@ -81,6 +82,7 @@ def execute(
         observer: receives progress and warnings.
         plot_worker: makes the plots, if there is one.
         keep: keep the run in its folder; otherwise nothing is written.
+        clock: of the run's times, and of its time limit.
         data: what earlier runs of this process have read and encoded; what is in it is said of its first run alone.
         folders: what its folder is.
 
@@ -90,7 +92,7 @@ def execute(
     guarded = Guarded(observer or Observer())
     plan = plan if keep else keeping_nothing(plan)
     with stages.told(guarded):
-        return _execute(plan, guarded, plot_worker, data or DataCache(), folders if keep else None)
+        return _execute(plan, guarded, plot_worker, data or DataCache(), folders if keep else None, clock or Clock())
 
 
 def _execute(
@@ -99,11 +101,11 @@ def _execute(
     plot_worker: PlotWorker | None,
     data: DataCache,
     folders: type[RunFolder] | None,
+    clock: Clock,
 ) -> Run:
-    clock = Clock()
     checkpoints = CheckpointSchedule.of(plan.options)
     run = prepared(plan, observer, data, clock)
-    training, device = run.new_training(), run.device
+    training, device = run.new_training(clock.now), run.device
     with cuda.current(device):
         training.trial.check(plan.optimizer.who)
     out = None if plan.options.out is None else Path(plan.options.out)
@@ -133,6 +135,7 @@ def resume(
     plot_worker: PlotWorker | None = None,
     data: DataCache | None = None,
     folders: type[RunFolder] = RunFolder,
+    clock: Clock | None = None,
 ) -> Run:
     """Resume a run from its last checkpoint. It ends where an uninterrupted run would have; see `plan_resumption`.
 
@@ -143,7 +146,7 @@ def resume(
     """
     guarded = Guarded(observer or Observer())
     with stages.told(guarded):
-        return _resume(path, registry, options, guarded, plot_worker, data, folders)
+        return _resume(path, registry, options, guarded, plot_worker, data, folders, clock or Clock())
 
 
 def _resume(
@@ -154,8 +157,8 @@ def _resume(
     plot_worker: PlotWorker | None,
     data: DataCache | None,
     folders: type[RunFolder],
+    clock: Clock,
 ) -> Run:
-    clock = Clock()
     check_options(options)
     checkpoints = CheckpointSchedule.of(options)
     with folders.open(path, warn=observer.warning) as folder:
@@ -171,7 +174,7 @@ def _resume(
             observer.warning(f"the last digits may not be those of an uninterrupted run: {line}")
         if (idle := idle_steps(plan)) is not None:
             observer.warning(idle)
-        training = run.new_training()
+        training = run.new_training(clock.now)
         with cuda.current(run.device):
             with naming_versions(others):
                 state.restore(training, begun_with(config, plan))
@@ -292,12 +295,13 @@ class _Execution:
         try:
             train(
                 training,
-                self.run.plan.steps,
+                self.run.plan.most_steps,
                 report=self._report,
                 stop=lambda: bool(self.signals),
                 saver=_Saver(self.folder, training, self.run.config, CheckpointTimer(checkpoints)),
             )
-            if training.stopped_early and training.snapshots is not None:
+            self._record_steps()
+            if (training.stopped_early or training.out_of_time) and training.snapshots is not None:
                 training.snapshots.take(training.model, training.step)  # the last, at a step that was not planned
         except DivergedError as error:
             self.folder.write_checkpoint(training, self.run.config)
@@ -314,7 +318,7 @@ class _Execution:
         else:
             self.folder.write_last_checkpoint(training, self.run.config)
         self.signals.raise_at_once(
-            lambda number: interrupted(number, training, self.run.plan.steps, self.folder)
+            lambda number: interrupted(number, training, self.run.plan.most_steps, self.folder)
         )  # what follows, a resumption does again
 
     def _report(self, step: int, loss: float) -> None:
@@ -326,7 +330,18 @@ class _Execution:
             if name != LOSS and not known[-1] and known.count(False) == 1:  # said once
                 what = f"{name} of the validation split is NaN or infinite after {step:,} steps"
                 self.observer.warning(f"{what}: such weights are never the best")
-        self.observer.progress(step, self.run.plan.steps, loss)
+        self.observer.progress(step, self._expected_steps(step), loss)
+
+    def _expected_steps(self, step: int) -> int:
+        """How many there will be in all, as far as one can tell."""
+        most, limit = self.run.plan.most_steps, self.training.time_limit
+        return decided(most) if limit is None else limit.expected_steps(step, most)
+
+    def _record_steps(self) -> None:
+        """Put the steps done into the config where the time decided how many: with so many it can be run again."""
+        training, most = self.training, self.run.plan.most_steps
+        if (most is None and training.stopped_early) or training.out_of_time:
+            self.run.config["training"]["steps"] = training.step
 
     def _take_best(self) -> None:
         """Put the best weights into the model and into `model.safetensors`."""
@@ -340,7 +355,7 @@ class _Execution:
         """A batch may still have a finite loss when a whole split has none."""
         for name, loss in losses.items():
             if not math.isfinite(loss):
-                raise not_finite(name, loss, self.run, self.folder)
+                raise not_finite(name, loss, self.run, self.training, self.folder)
 
     def _no_better_than_chance(self, metrics: Mapping[str, Any]) -> str | None:
         """What to say if the trained model is not; None if it is."""

@@ -1,4 +1,4 @@
-"""Learning-rate schedules that are functions: of the user, or of a model's plugin.
+"""The learning-rate schedule of a run; those that are functions, of the user or of a model's plugin.
 
 A checkpoint names the function that a run was trained with, and never causes it to be imported: it is imported where
 the user gives its name, or where the installed model itself names it in its spec or in the preset of the run.
@@ -7,11 +7,12 @@ the user gives its name, or where the installed model itself names it in its spe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from zoo.errors import CheckpointError, PluginError, UsageError
 from zoo.numbers import show_value
-from zoo.options.declaration import decided
+from zoo.options.declaration import NOT_GIVEN, decided
 from zoo.options.run import RunOptions
 from zoo.options.schedule import Factor, Schedule
 from zoo.options.values import is_number, is_object_path, plain
@@ -20,9 +21,62 @@ from zoo.plugin.calling import described, plugin_call, plugin_errors
 from zoo.plugin.entry_points import import_object
 from zoo.plugin.registry import Entry
 from zoo.plugin.settings import REQUIRED, Signature
-from zoo.plugin.specs import ModelSpec
+from zoo.plugin.specs import ModelSpec, Preset
 
 _INPUTS = ("step", "steps")
+
+
+def schedule_over(given: RunOptions, preset: Preset, spec: ModelSpec, steps: int | None) -> Schedule:
+    """The model's schedule, changed by what a preset and the user say, over the steps of the run.
+
+    Raises:
+        UsageError: it depends on the number of steps, and there is none; or it does not, and one is given for it.
+    """
+    found, other = (_over(given, preset, spec, number) for number in (1000, 2000))
+    depends = found != other
+    if given.schedule_steps is not None and not depends:
+        name = found.as_options()["schedule"]
+        raise UsageError(
+            f"{option('schedule_steps', given.schedule_steps)}: the schedule {name!r} is the same for any number of "
+            f"steps; leave it out, or give {option('schedule', 'cosine')}"
+        )
+    over = given.schedule_steps or steps
+    if over is not None:
+        return _over(given, preset, spec, over)
+    if depends:
+        raise without_steps(found)
+    return found
+
+
+def _over(given: RunOptions, preset: Preset, spec: ModelSpec, steps: int) -> Schedule:
+    schedule = Schedule()
+    for record in (spec, preset, given):
+        if isinstance(record.schedule, Schedule):
+            schedule = record.schedule
+        elif isinstance(record.schedule, str):
+            schedule = schedule.named(record.schedule, steps)
+        elif callable(record.schedule):
+            schedule = replace(schedule.named("constant", steps), function=record.schedule)
+        if record.warmup is not NOT_GIVEN:
+            schedule = replace(schedule, warmup=record.warmup)
+    return schedule.over(steps)
+
+
+def function_of(schedule: Schedule, given: RunOptions, model: Entry[ModelSpec]) -> Factor | None:
+    """That of a schedule over the steps of a run; None where it is none. Raises as `given_function`, `own_function`."""
+    if schedule.function is None:
+        return None
+    steps = decided(schedule.ends)
+    return given_function(schedule, steps) if given.schedule is not NOT_GIVEN else own_function(schedule, steps, model)
+
+
+def without_steps(schedule: Schedule) -> UsageError:
+    """The error for a schedule that depends on the number of steps, in a run that has none."""
+    name = schedule.as_options()["schedule"]
+    return UsageError(
+        f"the schedule {name!r} depends on the number of steps, which {option('seconds')} leaves open: "
+        f"give {option('steps')}, too, as the most, or {option('schedule', 'constant')}"
+    )
 
 
 def given_function(schedule: Schedule, steps: int) -> Factor:
@@ -68,9 +122,10 @@ def resumed_function(options: RunOptions, given: str | None, model: Entry[ModelS
         CheckpointError: only the checkpoint names the function.
         ZooError: as `given_function` and `own_function`.
     """
-    schedule, steps = options.schedule, decided(options.steps)
+    schedule = options.schedule
     if not isinstance(schedule, Schedule) or schedule.path is None:
         return None
+    steps = options.steps or schedule.ends or 1
     if given == schedule.path:
         return given_function(schedule, steps)
     for own in _schedules_of(model.spec, options.preset):

@@ -272,9 +272,11 @@ def _recorded_options(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]
     for name in declared(RunOptions):
         value = config["training"].get(name)
         if name == "schedule":
-            yield from convert_fields(Schedule, value).as_options().items()
+            yield from convert_fields(Schedule, value).as_options(config["training"].get("steps")).items()
         elif isinstance(value, Mapping):  # provided by a plugin
             yield name, _full_name(value)
+        elif name == "seconds" and config["training"].get("steps") is not None:
+            continue  # the steps alone make it again exactly
         elif value is not None and value is not False:
             yield name, value
 

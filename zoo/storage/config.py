@@ -20,11 +20,11 @@ from zoo.data.tensors import Targets
 from zoo.data.vocabulary import BOUNDARY, NEWLINE, START, Vocabulary
 from zoo.errors import CheckpointError
 from zoo.files import canonical_json, parse_json, read_text
-from zoo.options.declaration import Declared, declared
+from zoo.options.declaration import Declared, declared, reported
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
 from zoo.options.training import recorded_under_todays_names
-from zoo.options.values import convert_fields
+from zoo.options.values import convert_fields, is_number
 from zoo.plugin.recorded import Recorded
 from zoo.text import brief
 
@@ -216,11 +216,15 @@ class _Reader:
             if option.option.recorded:
                 value = self._option(option, training)
                 found[option.name] = option.fallback if value is None else value
+        if found["seconds"] is not None and training.get("steps") is None:
+            found["steps"] = None
         return RunOptions(model, **found)
 
     def _option(self, option: Declared, training: Mapping[str, Any]) -> object:
         where = f"training.{option.name}"
         value = training.get(option.name)
+        if option.name == "steps" and value is None and is_number(training.get("seconds")):
+            return None  # as many as the time allows
         if value is None and not option.option.may_be_missing:
             raise self.damaged(where, "is missing")
         if option.name == "schedule":
@@ -351,7 +355,7 @@ def unlike(metrics: Mapping[str, Any], config: Any) -> list[str]:
             "model": config["model"]["name"],
             "parameters": config["model"]["parameters"],
             "optimizer": config["optimizer"]["name"],
-            **{name: config["training"].get(name) for name, one in declared(RunOptions).items() if one.option.reported},
+            **{key: config["training"].get(name) for key, name in reported(RunOptions).items()},
         }
         data = {f"dataset.{key}": config["dataset"][key] for key in ("sha256", "examples")}
     except (AttributeError, KeyError, TypeError):

@@ -21,6 +21,7 @@ from zoo.data.finding import Place
 from zoo.engines import Optimizer
 from zoo.errors import CheckpointError, ZooError, out_of_memory
 from zoo.files import write_bytes
+from zoo.options.values import is_number
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.optimizer_state import PREFIX, flattened, load_exactly, unflatten_state
 from zoo.storage import checkpoint
@@ -43,6 +44,7 @@ class TrainingState:
     """The content of the file, checked as far as is possible without the model.
 
     `place` is where the data was on the machine of the run, if it was a file. No other file of a run has a path.
+    `seconds` are those of training that a run with a time limit has used.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class TrainingState:
     place: Place | None
     file_bytes: int
     snapshots: Any = None
+    seconds: float = 0.0
 
     def building(self) -> AbstractContextManager[None]:
         """A context in which the model that the config asks for is built, within what the file justifies."""
@@ -91,6 +94,8 @@ class TrainingState:
                 raise
             what = "its config" if begun_with is None else "the optimizer.hyperparameters that were edited"
             raise CheckpointError(f"{self.path} does not fit {what}: {type(error).__name__}: {error}") from error
+        if training.time_limit is not None:
+            training.time_limit.before = self.seconds
         training.step = self.step
         training.losses[:] = self.losses
 
@@ -295,6 +300,8 @@ def pack(
         meta["sealed"] = sealed.record()
     if training.snapshots is not None:
         meta["snapshots"] = record(training.snapshots)
+    if training.time_limit is not None:  # else the same run gives the same bytes
+        meta["seconds"] = training.time_limit.used
     if training.validation is not None:
         tensors |= _validation_tensors(training.validation)
         meta["validation"] = {"best_step": training.validation.best.step if training.validation.best else None}
@@ -329,6 +336,9 @@ def load(path: Path) -> TrainingState:
         raise CheckpointError(f"{path} is damaged: its losses are not those of {step} steps")
     if not _has_evaluations(stored, step):
         raise CheckpointError(f"{path} is damaged: its evaluations are not those of {step} steps")
+    seconds = stored.meta.get("seconds", 0.0)
+    if not is_number(seconds) or not 0 <= seconds < math.inf:
+        raise CheckpointError(f"{path} is damaged: its seconds of training are no time")
     return TrainingState(
         path=path,
         config=stored.meta.get("config"),
@@ -342,6 +352,7 @@ def load(path: Path) -> TrainingState:
         place=Place.read(stored.meta.get("data")),
         file_bytes=stored.file_bytes,
         snapshots=stored.meta.get("snapshots"),
+        seconds=float(seconds),
     )
 
 

@@ -29,7 +29,7 @@ def choose_engine(
     optimizer: Optimizer,
     *,
     batch_size: int,
-    steps: int,
+    steps: int | None,
     options: StepOptions = PLAIN,
     loss: Loss = CROSS_ENTROPY,
     otherwise: Callable[[str], object] | None = None,
@@ -38,7 +38,8 @@ def choose_engine(
 
     Args:
         name: of the engine, or `auto`.
-        entry, model, optimizer, batch_size, steps, options, loss: what is to be trained, how, and on what.
+        entry, model, optimizer, batch_size, options, loss: what is to be trained, how, and on what.
+        steps: how many; None where that is open, and any engine is worth starting.
         otherwise: for an engine that is preferred and not demanded, as a preset's is. Where it cannot be had, this is
             told why, and `auto` chooses.
 

@@ -28,6 +28,7 @@ from zoo.training.autograd import Autograd
 from zoo.training.building import Trial
 from zoo.training.device import deterministic_sums, torchs_dropout
 from zoo.training.history.snapshots import Snapshots
+from zoo.training.history.time_limit import TimeLimit
 from zoo.training.objective.loss import CROSS_ENTROPY, Loss
 from zoo.training.validation import Validation
 
@@ -51,6 +52,7 @@ class Training:
         loss: what is trained on.
         augment: changes each batch.
         snapshots: of the embedding table; None: none are kept.
+        time_limit: ends the training; None: only its steps do.
         new_optimizer: makes such an optimizer for another module's parameters; needed to restore a state.
     """
 
@@ -69,6 +71,7 @@ class Training:
     loss: Loss = CROSS_ENTROPY
     augment: Augmentation | None = None
     snapshots: Snapshots | None = None
+    time_limit: TimeLimit | None = None
 
     def __post_init__(self) -> None:
         if self.engine is None:
@@ -89,6 +92,11 @@ class Training:
     def stopped_early(self) -> bool:
         """Whether early stopping has ended the training."""
         return self.validation is not None and self.validation.exhausted
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time limit has ended the training."""
+        return self.time_limit is not None and self.time_limit.is_over
 
     def to_keep(self) -> tuple[int, Mapping[str, Tensor]]:
         """The weights to save for use, and their step: the best known, or the current ones."""
@@ -114,9 +122,17 @@ def never() -> bool:
 
 
 def train(
-    training: Training, steps: int, *, report: Report | None = None, stop: Stop = never, saver: Saver | None = None
+    training: Training,
+    steps: int | None,
+    *,
+    report: Report | None = None,
+    stop: Stop = never,
+    saver: Saver | None = None,
 ) -> None:
-    """Train until `steps` are done in all, until `stop()` is true, or until early stopping ends it.
+    """Train until `steps` are done in all, until `stop()` is true, or until early stopping or a time limit ends it.
+
+    Without `steps` it goes on for as long as the others let it. A time limit is looked at between blocks, of which the
+    last ones are so short that they end with it, as far as the speed of the one before tells.
 
     Nothing in a block waits for the device: batches are sampled and gathered for the whole block ahead, and the losses
     stay on the device until its end. `stop` is asked before every block, and within one by an engine that can, as
@@ -130,19 +146,31 @@ def train(
             `training` is then as it was at the start of that block, or of the one before.
     """
     training.model.train()
-    with deterministic_sums(training.examples.device):
-        _train_blocks(training, steps, report, stop, saver)
+    with deterministic_sums(training.examples.device), _timed(training.time_limit):
+        _train_blocks(training, math.inf if steps is None else steps, report, stop, saver)
 
 
-def _train_blocks(training: Training, steps: int, report: Report | None, stop: Stop, saver: Saver | None) -> None:
-    block = 1
+@contextlib.contextmanager
+def _timed(limit: TimeLimit | None) -> Iterator[None]:
+    if limit is None:
+        yield
+        return
+    limit.begin()
+    try:
+        yield
+    finally:
+        limit.end()
+
+
+def _train_blocks(training: Training, steps: float, report: Report | None, stop: Stop, saver: Saver | None) -> None:
+    block, limit = 1, training.time_limit
     good = _Snapshot(training)
     _keep_snapshot(training)
-    while training.step < steps and not training.stopped_early and not stop():
+    while training.step < steps and not (training.stopped_early or training.out_of_time or stop()):
         started = time.perf_counter()
         before = _snapshot(training, good)
         with _undone(training, before):
-            values = _train_block(training, min(block, steps - training.step, *_steps_left(training, saver)), stop)
+            values = _train_block(training, min([block, *_steps_left(training, steps, saver)]), stop)
             failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
             if failed is not None:
                 step = len(training.losses) + failed
@@ -153,6 +181,8 @@ def _train_blocks(training: Training, steps: int, report: Report | None, stop: S
             if training.validation is not None:
                 training.validation.evaluate_if_due(training.model, training.step)
             _keep_snapshot(training)
+        if limit is not None:
+            limit.did(len(values))
         with others_turn():
             if report is not None and values:
                 report(training.step, values[-1])
@@ -191,12 +221,14 @@ def _undone(training: Training, before: _Snapshot) -> Iterator[None]:
         raise OutOfMemoryError(memory_sentence(error), training.step) from error
 
 
-def _steps_left(training: Training, saver: Saver | None) -> list[int]:
-    """After how many steps the block must end, for whatever is to be done then."""
-    left = [saver.steps_left(training.step) if saver is not None else None]
+def _steps_left(training: Training, steps: float, saver: Saver | None) -> list[int]:
+    """After how many steps the block must end, for whatever is to be done then; `steps` are all of the training."""
+    left: list[int | None] = [int(steps) - training.step] if math.isfinite(steps) else []
+    left += [training.time_limit.steps_left() if training.time_limit is not None else None]
+    left += [saver.steps_left(training.step) if saver is not None else None]
     left += [training.validation.steps_left(training.step) if training.validation is not None else None]
     left += [training.snapshots.steps_left(training.step) if training.snapshots is not None else None]
-    return [steps for steps in left if steps]
+    return [count for count in left if count]
 
 
 def _train_block(training: Training, count: int, stop: Stop) -> list[float]:

@@ -28,7 +28,10 @@ def settings_of(config: object) -> dict[str, Any]:
     Options of a run have the names of its command line; other settings those of `--set`, with their section. The name
     of a part is `model`, `data`, `optimizer` or `loss`, what provides it is `plugins.model`, and so on.
     """
-    return dict(_flat(config_under_todays_names(config), ""))
+    settings = dict(_flat(config_under_todays_names(config), ""))
+    if "seconds" in settings:
+        settings.pop("steps", None)  # how many there were follows from the time, or is at most a limit beside it
+    return settings
 
 
 def _flat(value: object, path: str) -> Iterator[tuple[str, Any]]:

@@ -34,15 +34,17 @@ class Snapshots:
 
     @classmethod
     def of(
-        cls, count: int | None, steps: int, spec: ModelSpec, model: nn.Module, vocabulary: Vocabulary | None
+        cls, count: int | None, steps: int | None, spec: ModelSpec, model: nn.Module, vocabulary: Vocabulary | None
     ) -> Snapshots | None:
         """Those of a new run that is to keep `count` over `steps` steps; None where it is to keep none.
+
+        A run without a number of steps keeps none.
 
         Raises:
             UsageError: the model has no embedding table, or as many do not fit into memory.
             PluginError: as `embedding_table`.
         """
-        if count is None:
+        if count is None or steps is None:
             return None
         if spec.embedding is None or vocabulary is None:
             raise UsageError(

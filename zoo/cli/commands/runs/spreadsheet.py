@@ -26,7 +26,8 @@ def as_csv(runs: Sequence[RunRecord]) -> list[str]:
     written = io.StringIO(newline="")
     writer = csv.writer(written, lineterminator="\n")
     own = [name for name in settings if name not in ("model", "data", "data.sha256", "preset", "steps")]
-    writer.writerow(map(_harmless, [*plain, *metrics, *own]))
+    heads = ["seconds_limit" if name == "seconds" else name for name in own]  # `seconds` is the time it took
+    writer.writerow(map(_harmless, [*plain, *metrics, *heads]))
     for run, fact in zip(runs, facts, strict=True):
         fact |= {"dataset": fact["dataset"]["name"], "sha256": fact["dataset"]["sha256"], **fact["losses"]}
         measured = [run.metrics(name.partition(".")[0]).get(name.partition(".")[2]) for name in metrics]
