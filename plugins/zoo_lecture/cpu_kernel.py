@@ -1,179 +1,81 @@
 """Training steps of the lecture's net, compiled by numba for this processor's vector instructions.
 
-Why it comes close to the processor's peak (a step of the lecture's size has 2.2 million operations):
+Why it comes close to the processor's peak (a step of the lecture's size has 2.2 million operations in its six
+matrix products):
 
 - A panel of L examples of the batch fills the lanes of two vectors, and activations are stored as (features, lanes). So
-  all six matrix products have the same form (rows of scalars, each broadcast, times two vectors), weights are never
+  all six products have the same form (rows of scalars, each broadcast, times two vectors), weights are never
   transposed, and softmax and tanh need no sums across the lanes of a vector.
-- The products are generated with LLVM's vector types: a tile of sums stays in registers during the inner loop.
+- The products are generated with LLVM's vector types: a tile of sums stays in registers during the inner loop. What
+  follows a product, such as tanh, is applied to the tile before it is stored.
+- Rows of the embedding table are copied as vectors, and (examples, features) becomes (features, lanes) in registers,
+  because single numbers, one after the other, take as long as half a product.
 - The gradient of the loss is scaled by the negative learning rate, so that the result of backpropagation is the update
   itself. For a batch of one panel it is added to the weights directly.
-- b1 is a column of W1 with the constant input 1, so that its gradient is a column of that of W1.
-
-All code is in this one file, because numba's cache depends on the modification time of the file.
+- b1 is a column of W1 with the constant input 1, and b2 a row of W2 with a constant hidden unit, so that their updates
+  are computed with those of W1 and W2.
 
 Axes: K steps, B examples, T characters of context, E embedding dimensions, D = T * E, H hidden units, V characters, L
-lanes of two vectors. Dp and Vp are D + 1 and V, rounded up to full vectors.
+lanes of two vectors. Dp, Ep and Vp are D + 1, E and V, rounded up to full vectors; no result depends on what is there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
+
+from zoo_lecture.cpu_vectors import (
+    LANES,
+    OPTIONS,
+    SOURCE,
+    WIDTH,
+    broadcast,
+    larger,
+    load,
+    product,
+    smaller,
+    store,
+    times_power,
+    transpose_square,
+)
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-
-_features = llvm.get_host_cpu_features()
-WIDTH = 16 if _features.get("avx512f") else 8 if _features.get("avx") else 4  # float32 lanes of a vector
-ROWS = {16: 8, 8: 6, 4: 4}[WIDTH]  # of a tile; with two vectors per row it fits into the registers
-LANES = 2 * WIDTH
-
-_INT, _INT32 = ir.IntType(64), ir.IntType(32)
-_VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
-_EVERY_LANE = ir.Constant(ir.VectorType(_INT32, WIDTH), [0] * WIDTH)
-_UNDEFINED = ir.Constant(_VECTOR, ir.Undefined)
-_ZERO = ir.Constant(_VECTOR, [0.0] * WIDTH)
-
-
-def _int(value: int) -> ir.Constant:
-    return ir.Constant(_INT, value)
-
-
-@intrinsic
-def _multiply(
-    _: Any, m: Any, n: Any, k: Any, a: Any, a_row: Any, a_column: Any, b: Any, b_row: Any, c: Any, c_row: Any, add: Any
-) -> Any:
-    """`c[m, n] (+)= a[m, k] @ b[k, n]` as LLVM code, for the types of the arguments of `product`."""
-    size = types.intp
-    signature = types.void(size, size, size, a, size, size, b, size, c, size, types.boolean)
-
-    def generate(context: Any, builder: Any, signature: Any, values: Sequence[Any]) -> Any:
-        builder.function.attributes.add("noinline")  # six inlined copies would take six times as long to compile
-        m, n, k, _, a_row, a_column, _, b_row, _, c_row, add = values
-        a, b, c = (context.make_array(signature.args[i])(context, builder, values[i]).data for i in (3, 6, 8))
-        in_tiles = builder.mul(builder.sdiv(m, _int(ROWS)), _int(ROWS))  # rows in full tiles
-
-        def tile(rows: int, vectors: int, i: Any, j: Any) -> None:
-            corner = builder.gep(c, [builder.add(builder.mul(i, c_row), j)])
-            from_row, from_column = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(b, [j])
-            sums = _Tile(builder, rows, vectors, corner, c_row, add)
-            sums.multiply(k, from_row, a_row, a_column, from_column, b_row)
-
-        def columns(start: Any, end: Any, vectors: int) -> None:
-            with cgutils.for_range_slice(builder, start, end, _int(vectors * WIDTH), inc=True) as (j, _):
-                with cgutils.for_range_slice(builder, _int(0), in_tiles, _int(ROWS), inc=True) as (i, _):
-                    tile(ROWS, vectors, i, j)
-                after = builder.append_basic_block("after")
-                rest = builder.switch(builder.sub(m, in_tiles), after)
-                for rows in range(1, ROWS):
-                    block = builder.append_basic_block(f"rows{rows}")
-                    rest.add_case(_int(rows), block)
-                    builder.position_at_end(block)
-                    tile(rows, vectors, in_tiles, j)
-                    builder.branch(after)
-                builder.position_at_end(after)
-
-        pairs = builder.mul(builder.sdiv(n, _int(LANES)), _int(LANES))
-        columns(_int(0), pairs, 2)
-        columns(pairs, n, 1)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-class _Tile:
-    """LLVM code for a tile of c, `rows` by `vectors`, with sums in registers."""
-
-    def __init__(self, builder: Any, rows: int, vectors: int, corner: Any, c_row: Any, add: Any) -> None:
-        self._builder, self._vectors, self._add, self._before = builder, vectors, add, builder.block
-        self._pointers = [
-            [self._vector_at(corner, builder.mul(c_row, _int(i)), j) for j in range(vectors)] for i in range(rows)
-        ]
-        self._head, self._body, self._done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
-        builder.branch(self._head)
-
-    def multiply(self, k: Any, a: Any, a_row: Any, a_column: Any, b: Any, b_row: Any) -> None:
-        """Compute a[rows, k] @ b[k, vectors] and store it, or add it to c.
-
-        The sums start from zero, so that small updates are added up before the one rounding with a large weight.
-        """
-        builder = self._builder
-        builder.position_at_end(self._head)
-        step = builder.phi(_INT)
-        step.add_incoming(_int(0), self._before)
-        sums = [[self._sum() for _ in row] for row in self._pointers]
-        builder.cbranch(builder.icmp_signed("<", step, k), self._body, self._done)
-
-        builder.position_at_end(self._body)
-        b_step = builder.mul(step, b_row)
-        vectors = [builder.load(self._vector_at(b, b_step, j), align=4) for j in range(self._vectors)]
-        a_step = builder.gep(a, [builder.mul(step, a_column)])
-        for i, row in enumerate(sums):
-            scalar = self._broadcast(builder.load(builder.gep(a_step, [builder.mul(a_row, _int(i))])))
-            for vector, total in zip(vectors, row, strict=True):
-                total.add_incoming(self._multiply_add(scalar, vector, total), self._body)
-        step.add_incoming(builder.add(step, _int(1)), self._body)
-        builder.branch(self._head)
-
-        builder.position_at_end(self._done)
-        for row, pointers in zip(sums, self._pointers, strict=True):
-            for total, pointer in zip(row, pointers, strict=True):
-                before = builder.select(self._add, builder.load(pointer, align=4), _ZERO)
-                builder.store(builder.fadd(before, total), pointer, align=4)
-
-    def _vector_at(self, start: Any, offset: Any, j: int) -> Any:
-        builder = self._builder
-        return builder.bitcast(builder.gep(start, [builder.add(offset, _int(j * WIDTH))]), _VECTOR.as_pointer())
-
-    def _sum(self) -> Any:
-        total = self._builder.phi(_VECTOR)
-        total.add_incoming(_ZERO, self._before)
-        return total
-
-    def _broadcast(self, scalar: Any) -> Any:
-        first = self._builder.insert_element(_UNDEFINED, scalar, ir.Constant(_INT32, 0))
-        return self._builder.shuffle_vector(first, _UNDEFINED, _EVERY_LANE)
-
-    def _multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-        function = cgutils.get_or_insert_function(self._builder.module, kind, f"llvm.fmuladd.v{WIDTH}f32")
-        return self._builder.call(function, [x, y, z])
-
-
-_compiled = njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True)
 _f = np.float32
-_FLAT = types.Array(types.float32, 1, "C")
-_PRODUCT = types.void(*[types.intp] * 3, _FLAT, *[types.intp] * 2, _FLAT, types.intp, _FLAT, types.intp, types.boolean)
+
+_compiled = njit(cache=True, **OPTIONS)
+_part = njit(**OPTIONS)  # of `train_steps`, with which it is cached
 
 
-@njit(_PRODUCT, cache=True, error_model="numpy", nogil=True)
-def product(
-    m: int, n: int, k: int, a: Floats, a_row: int, a_col: int, b: Floats, b_row: int, c: Floats, c_row: int, add: bool
-) -> None:
-    """`c[m, n] = a[m, k] @ b[k, n]`, or `+=` with `add`; n is a multiple of the width of a vector.
+@_part
+def tanh(x: Any) -> Any:
+    """tanh with an error below 2e-7: 1 - 2 / (e ** 2x + 1), where e ** 2x is 2 ** n times a polynomial for 2 ** r.
 
-    All arrays are flat: a[i, p] is at `i * a_row + p * a_col`, b[p, j] at `p * b_row + j`, c[i, j] at `i * c_row + j`.
+    What is lost with the rounding of 2x / ln 2, and with a polynomial shorter than that of `exp`, counts only where
+    tanh is steep.
     """
-    _multiply(m, n, k, a, a_row, a_col, b, b_row, c, c_row, add)
+    x = larger(_f(-10), smaller(_f(10), x))  # from 9.1 on it is 1; NaN stays NaN
+    shifted = x * _f(2 / math.log(2)) + _f(1.5 * 2**23)  # n is in its last bits
+    r = x * _f(2 / math.log(2)) - (shifted - _f(1.5 * 2**23))
+    p = _f(0.0013264537) * r + _f(0.00967113)  # its largest relative error for r from -0.5 to 0.5 is as small as can be
+    p = p * r + _f(0.055507272)
+    p = p * r + _f(0.24022241)
+    p = p * r + _f(0.693147)
+    p = p * r + _f(1)
+    return _f(1) - _f(2) / (times_power(p, shifted) + _f(1))
 
 
-@_compiled
+@_part
 def exp(x: Any) -> Any:
     """e ** x with a relative error below 2e-7 for x up to 80; e ** -80 for smaller x than -80.
 
     It is 2 ** n times the Taylor series of e ** r. NaN stays NaN.
     """
-    x = _f(-80) if x < _f(-80) else x  # false for NaN
+    x = larger(_f(-80), x)
     shifted = x * _f(1 / math.log(2)) + _f(1.5 * 2**23)  # n is in its last bits
     n = shifted - _f(1.5 * 2**23)
     r = x - n * _f(0.693359375)  # ln 2 in two parts, of which the first has so few bits that the product is exact
@@ -186,56 +88,66 @@ def exp(x: Any) -> Any:
     p = p * r + _f(1 / 2)
     p = p * r + _f(1)
     p = p * r + _f(1)
-    exponent = np.int32(_f(shifted).view(np.int32) << np.int32(23))
-    return np.int32(_f(p).view(np.int32) + exponent).view(np.float32)
+    return times_power(p, shifted)
 
 
-@_compiled
-def tanh(h: Floats, n: int) -> None:
-    """tanh of the first n elements, in place, with an error below 2e-7: 1 - 2 / (e ** 2|x| + 1)."""
-    for i in range(n):
-        x = h[i]
-        size = abs(x)
-        size = _f(20) if size > _f(20) else size
-        size = _f(1) - _f(2) / (exp(_f(2) * size) + _f(1))
-        h[i] = -size if x < _f(0) else size
+@_part
+def _alone(total: Any, _: Any) -> Any:
+    return total
 
 
-@_compiled
-def tanh_backward(dh: Floats, h: Floats, n: int) -> None:
-    for i in range(n):
-        dh[i] *= _f(1) - h[i] * h[i]
+@_part
+def _added(total: Any, before: Any) -> Any:
+    return before + total
 
 
-@_compiled
+@_part
+def _tanh(total: Any, _: Any) -> Any:
+    return tanh(total)
+
+
+@_part
+def _times_slope(total: Any, h: Any) -> Any:
+    """times the derivative of tanh where that is h"""
+    return total * (_f(1) - h * h)
+
+
+store_product, add_product, tanh_of_product, product_times_slope = map(product, (_alone, _added, _tanh, _times_slope))
+
+
+@_part
 def cross_entropy(logits: Floats, y: Ints, V: int, scale: float, buffer: Floats) -> float:
-    """The summed loss of a panel; the logits (V, L) are replaced by -scale times their gradient."""
-    top, total, target = buffer[:LANES], buffer[LANES : 2 * LANES], buffer[2 * LANES :]
-    for lane in range(LANES):
-        top[lane] = logits[lane]
-        total[lane] = _f(0)
-    for v in range(1, V):
-        for lane in range(LANES):
-            logit = logits[v * LANES + lane]
-            top[lane] = logit if logit > top[lane] else top[lane]
+    """The summed loss of a panel; the logits (V, L) are replaced by -scale times their gradient.
+
+    Args:
+        logits: (V, L).
+        y: targets, (n), of the first n lanes.
+        V: the number of characters.
+        scale: learning rate / B.
+        buffer: (2, L).
+    """
+    targets, tops, totals = 0.0, 0.0, 1.0
     for lane in range(len(y)):
-        target[lane] = logits[y[lane] * LANES + lane] - top[lane]
-    for v in range(V):
-        for lane in range(LANES):
-            p = exp(logits[v * LANES + lane] - top[lane])
-            logits[v * LANES + lane] = p
-            total[lane] += p
-    loss = 0.0
+        targets += logits[y[lane] * LANES + lane]
+    for lanes in range(0, len(y), WIDTH):
+        top = load(logits, lanes)
+        for v in range(1, V):
+            top = larger(load(logits, v * LANES + lanes), top)
+        total = broadcast(_f(0))
+        for v in range(V):
+            p = exp(load(logits, v * LANES + lanes) - top)
+            store(logits, v * LANES + lanes, p)
+            total = total + p
+        factor = broadcast(_f(-scale)) / total
+        for v in range(V):
+            store(logits, v * LANES + lanes, load(logits, v * LANES + lanes) * factor)
+        store(buffer, lanes, top)
+        store(buffer, LANES + lanes, total)
     for lane in range(len(y)):
-        loss += math.log(total[lane]) - target[lane]
-    for lane in range(LANES):
-        total[lane] = -scale / total[lane]
-    for v in range(V):
-        for lane in range(LANES):
-            logits[v * LANES + lane] *= total[lane]
-    for lane in range(len(y)):
-        logits[y[lane] * LANES + lane] += scale
-    return loss
+        tops += buffer[lane]
+        totals *= buffer[LANES + lane]  # at most V ** 32, which a float64 holds
+        logits[y[lane] * LANES + lane] += _f(scale)
+    return math.log(totals) + tops - targets
 
 
 @_compiled
@@ -249,6 +161,7 @@ def train_steps(
     work: tuple[Floats, ...],
     T: int,
     E: int,
+    source: int = SOURCE,
 ) -> None:
     """Train on K batches.
 
@@ -256,88 +169,95 @@ def train_steps(
         x, y: contexts (K, B, T) and targets (K, B).
         scales: learning rate / B of each step, (K).
         losses: output: the loss of each step, (K).
-        weights: C, W1, W2, b2, flat: (V, E); (H, Dp), W1 transposed with b1 as its column D; (H, Vp); (V).
+        weights: C, W1, W2, flat: (V, Ep); (H, Dp), W1 transposed with b1 as its column D; (H + 1, Vp) with b2 as row H.
         sums: buffers for the updates of the weights, of the same shapes; if B <= L, the weights themselves, except C.
-        work: inputs of a panel (L, Dp) and (D + 1, L), with 1 in column and row D; buffers for activations and
-            gradients (H, L), (H, L), (V, L), (L, Vp), (D, L), (3, L).
+        work: inputs (L, Dp) and (Dp, L); activations (H + 1, L) with 1 in row H; their gradients (H, L); logits, then
+            their gradients (Vp, L) and (L, Vp); gradients of inputs (Dp, L) and (L, Dp); (2, L). Another vector fits
+            behind both (L, Dp).
         T, E: sizes.
+        source: not to be given. numba caches for the modification time of this file, and for the types of the
+            arguments, of which a default value is part: so what the other file generates is not taken from the cache
+            after a change there.
     """
-    C, W1, W2, b2 = weights
-    sum_C, sum_W1, sum_W2, sum_b2 = sums
-    emb, embT, hT, dhT, logitsT, dlogits, dembT, buffer = work
-    V, H = len(b2), len(hT) // LANES
+    C, W1, W2 = weights
+    sum_C, sum_W1, sum_W2 = sums
+    emb, embT, hT, dhT, logitsT, dlogits, dembT, demb, buffer = work
     K, B = y.shape
-    D = T * E
-    Dp, Vp = len(W1) // H, len(W2) // H
+    H, D = len(dhT) // LANES, T * E
+    Dp, Ep, Vp = len(W1) // H, padded(E), len(W2) // (H + 1)
+    V = len(C) // Ep
     for k in range(K):
         loss = 0.0
         for start in range(0, B, LANES):
             contexts, targets = x[k, start : start + LANES], y[k, start : start + LANES]
             n = len(targets)
-            lanes = WIDTH if n <= WIDTH else LANES
+            lanes = padded(n)
             # forward pass
-            look_up(C, contexts, E, emb, Dp, embT)
-            product(H, lanes, D + 1, W1, Dp, 1, embT, LANES, hT, LANES, False)  # (H, L)
-            tanh(hT, H * LANES)
-            for v in range(V):
-                logitsT[v * LANES : (v + 1) * LANES] = b2[v]
-            product(V, lanes, H, W2, 1, Vp, hT, LANES, logitsT, LANES, True)  # (V, L)
+            look_up(C, contexts, E, emb, Dp)  # (L, Dp)
+            transpose(lanes, Dp, emb, Dp, embT, LANES)  # (Dp, L)
+            tanh_of_product(H, lanes, D + 1, W1, Dp, 1, embT, LANES, hT, LANES, hT)  # (H, L)
+            store_product(V, lanes, H + 1, W2, 1, Vp, hT, LANES, logitsT, LANES, logitsT)  # (V, L)
             loss += cross_entropy(logitsT, targets, V, scales[k], buffer)
             # backward pass; weights are updated after their last use
-            product(H, lanes, V, W2, Vp, 1, logitsT, LANES, dhT, LANES, False)  # (H, L)
-            tanh_backward(dhT, hT, H * LANES)
-            product(D, lanes, H, W1, 1, Dp, dhT, LANES, dembT, LANES, False)  # (D, L)
-            by_example(logitsT, n, dlogits, Vp, sum_b2)  # (L, Vp)
-            product(H, Vp, n, hT, LANES, 1, dlogits, Vp, sum_W2, Vp, True)  # (H, Vp)
-            product(H, Dp, n, dhT, LANES, 1, emb, Dp, sum_W1, Dp, True)  # (H, Dp)
-            add_rows(dembT, contexts, E, sum_C)
+            product_times_slope(H, lanes, V, W2, Vp, 1, logitsT, LANES, dhT, LANES, hT)  # (H, L)
+            store_product(D, lanes, H, W1, 1, Dp, dhT, LANES, dembT, LANES, dembT)  # (D, L)
+            transpose(Vp, lanes, logitsT, LANES, dlogits, Vp)  # (L, Vp)
+            add_product(H + 1, Vp, n, hT, LANES, 1, dlogits, Vp, sum_W2, Vp, sum_W2)  # (H + 1, Vp)
+            add_product(H, Dp, n, dhT, LANES, 1, emb, Dp, sum_W1, Dp, sum_W1)  # (H, Dp)
+            transpose(Dp, lanes, dembT, LANES, demb, Dp)  # (L, Dp)
+            add_rows(demb, Dp, contexts, E, sum_C)
         add(sum_C, C)
         if B > LANES:
             add(sum_W1, W1)
             add(sum_W2, W2)
-            add(sum_b2, b2)
         losses[k] = loss / B
 
 
-@_compiled
-def by_example(logitsT: Floats, n: int, dlogits: Floats, Vp: int, total: Floats) -> None:
-    """Transpose the first n columns of (V, L) to rows of (L, Vp), and add their sum to `total` (V)."""
-    for v in range(len(total)):
-        row = _f(0)
-        for lane in range(n):
-            value = logitsT[v * LANES + lane]
-            dlogits[lane * Vp + v] = value
-            row += value
-        total[v] += row
+@_part
+def padded(size: int) -> int:
+    """The size, rounded up to full vectors."""
+    return (size + WIDTH - 1) // WIDTH * WIDTH
 
 
-@_compiled
-def look_up(C: Floats, contexts: Ints, E: int, emb: Floats, Dp: int, embT: Floats) -> None:
-    """Look up the embeddings of contexts (n, T), as rows `emb` and as columns `embT`."""
+@_part
+def look_up(C: Floats, contexts: Ints, E: int, emb: Floats, Dp: int) -> None:
+    """Look up the embeddings of contexts (n, T), as rows of `emb`, each with 1 behind its D numbers.
+
+    A vector is longer than the rest of an embedding: what it writes beyond that is overwritten by what comes next.
+    """
     n, T = contexts.shape
+    Ep = padded(E)
+    for lane in range(n):
+        row = lane * Dp
+        for t in range(T):
+            for e in range(0, E, WIDTH):
+                store(emb, row + t * E + e, load(C, contexts[lane, t] * Ep + e))
+        store(emb, row + T * E, broadcast(_f(1)))
+
+
+@_part
+def add_rows(demb: Floats, Dp: int, contexts: Ints, E: int, C: Floats) -> None:
+    """Add the rows of `demb` to the embeddings of the characters of contexts (n, T)."""
+    n, T = contexts.shape
+    Ep = padded(E)
     for lane in range(n):
         for t in range(T):
-            row = contexts[lane, t] * E
-            for e in range(E):
-                value = C[row + e]
-                emb[lane * Dp + t * E + e] = value
-                embT[(t * E + e) * LANES + lane] = value
+            for e in range(0, E, WIDTH):
+                row = contexts[lane, t] * Ep + e
+                store(C, row, load(C, row) + load(demb, lane * Dp + t * E + e))
 
 
-@_compiled
-def add_rows(dembT: Floats, contexts: Ints, E: int, C: Floats) -> None:
-    """Add the updates `dembT` (D, L) to the embeddings of the characters of contexts (n, T)."""
-    n, T = contexts.shape
-    for lane in range(n):
-        for t in range(T):
-            row = contexts[lane, t] * E
-            for e in range(E):
-                C[row + e] += dembT[(t * E + e) * LANES + lane]
+@_part
+def transpose(m: int, n: int, a: Floats, a_row: int, c: Floats, c_row: int) -> None:
+    """c[n, m] = a[m, n] in flat arrays, with so many numbers from row to row; m and n are multiples of the width."""
+    for i in range(0, m, WIDTH):
+        for j in range(0, n, WIDTH):
+            transpose_square(a, i * a_row + j, a_row, c, j * c_row + i, c_row)
 
 
-@_compiled
+@_part
 def add(sums: Floats, weights: Floats) -> None:
     """Add sums to weights, and reset the sums to zero."""
-    for i in range(len(weights)):
-        weights[i] += sums[i]
-        sums[i] = _f(0)
+    for i in range(0, len(weights), WIDTH):
+        store(weights, i, load(weights, i) + load(sums, i))
+        store(sums, i, broadcast(_f(0)))

@@ -102,35 +102,34 @@ class _Buffers:
     def __init__(self, net: MLPChar, batch_size: int, width: int) -> None:
         V, E = net.C.shape
         D, H = net.W1.shape
-        Dp, Vp, lanes = _padded(D + 1, width), _padded(V, width), 2 * width
-        self.C, self.b2 = _aligned(V * E), _aligned(V)
-        self.W1, self.W2 = _aligned(H * Dp), _aligned(H * Vp)
-        self.weights = (self.C, self.W1, self.W2, self.b2)
+        Dp, Ep, Vp, lanes = _padded(D + 1, width), _padded(E, width), _padded(V, width), 2 * width
+        self.C, self.W1, self.W2 = _aligned(V * Ep), _aligned(H * Dp), _aligned((H + 1) * Vp)
+        self.weights = (self.C, self.W1, self.W2)
         # the update of a batch that fits into one panel is added to the weights directly
-        sums = (self.W1, self.W2, self.b2) if batch_size <= lanes else (_aligned(len(w)) for w in self.weights[1:])
+        sums = (self.W1, self.W2) if batch_size <= lanes else (_aligned(len(w)) for w in self.weights[1:])
         self.sums = (_aligned(len(self.C)), *sums)
-        emb, embT = _aligned(lanes * Dp), _aligned((D + 1) * lanes)
-        emb.reshape(lanes, Dp)[:, D] = 1  # the input of b1
-        embT.reshape(D + 1, lanes)[D] = 1
-        sizes = (H * lanes, H * lanes, V * lanes, lanes * Vp, D * lanes, 3 * lanes)
-        self.work = (emb, embT, *(_aligned(size) for size in sizes))
-        self._views = (self.C.reshape(V, E), self.W1.reshape(H, Dp), self.W2.reshape(H, Vp))
+        hT = _aligned((H + 1) * lanes)
+        hT[H * lanes :] = 1  # the hidden unit of b2
+        inputs, sizes = lanes * Dp + width, (H * lanes, Vp * lanes, lanes * Vp, Dp * lanes)
+        rest = (*sizes, inputs, 2 * lanes)
+        self.work = (_aligned(inputs), _aligned(Dp * lanes), hT, *(_aligned(size) for size in rest))
+        self._views = (self.C.reshape(V, Ep), self.W1.reshape(H, Dp), self.W2.reshape(H + 1, Vp))
 
     def read(self, net: MLPChar) -> None:
-        """Copy the net's weights: W1 transposed, with b1 as an additional column; rows padded with zeros."""
-        (V, _), (D, _) = net.C.shape, net.W1.shape
+        """Copy the net's weights: W1 transposed, with b1 as an additional column; b2 as an additional row of W2."""
+        (V, E), (D, H) = net.C.shape, net.W1.shape
         C, W1, W2 = self._views
-        C[:] = net.C.numpy()
+        C[:, :E] = net.C.numpy()
         W1[:, :D], W1[:, D] = net.W1.numpy().T, net.b1.numpy()
-        W2[:, :V], self.b2[:] = net.W2.numpy(), net.b2.numpy()
+        W2[:H, :V], W2[H, :V] = net.W2.numpy(), net.b2.numpy()
 
     def write(self, net: MLPChar) -> None:
         """Copy the weights to the net."""
-        (V, _), (D, _) = net.C.shape, net.W1.shape
+        (V, E), (D, H) = net.C.shape, net.W1.shape
         C, W1, W2 = self._views
-        net.C.numpy()[:] = C
+        net.C.numpy()[:] = C[:, :E]
         net.W1.numpy()[:], net.b1.numpy()[:] = W1[:, :D].T, W1[:, D]
-        net.W2.numpy()[:], net.b2.numpy()[:] = W2[:, :V], self.b2
+        net.W2.numpy()[:], net.b2.numpy()[:] = W2[:H, :V], W2[H, :V]
 
 
 def _padded(size: int, width: int) -> int:

@@ -288,31 +288,55 @@ def test_fused_reads_batches_of_any_stride() -> None:
 def test_exp_is_within_its_stated_error() -> None:
     import numpy as np
 
-    from zoo_lecture.cpu_kernel import exp
-
     x = numbers(80)
-    expected = np.exp(x.astype(np.float64))
-    found = np.array([exp(number) for number in x])
-    assert np.abs(found / expected - 1).max() < 2e-7
-    assert [exp(np.float32(number)) for number in (-81, "-inf", 0)] == [exp(np.float32(-80)), exp(np.float32(-80)), 1]
-    assert np.isnan(exp(np.float32("nan")))
+    found = by_kernel("exp", x)
+    assert np.abs(found / np.exp(x.astype(np.float64)) - 1).max() < 2e-7
+    least, zero, nothing = by_kernel("exp", np.array([-80, 0, np.nan], np.float32))
+    assert by_kernel("exp", np.array([-81, -np.inf], np.float32)).tolist() == [least] * 2
+    assert zero == 1
+    assert np.isnan(nothing)
 
 
 @needs_numba
 def test_tanh_is_within_its_stated_error() -> None:
     import numpy as np
 
-    from zoo_lecture.cpu_kernel import tanh
-
     more = [-np.inf, -1e30, -1e-30, -0.0, 0.0, 1e-30, 1e30, np.inf]
     x = np.concatenate([numbers(25), np.array(more, np.float32)])
-    found = x.copy()
-    tanh(found, len(found))
+    found = by_kernel("tanh", x)
     assert np.abs(found - np.tanh(x.astype(np.float64))).max() < 2e-7
     assert np.abs(found).max() == 1
-    nothing = np.full(3, np.nan, np.float32)
-    tanh(nothing, 2)
-    assert np.isnan(nothing).all()
+    assert found[-1] == -found[-8] == 1
+    assert np.isnan(by_kernel("tanh", np.array([np.nan], np.float32))).all()
+
+
+def by_kernel(name: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What a function of vectors makes of each number."""
+    import numpy as np
+
+    from zoo_lecture.cpu_vectors import WIDTH
+
+    numbers = np.zeros(-(-len(x) // WIDTH) * WIDTH, np.float32)
+    numbers[: len(x)] = x
+    on_vectors(name)(numbers)
+    return numbers[: len(x)]
+
+
+@cache
+def on_vectors(name: str) -> Callable[[npt.NDArray[np.float32]], None]:
+    from numba import njit
+
+    from zoo_lecture import cpu_kernel
+    from zoo_lecture.cpu_vectors import WIDTH, load, store
+
+    function = getattr(cpu_kernel, name)
+
+    @njit(error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]  # numba has no types
+    def on_each(x: npt.NDArray[np.float32]) -> None:
+        for i in range(0, len(x), WIDTH):
+            store(x, i, function(load(x, i)))
+
+    return on_each  # type: ignore[no-any-return]
 
 
 def numbers(most: float) -> npt.NDArray[np.float32]:
@@ -324,24 +348,47 @@ def numbers(most: float) -> npt.NDArray[np.float32]:
 
 
 @needs_numba
-@pytest.mark.parametrize("add", [False, True])
-def test_products_are_right_at_every_edge_of_a_tile(add: bool) -> None:
+@pytest.mark.parametrize("then", ["store_product", "add_product", "tanh_of_product", "product_times_slope"])
+def test_products_are_right_at_every_edge_of_a_tile(then: str) -> None:
     import numpy as np
 
-    from zoo_lecture.cpu_kernel import LANES, ROWS, WIDTH, product
+    from zoo_lecture import cpu_kernel
+    from zoo_lecture.cpu_vectors import LANES, ROWS, WIDTH
 
+    wanted: dict[str, Callable[..., npt.NDArray[np.float64]]] = {
+        "store_product": lambda product, _: product,
+        "add_product": lambda product, before: before + product,
+        "tanh_of_product": lambda product, _: np.tanh(product),
+        "product_times_slope": lambda product, h: product * (1 - h * h),
+    }
     random = np.random.default_rng(1)
-    sizes = [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 2]
-    for m, n, k in itertools.product(sizes, (WIDTH, LANES, LANES + WIDTH), (0, 1, 13)):
-        a, b, c = (random.standard_normal(shape).astype(np.float32) for shape in ((m, k), (k, n + 3), (m, n + 5)))
+    for m, n, k in itertools.product(range(1, 2 * ROWS[0] + 2), (WIDTH, LANES, LANES + WIDTH), (0, 1, 13)):
+        shapes = ((m, k), (k, n + 3), (m, n + 5), (m, n + 5))
+        a, b, c, d = (random.standard_normal(shape).astype(np.float32) for shape in shapes)
         expected = c.astype(np.float64)
-        expected[:, :n] = expected[:, :n] * add + a.astype(np.float64) @ b[:, :n]
+        expected[:, :n] = wanted[then](a.astype(np.float64) @ b[:, :n], d[:, :n].astype(np.float64))
         for columns_first in (False, True):
             flat = (a.T if columns_first else a).flatten()
             steps = (1, m) if columns_first else (k, 1)
             result = c.flatten()
-            product(m, n, k, flat, *steps, b.flatten(), n + 3, result, n + 5, add)
-            assert np.abs(result.reshape(c.shape) - expected).max() < 1e-5, (m, n, k)
+            getattr(cpu_kernel, then)(m, n, k, flat, *steps, b.flatten(), n + 3, result, n + 5, d.flatten())
+            assert np.abs(result.reshape(c.shape) - expected).max() < 2e-5, (m, n, k)
+
+
+@needs_numba
+def test_panels_are_transposed_in_squares() -> None:
+    import numpy as np
+
+    from zoo_lecture.cpu_kernel import transpose
+    from zoo_lecture.cpu_vectors import WIDTH
+
+    for m, n in itertools.product((WIDTH, 3 * WIDTH), repeat=2):
+        a = np.arange(m * (n + 5), dtype=np.float32).reshape(m, n + 5)
+        c = np.full((n, m + 3), -1, np.float32)
+        result = c.flatten()
+        transpose(m, n, a.flatten(), n + 5, result, m + 3)
+        c[:, :m] = a[:, :n].T
+        assert np.array_equal(result.reshape(c.shape), c)
 
 
 # In a run
