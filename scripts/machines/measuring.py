@@ -1,0 +1,281 @@
+"""What is measured of one machine, for what `hundred_machines.py` works out.
+
+    python measuring.py steps NET TEXT | all_reduce RANK STORE | coordinator MEMBERS FOLDER     # one figure, as JSON
+
+Each figure has a process of its own. Steps are the processor time of one thread, and every figure is the smallest of
+its rounds, because other programs may use the machine.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarking"))
+
+from processes import as_installed, spent
+from texts import MEGABYTE, make_text
+
+BUNDLED = Path(__file__).resolve().parents[2] / "plugins" / "zoo_lecture" / "data" / "names-ssa-2018.txt"
+NETS = {  # what `zoo run` is told, and the sizes of a batch that are measured
+    "mlp-char": (("mlp-char", None), (1, 4, 16, 32, 64, 128, 256)),
+    "gru": (("gru", "tuned"), (1, 4, 16, 32, 64, 128)),
+    "transformer": (("transformer", "shakespeare"), (1, 2, 4, 8, 12, 24)),
+}
+GRADIENTS = (4, 1_000, 47_588, 250_000, 1_000_000, 4_000_000, 16_000_000)  # bytes; that of mlp-char is 47,588
+ROUNDS = 7
+STEPS = 20_000  # of a member
+FEW, MANY = 20, 220  # members of one step
+TEXT_MB = 100
+ZOO = (sys.executable, "-m", "zoo")
+
+
+def measure(parts: Sequence[str] = ()) -> dict[str, Any]:
+    """The figures of these parts, as `figures.json` has them; by default of all."""
+    os.environ.update({**as_installed(), "OMP_NUM_THREADS": "1", "ZOO_OFFLINE": "1", "ZOO_PLUGINS": ""})
+    return {"about": about()} | {name: PARTS[name]() for name in parts or PARTS}
+
+
+def in_folder(part: Callable[[Path], Any]) -> Callable[[], Any]:
+    """A part that is given an empty folder of its own."""
+
+    def measured() -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            return part(Path(folder))
+
+    return measured
+
+
+def about() -> dict[str, Any]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
+    return {"processor": processor, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+
+
+@in_folder
+def nets(work: Path) -> dict[str, Any]:
+    """What `steps` measures, of each net."""
+    make_text(work / "text.txt", 1)
+    return {net: own_process("steps", net, work / "text.txt") for net in NETS}
+
+
+def own_process(*words: object) -> Any:
+    """What a function of this module returns, in a process of its own."""
+    script = [sys.executable, __file__, *map(str, words)]
+    return json.loads(subprocess.run(script, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def steps(net: str, text: str) -> dict[str, Any]:
+    """Seconds of a training step by `autograd`, one thread, over the examples of a batch; and the parameters."""
+    import torch
+
+    from zoo.options.run import RunOptions
+    from zoo.plugin.manager import load_plugins
+    from zoo.runs.clock import Clock
+    from zoo.runs.observer import Observer
+    from zoo.runs.plan import make_plan
+    from zoo.runs.prepare import prepare
+    from zoo.training.loop import Training, train
+
+    torch.set_num_threads(1)
+    (model, preset), batches = NETS[net]
+    registry, data = load_plugins()[0], text if preset == "shakespeare" else BUNDLED
+    given: dict[str, Any] = {"preset": preset, "dataset": str(data), "engine": "autograd", "threads": 1}
+    given |= {"device": "cpu", "precision": "float32"}
+    trainings: dict[str, Training] = {}
+    for batch in batches:
+        plan = make_plan(registry, RunOptions(model, batch_size=batch, **given))
+        trainings[str(batch)] = prepare(plan, torch.device("cpu"), Observer(), Clock()).new_training()
+
+    def seconds(training: Training) -> float:
+        before, started = training.step, time.process_time()
+        while time.process_time() - started < 0.15:
+            train(training, training.step + 8)
+        return (time.process_time() - started) / (training.step - before)
+
+    own = make_plan(registry, RunOptions(model, **given))
+    parameters = sum(p.numel() for p in trainings[str(batches[0])].model.parameters())
+    taken = in_turn({batch: partial(seconds, training) for batch, training in trainings.items()})
+    return {"preset": own.options.preset, "batch": own.batch_size, "parameters": parameters, "step_s": taken}
+
+
+def in_turn(measures: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """The smallest of what each returns, all taken in turn."""
+    taken: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(ROUNDS):
+        for name, one in measures.items():
+            taken[name].append(one())
+    return {name: min(values) for name, values in taken.items()}
+
+
+@in_folder
+def two_ranks(work: Path) -> dict[str, float]:
+    """Seconds in which two ranks add up so many bytes over loopback, by gloo."""
+    script = [sys.executable, __file__, "all_reduce"]
+    with subprocess.Popen([*script, "1", work / "store"], stdout=subprocess.DEVNULL):
+        return dict(own_process("all_reduce", 0, work / "store"))
+
+
+def all_reduce(rank: str, store: str) -> dict[str, float]:
+    """What one of the two ranks takes."""
+    import torch
+    from torch import distributed
+
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{store}", rank=int(rank), world_size=2)
+    tensors = {str(size): torch.zeros(size // 4) for size in GRADIENTS}
+
+    def seconds(tensor: torch.Tensor) -> float:
+        times = max(5, min(500, 20 * MEGABYTE // tensor.nbytes))
+        distributed.barrier()
+        started = time.perf_counter()
+        for _ in range(times):
+            distributed.all_reduce(tensor)
+        return (time.perf_counter() - started) / times
+
+    taken = in_turn({name: partial(seconds, tensor) for name, tensor in tensors.items()})
+    distributed.destroy_process_group()
+    return taken
+
+
+@in_folder
+def start(work: Path) -> dict[str, float]:
+    """Seconds of Python, `import torch` and a `zoo run` of one step, from the shell; and the files that this opens."""
+    env = dict(os.environ)
+    run = [*ZOO, "run", "mlp-char", "--dataset", BUNDLED, "--steps", 1, "--engine", "fused", "--no-plots", "--quiet"]
+    seconds = in_turn(
+        {
+            "python_s": lambda: spent([sys.executable, "-c", "pass"], env).seconds,
+            "torch_s": lambda: spent([sys.executable, "-c", "import torch"], env).seconds,
+            "run_s": lambda: spent([*run, "--out", tempfile.mkdtemp(dir=work)], env).seconds,
+        }
+    )
+    return {**seconds, **own_process("imported")}
+
+
+def imported() -> dict[str, int]:
+    """How many files Python and the linker have opened to train with the `fused` engine, and their bytes."""
+    import zoo
+
+    zoo.run("mlp-char", dataset=str(BUNDLED), steps=1, engine="fused", device="cpu", keep=False)
+    mapped = {line.split(maxsplit=5)[-1].strip() for line in Path("/proc/self/maps").read_text().splitlines()}
+    attributes = [vars(module) for module in [*sys.modules.values()] if hasattr(module, "__dict__")]
+    own = {each.get("__cached__") or each.get("__file__") for each in attributes}
+    names = mapped | {name for name in own if isinstance(name, str)}
+    files = [Path(name) for name in names if name.startswith("/") and Path(name).is_file()]
+    return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
+
+
+@in_folder
+def reading(work: Path) -> dict[str, float]:
+    """Seconds from the file of names to tensors; bytes of running text that are read and encoded in a second."""
+    path = work / "long.txt"
+    make_text(path, TEXT_MB)
+    time.sleep(3)  # a file that was changed just now is read again
+    seconds = in_turn({"names_s": lambda: own_process("names"), "text_s": lambda: own_process("encoded", path)})
+    return {"names_s": seconds["names_s"], "text_bytes_a_second": TEXT_MB * MEGABYTE / seconds["text_s"]}
+
+
+def names() -> float:
+    import zoo
+    from zoo.data.loading import encode
+
+    started = time.perf_counter()
+    encode(zoo.TextDataset.from_file(BUNDLED), "windows", 3)
+    return time.perf_counter() - started
+
+
+def encoded(path: str) -> float:
+    import zoo
+
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["ZOO_CACHE"] = cache
+        started = time.perf_counter()
+        zoo.CorpusDataset(path=path)
+        return time.perf_counter() - started
+
+
+@in_folder
+def member(work: Path) -> dict[str, float]:
+    """A member of a sweep of `mlp-char`, and what it costs beside its training."""
+    long = [*ZOO, "sweep", "mlp-char", "--dataset", BUNDLED, "--engine", "fused", "--device", "cpu", "--quiet"]
+    spent([*long, "--seeds", 8, "--steps", STEPS, "--out", work / "long"], dict(os.environ))
+    folders = sorted(path.parent for path in (work / "long").glob("*/metrics.json"))
+    each = [json.loads((folder / "metrics.json").read_text())["seconds"] for folder in folders]
+    train = [one["train"] for one in each]
+    files = {path.name: path.read_bytes() for path in folders[0].iterdir()}
+    few, many = (own_process("coordinator", count, work / f"sweep-{count}") for count in (FEW, MANY))
+    return {
+        "steps": STEPS,
+        "train_s": min(train),
+        "spread": statistics.pstdev(train) / statistics.mean(train),
+        "eval_s": min(one["eval"] for one in each),
+        "own_s": max(0.0, (many["workers_s"] - few["workers_s"]) / (MANY - FEW)),
+        "coordinator_s": (many["own_s"] - few["own_s"]) / (MANY - FEW),
+        "files": len(files),
+        "bytes": sum(map(len, files.values())),
+        "disk_s": min(written(files, work / f"written-{number}") for number in range(ROUNDS)),
+    }
+
+
+def coordinator(members: str, folder: str) -> dict[str, float]:
+    """Processor time of the process that leads a sweep of one step a member, and of its workers."""
+    import zoo
+
+    before = [processor_time(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    zoo.sweep(
+        "mlp-char", dataset=str(BUNDLED), seeds=int(members), steps=1, engine="fused", device="cpu", out=folder, jobs=2
+    )
+    after = [processor_time(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {"own_s": after[0] - before[0], "workers_s": after[1] - before[1]}
+
+
+def processor_time(who: int) -> float:
+    """Seconds, of this process or of its children that have ended."""
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def written(files: Mapping[str, bytes], folder: Path, times: int = 50) -> float:
+    """Seconds in which such files are written to a folder of their own, each by a temporary one, as a run does."""
+    from zoo.files import write_bytes
+
+    started = time.perf_counter()
+    for number in range(times):
+        own = folder / str(number)
+        own.mkdir(parents=True)
+        for name, data in files.items():
+            write_bytes(own / name, data)
+    return (time.perf_counter() - started) / times
+
+
+FIGURES: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (steps, all_reduce, imported, names, encoded, coordinator)
+}
+
+PARTS: dict[str, Callable[[], Any]] = {
+    "nets": nets,
+    "all_reduce_s": two_ranks,
+    "start": start,
+    "read": reading,
+    "member": member,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(FIGURES[sys.argv[1]](*sys.argv[2:])))
