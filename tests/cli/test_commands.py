@@ -36,6 +36,7 @@ RUN_KEYS = [
     "steps",
     "batch_size",
     "lr",
+    "seconds_limit",
     "device",
     "threads",
     "seed",

@@ -179,18 +179,23 @@ def test_an_extended_cosine_is_made_again_by_its_card(train: Train, go_on: Train
     assert Path("longer/losses.csv").read_bytes() == Path("again/losses.csv").read_bytes()
 
 
+def assert_used_the_rest(run: Run, before: float) -> None:
+    """It was trained for what was left of its time after `before` seconds, and not for all of it once more."""
+    assert 1.0 < before < LIMIT_S
+    assert LIMIT_S - before <= run.metrics["seconds"]["train"] < LIMIT_S - before + 0.9
+    assert LIMIT_S <= load_state(run.path / STATE_FILE).seconds < LIMIT_S + 0.9
+
+
 @pytest.mark.parametrize("options", [{}, {"steps": 100_000}])
 def test_an_interrupted_run_goes_on_with_what_is_left(options: dict[str, int], train: Train, go_on: Train) -> None:
     with pytest.raises(zoo.InterruptedRunError, match=r"at step \d+( of 100000)? \(\d\.\d of 4 seconds\); .*resume"):
-        train("part", Stop(2), seconds=LIMIT_S, **options)
+        train("part", Stop(3), seconds=LIMIT_S, **options)
     state = load_state(Path("part") / STATE_FILE)
-    assert 0 < state.seconds < LIMIT_S
     assert json.loads(Path("part/config.json").read_text())["training"]["steps"] == options.get("steps")
     assert read_run("part", Path("part")).state == "stopped"
     run = go_on("part")
     assert run.resumed_at == state.step < run.metrics["steps"] == run.config["training"]["steps"]
-    used = load_state(Path("part") / STATE_FILE).seconds
-    assert LIMIT_S <= used < LIMIT_S + 1.0
+    assert_used_the_rest(run, state.seconds)
     alone = train("alone", steps=run.metrics["steps"])
     assert run.step_losses == alone.step_losses
     assert run.metrics["weights_sha256"] == alone.metrics["weights_sha256"]
@@ -211,9 +216,8 @@ def test_a_killed_run_goes_on_with_what_its_last_checkpoint_left(train: Train, g
         train("whole", seconds=LIMIT_S, checkpoint_every=2)
     left = load_state(Path("killed") / STATE_FILE)
     assert left.step == 4
-    assert 0 < left.seconds < LIMIT_S
     run = go_on("killed")
-    assert LIMIT_S <= load_state(Path("killed") / STATE_FILE).seconds < LIMIT_S + 1.0
+    assert_used_the_rest(run, left.seconds)
     assert run.config["training"]["steps"] == run.metrics["steps"] > 4
 
 
@@ -317,3 +321,14 @@ def test_a_tiny_real_one(zoo_here: Zoo) -> None:
     assert done.result["seconds_limit"] == 0.2
     run = zoo.run("mlp-char", dataset="words.txt", device="cpu", keep=False, seconds=0.1)
     assert torch.isfinite(torch.tensor(run.step_losses)).all()
+
+
+def test_members_of_a_sweep_end_by_time_and_are_made_again_by_their_steps() -> None:
+    common: dict[str, Any] = {"dataset": "words.txt", "device": "cpu", "engine": "manual", "settings": NET}
+    zoo.sweep("mlp-char", seeds=2, seconds=0.05, out="sweep", **common)
+    for seed in (1, 2):
+        member = zoo.load(Path("sweep") / f"000{seed}")
+        steps = member.metrics["steps"]
+        assert (member.config["training"]["steps"], member.config["training"]["seconds"]) == (steps, 0.05)
+        alone = zoo.run("mlp-char", steps=steps, seed=seed, init_seed=seed, threads=1, keep=False, **common)
+        assert alone.metrics["weights_sha256"] == member.metrics["weights_sha256"]
