@@ -52,3 +52,14 @@ def limited(threads: int, cores: int | None = None) -> dict[str, str]:
 def as_installed() -> dict[str, str]:
     """The environment, in which Python may keep what it has compiled: pip compiles what it installs, too."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had; not `ru_maxrss`, which starts from that of its parent."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
