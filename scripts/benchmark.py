@@ -177,7 +177,7 @@ def command(words: Path, threads: int, rounds: int) -> list[Row]:
             out = ["--out", f"{folder}/{number}", "--quiet"]
             zoo = [sys.executable, "-m", "zoo", "run", "mlp-char", "--device", "cpu", "--dataset", str(words), *out]
             for name, argv in (("notebook", notebook), ("zoo", zoo)):
-                taken[name].append(spent(argv, env))
+                taken[name].append(spent(argv, env)[:2])
     rows = []
     for place, (what, unit, goal) in enumerate([("whole command", "s", 1 / 0.7), ("its peak memory", "MiB", 1.0)]):
         theirs, ours = (statistics.median(one[place] for one in taken[name][1:]) for name in ("notebook", "zoo"))

@@ -13,10 +13,17 @@ from typing import NamedTuple
 
 
 class Spent(NamedTuple):
-    """What a command took: seconds, and the bytes that the largest of its processes had at its peak."""
+    """What a command took.
+
+    Attributes:
+        seconds: from its start to its end.
+        peak: bytes that the largest of its processes had.
+        processor: seconds of processor time, of all its processes.
+    """
 
     seconds: float
     peak: int
+    processor: float
 
 
 def spent(argv: Sequence[object], env: Mapping[str, str], folder: Path | None = None) -> Spent:
@@ -38,7 +45,7 @@ def spent(argv: Sequence[object], env: Mapping[str, str], folder: Path | None = 
             said.seek(0)
             sys.stderr.buffer.write(said.read())
             raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-    return Spent(seconds, usage.ru_maxrss * 1024)
+    return Spent(seconds, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
 
 def limited(threads: int, cores: int | None = None) -> dict[str, str]:

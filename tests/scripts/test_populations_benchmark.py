@@ -113,7 +113,7 @@ def test_the_members_of_a_grid_are_the_commands(words_file: Path, monkeypatch: p
 
     def spent(words: list[Any], env: object) -> processes.Spent:
         commands.append([*words])
-        return processes.Spent(1.0, 1)
+        return processes.Spent(1.0, 1, 1.0)
 
     monkeypatch.setattr(population, "spent", spent)
     one = Population(words_file, SIZES)
@@ -147,7 +147,7 @@ def test_what_a_member_takes_is_found_beside_its_training(words_file: Path, monk
             own = folder / "sweep" / f"{number:04}"
             own.mkdir(parents=True)
             (own / "metrics.json").write_text(json.dumps({"seconds": {"train": 0.02, "eval": 0.04, "total": 9}}))
-        return processes.Spent(1.5 + 0.035 * members, 10**8 + 3 * 10**6 * members)
+        return processes.Spent(1.5 + 0.035 * members, 10**8 + 3 * 10**6 * members, 1.0)
 
     monkeypatch.setattr(Population, "sweep", sweep)
     monkeypatch.setattr(population, "cores", lambda: 2)
@@ -170,6 +170,7 @@ def test_a_command_that_fails_is_told_with_what_it_said(capfd: pytest.CaptureFix
     taken = processes.spent([sys.executable, "-c", "import time; x = b'1' * 10**8; time.sleep(0.1)"], os.environ)
     assert taken.seconds >= 0.1
     assert taken.peak > 10**8
+    assert 0 < taken.processor < taken.seconds
 
 
 def test_every_reader_of_a_text_finds_the_same_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
