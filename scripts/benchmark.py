@@ -1,7 +1,7 @@
 """Measure zoo against the lecture's notebook, makemore's and nanoGPT's loops, NumPy, JAX and BLAS: in turn, as ratios.
 
     python scripts/benchmark.py [--words FILE] [--text FILE] [--rounds N] [--threads 1,2] [--plot FILE]
-                                [--megabytes 10,100] [--markdown] [--quick] [PART ...]
+                                [--megabytes 10,100] [--readme] [--quick] [PART ...]
 
 step        a training step by each engine
 target      training alone, until the validation loss is 2.17
@@ -70,7 +70,9 @@ def main() -> None:
     parser.add_argument("--threads", default="1,2", help="numbers of threads, separated by commas; default 1,2")
     parser.add_argument("--plot", type=Path, help="write the plot of `growth` there")
     parser.add_argument("--megabytes", default="10,100", help="sizes of the texts of `corpus`; default 10,100")
-    parser.add_argument("--markdown", action="store_true", help="print the rows as Markdown, too")
+    parser.add_argument(
+        "--readme", action="store_true", help=f"write the rows of {', '.join(ALONE)} into scripts/README.md, too"
+    )
     parser.add_argument("--quick", action="store_true", help=f"of {', '.join(ALONE)}: small sizes, to try them out")
     args = parser.parse_args()
     known = (*PARTS, *ALONE)
@@ -93,11 +95,11 @@ def main() -> None:
     for part in ALONE:
         if part in parts:
             own = ["--megabytes", args.megabytes] if part == "corpus" else ["--quick"] * args.quick
-            rows += alone(part, args.words.resolve(), max(1, args.rounds // LONG), own)
+            rows += (found := alone(part, args.words.resolve(), max(1, args.rounds // LONG), own))
+            if args.readme:
+                write(part, found)
     if rows:
         console.print(shown(rows))
-    if args.markdown:
-        print(markdown(rows))
     if "growth" in parts:
         growth(args.words.resolve(), args.rounds, args.plot)
 
@@ -175,7 +177,7 @@ def command(words: Path, threads: int, rounds: int) -> list[Row]:
             out = ["--out", f"{folder}/{number}", "--quiet"]
             zoo = [sys.executable, "-m", "zoo", "run", "mlp-char", "--device", "cpu", "--dataset", str(words), *out]
             for name, argv in (("notebook", notebook), ("zoo", zoo)):
-                taken[name].append(spent(argv, env))
+                taken[name].append(spent(argv, env)[:2])
     rows = []
     for place, (what, unit, goal) in enumerate([("whole command", "s", 1 / 0.7), ("its peak memory", "MiB", 1.0)]):
         theirs, ours = (statistics.median(one[place] for one in taken[name][1:]) for name in ("notebook", "zoo"))
@@ -244,8 +246,17 @@ def shown(rows: Sequence[Row]) -> Table:
     return table
 
 
+def write(part: str, rows: Sequence[Row]) -> None:
+    """Put the rows into this folder's README, where it has the part's."""
+    from make_readme import with_section
+
+    readme = HERE / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(with_section(text, part, f"{about()}:\n\n{markdown(rows)}"), encoding="utf-8")
+
+
 def markdown(rows: Sequence[Row]) -> str:
-    """The rows as a table for a README."""
+    """The rows as a table."""
     lines = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

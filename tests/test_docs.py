@@ -30,7 +30,7 @@ from zoo.plugin.registry import Registry
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("README.md", "zoo/**/README.md", "plugins/**/README.md", "scripts/**/README.md", "tests/README.md")
+    for pattern in ("README.md", "zoo/**/README.md", "plugins/**/README.md", "scripts/**/*.md", "tests/README.md")
     for path in ROOT.glob(pattern)
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from processes import peak_bytes
 from texts import MEGABYTE, make_text
 
 NANOGPT_READS = 100  # MB at most: a number in Python for each character takes some ten times the text's size
@@ -126,11 +127,6 @@ def rows(sizes: list[int], rounds: int) -> list[Row]:
 
 def row(what: str, peer: str, theirs: float, ours: float, unit: str, goal: float | None = None) -> Row:
     return {"what": what, "peer": peer, "theirs": theirs, "ours": ours, "unit": unit, "goal": goal}
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has had; not `ru_maxrss`, which starts from that of its parent."""
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def main() -> None:

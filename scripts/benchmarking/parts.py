@@ -26,6 +26,7 @@ from peers import (
     numpy_loop,
     products,
 )
+from processes import peak_bytes
 from running_text import loops as text_loops
 from steps import (
     ENGINES,
@@ -247,17 +248,6 @@ def repeat(run: Peer, times: int) -> None:
 
 def row(what: str, peer: str, theirs: float, ours: float, unit: str, goal: float | None = None) -> Row:
     return {"what": what, "peer": peer, "theirs": theirs, "ours": ours, "unit": unit, "goal": goal}
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has had; not `ru_maxrss`, which starts from that of its parent."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 PARTS = {f.__name__: f for f in (step, target, family, text, data, evaluation, growth, file)}

@@ -170,13 +170,13 @@ def overhead(population: Population, rounds: int) -> list[Row]:
     taken: list[list[float]] = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as few_work, tempfile.TemporaryDirectory() as many_work:
-            few_seconds, few_peak = population.sweep(Path(few_work), *options, "--seeds", few // 2)
-            seconds, peak = population.sweep(Path(many_work), *options, "--seeds", many // 2)
-            each = (seconds - few_seconds) / (many - few) * cores()
-            growth = max(0, peak - few_peak) / (many - few)
+            short = population.sweep(Path(few_work), *options, "--seeds", few // 2)
+            long = population.sweep(Path(many_work), *options, "--seeds", many // 2)
+            each = (long.seconds - short.seconds) / (many - few) * cores()
+            growth = max(0, long.peak - short.peak) / (many - few)
             needed = mean_seconds(Path(many_work) / "sweep")
             small, large = (compared(population, Path(work) / "sweep") for work in (few_work, many_work))
-            taken.append([each - needed, growth, seconds, max(1e-3, large - small)])
+            taken.append([each - needed, growth, long.seconds, max(1e-3, large - small)])
     own, growth, seconds, comparing = (statistics.median(values) for values in zip(*taken, strict=True))
     what = f"{many:,} members of 10 steps"
     return [

@@ -13,10 +13,17 @@ from typing import NamedTuple
 
 
 class Spent(NamedTuple):
-    """What a command took: seconds, and the bytes that the largest of its processes had at its peak."""
+    """What a command took.
+
+    Attributes:
+        seconds: from its start to its end.
+        peak: bytes that the largest of its processes had.
+        processor: seconds of processor time, of all its processes.
+    """
 
     seconds: float
     peak: int
+    processor: float
 
 
 def spent(argv: Sequence[object], env: Mapping[str, str], folder: Path | None = None) -> Spent:
@@ -38,7 +45,7 @@ def spent(argv: Sequence[object], env: Mapping[str, str], folder: Path | None = 
             said.seek(0)
             sys.stderr.buffer.write(said.read())
             raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-    return Spent(seconds, usage.ru_maxrss * 1024)
+    return Spent(seconds, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
 
 def limited(threads: int, cores: int | None = None) -> dict[str, str]:
@@ -52,3 +59,14 @@ def limited(threads: int, cores: int | None = None) -> dict[str, str]:
 def as_installed() -> dict[str, str]:
     """The environment, in which Python may keep what it has compiled: pip compiles what it installs, too."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had; not `ru_maxrss`, which starts from that of its parent."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024

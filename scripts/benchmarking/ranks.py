@@ -37,7 +37,7 @@ def nets(words: Path, text: Path, *, quick: bool) -> list[Net]:
     shakespeare = ("--preset", "shakespeare", "--dataset", str(text), "--precision", "float32", "--batch-size", "48")
     share = 20 if quick else 1
     return [
-        Net("transformer", shakespeare, 100 // share),
+        Net("transformer", shakespeare, 60 // share),
         Net("mlp-char", ("--dataset", str(words)), 4000 // share),
     ]
 
@@ -56,7 +56,7 @@ def rows(words: Path, rounds: int, *, quick: bool = False) -> list[Row]:
     found: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        make_text(work / "text.txt", 1)
+        make_text(work / "text.txt", 0.05)  # all of which each run evaluates
         for net in nets(words, work / "text.txt", quick=quick):
             taken: dict[int | None, list[float]] = {ranks: [] for ranks in (None, *RANKS)}
             for number in range(rounds):

@@ -2,8 +2,9 @@
 
     python measuring.py steps NET TEXT | all_reduce RANK STORE | coordinator MEMBERS FOLDER     # one figure, as JSON
 
-Each figure has a process of its own. Steps are the processor time of one thread, and every figure is the smallest of
-its rounds, because other programs may use the machine.
+Each figure has a process of its own. Most are processor time of one thread, and each is the smallest of its rounds,
+because other programs may use the machine. What waits, for another rank or the disk, is timed by the clock, in many
+short rounds.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ NETS = {  # what `zoo run` is told, and the sizes of a batch that are measured
 }
 GRADIENTS = (4, 1_000, 47_588, 250_000, 1_000_000, 4_000_000, 16_000_000)  # bytes; that of mlp-char is 47,588
 ROUNDS = 7
+SHORT_ROUNDS = 100  # of what waits
 STEPS = 20_000  # of a member
 FEW, MANY = 20, 220  # members of one step
 TEXT_MB = 100
@@ -77,7 +79,7 @@ def nets(work: Path) -> dict[str, Any]:
 
 def own_process(*words: object) -> Any:
     """What a function of this module returns, in a process of its own."""
-    script = [sys.executable, __file__, *map(str, words)]
+    script = [sys.executable, "-W", "ignore", __file__, *map(str, words)]
     return json.loads(subprocess.run(script, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
@@ -115,10 +117,10 @@ def steps(net: str, text: str) -> dict[str, Any]:
     return {"preset": own.options.preset, "batch": own.batch_size, "parameters": parameters, "step_s": taken}
 
 
-def in_turn(measures: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+def in_turn(measures: Mapping[str, Callable[[], float]], rounds: int | None = None) -> dict[str, float]:
     """The smallest of what each returns, all taken in turn."""
     taken: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(ROUNDS):
+    for _ in range(rounds or ROUNDS):
         for name, one in measures.items():
             taken[name].append(one())
     return {name: min(values) for name, values in taken.items()}
@@ -142,28 +144,28 @@ def all_reduce(rank: str, store: str) -> dict[str, float]:
     tensors = {str(size): torch.zeros(size // 4) for size in GRADIENTS}
 
     def seconds(tensor: torch.Tensor) -> float:
-        times = max(5, min(500, 20 * MEGABYTE // tensor.nbytes))
+        times = 10 if tensor.nbytes < MEGABYTE else 2
         distributed.barrier()
         started = time.perf_counter()
         for _ in range(times):
             distributed.all_reduce(tensor)
         return (time.perf_counter() - started) / times
 
-    taken = in_turn({name: partial(seconds, tensor) for name, tensor in tensors.items()})
+    taken = in_turn({name: partial(seconds, tensor) for name, tensor in tensors.items()}, SHORT_ROUNDS)
     distributed.destroy_process_group()
     return taken
 
 
 @in_folder
 def start(work: Path) -> dict[str, float]:
-    """Seconds of Python, `import torch` and a `zoo run` of one step, from the shell; and the files that this opens."""
+    """Processor time of Python, `import torch` and a `zoo run` of one step; and the files that this opens."""
     env = dict(os.environ)
     run = [*ZOO, "run", "mlp-char", "--dataset", BUNDLED, "--steps", 1, "--engine", "fused", "--no-plots", "--quiet"]
     seconds = in_turn(
         {
-            "python_s": lambda: spent([sys.executable, "-c", "pass"], env).seconds,
-            "torch_s": lambda: spent([sys.executable, "-c", "import torch"], env).seconds,
-            "run_s": lambda: spent([*run, "--out", tempfile.mkdtemp(dir=work)], env).seconds,
+            "python_s": lambda: spent([sys.executable, "-c", "pass"], env).processor,
+            "torch_s": lambda: spent([sys.executable, "-c", "import torch"], env).processor,
+            "run_s": lambda: spent([*run, "--out", tempfile.mkdtemp(dir=work)], env).processor,
         }
     )
     return {**seconds, **own_process("imported")}
@@ -193,45 +195,64 @@ def reading(work: Path) -> dict[str, float]:
 
 
 def names() -> float:
+    """The second time, when all modules are there."""
     import zoo
     from zoo.data.loading import encode
 
-    started = time.perf_counter()
-    encode(zoo.TextDataset.from_file(BUNDLED), "windows", 3)
-    return time.perf_counter() - started
+    def read() -> float:
+        started = time.process_time()
+        encode(zoo.TextDataset.from_file(BUNDLED), "windows", 3)
+        return time.process_time() - started
+
+    return [read() for _ in range(2)][1]
 
 
 def encoded(path: str) -> float:
+    """A text that is not in the cache."""
     import zoo
 
+    dataset = zoo.CorpusDataset
     with tempfile.TemporaryDirectory() as cache:
         os.environ["ZOO_CACHE"] = cache
-        started = time.perf_counter()
-        zoo.CorpusDataset(path=path)
-        return time.perf_counter() - started
+        started = time.process_time()
+        dataset(path=path)
+        return time.process_time() - started
 
 
 @in_folder
 def member(work: Path) -> dict[str, float]:
     """A member of a sweep of `mlp-char`, and what it costs beside its training."""
-    long = [*ZOO, "sweep", "mlp-char", "--dataset", BUNDLED, "--engine", "fused", "--device", "cpu", "--quiet"]
-    spent([*long, "--seeds", 8, "--steps", STEPS, "--out", work / "long"], dict(os.environ))
-    folders = sorted(path.parent for path in (work / "long").glob("*/metrics.json"))
-    each = [json.loads((folder / "metrics.json").read_text())["seconds"] for folder in folders]
-    train = [one["train"] for one in each]
-    files = {path.name: path.read_bytes() for path in folders[0].iterdir()}
+    sweep = [*ZOO, "sweep", "mlp-char", "--dataset", BUNDLED, "--engine", "fused", "--device", "cpu", "--quiet"]
+    spent([*sweep, "--seeds", 2, "--steps", STEPS, "--out", work / "sweep"], dict(os.environ))
+    folder = next((work / "sweep").glob("*/metrics.json")).parent
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    train = [own_process("trained", seed) for seed in range(1, ROUNDS + 1)]
     few, many = (own_process("coordinator", count, work / f"sweep-{count}") for count in (FEW, MANY))
     return {
         "steps": STEPS,
         "train_s": min(train),
         "spread": statistics.pstdev(train) / statistics.mean(train),
-        "eval_s": min(one["eval"] for one in each),
         "own_s": max(0.0, (many["workers_s"] - few["workers_s"]) / (MANY - FEW)),
         "coordinator_s": (many["own_s"] - few["own_s"]) / (MANY - FEW),
         "files": len(files),
         "bytes": sum(map(len, files.values())),
-        "disk_s": min(written(files, work / f"written-{number}") for number in range(ROUNDS)),
+        "disk_s": min(written(files, work / f"written-{number}") for number in range(SHORT_ROUNDS)),
     }
+
+
+def trained(seed: str) -> float:
+    """Processor time of the training of a member, without the first steps, in which `fused` may be compiled."""
+    import zoo
+
+    given: dict[str, Any] = {"dataset": str(BUNDLED), "engine": "fused", "device": "cpu", "threads": 1, "keep": False}
+
+    def seconds(steps: int) -> float:
+        started = time.process_time()
+        zoo.run("mlp-char", steps=steps, seed=int(seed), init_seed=int(seed), **given)
+        return time.process_time() - started
+
+    _, one, all_of_them = (seconds(steps) for steps in (1, 1, STEPS))
+    return all_of_them - one
 
 
 def coordinator(members: str, folder: str) -> dict[str, float]:
@@ -252,7 +273,7 @@ def processor_time(who: int) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def written(files: Mapping[str, bytes], folder: Path, times: int = 50) -> float:
+def written(files: Mapping[str, bytes], folder: Path, times: int = 5) -> float:
     """Seconds in which such files are written to a folder of their own, each by a temporary one, as a run does."""
     from zoo.files import write_bytes
 
@@ -266,7 +287,7 @@ def written(files: Mapping[str, bytes], folder: Path, times: int = 50) -> float:
 
 
 FIGURES: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (steps, all_reduce, imported, names, encoded, coordinator)
+    function.__name__: function for function in (steps, all_reduce, imported, names, encoded, trained, coordinator)
 }
 
 PARTS: dict[str, Callable[[], Any]] = {
