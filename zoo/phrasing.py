@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,10 @@ def setting(key: str, value: Any, text: str | None = None) -> str:
 
 
 def command(name: str, target: str | Path | None = None, **options: Any) -> str:
-    """A command that is to be used next: `zoo resume runs/a --device cpu` or `zoo.resume("runs/a", device="cpu")`."""
+    """A command that is to be used next: `zoo resume runs/a --device cpu` or `zoo.resume("runs/a", device="cpu")`.
+
+    A list is typed with commas, and the option `settings`, a mapping, as one `--set` for each of its keys.
+    """
     typed = [f"zoo {name}", *([] if target is None else [quoted_path(target)])]
     typed += [option_typed for one in options.items() if (option_typed := _typed_option(*one))]
     arguments = [] if target is None else [_literal(target)]
@@ -98,14 +101,22 @@ def command(name: str, target: str | Path | None = None, **options: Any) -> str:
 
 
 def _typed_option(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{_FLAGS[name]} {quoted(f'{key}={_as_typed(one)}')}" for key, one in value.items())
     flag = f"--{name.replace('_', '-')}"
-    return flag if value is True else f"{flag} {quoted(str(value))}"
+    return flag if value is True else f"{flag} {quoted(_as_typed(value))}"
+
+
+def _as_typed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _literal(value: Any) -> str:
     """A value as Python code."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_literal(key)}: {_literal(one)}' for key, one in value.items())}}}"
     if value in _NO_TEXT:
         return str(value)
     if not isinstance(value, str | os.PathLike):

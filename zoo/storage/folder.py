@@ -35,6 +35,7 @@ from zoo.storage import STATE_FILE as STATE_FILE
 from zoo.storage import WEIGHTS_FILE as WEIGHTS_FILE
 from zoo.storage.history.snapshots import SNAPSHOTS_FILE, pack_snapshots
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, LossesFile, validation_csv
+from zoo.storage.members import not_kept
 from zoo.storage.open_folder import LOCK_FILE, InUseError, OpenFolder
 from zoo.storage.state import TrainingState
 from zoo.text import shown
@@ -113,7 +114,7 @@ class RunFolder:
             ZooError: another process has locked it, or files in it are links.
         """
         if kind_of(path) != "folder":
-            raise UsageError(f"no run folder {shown(path)}{where_run_is(path)}")
+            raise UsageError(f"no run folder {shown(path)}{where_run_is(path) or not_kept(path)}")
         if kind_of(path / STATE_FILE) != "file":
             raise UsageError(f"the run in {path} cannot be resumed: there is no {STATE_FILE} in it")
         folder = OpenFolder(path)
@@ -164,10 +165,7 @@ class RunFolder:
             raise
 
     def empty(self) -> None:
-        """Remove all files of a run that did not get to its first step, and the folders of its loggers.
-
-        Another run may then use the folder.
-        """
+        """Remove all files of a run that did not get to its first step, and its loggers': another one may use it."""
         for name in self._folder.names():
             with contextlib.suppress(OSError):  # an error before is the one to report
                 self._folder.remove_tree(name)

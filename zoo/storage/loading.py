@@ -53,6 +53,7 @@ from zoo.storage.config import RunConfig
 from zoo.storage.data.own import check_same, data_of_run
 from zoo.storage.folder import WEIGHTS_FILE, where_run_is
 from zoo.storage.history.record import has_losses, with_losses
+from zoo.storage.members import not_kept
 from zoo.storage.shipped import has_weights, shipped_weights
 from zoo.text import brief, shown
 from zoo.training.building import build_model, context_length, floats_of
@@ -344,7 +345,7 @@ def find_weights(target: str | Path, registry: Registry) -> Path:
         return path
     if isinstance(target, str) and target in registry.models:
         return shipped_weights(registry.models.get(target))
-    raise UsageError(f"no run folder, .safetensors file or model called {shown(target)}")
+    raise UsageError(f"no run folder, .safetensors file or model called {shown(target)}{not_kept(path)}")
 
 
 def _shipped(entry: Entry[ModelSpec]) -> Path | None:

@@ -38,6 +38,7 @@ from zoo.storage.folder import CONFIG_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FI
 from zoo.storage.history.snapshots import SNAPSHOTS_FILE, load_snapshots, recorded_snapshots
 from zoo.storage.loading import rebuild
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, read_evaluations, read_losses
+from zoo.storage.members import not_kept
 from zoo.storage.state import TrainingState
 from zoo.text import shown
 
@@ -84,7 +85,7 @@ def verify(path: Path, registry: Registry) -> list[Finding]:
             raise UsageError(f"no run in {path}: there is neither {WEIGHTS_FILE} nor {STATE_FILE} in it")
         return _Folder(path, registry).findings()
     if kind == "nothing":
-        raise UsageError(f"no file or run folder called {shown(path)}")
+        raise UsageError(f"no file or run folder called {shown(path)}{not_kept(path)}")
     finding = _file(path, registry)
     if finding.damaged and path.suffix != ".safetensors":  # which it need not be: it may be another intact file
         raise UsageError(f"{path} is no .safetensors file{where_run_is(path) or ': give one, or a run folder'}")

@@ -14,16 +14,15 @@ from typing import Any
 from zoo.errors import CheckpointError
 from zoo.files import kind_of, parse_json, read_text
 from zoo.options.values import as_text
+from zoo.storage.members import MAX_SHEET_BYTES, SETTING
+from zoo.storage.members import SHEET_FILE as SHEET_FILE
+from zoo.storage.members import SWEEP_FILE as SWEEP_FILE
 from zoo.sweeps.member import STATES, Row
 
-SHEET_FILE = "sweep.csv"
-SWEEP_FILE = "sweep.json"
 SPLITS = ("train", "val", "test")
 _FIRST = ("member", "seed")
 _RESULTS = ("state", "reason", "steps", "parameters", *SPLITS)
 _LAST = "weights_sha256"
-_SETTING = "setting."  # before the name of what varies, where it is that of another column
-_MAX_BYTES = 1 << 28
 
 
 def is_sweep(path: Path) -> bool:
@@ -78,7 +77,7 @@ def read_sheet(path: Path) -> list[Row]:
         OSError: it cannot be read.
     """
     try:
-        text = read_text(path, max_bytes=_MAX_BYTES)
+        text = read_text(path, max_bytes=MAX_SHEET_BYTES)
         intact = text[: text.rfind("\n") + 1]
         return [_row(cells) for cells in csv.DictReader(io.StringIO(intact), strict=True)]
     except (ValueError, KeyError, csv.Error) as error:
@@ -86,7 +85,7 @@ def read_sheet(path: Path) -> list[Row]:
 
 
 def _setting_column(name: str) -> str:
-    return f"{_SETTING}{name}" if name in (*_FIRST, *_RESULTS, _LAST) or name.split(".")[0] in SPLITS else name
+    return f"{SETTING}{name}" if name in (*_FIRST, *_RESULTS, _LAST) or name.split(".")[0] in SPLITS else name
 
 
 def _cells(row: Row) -> dict[str, str]:
@@ -123,7 +122,7 @@ def _row(cells: Mapping[str, Any]) -> Row:
             if value:
                 metrics.setdefault(split, {})[metric] = float(value)
         elif value:
-            settings[name.removeprefix(_SETTING)] = value
+            settings[name.removeprefix(SETTING)] = value
     state = cells["state"]
     if state not in STATES:
         raise ValueError(f"no state {state!r}")

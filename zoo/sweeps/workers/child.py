@@ -25,8 +25,8 @@ _PR_SET_PDEATHSIG = 1
 _IGNORED = (signal.SIGINT, signal.SIGHUP)  # a terminal sends them to all processes; the sweep passes on a SIGTERM
 
 
-class _StoppedError(BaseException):
-    """The sweep has ended this worker between two members, or before the training of one."""
+class _StoppedError(KeyboardInterrupt):
+    """The sweep has ended this worker between two members, or outside of the training of one."""
 
 
 class _Teller(Observer):
@@ -63,6 +63,21 @@ def work(
             worker lives, the folder stays locked.
     """
     try:
+        _work(registry, like, data, commands, results, parent, others)
+    finally:  # a fork that went on would do all that its parent does; nor does it do what that does at its end
+        os._exit(0)
+
+
+def _work(
+    registry: Registry,
+    like: RunOptions,
+    data: DataCache,
+    commands: int,
+    results: int,
+    parent: int,
+    others: Iterable[int],
+) -> None:
+    try:
         _settle(results, parent, others)
         send(results, {"ready": True})
         for message in Reader(commands):
@@ -76,7 +91,6 @@ def work(
         _try_to_send(results, {"stopped": error.exit_code - 128})
     except BaseException as error:  # the process ends here, whatever it is
         _try_to_send(results, {"error": described(error)})
-    os._exit(0)  # what the caller's process has registered for its end is not this one's
 
 
 def described(error: BaseException) -> dict[str, Any]:
@@ -115,6 +129,7 @@ def _settle(results: int, parent: int, others: Iterable[int]) -> None:
 
 
 def _stop(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # it ends now
     raise _StoppedError
 
 

@@ -45,12 +45,18 @@ class _Worker:
         self.results = results
         self.reader = Reader(results)
         self.given: tuple[Member, Path | None] | None = None
-        self.ready = False
+        self.ready = self.dismissed = False
+
+    def dismiss(self) -> None:
+        """No member comes any more: it ends after the one that it has, if nothing stops it before."""
+        if not self.dismissed:
+            os.close(self.commands)
+            self.dismissed = True
 
     def end(self) -> int | None:
         """Close its pipes and wait until it has ended: its exit code, or less than 0 for a signal; None: not known."""
-        for pipe in (self.commands, self.results):
-            os.close(pipe)
+        self.dismiss()
+        os.close(self.results)
         try:
             return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
         except ChildProcessError:  # the caller's process takes care of all its children itself
@@ -191,6 +197,8 @@ class ForkedWorkers:
         """Stop the workers: those that train save what they have. A second Ctrl-C ends them at once."""
         busy = {worker.results: worker for worker in self._workers if worker.given is not None}
         try:
+            for worker in self._workers:
+                worker.dismiss()
             for worker in busy.values():
                 _signal(worker, signal.SIGKILL if kill else signal.SIGTERM)
             deadline = time.monotonic() + _PATIENCE_S
