@@ -60,8 +60,9 @@ class FusedCPU:
         """
         try:
             from zoo_lecture import cpu_kernel
+            from zoo_lecture.cpu_vectors import WIDTH
 
-            started = cpu_kernel, _Buffers(self._net, self._batch_size, cpu_kernel.WIDTH)
+            started = cpu_kernel, _Buffers(self._net, self._batch_size, WIDTH)
             B, T = self._batch_size, self._net.context_length
             self._call(*started, np.zeros((0, B, T), np.int64), np.zeros((0, B), np.int64), [])
         except Exception as error:  # numba may raise anything
