@@ -22,8 +22,8 @@ Floats = npt.NDArray[np.float32]
 _CACHE_LINE = 64  # bytes
 
 # Measured in comparison with `manual` on one core of an AMD EPYC.
-_COMPILING_S = 4.05  # in the first run on a machine
-_SAVED_S = 20e-6  # per step
+_COMPILING_S = 4.7  # in the first run on a machine
+_SAVED_S = 26e-6  # per step
 _SAVED_S_PER_UNIT = 9.5e-9  # per hidden unit and example, mostly in torch's tanh
 _SAVED_S_PER_UNIT_OF_MANY = 4e-9  # the same where `manual` does not use torch's tanh
 
@@ -46,7 +46,7 @@ class FusedCPU:
 
     @property
     def worth_from(self) -> int:
-        """The number of steps that save the time of compiling: 50,000 at the lecture's sizes, fewer for larger nets."""
+        """The number of steps that save the time of compiling: 54,000 at the lecture's sizes, fewer for larger nets."""
         sizes = self._batch_size, len(self._net.b1)
         per_unit = _SAVED_S_PER_UNIT if has_few_hidden_units(*sizes) else _SAVED_S_PER_UNIT_OF_MANY
         return round(_COMPILING_S / (_SAVED_S + per_unit * math.prod(sizes)))
@@ -60,8 +60,9 @@ class FusedCPU:
         """
         try:
             from zoo_lecture import cpu_kernel
+            from zoo_lecture.cpu_vectors import WIDTH
 
-            started = cpu_kernel, _Buffers(self._net, self._batch_size, cpu_kernel.WIDTH)
+            started = cpu_kernel, _Buffers(self._net, self._batch_size, WIDTH)
             B, T = self._batch_size, self._net.context_length
             self._call(*started, np.zeros((0, B, T), np.int64), np.zeros((0, B), np.int64), [])
         except Exception as error:  # numba may raise anything

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -78,6 +79,35 @@ def test_a_cosine_begins_where_the_warmup_ends() -> None:
     assert schedule.lr(1.0, 10) == 1.0
     assert schedule.lr(1.0, 60) == pytest.approx(0.5)
     assert schedule.lr(1.0, 110) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Schedule(),
+        Schedule(warmup=7),
+        Schedule(milestones=(1, 9, 10, 15)),
+        Schedule(milestones=(4, 12), gamma=0.5, warmup=8),
+        Schedule(cosine=True, warmup=3, final=0.1, ends=14),
+        Schedule(function=lambda step, steps: 1 + step / steps, warmup=2, ends=20),
+        Schedule(milestones=(5, 9), gamma=1e300),
+    ],
+    ids=repr,
+)
+def test_the_rates_of_a_block_are_those_of_its_steps(schedule: Schedule) -> None:
+    for start, count in itertools.product(range(18), range(12)):
+        assert schedule.lrs(0.3, start, count) == [schedule.lr(0.3, step) for step in range(start, start + count)]
+
+
+def test_a_function_is_called_once_for_each_step_of_a_block() -> None:
+    called = []
+
+    def factor(step: int, steps: int) -> float:
+        called.append(step)
+        return 1.0
+
+    assert Schedule(function=factor, ends=9).lrs(0.1, 4, 3) == [0.1] * 3
+    assert called == [4, 5, 6]
 
 
 def test_an_end_once_given_stays() -> None:

@@ -446,6 +446,20 @@ def test_the_start_compiles_the_kernel_of_all_blocks(monkeypatch: pytest.MonkeyP
     assert in_start == in_run
 
 
+@needs_numba
+def test_the_cached_kernel_is_that_of_both_files() -> None:
+    """numba knows the file of the kernel by itself; the other one's content is in the type of a default value."""
+    import zlib
+
+    from numba import types
+
+    from zoo_lecture import cpu_kernel, cpu_vectors
+
+    new(LECTURE, FusedCPU)[1].start()  # type: ignore[attr-defined]
+    content = Path(cpu_vectors.__file__).read_bytes()
+    assert cpu_kernel.train_steps.signatures[-1][-1] == types.Omitted(zlib.crc32(content))
+
+
 class Wider(MLPChar):
     """Another net, which may compute something else."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,6 +133,16 @@ class Schedule:
             assert callable(self.function)  # a plan has put it in the place of its path
             rate *= self.function(step, self.ends or 1)
         return rate * (step + 1) / self.warmup if step < self.warmup else rate
+
+    def lrs(self, base_lr: float, start: int, count: int) -> list[float]:
+        """What `lr` is for `count` steps from `start` on, computed once where it stays the same."""
+        end = start + count
+        own = end if self.cosine or self.function is not None else min(max(start, self.warmup), end)
+        rates = [self.lr(base_lr, step) for step in range(start, own)]
+        edges = [own, *(step for step in self.milestones if own < step < end), end]
+        for first, last in itertools.pairwise(edges if own < end else ()):
+            rates += [self.lr(base_lr, first)] * (last - first)
+        return rates
 
 
 def _is_steps(value: object) -> bool:

@@ -238,7 +238,7 @@ def _train_block(training: Training, count: int, stop: Stop) -> list[float]:
     x, y = training.examples.gather(_sample(training, count))  # (K, B, ...) each
     if training.augment is not None:
         x, y = training.augment.block(x, y, training.step)
-    lrs = [training.schedule.lr(training.lr, training.step + k) for k in range(count)]
+    lrs = training.schedule.lrs(training.lr, training.step, count)
     with (
         step_errors(training.engine, training.optimizer, training.model),
         torchs_dropout(training.model, training.examples.device),
