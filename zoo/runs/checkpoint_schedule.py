@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from zoo import stages
 from zoo.errors import UsageError
 from zoo.numbers import parse_whole, show_value
 from zoo.options.run import CallOptions
 from zoo.phrasing import option
+
+if TYPE_CHECKING:
+    from zoo.storage.folder import AnyFolder
+    from zoo.training.loop import Training
 
 _FORM = re.compile(r"(\d+)|(\d+(?:\.\d+)?)\s*(s|m|h)")
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -88,3 +95,22 @@ class CheckpointTimer:
         """A checkpoint was written, in `cost_s` seconds."""
         self._cost_s = cost_s
         self._saved_at = time.monotonic()
+
+
+class Saver:
+    """Writes a checkpoint when one is due."""
+
+    def __init__(
+        self, folder: AnyFolder, training: Training, config: Mapping[str, Any], timer: CheckpointTimer
+    ) -> None:
+        self._folder, self._training, self._config, self._timer = folder, training, config, timer
+
+    def steps_left(self, step: int) -> int | None:
+        return self._timer.steps_left(step)
+
+    def save_if_due(self) -> None:
+        if self._timer.due(self._training.step):
+            started = time.perf_counter()
+            with stages.within("Saving a checkpoint"):
+                self._folder.write_checkpoint(self._training, self._config)
+            self._timer.saved(time.perf_counter() - started)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.recorded import naming_versions
 from zoo.plugin.registry import Registry
-from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer
+from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer, Saver
 from zoo.runs.clock import Clock
 from zoo.runs.failures import diverged, interrupted, not_finite, saved_in, without_gpu, without_memory
 from zoo.runs.loggers import Loggers
@@ -298,7 +297,7 @@ class _Execution:
                 self.run.plan.most_steps,
                 report=self._report,
                 stop=lambda: bool(self.signals),
-                saver=_Saver(self.folder, training, self.run.config, CheckpointTimer(checkpoints)),
+                saver=Saver(self.folder, training, self.run.config, CheckpointTimer(checkpoints)),
             )
             self._record_steps()
             if (training.stopped_early or training.out_of_time) and training.snapshots is not None:
@@ -388,22 +387,3 @@ class _Execution:
     def _evaluations(self) -> list[tuple[int, float]]:
         validation = self.training.validation
         return list(zip(validation.steps, validation.losses, strict=True)) if validation is not None else []
-
-
-class _Saver:
-    """Writes a checkpoint when one is due."""
-
-    def __init__(
-        self, folder: AnyFolder, training: Training, config: Mapping[str, Any], timer: CheckpointTimer
-    ) -> None:
-        self._folder, self._training, self._config, self._timer = folder, training, config, timer
-
-    def steps_left(self, step: int) -> int | None:
-        return self._timer.steps_left(step)
-
-    def save_if_due(self) -> None:
-        if self._timer.due(self._training.step):
-            started = time.perf_counter()
-            with stages.within("Saving a checkpoint"):
-                self._folder.write_checkpoint(self._training, self._config)
-            self._timer.saved(time.perf_counter() - started)
