@@ -25,6 +25,7 @@ from zoo.options.run import ResumeOptions, RunOptions
 
 CORE = Path(__file__).resolve().parent.parent / "zoo"
 QUICK = ("--device", "cpu", "--quiet", "--no-plots")
+SWEEP = ("--steps", 1, "--seeds", 1, "--device", "cpu", "--quiet")
 
 
 @pytest.fixture
@@ -43,6 +44,8 @@ COMMAND_LINES: dict[str, tuple[Any, ...]] = {
     "run --out": ("run", "mlp-char", "--dataset", "names-ssa-2018", "--steps", 1, "--out", "~/new/out", *QUICK),
     "resume RUN": ("resume", "~/run", "--steps", 5, *QUICK),
     "resume --dataset": ("resume", "~/run", "--dataset", "~/words.txt", "--steps", 5, *QUICK),
+    "sweep --dataset": ("sweep", "mlp-char", "--dataset", "~/words.txt", *SWEEP),
+    "sweep --out": ("sweep", "mlp-char", "--dataset", "names-ssa-2018", "--out", "~/new/out", *SWEEP),
     "eval RUN": ("eval", "~/run"),
     "eval a file": ("eval", "~/run/model.safetensors"),
     "eval --dataset": ("eval", "~/run", "--dataset", "~/words.txt"),
@@ -72,6 +75,10 @@ PYTHON: dict[str, Callable[[], Any]] = {
     ),
     "run out": lambda: zoo.run(
         "mlp-char", dataset="~/words.txt", steps=1, device="cpu", plots=False, out=Path("~/new")
+    ),
+    "sweep dataset": lambda: zoo.sweep("mlp-char", dataset="~/words.txt", seeds=1, steps=1, settings=NET),
+    "sweep out": lambda: zoo.resume_sweep(
+        zoo.sweep("mlp-char", dataset="~/words.txt", seeds=1, steps=1, settings=NET, out="~/new").path
     ),
     "resume": lambda: zoo.resume("~/run", steps=5, plots=False),
     "report": lambda: zoo.report("~/run"),
@@ -173,6 +180,9 @@ MADE = {
     "zoo/runs/runner.py": "of a plan, which has been through from_person",
     "zoo/storage/config.py": "of a checkpoint",
     "zoo/storage/__init__.py": "runs/",
+    "zoo/sweeps/folder.py": "sweeps/",
+    "zoo/sweeps/sweeping.py": "of a sweep's state, absolute, and read if it has the digest of the data",
+    "zoo/sweeps/workers/messages.py": "of the sweep's own folder",
     "zoo/storage/folder.py": "the folder of temporary files",
     "zoo/storage/loading.py": "of a checkpoint",
     "zoo/storage/shipped.py": "of a plugin",

@@ -12,7 +12,8 @@ import zoo
 from zoo.runs.observer import Guarded, Observer
 from zoo.training.evaluation import evaluate_splits
 
-METHODS = [name for name in vars(Observer) if not name.startswith("_")]
+OF_SWEEPS = {"members"}  # which a run does not call
+METHODS = [name for name in vars(Observer) if not name.startswith("_") and name not in OF_SWEEPS]
 ERRORS = [OSError(28, "No space left"), ValueError("closed file"), UnicodeEncodeError("ascii", "ł", 0, 1, "x")]
 
 
@@ -39,7 +40,7 @@ def evaluate_after_a_move(*args: Any) -> Any:
 
 
 def test_every_method_is_guarded() -> None:
-    assert set(METHODS) <= set(vars(Guarded))
+    assert {*METHODS, *OF_SWEEPS} <= set(vars(Guarded))
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -68,3 +69,13 @@ def test_warnings_that_are_errors_cost_nothing_either(words_file: Path, monkeypa
 def test_ctrl_c_in_an_observer_is_passed_on(words_file: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(words_file, "run", failing("progress", KeyboardInterrupt()))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_sweep_goes_on_without_its_observer(words_file: Path, error: Exception) -> None:
+    given: dict[str, Any] = {"dataset": str(words_file), "seeds": 2, "steps": 3, "device": "cpu", "jobs": 2}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        done = zoo.sweep("mlp-char", **given, observer=failing("members", error))
+    assert [row.state for row in done] == ["finished"] * 2
+    assert sum("the observer failed and is told nothing more" in str(w.message) for w in said) == 1

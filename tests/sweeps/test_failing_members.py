@@ -16,7 +16,7 @@ import pytest
 
 import zoo
 from zoo.errors import DataError, UsageError, ZooError
-from zoo.storage.member_folder import MemberFolder
+from zoo.storage.members.folder import MemberFolder
 from zoo.storage.open_folder import OpenFolder
 from zoo.sweeps.workers import child
 

@@ -5,12 +5,14 @@ A keyword argument's name, annotation and default are all the configuration ther
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +44,7 @@ class Signature:
     """What a factory can be given: `settings` by the user, and `inputs` by zoo, where it asks for them by name."""
 
     def __init__(self, factory: Callable[..., Any], inputs: Collection[str] = ()) -> None:
-        try:
-            parameters = list(inspect.signature(factory).parameters.values())
-        except (TypeError, ValueError) as error:
-            raise PluginError(f"{factory!r} has no signature that Python can read") from error
-        hints = _type_hints(factory)
+        parameters, hints = _read_once(factory)
         named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         self.inputs = {p.name: p.default for p in named if p.name in inputs}
         self.settings = {
@@ -263,6 +261,26 @@ def _numbers(value: Any) -> Iterator[int | float]:
 def _guess(default: Any) -> Any:
     """The type of an argument without annotation: its default's, if that tells."""
     return type(default) if is_scalar(type(default)) and default is not None else Any
+
+
+_READ: MutableMapping[Any, tuple[list[inspect.Parameter], dict[str, Any]]] = weakref.WeakKeyDictionary()
+
+
+def _read_once(factory: Callable[..., Any]) -> tuple[list[inspect.Parameter], dict[str, Any]]:
+    """Its parameters and their types, which take a millisecond to read, some twenty times in a run.
+
+    Raises:
+        PluginError: it has no signature.
+    """
+    with contextlib.suppress(TypeError, KeyError):  # one without a hash is read each time
+        return _READ[factory]
+    try:
+        read = list(inspect.signature(factory).parameters.values()), _type_hints(factory)
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{factory!r} has no signature that Python can read") from error
+    with contextlib.suppress(TypeError):
+        _READ[factory] = read
+    return read
 
 
 def _type_hints(factory: Callable[..., Any]) -> dict[str, Any]:

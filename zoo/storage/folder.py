@@ -35,7 +35,7 @@ from zoo.storage import STATE_FILE as STATE_FILE
 from zoo.storage import WEIGHTS_FILE as WEIGHTS_FILE
 from zoo.storage.history.snapshots import SNAPSHOTS_FILE, pack_snapshots
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, LossesFile, validation_csv
-from zoo.storage.members import not_kept
+from zoo.storage.members.not_kept import not_kept
 from zoo.storage.open_folder import LOCK_FILE, InUseError, OpenFolder
 from zoo.storage.state import TrainingState
 from zoo.text import shown

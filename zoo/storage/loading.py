@@ -53,7 +53,7 @@ from zoo.storage.config import RunConfig
 from zoo.storage.data.own import check_same, data_of_run
 from zoo.storage.folder import WEIGHTS_FILE, where_run_is
 from zoo.storage.history.record import has_losses, with_losses
-from zoo.storage.members import not_kept
+from zoo.storage.members.not_kept import not_kept
 from zoo.storage.shipped import has_weights, shipped_weights
 from zoo.text import brief, shown
 from zoo.training.building import build_model, context_length, floats_of

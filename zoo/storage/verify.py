@@ -38,7 +38,7 @@ from zoo.storage.folder import CONFIG_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FI
 from zoo.storage.history.snapshots import SNAPSHOTS_FILE, load_snapshots, recorded_snapshots
 from zoo.storage.loading import rebuild
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, read_evaluations, read_losses
-from zoo.storage.members import not_kept
+from zoo.storage.members.not_kept import not_kept
 from zoo.storage.state import TrainingState
 from zoo.text import shown
 

@@ -14,9 +14,9 @@ from typing import Any
 from zoo.errors import CheckpointError
 from zoo.files import kind_of, parse_json, read_text
 from zoo.options.values import as_text
-from zoo.storage.members import MAX_SHEET_BYTES, SETTING
-from zoo.storage.members import SHEET_FILE as SHEET_FILE
-from zoo.storage.members import SWEEP_FILE as SWEEP_FILE
+from zoo.storage.members.not_kept import MAX_SHEET_BYTES, SETTING
+from zoo.storage.members.not_kept import SHEET_FILE as SHEET_FILE
+from zoo.storage.members.not_kept import SWEEP_FILE as SWEEP_FILE
 from zoo.sweeps.member import STATES, Row
 
 SPLITS = ("train", "val", "test")

@@ -258,8 +258,8 @@ def _request_from(path: Path, registry: Registry, given: Mapping[str, Any]) -> R
 
 def _check_recorded(recorded: Mapping[str, Any], path: Path, registry: Registry, given: Mapping[str, Any]) -> None:
     """Refuse what must be given again: a file may not say what is imported, nor what is read if it is not the data."""
-    schedules = plain_list(recorded.get("schedule"))
-    if any(":" in str(one) for one in schedules) and plain_list(given.get("schedule")) != schedules:
+    schedules = _listed(recorded.get("schedule"))
+    if any(":" in str(one) for one in schedules) and _listed(given.get("schedule")) != schedules:
         again = option("schedule", ",".join(map(str, schedules)))
         raise UsageError(
             f"the sweep in {path} has a schedule that is a function, which no file may import: add {again}"
@@ -268,13 +268,16 @@ def _check_recorded(recorded: Mapping[str, Any], path: Path, registry: Registry,
         return
     data, known = recorded["dataset"], read_sweep(path).get("data")
     wanted = known if isinstance(known, dict) else {}
-    is_there = isinstance(data, str) and (
-        data in registry.datasets or has_digest(Path(data), str(wanted.get("sha256")), max_bytes=sys.maxsize)
-    )
+    is_there = isinstance(data, str) and (data in registry.datasets or _has(Path(data), str(wanted.get("sha256"))))
     if not is_there:
         name = shown(str(wanted.get("name")))
         raise UsageError(f"the data {name} of the sweep in {path} is not found: add {option('dataset', 'FILE')}")
 
 
-def plain_list(value: Any) -> list[Any]:
+def _has(path: Path, sha256: str) -> bool:
+    """Whether the data is there: a path that is not absolute could be one in the home of whoever resumes."""
+    return path.is_absolute() and has_digest(path, sha256, max_bytes=sys.maxsize)
+
+
+def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]

@@ -20,7 +20,7 @@ from zoo.runs.result import Run
 from zoo.runs.runner import execute, resume
 from zoo.storage import METRICS_FILE, STATE_FILE, WEIGHTS_FILE, checkpoint
 from zoo.storage.config import WEIGHTS_KEY, read_metrics
-from zoo.storage.member_folder import MemberFolder
+from zoo.storage.members.folder import MemberFolder
 from zoo.storage.open_folder import InUseError
 from zoo.sweeps.member import DIVERGED, FAILED, FINISHED, OUT_OF_MEMORY, Member, Row, State
 from zoo.text import message
