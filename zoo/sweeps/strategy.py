@@ -40,7 +40,15 @@ class Grid:
 
 
 def strategy_of(request: Request) -> Strategy:
-    """The strategy that the options of a sweep ask for."""
+    """The strategy that the options of a sweep ask for.
+
+    Raises:
+        UsageError: what was asked for does not fit it.
+    """
+    if request.options.until_decided:
+        from zoo.sweeps.judging.until_decided import UntilDecided
+
+        return UntilDecided(request)
     return Grid(request)
 
 

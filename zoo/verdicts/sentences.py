@@ -146,7 +146,7 @@ def single_runs(verdict: Verdict, noises: Mapping[str, Noise]) -> list[str]:
         f"{other.name} is no evidence."
     ]
     for of, noise in noises.items():
-        if noise.sd > 0:
+        if noise.sd > 0 and noise.measure == measure.name:
             usual = noise.usual_difference()
             lines.append(
                 f"Over seeds, the {measure.name} of {of} has a standard deviation of {_rough(noise.sd, measure)} "

@@ -100,10 +100,10 @@ class Verdict:
 
     @property
     def open(self) -> list[str]:
-        """The settings that are not told apart from the best one, or from the baseline."""
+        """The settings that are not told apart from the best one, or from the baseline; without those that failed."""
         with_it = self.baseline or self.best
         told = {name for one in self.comparisons if one.is_shown for name in (one.pairs.better, one.pairs.worse)}
-        return [one.name for one in self.settings if one.name not in told and one.name != with_it]
+        return [one.name for one in self.settings if one.values and one.name not in told and one.name != with_it]
 
     @property
     def is_decided(self) -> bool:
@@ -121,6 +121,7 @@ class Verdict:
             "baseline": self.baseline,
             "comparisons": [one.as_json() for one in self.comparisons],
             "corrected_for": {"comparisons": self.corrected_for, "interim_tests": len(self.interim)},
+            "tests_after": list(self.interim),
             "error": ERROR,
             "power": POWER,
             "decided": self.is_decided,
