@@ -28,7 +28,7 @@ def _of_normal(generator: np.random.Generator, size: tuple[int, ...]) -> Draw:
 
 def _of_real_runs(generator: np.random.Generator, size: tuple[int, ...]) -> Draw:
     places = generator.uniform(0, 1, size)
-    return np.interp(places, np.linspace(0, 1, len(_SHAPE)), np.array(_SHAPE))
+    return np.asarray(np.interp(places, np.linspace(0, 1, len(_SHAPE)), np.array(_SHAPE)))
 
 
 def _of_skewed(generator: np.random.Generator, size: tuple[int, ...]) -> Draw:

@@ -140,11 +140,8 @@ def single_runs(verdict: Verdict, noises: Mapping[str, Noise]) -> list[str]:
     other, best = pair
     measure, gain = verdict.measure, abs((best.mean or 0.0) - (other.mean or 0.0))
     single = [one.name for one in (best, other) if not one.is_repeated]
-    what = "single runs" if len(single) == 2 else f"{single[0]} is a single run"
-    lines = [
-        f"{what[0].upper()}{what[1:]}: a difference of {_quantity(gain, measure, 0.0)} between {best.name} and "
-        f"{other.name} is no evidence."
-    ]
+    between = f"a difference of {_quantity(gain, measure, 0.0)} between {best.name} and {other.name} is no evidence"
+    lines = [f"Single runs: {between}." if len(single) == 2 else f"A{between[1:]}: {single[0]} is a single run."]
     for of, noise in noises.items():
         if noise.sd > 0 and noise.measure == measure.name:
             usual = noise.usual_difference()

@@ -181,10 +181,10 @@ def repetitions(runs: Sequence[RunRecord]) -> list[Repetitions]:
         shared.setdefault(key, settings)
         groups.setdefault(key, {}).setdefault(seeds_of(run), run)
     found = []
-    for key, group in groups.items():
+    for one, group in groups.items():
         done = [run for run in group.values() if run.result]
         gone = [[run for run in group.values() if run.state == state] for state in _UNLIKE]
-        found.append(Repetitions(done, shared[key], *gone))
+        found.append(Repetitions(done, shared[one], *gone))
     return found
 
 

@@ -74,7 +74,7 @@ def values_that_differ(groups: Sequence[Repetitions]) -> list[dict[str, Any]]:
     """Of each setting the model, the data and the settings in which they differ, by name; None where it has none."""
     first = [one.first for one in groups]
     columns = [*names_that_differ(first), *(one for one in setting_columns(first)[0] if one.name not in SEEDS)]
-    return [{column.name: column.value(run) for column in columns} for run in first]
+    return [{column.setting or column.name: column.value(run) for column in columns} for run in first]
 
 
 def names_that_differ(runs: Sequence[Any]) -> list[Column]:

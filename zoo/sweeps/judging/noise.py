@@ -55,5 +55,5 @@ def _from_shipped(group: Repetitions, registry: Registry) -> Noise | None:
         found.sd,
         found.seeds - 1,
         Measure().name,
-        f"from {found.seeds:,} runs{preset}, which the model's plugin records",
+        f"from {found.seeds:,} runs{preset}, as the model's plugin has it",
     )

@@ -88,9 +88,7 @@ def tests_of(request: Request) -> tuple[int, ...]:
             "how many of them to test first"
         )
     if first > most:
-        raise UsageError(
-            f"{option('seeds', first)} is more than {option('most_seeds', most)}: the first test needs less"
-        )
+        raise UsageError(f"{option('seeds', first)} is more than {option('most_seeds', most)}: test first after fewer")
     return plan(most, max(2, first))
 
 
