@@ -55,7 +55,7 @@ def test_settings_of_a_sweep_are_rows_and_their_differences_are_judged(zoo_here:
 
 @pytest.mark.parametrize("configs", [True, False])
 def test_a_sweep_is_judged_alike_whether_its_members_are_kept_or_not(configs: bool, zoo_here: Zoo) -> None:
-    grid = {"lr": [0.1, 0.2], "model.hidden_size": [10, 20]}
+    grid: dict[str, list[Any]] = {"lr": [0.1, 0.2], "model.hidden_size": [10, 20]}
     path = forge_sweep(Path("sweep"), grid, 6, by_lr, configs=configs, settings={"optimizer.momentum": 0.9})
     found = verdict(zoo_here, path)
     names = [one["setting"] for one in found["settings"]]

@@ -80,7 +80,8 @@ class Pairs:
 
 def compare(one: Population, other: Population, measure: Measure) -> Pairs:
     """Two settings by the seeds that they share."""
-    shared = [seed for seed in one.values if seed in other.values]
+    # In an order of their own, as sums of the same numbers may differ by the order in which they are added.
+    shared = sorted((seed for seed in one.values if seed in other.values), key=repr)
     signs = [_sign(one.values[seed], other.values[seed], measure) for seed in shared]
     both = [seed for seed in shared if math.isfinite(one.values[seed]) and math.isfinite(other.values[seed])]
     gains = [measure.gain(one.values[seed], other.values[seed]) for seed in both]

@@ -34,7 +34,7 @@ class UntilDecided(Strategy):
 
     def __init__(self, request: Request) -> None:
         _check(request)
-        self.tests = tests_of(request)
+        self.tests = planned_tests(request)
         self._request = request
         self._settings = request.combinations()
         self._measure, self._metric = _measure(request)
@@ -72,7 +72,7 @@ class UntilDecided(Strategy):
         self._stages.append(added)
 
 
-def tests_of(request: Request) -> tuple[int, ...]:
+def planned_tests(request: Request) -> tuple[int, ...]:
     """After how many seeds the settings are tested.
 
     Raises:
