@@ -62,7 +62,7 @@ def test_a_baseline_has_fewer_corrections_and_may_be_the_worse_one() -> None:
 @pytest.mark.parametrize("seeds", [4, 16])
 def test_the_best_of_settings_with_other_seeds_is_the_best_in_those_that_they_share(seeds: int) -> None:
     """The mean of the setting with the lucky seeds alone is the lower one."""
-    lucky = {seed: 1.0 for seed in range(1, 5)} | {seed: 3.0 for seed in range(5, 33)}
+    lucky = dict.fromkeys(range(1, 5), 1.0) | dict.fromkeys(range(5, 33), 3.0)
     many = population("many", {seed: base + 0.001 * (seed % 3) for seed, base in lucky.items()})
     few = population("few", {seed: 1.1 + 0.002 * (seed % 2) for seed in range(1, 5)})
     for settings in ([few, many], [many, few]):
