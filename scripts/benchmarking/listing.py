@@ -1,5 +1,6 @@
-"""How long `zoo runs` takes for a thousand runs: a run of 200,000 steps, copied with other seeds and losses; and how long
-`zoo compare` takes for them, and for a sweep of two thousand members.
+"""How long `zoo runs` takes for a thousand runs: a run of 200,000 steps, copied with other seeds and losses.
+
+And how long `zoo compare` takes for them, and for a sweep of two thousand members.
 
     python scripts/benchmarking/listing.py [--runs 1000] [--steps 200000] [--members 2000]
 

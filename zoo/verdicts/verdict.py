@@ -8,6 +8,7 @@ comparisons count.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,17 +149,40 @@ def decide(
     repeated = [one for one in ranked if one.is_repeated]
     by_name = {one.name: one for one in ranked}
     first = by_name[baseline] if baseline is not None else repeated[0] if repeated else None
-    others = [one for one in repeated if first is not None and one is not first]
-    found = [(compare(first, other, measure), unpaired(first, other)) for other in others if first is not None]
-    count = len(found) if baseline is not None else len(repeated) * (len(repeated) - 1) // 2
-    corrected = _corrected([pairs.p for pairs, _ in found], count, interim)
+    tested = [(first, other) for other in repeated if first is not None and other is not first]
+    count = len(tested) if baseline is not None else _pairs_of(len(repeated))
+    return Verdict(measure, ranked, baseline, _compared(tested, measure, count, interim), count, tuple(interim))
+
+
+def neighbours(settings: Sequence[Population], measure: Measure) -> tuple[list[Comparison], int]:
+    """Each setting compared with the next best one, for a ranking.
+
+    Returns:
+        The comparisons, the best first, and for how many they are corrected: for all pairs, as it was the same numbers
+        that made them neighbours.
+    """
+    repeated = [one for one in _ranked(settings, measure) if one.is_repeated]
+    count = _pairs_of(len(repeated))
+    return _compared([*itertools.pairwise(repeated)], measure, count, ()), count
+
+
+def _pairs_of(count: int) -> int:
+    return count * (count - 1) // 2
+
+
+def _compared(
+    tested: Sequence[tuple[Population, Population]], measure: Measure, count: int, interim: Sequence[int]
+) -> list[Comparison]:
+    """Pairs of settings, of `count` that are corrected for."""
+    found = [compare(one, other, measure) for one, other in tested]
     comparisons = []
-    for (pairs, (of_first, of_other)), p in zip(found, corrected, strict=True):
-        turned = first is not None and pairs.better != first.name
-        alone = (len(of_other), len(of_first)) if turned else (len(of_first), len(of_other))
+    for (one, other), pairs, p in zip(tested, found, _corrected([one.p for one in found], count, interim), strict=True):
+        better, worse = (one, other) if pairs.better == one.name else (other, one)
+        alone = unpaired(better, worse)
         more = None if p is None or p <= ERROR else _more_seeds(pairs, count, interim)
-        comparisons.append(Comparison(pairs, pairs.interval(1 - _level(ERROR, interim)), p, more, alone))
-    return Verdict(measure, ranked, baseline, comparisons, count, tuple(interim))
+        interval = pairs.interval(1 - _level(ERROR, interim))
+        comparisons.append(Comparison(pairs, interval, p, more, (len(alone[0]), len(alone[1]))))
+    return comparisons
 
 
 def _ranked(settings: Sequence[Population], measure: Measure) -> list[Population]:
