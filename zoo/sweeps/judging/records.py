@@ -128,15 +128,16 @@ class _Configs:
 
 def _as_asked(description: Mapping[str, Any]) -> RunConfig:
     """A config of what is known of a sweep without any of its members."""
-    same = _mapping(description, "same")
+    same, data = _mapping(description, "same"), _mapping(description, "data")
+    name, sha256 = str(data.get("name", "")), str(data.get("sha256", ""))
     models = description.get("models")
     model = str(models[0]) if isinstance(models, list) and models else ""
     raw = {
         "model": {"name": model, "hyperparameters": {}},
-        "dataset": {"name": str(same.get("dataset", "")), "sha256": "", "settings": {}},
+        "dataset": {"name": name, "sha256": sha256, "settings": {}},
         "optimizer": {"hyperparameters": {}},
         "loss": {"settings": {}},
-        "training": {name: _value(value) for name, value in same.items() if name not in ("model", "dataset")},
+        "training": {key: _value(value) for key, value in same.items() if key not in ("model", "dataset")},
     }
     config = RunConfig(
         raw=raw,
@@ -144,10 +145,10 @@ def _as_asked(description: Mapping[str, Any]) -> RunConfig:
         versions={},
         hyperparameters={},
         inputs={},
-        dataset=str(same.get("dataset", "")),
+        dataset=name,
         dataset_is_file=True,
         dataset_is_given=False,
-        dataset_sha256="",
+        dataset_sha256=sha256,
         examples=None,
         data_settings={},
         kind="",
@@ -161,8 +162,8 @@ def _as_asked(description: Mapping[str, Any]) -> RunConfig:
         classes=None,
         loss_settings={},
     )
-    for name, value in _mapping(description, "settings").items():
-        config = _with_value(config, name, value)
+    for key, value in _mapping(description, "settings").items():
+        config = _with_value(config, key, value)
     return config
 
 
@@ -198,16 +199,21 @@ def _mapping(description: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def planned_in(description: Mapping[str, Any]) -> tuple[int, ...]:
+    """After how many seeds a sweep is tested while seeds are added, by its `sweep.json`; empty where it is not so."""
+    tests = description.get("tests_after")
+    known = isinstance(tests, list) and all(type(size) is int and size > 1 for size in tests)
+    return tuple(sorted({*tests})) if known and tests is not None else ()
+
+
 def interim_tests(folders: Iterable[Path]) -> tuple[int, ...]:
-    """After how many seeds sweeps were tested while seeds were added; empty where none was so."""
+    """After how many seeds sweeps were tested while seeds were added; of several, where that was most often."""
     found: tuple[int, ...] = ()
     for folder in folders:
         try:
-            tests = read_sweep(folder).get("tests_after")
+            found = max(found, planned_in(read_sweep(folder)), key=len)
         except (OSError, ZooError):
             continue
-        if isinstance(tests, list) and all(type(size) is int and size > 1 for size in tests):
-            found = max(found, tuple(sorted({*tests})), key=len)
     return found
 
 

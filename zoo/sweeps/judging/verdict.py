@@ -9,22 +9,19 @@ from typing import Any
 
 from zoo.runs.listing.comparing import repetitions, why_not_comparable
 from zoo.runs.listing.judging import verdicts
-from zoo.sweeps.judging.records import records_of
+from zoo.sweeps.judging.records import planned_in, records_of
 from zoo.sweeps.member import DIVERGED, FINISHED, Member, Row
 from zoo.verdicts.populations import Measure, Population
 from zoo.verdicts.verdict import Verdict, decide
 
 
-def verdict_of(
-    sweep: Path, description: Mapping[str, Any], rows: Sequence[Row], interim: Sequence[int] = ()
-) -> Verdict | None:
+def verdict_of(sweep: Path, description: Mapping[str, Any], rows: Sequence[Row]) -> Verdict | None:
     """The verdict on a sweep whose members are done; as `zoo compare` has it.
 
     Args:
         sweep: its folder, in which the configs of members are, as far as they are kept.
         description: what `sweep.json` has.
         rows: of all members, in their order.
-        interim: after how many seeds it was planned to test, where seeds were added until it was decided.
 
     Returns:
         None where there are no two settings whose losses compare.
@@ -32,7 +29,7 @@ def verdict_of(
     groups = repetitions(records_of(sweep, description, rows))
     if why_not_comparable([one.first for one in groups]):
         return None
-    return next(iter(verdicts(groups, interim=interim)), None)
+    return next(iter(verdicts(groups, interim=planned_in(description))), None)
 
 
 def verdict_of_rows(

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli import output
-from zoo.cli.table import print_table
+from zoo.cli.table import print_table, wrapped
 from zoo.numbers import show_loss
 from zoo.options.values import as_text
 from zoo.sweeps.member import STATES, name_of
+from zoo.verdicts.sentences import sentences
 
 if TYPE_CHECKING:
     from zoo.sweeps.result import Setting, Sweep
@@ -32,6 +33,8 @@ def print_sweep(sweep: Sweep, *, as_json: bool) -> None:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     print_table(columns, rows, right=[*columns])
     _print_reasons(sweep)
+    if sweep.verdict is not None:
+        output.lines("", *(part for said in sentences(sweep.verdict) for part in wrapped(said)))
     output.lines("", f"Everything is in {sweep.path}")
 
 
@@ -52,6 +55,7 @@ def as_object(sweep: Sweep) -> dict[str, Any]:
             }
             for one in sweep.settings
         ],
+        "verdict": None if sweep.verdict is None else sweep.verdict.as_json(),
         "best": None if best is None else {**asdict(best), "run_dir": str(sweep.path / name_of(best.member))},
     }
 
