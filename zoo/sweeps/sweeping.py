@@ -28,13 +28,16 @@ from zoo.sweeps.member import Member
 from zoo.sweeps.request import Request, request_of
 from zoo.sweeps.result import Sweep, best_row
 from zoo.sweeps.sheet import SWEEP_FILE, read_sweep
-from zoo.sweeps.strategy import Strategy, strategy_of
+from zoo.sweeps.strategies import strategy_of
+from zoo.sweeps.strategy import Strategy
 from zoo.sweeps.workers.choosing import Prepared, check_jobs, pool_of, prepare_members
 from zoo.sweeps.workers.forked import StoppedError
 from zoo.sweeps.workers.pool import Pool
 from zoo.sweeps.workers.telling import Telling, guarded
 from zoo.text import shown
 from zoo.training.signals import StopRequests, stop_signals
+from zoo.verdicts.sentences import as_json
+from zoo.verdicts.verdict import Verdict
 
 _GIVEN_AGAIN = ("dataset", "schedule")
 
@@ -166,8 +169,8 @@ class _Doing:
         """
         folder.sort_rows()
         sync_file_system(folder.path)  # members did not wait for the disk
-        verdict = verdict_of(folder.path, self.description(), [*folder.rows.values()])
-        concluded = recorded or (None if verdict is None else verdict.as_json())
+        verdict = self._verdict(folder)
+        concluded = recorded or (None if verdict is None else as_json(verdict))
         folder.write_json(SWEEP_FILE, self.description() | {"verdict": concluded, "finished": True})
         monitor = self.request.same.get("monitor")
         if self.request.options.keep == BEST:
@@ -176,6 +179,11 @@ class _Doing:
                 if best is None or member.number != best.member:
                     folder.remove_member(member)
         return Sweep(folder.path, [*folder.rows.values()], monitor, self.registry, verdict)
+
+    def _verdict(self, folder: SweepFolder) -> Verdict | None:
+        if not self.strategy.is_judged:
+            return None
+        return verdict_of(folder.path, self.description(), [*folder.rows.values()])
 
     def _train(
         self,

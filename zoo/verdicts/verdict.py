@@ -112,9 +112,7 @@ class Verdict:
         return bool(self.comparisons) and not self.open
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json` and `sweep.json`; keys are only ever added."""
-        from zoo.verdicts.sentences import sentences
-
+        """For `--json`; see `zoo.verdicts.sentences.as_json`."""
         return {
             "measure": {"name": self.measure.name, "unit": self.measure.unit or None, "better": self.measure.better},
             "settings": [one.as_json() for one in self.settings],
@@ -126,7 +124,6 @@ class Verdict:
             "error": ERROR,
             "power": POWER,
             "decided": self.is_decided,
-            "sentences": sentences(self),
         }
 
 

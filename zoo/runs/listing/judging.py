@@ -121,5 +121,5 @@ def noises(groups: Iterable[Repetitions]) -> dict[str, Noise]:
 
 
 def noise_of(group: Repetitions) -> str:
-    """What the noise is of: `mlp-char on names`."""
+    """What the noise is of: `gru on names`."""
     return f"{group.first.model} on {group.first.data}"

@@ -32,6 +32,8 @@ class UntilDecided(Strategy):
         UsageError: there is one setting only, the seeds are a list, or the losses of the settings do not compare.
     """
 
+    is_judged = True
+
     def __init__(self, request: Request) -> None:
         _check(request)
         self.tests = planned_tests(request)

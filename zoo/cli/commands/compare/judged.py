@@ -13,7 +13,7 @@ from zoo.runs.listing.conditions import select
 from zoo.runs.listing.judging import noise_of, noises, verdicts
 from zoo.text import shown
 from zoo.verdicts.noise import Noise
-from zoo.verdicts.sentences import sentences, single_runs
+from zoo.verdicts.sentences import as_json, sentences, single_runs
 from zoo.verdicts.verdict import Verdict
 
 KnownNoise = Callable[[Repetitions], Noise | None]
@@ -39,7 +39,7 @@ class Judged:
         """The keys that `zoo compare --json` has of it."""
         return {
             "verdicts": [
-                {**verdict.as_json(), "single_runs": single_runs(verdict, self.noise)} for verdict in self.verdicts
+                {**as_json(verdict), "single_runs": single_runs(verdict, self.noise)} for verdict in self.verdicts
             ],
             "noise": {of: one.as_json() for of, one in self.noise.items()},
         }

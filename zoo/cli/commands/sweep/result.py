@@ -11,6 +11,7 @@ from zoo.cli.table import print_table, wrapped
 from zoo.numbers import show_loss
 from zoo.options.values import as_text
 from zoo.sweeps.member import STATES, name_of
+from zoo.verdicts.sentences import as_json as verdict_as_json
 from zoo.verdicts.sentences import sentences
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def as_object(sweep: Sweep) -> dict[str, Any]:
             }
             for one in sweep.settings
         ],
-        "verdict": None if sweep.verdict is None else sweep.verdict.as_json(),
+        "verdict": None if sweep.verdict is None else verdict_as_json(sweep.verdict),
         "best": None if best is None else {**asdict(best), "run_dir": str(sweep.path / name_of(best.member))},
     }
 
