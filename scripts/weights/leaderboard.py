@@ -5,8 +5,8 @@
 
 names.txt is the lecture's, used instead of the download. Each run that ends adds a line to the results, and is not
 repeated while its preset stays the same: a stopped script resumes where it was. `--write` puts the table into
-plugins/zoo_makemore/README.md; it has the models named and all others that have results. To try the script out,
-`--steps` trains for fewer.
+plugins/zoo_makemore/README.md; it has the models named and all others that have results. Below the table stands which
+rows are told apart from the next one, paired by seed. To try the script out, `--steps` trains for fewer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ from zoo.options.run import RunOptions
 from zoo.plugin.registry import Entry, Registry
 from zoo.runs.plan import make_plan
 from zoo.storage.shipped import bits
+from zoo.verdicts.populations import Measure, Population
+from zoo.verdicts.verdict import neighbours
 
 README = Path(__file__).resolve().parents[2] / "plugins" / "zoo_makemore" / "README.md"
 DATASET = "names"
@@ -256,7 +258,33 @@ def table(contests: Sequence[Contest], results: Sequence[dict[str, Any]]) -> str
     lines += [f"| {' | '.join(_cells(one, runs[one]))} |" for one in ranked]
     if not ranked:
         return "No results yet."
-    return "\n".join([*lines, "", _about([runs[one] for one in ranked])])
+    said = [_about([runs[one] for one in ranked])]
+    if (judged := verdict({one: runs[one] for one in ranked})) is not None:
+        said += ["", judged]
+    return "\n".join([*lines, "", *said])
+
+
+def verdict(runs: Mapping[Contest, Sequence[dict[str, Any]]]) -> str | None:
+    """Which rows are told apart from the next one by more than luck; None where no two have several seeds."""
+    settings = [
+        Population(f"`{one.model}` ({one.preset})", {run["seed"]: run["losses"]["val"] for run in found})
+        for one, found in runs.items()
+    ]
+    comparisons, count = neighbours(settings, Measure())
+    if not comparisons:
+        return None
+    not_shown = []
+    for one in (one for one in comparisons if not one.is_shown):
+        more = "" if one.more_seeds is None else f" (about {one.more_seeds:,} more seeds would)"
+        not_shown.append(f"{one.pairs.better} and {one.pairs.worse}{more}")
+    text = (
+        f"Paired by seed, with p values of paired t tests corrected for all {count:,} pairs of rows, the validation "
+        f"losses of {len(comparisons) - len(not_shown)} of {len(comparisons)} rows differ from that of the next row by "
+        "more than luck."
+    )
+    if not_shown:
+        text += f" Not told apart are {'; '.join(not_shown)}."
+    return textwrap.fill(text, 118)
 
 
 def _cells(one: Contest, runs: Sequence[dict[str, Any]]) -> list[str]:

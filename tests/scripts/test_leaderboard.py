@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,23 @@ def test_table_has_means_and_spreads_with_the_lowest_loss_first() -> None:
         f"| `mlp-bn` | `tuned` | 12,345 | 15.0 | 2.0500 ± 0.0707 | 2.1500 | 2.2500 | {bits(2.05):.4f} | 2.105 |",
     ]
     about = " ".join(lines[5:])
+    assert "Paired by seed" not in about
     assert "means over 1 to 2 seeds" in about
     assert "one core of a processor, with torch 2.13.0" in about
     assert all(len(line) <= 120 for line in lines[5:])
+
+
+def test_neighbours_in_the_table_are_told_apart_or_not() -> None:
+    third = Contest("gru", "tuned", "cc", 1)
+    near, far = [2.0, 2.01, 2.02, 2.03, 2.04], [3.0, 3.02, 3.01, 3.05, 3.03]
+    losses = {FIRST: near, SECOND: [loss + 0.0001 * (-1) ** i for i, loss in enumerate(near)], third: far}
+    results = [result(one, seed, loss) for one, found in losses.items() for seed, loss in enumerate(found, 1)]
+    said = " ".join(leaderboard.table([FIRST, SECOND, third], results).split("\n\n")[-1].split())
+    assert "corrected for all 3 pairs of rows, the validation losses of 1 of 2 rows differ" in said
+    assert re.search(
+        r"Not told apart are `.*` \(tuned\) and `.*` \(lecture\) \(about \d+ more seeds would\)\.$", said
+    ) or (re.search(r"Not told apart are `ngram` \(lecture\) and `mlp-bn` \(tuned\)", said))
+    assert leaderboard.verdict({FIRST: [result(FIRST, 1, 2.0)], SECOND: [result(SECOND, 1, 2.0)]}) is None
 
 
 def test_table_takes_the_place_between_the_marks_and_nothing_else() -> None:

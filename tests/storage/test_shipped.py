@@ -284,6 +284,23 @@ def test_damaged_metrics_are_none(shop: Shop, content: Any) -> None:
     assert shipped_metrics(shop("net", content)) is None
 
 
+SPREAD = {"seeds": 10, "sd": 0.0056, "preset": "tuned", "dataset": "names", "sha256": "a" * 64}
+
+
+def test_metrics_say_how_much_the_loss_varies_with_the_seed(shop: Shop) -> None:
+    known = shipped_metrics(shop("net", {**METRICS, "over_seeds": SPREAD}))
+    assert known is not None
+    assert known.over_seeds is not None
+    assert known.over_seeds._asdict() == SPREAD
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seeds": 1}, {"seeds": "10"}, {"sd": -0.1}, {"sd": float("nan")}, {"dataset": None}, {"sha256": 7}]
+)
+def test_a_spread_that_cannot_be_is_a_damaged_file(shop: Shop, wrong: dict[str, Any]) -> None:
+    assert shipped_metrics(shop("net", {**METRICS, "over_seeds": {**SPREAD, **wrong}})) is None
+
+
 def test_metrics_of_missing_weights_are_none(shop: Shop, tmp_path: Path) -> None:
     assert shipped_metrics(shop("net")) is None
     assert shipped_metrics(shop("net", METRICS, weights=None)) is None

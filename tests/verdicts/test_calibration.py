@@ -28,7 +28,7 @@ def _of_normal(generator: np.random.Generator, size: tuple[int, ...]) -> Draw:
 
 def _of_real_runs(generator: np.random.Generator, size: tuple[int, ...]) -> Draw:
     places = generator.uniform(0, 1, size)
-    return np.interp(places, np.linspace(0, 1, len(_SHAPE)), np.array(_SHAPE))
+    return np.asarray(np.interp(places, np.linspace(0, 1, len(_SHAPE)), np.array(_SHAPE)))
 
 
 def _of_skewed(generator: np.random.Generator, size: tuple[int, ...]) -> Draw:
@@ -82,20 +82,20 @@ def test_a_difference_of_one_standard_deviation_is_found_with_sixteen_seeds() ->
 def share_shown_with_interim_tests(values: Draw, level: float) -> float:
     """Of values (comparisons, 2, seeds), tested at each size of the plan."""
     found = np.zeros(len(values), dtype=bool)
-    for size in plan(values.shape[-1]):
+    for size in plan(values.shape[-1], 4):
         found |= stats.ttest_rel(values[:, 0, :size], values[:, 1, :size], axis=-1).pvalue <= level
     return float(found.mean())
 
 
 @pytest.mark.parametrize("shape", ["normal", "real runs"])
 def test_a_setting_does_not_differ_from_itself_while_seeds_are_added(shape: str) -> None:
-    values, sizes = losses(shape, (4 * COMPARISONS, 2, 64)), plan(64)
+    values, sizes = losses(shape, (4 * COMPARISONS, 2, 64)), plan(64, 4)
     assert 0.03 <= share_shown_with_interim_tests(values, nominal_level(sizes, ERROR)) <= 0.07
     assert share_shown_with_interim_tests(values, ERROR) > 0.1
 
 
 def test_a_verdict_after_an_interim_test_is_that_of_its_level() -> None:
-    sizes = plan(24)
+    sizes = plan(24, 4)
     level = nominal_level(sizes, ERROR)
     values = losses("normal", (80, 2, 8), seed=3)
     values[:, 1] += 0.008
@@ -110,7 +110,7 @@ def test_a_verdict_after_an_interim_test_is_that_of_its_level() -> None:
         assert comparison.is_shown == (low > 0)  # the interval is as wide as the test is careful
 
 
-@pytest.mark.parametrize("interim", [(), plan(16)])
+@pytest.mark.parametrize("interim", [(), plan(16, 4)])
 def test_intervals_have_the_true_difference_as_often_as_they_say(interim: tuple[int, ...]) -> None:
     values = losses("normal", (500, 2, 8), seed=4)
     values[:, 1] += 0.004

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from zoo.verdicts.interim import FEWEST, MOST, nominal_level, plan, total_error
+from zoo.options.sweep import FIRST_TEST, MOST_SEEDS
+from zoo.verdicts.interim import nominal_level, plan, total_error
 
 
 @pytest.mark.parametrize("tests", [2, 3, 4, 5, 10])
@@ -30,9 +31,9 @@ def test_the_plan_ends_at_the_most_seeds(most: int, fewest: int, sizes: tuple[in
 @pytest.mark.parametrize("error", [0.05, 0.05 / 6])
 def test_all_tests_together_err_as_often_as_is_said(error: float) -> None:
     """Of differences drawn one by one, by another generator."""
-    sizes = plan(MOST, FEWEST)
+    sizes = plan(MOST_SEEDS, FIRST_TEST)
     level = nominal_level(sizes, error)
-    gains = np.random.default_rng(99).standard_normal((40_000, MOST))
+    gains = np.random.default_rng(99).standard_normal((40_000, MOST_SEEDS))
     found = np.zeros(len(gains), dtype=bool)
     for size in sizes:
         found |= stats.ttest_1samp(gains[:, :size], 0, axis=1).pvalue <= level
@@ -44,7 +45,7 @@ def test_all_tests_together_err_as_often_as_is_said(error: float) -> None:
 
 
 def test_a_p_value_is_corrected_to_the_error_exactly_at_the_level() -> None:
-    sizes = plan(MOST, FEWEST)
+    sizes = plan(MOST_SEEDS, FIRST_TEST)
     for error in (0.05, 0.01, 0.05 / 45):
         level = nominal_level(sizes, error)
         assert total_error(sizes, level) <= error
@@ -52,7 +53,7 @@ def test_a_p_value_is_corrected_to_the_error_exactly_at_the_level() -> None:
 
 
 def test_corrections_are_between_none_and_that_of_bonferroni() -> None:
-    sizes = plan(24, FEWEST)
+    sizes = plan(24, 4)
     p_values = [1e-12, 1e-6, 1e-4, 0.001, 0.01, 0.05, 0.3, 1.0]
     corrected = [total_error(sizes, p) for p in p_values]
     assert all(a < b for a, b in itertools.pairwise(corrected))

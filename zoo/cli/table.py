@@ -56,6 +56,12 @@ def print_table(
     output.lines(*_blocks(table, unbroken, limit))
 
 
+def wrapped(text: str) -> list[str]:
+    """A sentence in lines of the terminal's width; a single line where stdout is none."""
+    limit = output.columns() or sys.maxsize
+    return [line.rstrip() for line in _wrapped(visible(text), limit)]
+
+
 def _without(table: Sequence[Row], names: Collection[str]) -> list[Row]:
     kept = [i for i, name in enumerate(table[0]) if name not in names]
     return [tuple(row[i] for i in kept) for row in table]

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from zoo.options.declaration import THREADS, Option
+from zoo.options.declaration import THREADS, Option, Range
 
 KEEP = ALL, BEST, NONE = ("all", "best", "none")  # of the members' weights
-SEEDS = 8  # by default; of fewer, only a large difference is more than luck
+GRID_SEEDS = 8  # by default; of fewer, only a large difference is more than luck
+FIRST_TEST = 4  # seeds, with --until-decided
+MOST_SEEDS = 64  # with --until-decided
+
+_MOST_SEEDS = Range("from 2 to 100,000", lambda value: 2 <= value <= 100_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +23,13 @@ class SweepOptions:
     """What the user says of a sweep as a whole."""
 
     seeds: Annotated[
-        int | str | Sequence[int],
-        Option("Train each setting with the seeds 1 to N, or with those of a list: 3,14,15.", metavar="N|LIST"),
-    ] = SEEDS
+        int | str | Sequence[int] | None,
+        Option(
+            "Train each setting with the seeds 1 to N, or with those of a list: 3,14,15; by default "
+            f"{GRID_SEEDS}, and {FIRST_TEST} at first with --until-decided.",
+            metavar="N|LIST",
+        ),
+    ] = None
     keep: Annotated[str, Option("Which members' weights stay: of all, of the best, or of none.", choices=KEEP)] = ALL
     jobs: Annotated[
         int | None,
@@ -29,4 +37,11 @@ class SweepOptions:
     ] = None
     out: Annotated[
         str | os.PathLike[str] | None, Option("The sweep's folder; default sweeps/MODEL-N.", metavar="DIR")
+    ] = None
+    until_decided: Annotated[
+        bool | None,
+        Option("Add seeds until the settings are told apart, by tests that together err in 5 % of cases."),
+    ] = None
+    most_seeds: Annotated[
+        int | None, Option(f"Seeds at which --until-decided ends; by default {MOST_SEEDS}.", _MOST_SEEDS, metavar="N")
     ] = None

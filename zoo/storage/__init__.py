@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 RUNS = Path("runs")  # where run folders are by default
+SWEEPS = Path("sweeps")
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "training_state.safetensors"
 CONFIG_FILE = "config.json"

@@ -19,13 +19,12 @@ from typing import Any
 
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import is_temporary, kind_of, read_bytes, readable_json
-from zoo.storage import WEIGHTS_FILE
+from zoo.storage import SWEEPS, WEIGHTS_FILE
 from zoo.storage.folder import Warn, ignore, make_anew, make_next, open_new
 from zoo.storage.open_folder import InUseError, OpenFolder
 from zoo.sweeps.member import FINISHED, Member, Row, name_of
 from zoo.sweeps.sheet import SHEET_FILE, SWEEP_FILE, as_csv, columns, is_sweep, read_sheet
 
-SWEEPS = Path("sweeps")
 SWEEP_STATE_FILE = "sweep_state.json"
 PLOT_FILE = "sweep.png"
 _PATIENCE_S = 5.0  # for workers of a sweep that was killed

@@ -11,7 +11,7 @@ from zoo.errors import UsageError
 from zoo.numbers import LARGEST_SEED, parse_whole, show_value
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
-from zoo.options.sweep import SweepOptions
+from zoo.options.sweep import GRID_SEEDS, MOST_SEEDS, SweepOptions
 from zoo.options.values import is_enclosed, plain
 from zoo.phrasing import option
 from zoo.sweeps.member import Member
@@ -41,7 +41,11 @@ class Request:
 
     @property
     def seeds(self) -> list[int]:
-        return seeds_of(self.options.seeds)
+        """Those that members have, or may have."""
+        options = self.options
+        if options.until_decided:
+            return seeds_of(options.most_seeds or MOST_SEEDS)
+        return seeds_of(GRID_SEEDS if options.seeds is None else options.seeds)
 
     @property
     def models(self) -> list[str]:
@@ -154,6 +158,8 @@ def _values(name: str, value: Any) -> Sequence[Any]:
 
 
 def _check(request: Request) -> None:
+    if request.options.most_seeds is not None and not request.options.until_decided:
+        raise UsageError(f"{option('most_seeds')} is about {option('until_decided')}: give that, too")
     count = len(request.combinations()) * len(request.seeds)
     if count > MOST_MEMBERS:
         raise UsageError(f"the sweep would have {count:,} members, and at most {MOST_MEMBERS:,} are allowed")

@@ -15,6 +15,7 @@ from zoo.options.values import as_text
 from zoo.runs.listing.columns import BETTER
 from zoo.sweeps.member import FINISHED, Row
 from zoo.text import brief
+from zoo.verdicts.verdict import Verdict
 
 if TYPE_CHECKING:
     from zoo.plugin.registry import Registry
@@ -66,12 +67,15 @@ class Sweep:
         rows: what became of each member, in the members' order.
         monitor: what decides which member is the best, as `--monitor` takes it; None for the validation loss.
         registry: what the members' models are found in.
+        verdict: which setting is better, and whether that is more than luck; None where there are no two settings whose
+            losses compare.
     """
 
     path: Path
     rows: Sequence[Row]
     monitor: str | None
     registry: Registry
+    verdict: Verdict | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

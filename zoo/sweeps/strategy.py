@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from zoo.sweeps.member import Member, Row
 from zoo.sweeps.request import Request
 
 
 class Strategy(Protocol):
-    """Decides which members there are."""
+    """Decides which members there are.
+
+    Attributes:
+        is_judged: whether the sweep ends with a verdict on its settings.
+    """
+
+    is_judged: ClassVar[bool] = False
 
     def members(self, rows: Mapping[int, Row]) -> Sequence[Member]:
         """All members that are known by now, numbered from 1 in this order.
@@ -26,8 +32,10 @@ class Strategy(Protocol):
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Strategy):
     """Every combination of the values that were given, with every seed: all settings with the first seed first."""
+
+    is_judged: ClassVar[bool] = True
 
     request: Request
 
@@ -37,11 +45,6 @@ class Grid:
     @cached_property
     def _members(self) -> Sequence[Member]:
         return self.request.members(self.request.seeds)
-
-
-def strategy_of(request: Request) -> Strategy:
-    """The strategy that the options of a sweep ask for."""
-    return Grid(request)
 
 
 def settings_key(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

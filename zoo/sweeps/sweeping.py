@@ -22,17 +22,22 @@ from zoo.plugin.registry import Registry
 from zoo.runs.observer import Observer
 from zoo.runs.plan import keeping_nothing, make_plan
 from zoo.sweeps.folder import SWEEP_STATE_FILE, SweepFolder
+from zoo.sweeps.judging.until_decided import planned_tests
+from zoo.sweeps.judging.verdict import verdict_of
 from zoo.sweeps.member import Member
 from zoo.sweeps.request import Request, request_of
 from zoo.sweeps.result import Sweep, best_row
 from zoo.sweeps.sheet import SWEEP_FILE, read_sweep
-from zoo.sweeps.strategy import Strategy, strategy_of
+from zoo.sweeps.strategies import strategy_of
+from zoo.sweeps.strategy import Strategy
 from zoo.sweeps.workers.choosing import Prepared, check_jobs, pool_of, prepare_members
 from zoo.sweeps.workers.forked import StoppedError
 from zoo.sweeps.workers.pool import Pool
 from zoo.sweeps.workers.telling import Telling, guarded
 from zoo.text import shown
 from zoo.training.signals import StopRequests, stop_signals
+from zoo.verdicts.sentences import as_json
+from zoo.verdicts.verdict import Verdict
 
 _GIVEN_AGAIN = ("dataset", "schedule")
 
@@ -78,7 +83,7 @@ def resume_sweep(path: Path, registry: Registry, observer: Observer, **given: An
                 folder.rows[member.number] = replace(folder.rows[member.number], settings=member.settings)
         if begun.get("finished") is True:  # all but what was to be deleted
             doing.prepared = Prepared(data=tuple((begun.get("data") or {}).values()) or None)
-            return doing.conclude(folder, doing.strategy.members(folder.rows))
+            return doing.conclude(folder, doing.strategy.members(folder.rows), begun.get("verdict"))
         if request.options.keep != NONE:
             folder.forget_rows_without_weights()
         doing.check()
@@ -154,18 +159,31 @@ class _Doing:
                 raise self._interrupted(folder, error.number) from error
         return self.conclude(folder, members)
 
-    def conclude(self, folder: SweepFolder, members: Sequence[Member]) -> Sweep:
-        """Write what there is to say when all members are done."""
+    def conclude(self, folder: SweepFolder, members: Sequence[Member], recorded: object = None) -> Sweep:
+        """Write what there is to say when all members are done.
+
+        Args:
+            folder: of the sweep.
+            members: all of them.
+            recorded: the verdict, where it is in `sweep.json`: members that it is from may have been deleted since.
+        """
         folder.sort_rows()
         sync_file_system(folder.path)  # members did not wait for the disk
-        folder.write_json(SWEEP_FILE, self.description() | {"finished": True})
+        verdict = self._verdict(folder)
+        concluded = recorded or (None if verdict is None else as_json(verdict))
+        folder.write_json(SWEEP_FILE, self.description() | {"verdict": concluded, "finished": True})
         monitor = self.request.same.get("monitor")
         if self.request.options.keep == BEST:
             best = best_row(folder.rows.values(), monitor)
             for member in members:
                 if best is None or member.number != best.member:
                     folder.remove_member(member)
-        return Sweep(folder.path, [*folder.rows.values()], monitor, self.registry)
+        return Sweep(folder.path, [*folder.rows.values()], monitor, self.registry, verdict)
+
+    def _verdict(self, folder: SweepFolder) -> Verdict | None:
+        if not self.strategy.is_judged:
+            return None
+        return verdict_of(folder.path, self.description(), [*folder.rows.values()])
 
     def _train(
         self,
@@ -210,6 +228,7 @@ class _Doing:
             "same": same,
             "settings": dict(request.settings),
             "keep": request.options.keep,
+            **({"tests_after": [*planned_tests(request)]} if request.options.until_decided else {}),
             "finished": False,
         }
 

@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FEWEST = 4  # seeds at the first interim test, by default
-MOST = 64  # seeds at the last, by default
 _SEED = 1977
 _SIMULATED = 200_000  # sequences of tests: an error of 5 % is met within 0.05 %
 _SEEN = 100  # sequences in which a probability must have occurred to be taken from the simulation
 
 
-def plan(most: int, fewest: int = FEWEST) -> tuple[int, ...]:
-    """After how many seeds to test: 4, 6, 8, 12, 16, 24, 32, 48, 64 by default.
+def plan(most: int, fewest: int) -> tuple[int, ...]:
+    """After how many seeds to test: 4, 6, 8, 12, 16, 24, 32, 48 and 64, for example.
 
     Each is about a third or a half more than the one before, as a test after every seed would cost much of the power.
 

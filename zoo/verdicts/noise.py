@@ -17,11 +17,13 @@ class Noise:
     Attributes:
         sd: the standard deviation over seeds, pooled over settings.
         degrees: the degrees of freedom of `sd`: the seeds, less one for each setting.
+        measure: the name of what varies: `validation loss`.
         source: where it is from, for people.
     """
 
     sd: float
     degrees: int
+    measure: str
     source: str
 
     def usual_difference(self) -> float:
@@ -36,15 +38,16 @@ class Noise:
             "sd": self.sd,
             "degrees_of_freedom": self.degrees,
             "usual_difference": self.usual_difference(),
+            "measure": self.measure,
             "source": self.source,
         }
 
 
-def pooled(populations: Iterable[Population], source: str) -> Noise | None:
+def pooled(populations: Iterable[Population], measure: str, source: str) -> Noise | None:
     """The noise of settings, each with its own mean; None where none is repeated."""
     squares, degrees = 0.0, 0
     for one in populations:
         if one.sd is not None:
             degrees += len(one.finite) - 1
             squares += one.sd**2 * (len(one.finite) - 1)
-    return None if degrees == 0 else Noise(math.sqrt(squares / degrees), degrees, source)
+    return None if degrees == 0 else Noise(math.sqrt(squares / degrees), degrees, measure, source)

@@ -12,7 +12,6 @@ count of seeds in which a setting is better is given beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -56,7 +55,7 @@ class Pairs:
         return mean(self.gains) if self.gains else None
 
     def interval(self, level: float) -> tuple[float, float] | None:
-        """The confidence interval of the mean difference by Student's t; None of fewer than two gains.
+        """The confidence interval of the mean difference by Student's t; None of fewer than two gains, or equal ones.
 
         Args:
             level: between 0 and 1.
@@ -65,7 +64,7 @@ class Pairs:
             return None
         centre, error = mean(self.gains), self.standard_error
         if error == 0:
-            return centre, centre
+            return None
         from scipy import stats
 
         half = float(stats.t.isf((1 - level) / 2, len(self.gains) - 1)) * error
@@ -81,7 +80,8 @@ class Pairs:
 
 def compare(one: Population, other: Population, measure: Measure) -> Pairs:
     """Two settings by the seeds that they share."""
-    shared = [seed for seed in one.values if seed in other.values]
+    # In an order of their own, as sums of the same numbers may differ by the order in which they are added.
+    shared = sorted((seed for seed in one.values if seed in other.values), key=repr)
     signs = [_sign(one.values[seed], other.values[seed], measure) for seed in shared]
     both = [seed for seed in shared if math.isfinite(one.values[seed]) and math.isfinite(other.values[seed])]
     gains = [measure.gain(one.values[seed], other.values[seed]) for seed in both]
@@ -103,11 +103,11 @@ def _sign(value: float, other: float, measure: Measure) -> int:
     return int(gain > 0) - int(gain < 0)
 
 
-def _diverged(population: Population, seeds: list[Hashable]) -> int:
+def _diverged(population: Population, seeds: list[Any]) -> int:
     return sum(not math.isfinite(population.values[seed]) for seed in seeds)
 
 
-def _tested(one: Population, other: Population, seeds: list[Hashable], measure: Measure) -> tuple[float | None, Test]:
+def _tested(one: Population, other: Population, seeds: list[Any], measure: Measure) -> tuple[float | None, Test]:
     """Of two settings that have a number for each seed."""
     if len(seeds) < 2:
         return None, "none"

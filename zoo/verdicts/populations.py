@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -46,7 +46,7 @@ class Population:
     """
 
     name: str
-    values: Mapping[Hashable, float]
+    values: Mapping[Any, float]
     failed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from zoo.numbers import show_loss
 from zoo.verdicts.noise import Noise
@@ -29,6 +30,11 @@ def sentences(verdict: Verdict) -> list[str]:
         names = [one.pairs.better if one.pairs.worse == with_it else one.pairs.worse for one in others]
         counted += f", and not from {_listed(names)}"
     return [*lines, f"{counted}."]
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict with its sentences, for `--json` and `sweep.json`; keys are only ever added."""
+    return {**verdict.as_json(), "sentences": sentences(verdict)}
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -130,7 +136,7 @@ def single_runs(verdict: Verdict, noises: Mapping[str, Noise]) -> list[str]:
 
     Args:
         verdict: on all settings.
-        noises: of what was compared, by its name: `mlp-char on names`; as far as it is known.
+        noises: of what was compared, by its name: `gru on names`; as far as it is known.
     """
     ranked = [one for one in verdict.settings if one.mean is not None]
     ranked.sort(key=lambda one: -verdict.measure.gain(one.mean or 0.0, 0.0))
@@ -140,13 +146,10 @@ def single_runs(verdict: Verdict, noises: Mapping[str, Noise]) -> list[str]:
     other, best = pair
     measure, gain = verdict.measure, abs((best.mean or 0.0) - (other.mean or 0.0))
     single = [one.name for one in (best, other) if not one.is_repeated]
-    what = "single runs" if len(single) == 2 else f"{single[0]} is a single run"
-    lines = [
-        f"{what[0].upper()}{what[1:]}: a difference of {_quantity(gain, measure, 0.0)} between {best.name} and "
-        f"{other.name} is no evidence."
-    ]
+    between = f"a difference of {_quantity(gain, measure, 0.0)} between {best.name} and {other.name} is no evidence"
+    lines = [f"Single runs: {between}." if len(single) == 2 else f"A{between[1:]}: {single[0]} is a single run."]
     for of, noise in noises.items():
-        if noise.sd > 0:
+        if noise.sd > 0 and noise.measure == measure.name:
             usual = noise.usual_difference()
             lines.append(
                 f"Over seeds, the {measure.name} of {of} has a standard deviation of {_rough(noise.sd, measure)} "

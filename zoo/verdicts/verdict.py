@@ -8,6 +8,7 @@ comparisons count.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,10 +101,10 @@ class Verdict:
 
     @property
     def open(self) -> list[str]:
-        """The settings that are not told apart from the best one, or from the baseline."""
+        """The settings that are not told apart from the best one, or from the baseline; without those that failed."""
         with_it = self.baseline or self.best
         told = {name for one in self.comparisons if one.is_shown for name in (one.pairs.better, one.pairs.worse)}
-        return [one.name for one in self.settings if one.name not in told and one.name != with_it]
+        return [one.name for one in self.settings if one.values and one.name not in told and one.name != with_it]
 
     @property
     def is_decided(self) -> bool:
@@ -111,9 +112,7 @@ class Verdict:
         return bool(self.comparisons) and not self.open
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json` and `sweep.json`; keys are only ever added."""
-        from zoo.verdicts.sentences import sentences
-
+        """For `--json`; see `zoo.verdicts.sentences.as_json`."""
         return {
             "measure": {"name": self.measure.name, "unit": self.measure.unit or None, "better": self.measure.better},
             "settings": [one.as_json() for one in self.settings],
@@ -121,10 +120,10 @@ class Verdict:
             "baseline": self.baseline,
             "comparisons": [one.as_json() for one in self.comparisons],
             "corrected_for": {"comparisons": self.corrected_for, "interim_tests": len(self.interim)},
+            "tests_after": list(self.interim),
             "error": ERROR,
             "power": POWER,
             "decided": self.is_decided,
-            "sentences": sentences(self),
         }
 
 
@@ -147,17 +146,40 @@ def decide(
     repeated = [one for one in ranked if one.is_repeated]
     by_name = {one.name: one for one in ranked}
     first = by_name[baseline] if baseline is not None else repeated[0] if repeated else None
-    others = [one for one in repeated if first is not None and one is not first]
-    found = [(compare(first, other, measure), unpaired(first, other)) for other in others if first is not None]
-    count = len(found) if baseline is not None else len(repeated) * (len(repeated) - 1) // 2
-    corrected = _corrected([pairs.p for pairs, _ in found], count, interim)
+    tested = [(first, other) for other in repeated if first is not None and other is not first]
+    count = len(tested) if baseline is not None else _pairs_of(len(repeated))
+    return Verdict(measure, ranked, baseline, _compared(tested, measure, count, interim), count, tuple(interim))
+
+
+def neighbours(settings: Sequence[Population], measure: Measure) -> tuple[list[Comparison], int]:
+    """Each setting compared with the next best one, for a ranking.
+
+    Returns:
+        The comparisons, the best first, and for how many they are corrected: for all pairs, as it was the same numbers
+        that made them neighbours.
+    """
+    repeated = [one for one in _ranked(settings, measure) if one.is_repeated]
+    count = _pairs_of(len(repeated))
+    return _compared([*itertools.pairwise(repeated)], measure, count, ()), count
+
+
+def _pairs_of(count: int) -> int:
+    return count * (count - 1) // 2
+
+
+def _compared(
+    tested: Sequence[tuple[Population, Population]], measure: Measure, count: int, interim: Sequence[int]
+) -> list[Comparison]:
+    """Pairs of settings, of `count` that are corrected for."""
+    found = [compare(one, other, measure) for one, other in tested]
     comparisons = []
-    for (pairs, (of_first, of_other)), p in zip(found, corrected, strict=True):
-        turned = first is not None and pairs.better != first.name
-        alone = (len(of_other), len(of_first)) if turned else (len(of_first), len(of_other))
+    for (one, other), pairs, p in zip(tested, found, _corrected([one.p for one in found], count, interim), strict=True):
+        better, worse = (one, other) if pairs.better == one.name else (other, one)
+        alone = unpaired(better, worse)
         more = None if p is None or p <= ERROR else _more_seeds(pairs, count, interim)
-        comparisons.append(Comparison(pairs, pairs.interval(1 - _level(ERROR, interim)), p, more, alone))
-    return Verdict(measure, ranked, baseline, comparisons, count, tuple(interim))
+        interval = pairs.interval(1 - _level(ERROR, interim))
+        comparisons.append(Comparison(pairs, interval, p, more, (len(alone[0]), len(alone[1]))))
+    return comparisons
 
 
 def _ranked(settings: Sequence[Population], measure: Measure) -> list[Population]:

@@ -18,6 +18,7 @@ _DIGITS = 8  # of a digest
 # What a result is not expected to depend on, beside the seeds; a preset is a name of other settings.
 _NOT_OF_A_SETTING = {*SEEDS, "preset", "device", "engine", "threads", "compile"}
 _NOT_OF_A_SETTING_BEGIN = ("versions.", "plugins.")
+_UNLIKE = ("diverged", "failed")  # states of a run that counts even without a result
 
 
 @dataclass(frozen=True)
@@ -136,15 +137,29 @@ class Spread:
 
 @dataclass(frozen=True)
 class Repetitions:
-    """Finished runs that differ in their seeds alone; of several with the same seeds, the first.
+    """Runs that differ in their seeds alone; of several with the same seeds, the first.
 
     Attributes:
-        runs: one for each seed.
+        runs: those with a result, one for each seed.
         settings: that they share, without those that no result is expected to depend on.
+        diverged: those that diverged; one may have a result all the same.
+        failed: the members of a sweep that have failed.
     """
 
     runs: Sequence[RunRecord]
     settings: Mapping[str, Any]
+    diverged: Sequence[RunRecord] = ()
+    failed: Sequence[RunRecord] = ()
+
+    @property
+    def first(self) -> RunRecord:
+        """One of them, finished if there is such a one."""
+        return [*self.runs, *self.diverged, *self.failed][0]
+
+    @property
+    def size(self) -> int:
+        """How many runs there are, whatever became of them."""
+        return len(self.runs) + sum(not run.result for run in (*self.diverged, *self.failed))
 
     def spread(self, column: Column) -> Spread | None:
         """Of a column; None where no run has a value."""
@@ -155,18 +170,27 @@ class Repetitions:
 
 
 def repetitions(runs: Sequence[RunRecord]) -> list[Repetitions]:
-    """The finished runs by their settings, in the order of the first of each."""
+    """The runs that are done by their settings, in the order of the first of each."""
     groups: dict[object, dict[object, RunRecord]] = {}
     shared: dict[object, Mapping[str, Any]] = {}
     for run in runs:
-        if run.config is None or not run.result:
+        if run.config is None or not (run.result or run.state in _UNLIKE):
             continue
         settings = {name: value for name, value in run.settings.items() if _is_of_a_setting(name)}
         key = frozenset((name, identity(value)) for name, value in settings.items())
         shared.setdefault(key, settings)
-        seeds = tuple(run.settings.get(name) for name in SEEDS)
-        groups.setdefault(key, {}).setdefault(seeds, run)
-    return [Repetitions(list(group.values()), shared[key]) for key, group in groups.items()]
+        groups.setdefault(key, {}).setdefault(seeds_of(run), run)
+    found = []
+    for one, group in groups.items():
+        done = [run for run in group.values() if run.result]
+        gone = [[run for run in group.values() if run.state == state] for state in _UNLIKE]
+        found.append(Repetitions(done, shared[one], *gone))
+    return found
+
+
+def seeds_of(run: RunRecord) -> tuple[Any, ...]:
+    """What pairs a run with those of other settings."""
+    return tuple(run.settings.get(name) for name in SEEDS)
 
 
 def _is_of_a_setting(name: str) -> bool:

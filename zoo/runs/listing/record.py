@@ -19,7 +19,7 @@ from zoo.storage.config import RunConfig, classes_of, read_json, read_metrics, u
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, Ends, read_ends, read_evaluations
 from zoo.storage.open_folder import in_use
 
-State: TypeAlias = Literal["finished", "stopped", "running", "diverged", "damaged"]
+State: TypeAlias = Literal["finished", "stopped", "running", "diverged", "failed", "damaged"]
 SPLITS = ("train", "val", "test")
 _MAY_DIFFER = {"device", "engine", "threads"}  # of a config that a resumption has written since
 _MAX_EVALUATIONS_BYTES = 8 << 20  # of a `validation.csv`; a longer one is not read
@@ -34,14 +34,15 @@ class RunRecord:
         name: of the folder, from the folder that is listed.
         path: of the folder.
         state: `finished`: it has a result. `running`: a process has locked its folder. `stopped`: neither.
-            `diverged`: its loss is NaN or infinite, or above that of its first step and of a uniform guess. `damaged`:
-            its files do not fit together, see `fault`.
+            `diverged`: its loss is NaN or infinite, or above that of its first step and of a uniform guess. `failed`: a
+            member of a sweep for which that is recorded. `damaged`: its files do not fit together, see `fault`.
         fault: what is wrong, in one line; empty where nothing is.
         modified: when its files were last written, in seconds since 1970.
         config: checked.
         result: what `metrics.json` says of these weights.
         ends: the first and the last losses of its steps.
         evaluations: pairs of step and loss over the validation split, of a run without a result.
+        sweep: the folder of the sweep that it is a member of, where it was read off its sheet; else None.
     """
 
     name: str
@@ -53,6 +54,7 @@ class RunRecord:
     result: Mapping[str, Any] = field(default_factory=dict)
     ends: Ends = _NO_STEPS
     evaluations: Sequence[tuple[int, float]] = ()
+    sweep: Path | None = None
 
     @property
     def model(self) -> str | None:

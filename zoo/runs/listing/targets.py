@@ -19,13 +19,24 @@ if TYPE_CHECKING:
     from zoo.plugin.registry import Registry
 
 
-def named_runs(targets: Sequence[str], registry: Callable[[], Registry]) -> list[RunRecord]:
+ReadFolder = Callable[[Path], list[RunRecord]]
+
+
+def runs_in(folder: Path) -> list[RunRecord]:
+    """The runs in a folder, or the folder's own, if it is a run's."""
+    return [read_run(*found) for found in find_runs(folder)]
+
+
+def named_runs(
+    targets: Sequence[str], registry: Callable[[], Registry], read_folder: ReadFolder = runs_in
+) -> list[RunRecord]:
     """The runs that are named, each once, in that order, with names that differ.
 
     Args:
         targets: run folders, folders that have run folders in them, `.safetensors` files, or names of models with
             shipped weights.
         registry: asked for where a target is no folder. Only then is torch imported.
+        read_folder: reads the runs in a folder.
 
     Raises:
         UsageError: a target is none of these, or has no run in it.
@@ -33,22 +44,22 @@ def named_runs(targets: Sequence[str], registry: Callable[[], Registry]) -> list
     """
     found: dict[Path, RunRecord] = {}
     for target in targets:
-        for run in _runs(target, registry):
+        for run in _runs(target, registry, read_folder):
             found.setdefault(run.path.resolve(), run)
     runs = list(found.values())
-    names = [run.path.resolve().name if kind_of(run.path) == "folder" else run.name for run in runs]
+    names = [run.name if run.sweep or kind_of(run.path) != "folder" else run.path.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.path) for run in runs]
     return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
 
 
-def _runs(target: str, registry: Callable[[], Registry]) -> list[RunRecord]:
+def _runs(target: str, registry: Callable[[], Registry], read_folder: ReadFolder) -> list[RunRecord]:
     path = from_person(target)
     kind = kind_of(path)
     if kind == "file" and path.name == WEIGHTS_FILE:
         path, kind = path.parent, "folder"
     if kind == "folder":
-        runs = [read_run(*found) for found in find_runs(path)]
+        runs = read_folder(path)
         if not runs:
             raise UsageError(f"there is no run in {shown(path)}: give run folders, or a folder of them")
         return runs

@@ -14,6 +14,8 @@ from zoo.cli.state import State, debug_option, json_option
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from zoo.cli.commands.compare.judged import Judged
+    from zoo.runs.listing.comparing import Repetitions
     from zoo.runs.listing.record import RunRecord
 
 _FORMATS: dict[str, Literal["png", "svg", "pdf"]] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
@@ -22,23 +24,35 @@ _FORMATS: dict[str, Literal["png", "svg", "pdf"]] = {".png": "png", ".svg": "svg
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
+    "--baseline",
+    multiple=True,
+    metavar="CONDITION",
+    help="Compare the setting that has, for example, lr=0.1 with each other one, and not the best; can be repeated.",
+)
+@click.option(
     "--plot", type=PathFromPerson(), metavar="FILE", help="Also plot the losses of all runs: .png, .svg or .pdf."
 )
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a pull request.")
 @json_option
 @debug_option
 @click.pass_obj
-def command(state: State, runs: tuple[str, ...], plot: Path | None, as_markdown: bool, as_json: bool) -> None:
-    """Compare runs: their results, the best first, and the settings that differ.
+def command(
+    state: State, runs: tuple[str, ...], baseline: tuple[str, ...], plot: Path | None, as_markdown: bool, as_json: bool
+) -> None:
+    """Compare runs and sweeps: their results, the settings that differ, and which of them is better.
 
     \b
     zoo compare runs/mlp-char-1 runs/mlp-char-2 --plot compare.png
+    zoo compare sweeps/mlp-char-1 --baseline lr=0.1
     zoo compare runs --markdown
 
     Runs that differ in their seeds alone are repetitions: of each setting the mean and the standard deviation are
-    shown. The best figures are marked where those of all runs compare, which needs the same data, split and loss.
+    shown. Settings are paired by seed, and a sentence says whether a difference is more than luck: by a paired t test
+    at 5 %, corrected for the number of comparisons. Where a run diverged, it is the sign test. A difference between two
+    single runs is no evidence. Only figures of the same data, split and loss are compared.
 
-    RUN is a run folder, a folder of runs, a .safetensors file, or the name of a model with shipped weights.
+    RUN is a run folder, the folder of a sweep, a folder of runs, a .safetensors file, or the name of a model with
+    shipped weights.
     """
     if as_json and as_markdown:
         raise UsageError("--markdown and --json exclude each other")
@@ -46,35 +60,45 @@ def command(state: State, runs: tuple[str, ...], plot: Path | None, as_markdown:
         from zoo.cli.new_file import check_new
 
         check_new(plot, _FORMATS, option="plot")
+    from zoo.cli.commands.compare import comparison
+    from zoo.cli.commands.compare.judged import judge
     from zoo.runs.listing.comparing import sort_runs
     from zoo.runs.listing.targets import named_runs
+    from zoo.sweeps.judging.noise import known_noise
+    from zoo.sweeps.judging.records import interim_tests, runs_in
 
-    found = sort_runs(named_runs(runs, lambda: state.registry), "val")
+    found = sort_runs(named_runs(runs, lambda: state.registry, runs_in), "val")
+    groups = comparison.ranked(found)
+    tests = interim_tests(dict.fromkeys(run.sweep for run in found if run.sweep is not None))
+    judged = judge(groups, baseline, tests, known_noise(lambda: state.registry))
     if plot is not None:
         _plot(found, plot)
-    _print(found, as_markdown=as_markdown, as_json=as_json)
+    _print(found, groups, judged, as_markdown=as_markdown, as_json=as_json)
     if plot is not None and not as_json:
         output.lines("", f"The losses are plotted in {plot}")
 
 
-def _print(runs: Sequence[RunRecord], *, as_markdown: bool, as_json: bool) -> None:
+def _print(
+    runs: Sequence[RunRecord], groups: Sequence[Repetitions], judged: Judged, *, as_markdown: bool, as_json: bool
+) -> None:
     from zoo.cli.commands.compare import comparison
-    from zoo.cli.table import print_table
+    from zoo.cli.table import print_table, wrapped
 
     if as_json:
-        output.json_object(comparison.as_json(runs))
+        output.json_object(comparison.as_json(runs, groups) | judged.as_json())
         return
+    said = judged.lines()
     if as_markdown:
-        output.lines(*comparison.as_markdown(comparison.tables(runs, comparison.bold)))
+        output.lines(*comparison.as_markdown(comparison.tables(runs, groups, said, comparison.bold)))
         return
-    for number, table in enumerate(comparison.tables(runs, comparison.star)):
+    for number, table in enumerate(comparison.tables(runs, groups, said, comparison.star)):
         output.lines(*[""] * (number > 0), table.title)
         if table.rows:
             output.lines("")
             whole = [name for name in table.columns if name != comparison.VALUES]
             print_table(table.columns, table.rows, right=table.right, whole=whole, optional=table.optional)
         if table.notes:
-            output.lines("", *table.notes)
+            output.lines("", *(part for note in table.notes for part in wrapped(note)))
 
 
 def _plot(runs: Sequence[RunRecord], path: Path) -> None:

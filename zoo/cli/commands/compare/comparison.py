@@ -13,6 +13,7 @@ from zoo.numbers import show_loss
 from zoo.runs.listing.columns import Column, find_column, independent, metric_names, natural, setting_columns
 from zoo.runs.listing.comparing import Repetitions, Spread, measured_on, repetitions, why_not_comparable
 from zoo.runs.listing.differences import differences, differing_values
+from zoo.runs.listing.judging import names_that_differ
 from zoo.runs.listing.record import SPLITS, RunRecord
 from zoo.runs.listing.settings import SEEDS
 from zoo.text import markdown
@@ -35,16 +36,24 @@ class Shown(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def tables(runs: Sequence[RunRecord], mark: Mark) -> list[Shown]:
+def tables(runs: Sequence[RunRecord], repeated: Sequence[Repetitions], said: Sequence[str], mark: Mark) -> list[Shown]:
     """All tables of a comparison.
 
     Args:
         runs: at least one, the best first.
+        repeated: what `ranked` makes of them.
+        said: what the verdict says.
         mark: marks the best value of a column.
     """
-    repeated = _repeated(runs)
-    found = [_of_repetitions(runs, repeated, mark)] if repeated else []
-    return [*found, _of_results(runs, mark), *([_of_settings(runs)] if len(runs) > 1 else [])]
+    several = any(one.size > 1 or one.first.sweep is not None for one in repeated)
+    found = [_of_repetitions(runs, repeated, mark)] if several else []
+    alone = [run for run in runs if run.sweep is None]  # the members of a sweep are in its sheet
+    results = [_of_results(alone, mark)] if alone else []
+    last = found[-1] if found else results[-1]
+    at = len(found) - 1 if found else 0
+    shown = [*found, *results]
+    shown[at] = last._replace(notes=[*last.notes, *said])
+    return [*shown, *([_of_settings(runs)] if len(alone) > 1 or len(shown) > 1 else [])]
 
 
 def _of_results(runs: Sequence[RunRecord], mark: Mark) -> Shown:
@@ -92,16 +101,14 @@ def _in_order(value: str) -> tuple[float, list[tuple[bool, int, str]]]:
         return math.inf, natural(value)
 
 
-def _repeated(runs: Sequence[RunRecord]) -> list[Repetitions]:
-    """By setting, the best mean validation loss first within each data; empty where no setting is repeated."""
+def ranked(runs: Sequence[RunRecord]) -> list[Repetitions]:
+    """The settings, the best mean validation loss first within each data."""
     found = repetitions(runs)
-    if not any(len(one.runs) > 1 for one in found):
-        return []
     val, data = find_column("val", runs), list(dict.fromkeys(measured_on(run).key for run in runs))
 
     def key(one: Repetitions) -> tuple[int, float]:
         spread = one.spread(val)
-        return data.index(measured_on(one.runs[0]).key), math.inf if spread is None else spread.mean
+        return data.index(measured_on(one.first).key), math.inf if spread is None else spread.mean
 
     return sorted(found, key=key)
 
@@ -111,15 +118,17 @@ def _measured(runs: Sequence[RunRecord]) -> list[Column]:
 
 
 def _of_repetitions(runs: Sequence[RunRecord], repeated: Sequence[Repetitions], mark: Mark) -> Shown:
-    first = [one.runs[0] for one in repeated]
+    first = [one.first for one in repeated]
     settings = [one for one in setting_columns(first)[0] if one.name not in SEEDS]
-    names = [column for name in _NAMES if _is_of_interest(column := find_column(name, runs), first)]
+    names = names_that_differ(first)
+    gone = [name for name in ("diverged", "failed") if any(getattr(one, name) for one in repeated)]
     measured = [column for column in _measured(runs) if any(one.spread(column) for one in repeated)]
     comparable = not why_not_comparable(first)
     marked = {column.name: _best(repeated, column) for column in measured} if comparable else {}
     rows = []
     for one in repeated:
-        cells = [*(cell(column, one.runs[0]) for column in (*names, *settings)), f"{len(one.runs)}"]
+        cells = [*(cell(column, one.first) for column in (*names, *settings)), f"{len(one.runs)}"]
+        cells += [f"{len(getattr(one, name)):,}" for name in gone]
         for column in measured:
             text, best = _show_spread(one.spread(column)), marked.get(column.name)
             cells.append(text if best is None else mark(text, best is one))
@@ -129,14 +138,8 @@ def _of_repetitions(runs: Sequence[RunRecord], repeated: Sequence[Repetitions], 
     figures = [one.title for one in measured]
     title = "Repetitions with other seeds: mean ± standard deviation"
     optional = [name for name in reversed(figures) if name != "val"]
-    return Shown(title, [*left, "seeds", *figures], rows, [*numbers, "seeds", *figures], optional)
-
-
-def _is_of_interest(column: Column, runs: Sequence[RunRecord]) -> bool:
-    """Whether a column tells runs apart, and does not only follow from the model."""
-    values = {column.value(run) for run in runs}
-    by_model = {(run.model, column.value(run)) for run in runs}
-    return len(values) > 1 and (column.name == "model" or len(by_model) > len({run.model for run in runs}))
+    counts = ["seeds", *gone]
+    return Shown(title, [*left, *counts, *figures], rows, [*numbers, *counts, *figures], optional)
 
 
 def _best(repeated: Sequence[Repetitions], column: Column) -> Repetitions | None:
@@ -186,8 +189,8 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def as_json(runs: Sequence[RunRecord]) -> dict[str, Any]:
-    """All of it."""
+def as_json(runs: Sequence[RunRecord], repeated: Sequence[Repetitions]) -> dict[str, Any]:
+    """All of it but the verdicts; `repeated` is what `ranked` makes of the runs."""
     reasons = why_not_comparable(runs)
     known = [run for run in runs if run.config is not None]
     differ = differing_values([run.config.raw for run in known if run.config is not None])
@@ -204,12 +207,14 @@ def as_json(runs: Sequence[RunRecord]) -> dict[str, Any]:
             {
                 "settings": dict(one.settings),
                 "runs": [run.name for run in one.runs],
+                "diverged": [run.name for run in one.diverged],
+                "failed": [run.name for run in one.failed],
                 "measured": {
                     column.name: {"n": spread.n, "mean": spread.mean, "sd": spread.sd}
                     for column in measured
                     if (spread := one.spread(column)) is not None
                 },
             }
-            for one in _repeated(runs)
+            for one in (repeated if any(one.size > 1 for one in repeated) else [])
         ],
     }

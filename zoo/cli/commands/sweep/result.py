@@ -7,10 +7,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli import output
-from zoo.cli.table import print_table
+from zoo.cli.table import print_table, wrapped
 from zoo.numbers import show_loss
 from zoo.options.values import as_text
 from zoo.sweeps.member import STATES, name_of
+from zoo.verdicts.sentences import as_json as verdict_as_json
+from zoo.verdicts.sentences import sentences
 
 if TYPE_CHECKING:
     from zoo.sweeps.result import Setting, Sweep
@@ -32,6 +34,8 @@ def print_sweep(sweep: Sweep, *, as_json: bool) -> None:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     print_table(columns, rows, right=[*columns])
     _print_reasons(sweep)
+    if sweep.verdict is not None:
+        output.lines("", *(part for said in sentences(sweep.verdict) for part in wrapped(said)))
     output.lines("", f"Everything is in {sweep.path}")
 
 
@@ -52,6 +56,7 @@ def as_object(sweep: Sweep) -> dict[str, Any]:
             }
             for one in sweep.settings
         ],
+        "verdict": None if sweep.verdict is None else verdict_as_json(sweep.verdict),
         "best": None if best is None else {**asdict(best), "run_dir": str(sweep.path / name_of(best.member))},
     }
 
