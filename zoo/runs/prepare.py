@@ -32,7 +32,7 @@ from zoo.plugin.registry import Entry
 from zoo.plugin.settings import is_fitted
 from zoo.runs.clock import Clock
 from zoo.runs.describe import make_config
-from zoo.runs.observer import Observer
+from zoo.runs.observer import Observer, tell_of_data
 from zoo.runs.plan import RunPlan
 from zoo.storage.allocation import AllocationLimit
 from zoo.training.augmentation import Augmentation
@@ -49,7 +49,14 @@ from zoo.training.building import (
     window_length,
     with_block_length,
 )
-from zoo.training.device import check_precision, choose_threads, describe_device, native_precision, suitable_device
+from zoo.training.device import (
+    check_precision,
+    choose_threads,
+    describe_device,
+    named_device,
+    native_precision,
+    suitable_device,
+)
 from zoo.training.engines import choose_engine
 from zoo.training.evaluation import batch_size_of
 from zoo.training.history.snapshots import Snapshots
@@ -115,6 +122,20 @@ class PreparedRun:
         if function is None:
             return None
         return Augmentation(function, f"augment of {maker(self.dataset)}", self.plan.options.seed)
+
+
+def device_of(plan: RunPlan, observer: Observer) -> torch.device | None:
+    """The device that was named, before anything is read for it; None where `auto` is to choose one."""
+    device = named_device(plan.options.device, observer.warning)
+    if device is not None and not plan.prefers_precision:
+        check_precision(plan.options, device)
+    return device
+
+
+def tell_once(run: PreparedRun, observer: Observer, data: DataCache) -> None:
+    """Say what was read, to the first of the runs that share it."""
+    name, told = run.config["dataset"]["name"], run.plan.made is not None
+    data.once(f"{name} was told", lambda: tell_of_data(observer, name, run.dataset, told=told), run.dataset)
 
 
 def prepare(

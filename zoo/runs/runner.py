@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from zoo import cuda, stages
 from zoo.ambient import in_neutral_state
 from zoo.data.finding import Place
@@ -36,9 +34,9 @@ from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer, Sa
 from zoo.runs.clock import Clock
 from zoo.runs.failures import diverged, interrupted, not_finite, saved_in, without_gpu, without_memory
 from zoo.runs.loggers import Loggers
-from zoo.runs.observer import Guarded, Observer, tell_of_data
+from zoo.runs.observer import Guarded, Observer
 from zoo.runs.plan import RunPlan, check_options, keeping_nothing
-from zoo.runs.prepare import PreparedRun, prepare
+from zoo.runs.prepare import PreparedRun, device_of, prepare, tell_once
 from zoo.runs.result import Run, result
 from zoo.runs.resuming import (
     begun_with,
@@ -54,7 +52,7 @@ from zoo.storage.card import model_card
 from zoo.storage.config import classes_of, sealed
 from zoo.storage.folder import STATE_FILE, AnyFolder, NoFolder, RunFolder
 from zoo.training.building import seeded
-from zoo.training.device import check_precision, fewer_threads, named_device, threads
+from zoo.training.device import fewer_threads, threads
 from zoo.training.evaluation import evaluate_splits, metrics_of
 from zoo.training.loop import Training, train
 from zoo.training.objective.chance import remark
@@ -103,7 +101,7 @@ def _execute(
     clock: Clock,
 ) -> Run:
     checkpoints = CheckpointSchedule.of(plan.options)
-    run = prepared(plan, observer, data, clock)
+    run = prepare(plan, device_of(plan, observer), observer, clock, data=data)
     training, device = run.new_training(clock.now), run.device
     with cuda.current(device):
         training.trial.check(plan.optimizer.who)
@@ -165,7 +163,7 @@ def _resume(
         plan, config = plan_resumption(registry, state, path, options)
         others = other_versions(state, plan)
         with naming_versions(others):
-            run = prepare(plan, _device_of(plan, observer), observer, clock, state.building(), data)
+            run = prepare(plan, device_of(plan, observer), observer, clock, state.building(), data)
             run = replace(run, config=same_data(config, run.config, run.dataset))
             folder.place = _place(run, folder) or state.place
             check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
@@ -186,25 +184,6 @@ def _resume(
                 state.restore_global_generators(run.device)
                 execution = _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers)
                 return execution.finish(checkpoints)
-
-
-def prepared(plan: RunPlan, observer: Observer, data: DataCache, clock: Clock | None = None) -> PreparedRun:
-    """Make everything that a run needs, for it or for those that share its data; see `prepare`."""
-    return prepare(plan, _device_of(plan, observer), observer, clock or Clock(), data=data)
-
-
-def tell_once(run: PreparedRun, observer: Observer, data: DataCache) -> None:
-    """Say what was read, to the first of the runs that share it."""
-    name, told = run.config["dataset"]["name"], run.plan.made is not None
-    data.once(f"{name} was told", lambda: tell_of_data(observer, name, run.dataset, told=told), run.dataset)
-
-
-def _device_of(plan: RunPlan, observer: Observer) -> torch.device | None:
-    """The device that was named, before anything is read for it; None where `auto` is to choose one."""
-    device = named_device(plan.options.device, observer.warning)
-    if device is not None and not plan.prefers_precision:
-        check_precision(plan.options, device)
-    return device
 
 
 def _place(run: PreparedRun, folder: AnyFolder) -> Place | None:

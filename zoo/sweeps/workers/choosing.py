@@ -14,9 +14,10 @@ from zoo.options.sweep import SweepOptions
 from zoo.phrasing import option
 from zoo.plots.worker import usable_cores
 from zoo.plugin.registry import Registry
+from zoo.runs.clock import Clock
 from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
-from zoo.runs.runner import prepared, tell_once
+from zoo.runs.prepare import device_of, prepare, tell_once
 from zoo.sweeps.member import Member
 from zoo.sweeps.workers.forked import CannotForkError, ForkedWorkers
 from zoo.sweeps.workers.pool import InTurn, Pool
@@ -52,7 +53,8 @@ def prepare_members(members: Sequence[Member], registry: Registry, observer: Obs
         if parts in ready and not cuda.is_available():  # where there is a GPU, the sizes of each decide
             continue
         try:
-            run = prepared(make_plan(registry, member.options), observer, data)
+            plan = make_plan(registry, member.options)
+            run = prepare(plan, device_of(plan, observer), observer, Clock(), data=data)
             tell_once(run, observer, data)
             of = run.config["dataset"]["name"], run.config["dataset"]["sha256"]
             known = Prepared(known.on_cpu and run.device.type == "cpu", known.data or of)
