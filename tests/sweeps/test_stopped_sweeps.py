@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Zoo
 
 import zoo
 from zoo.cli import main
@@ -228,3 +229,25 @@ def test_a_folder_that_is_moved_or_deleted_meanwhile(
     assert found[SHEET_FILE] == whole[SHEET_FILE]
     assert found["sweep.json"] == whole["sweep.json"]
     assert found["0008/model.safetensors"] == whole["0008/model.safetensors"]
+
+
+def test_what_verify_finds(undisturbed: Path, copy: Path, zoo_here: Zoo) -> None:
+    outcome = zoo_here("verify", undisturbed, "--json")
+    assert outcome.code == 0, outcome.err
+    assert [one["file"] for one in outcome.result["files"]] == [SHEET_FILE, *(f"{n:04}" for n in range(1, 9))]
+    shutil.copy(copy / "0001" / "model.safetensors", copy / "0002" / "model.safetensors")
+    shutil.rmtree(copy / "0003")
+    damaged = zoo_here("verify", copy)
+    assert damaged.code == 1
+    assert damaged.err.endswith("is damaged: 0002, 0003\n")
+
+
+def test_members_are_runs_for_every_command(undisturbed: Path, zoo_here: Zoo) -> None:
+    listed = zoo_here("runs", undisturbed, "--json").result["runs"]
+    assert len(listed) == 8
+    assert {run["state"] for run in listed} == {"finished"}
+    for command in ("eval", "sample", "predict"):
+        assert zoo_here(command, undisturbed / "0001").code == 0
+    assert zoo_here("plot", undisturbed / "0001", "--out", "plots").code == 0
+    assert zoo_here("compare", undisturbed / "0001", undisturbed / "0002").code == 0
+    assert zoo_here("report", undisturbed / "0001", "--out", "report.html").code in (0, 1)  # 1 without its extra

@@ -40,7 +40,7 @@ GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` 
         "plugins": "List every plugin: loaded, failed (with the cause) or disabled.",
     },
     "Keep": {
-        "verify": "Check that a file or run folder is intact, and show what is in it.",
+        "verify": "Check that a file, run folder or sweep is intact, and show what is in it.",
     },
     "Help": {
         "help": "Show the help of a command.",

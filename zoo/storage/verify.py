@@ -38,7 +38,7 @@ from zoo.storage.folder import CONFIG_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FI
 from zoo.storage.history.snapshots import SNAPSHOTS_FILE, load_snapshots, recorded_snapshots
 from zoo.storage.loading import rebuild
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, read_evaluations, read_losses
-from zoo.storage.members.not_kept import not_kept
+from zoo.storage.members.not_kept import SWEEP_FILE, not_kept
 from zoo.storage.state import TrainingState
 from zoo.text import shown
 
@@ -151,6 +151,8 @@ class _Folder:
             CONFIG_FILE: self._config,
             METRICS_FILE: self._metrics,
         }
+        if self._is_finished_member:
+            del checks[STATE_FILE]
         expected = self._state is not None and self._state.validation is not None
         if expected or kind_of(self._path / VALIDATION_FILE) != "nothing":
             checks[VALIDATION_FILE] = self._evaluations  # only a run with evaluations during training has them
@@ -166,6 +168,12 @@ class _Folder:
             return states.load(self._path / STATE_FILE)
         except CheckpointError:
             return None
+
+    @property
+    def _is_finished_member(self) -> bool:
+        """Whether it is of a sweep, and has no training state any more, as a member that is finished."""
+        files = {name: kind_of(self._path / name) == "file" for name in (METRICS_FILE, STATE_FILE)}
+        return files == {METRICS_FILE: True, STATE_FILE: False} and kind_of(self._path.parent / SWEEP_FILE) == "file"
 
     @cached_property
     def _stored(self) -> Checkpoint | None:
@@ -225,7 +233,14 @@ class _Folder:
         return [line for line in found if not is_in(line, allowed)]
 
     def _losses(self) -> str:
-        losses, state = read_losses(self._path / LOSSES_FILE), self._needed_state()
+        losses = read_losses(self._path / LOSSES_FILE)
+        if self._is_finished_member:
+            if len(losses) != self._metrics_step:
+                raise CheckpointError(
+                    f"has {len(losses):,} losses, and {METRICS_FILE} is of step {self._metrics_step:,}"
+                )
+            return f"{len(losses):,} steps"
+        state = self._needed_state()
         both = min(len(losses), state.step)
         # Only a long run's losses, which the state has sealed, are written before it.
         if losses[:both] != state.losses[:both] or (len(losses) > state.step and state.sealed is None):

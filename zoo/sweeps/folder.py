@@ -17,13 +17,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.ambient import in_neutral_state
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import is_temporary, kind_of, read_bytes, readable_json
-from zoo.storage import SWEEPS, WEIGHTS_FILE
+from zoo.options.sweep import ALL
+from zoo.plugin.registry import Registry
+from zoo.storage import SWEEPS, WEIGHTS_FILE, checkpoint
 from zoo.storage.folder import Warn, ignore, make_anew, make_next, open_new
 from zoo.storage.open_folder import InUseError, OpenFolder
-from zoo.sweeps.member import FINISHED, Member, Row, name_of
-from zoo.sweeps.sheet import SHEET_FILE, SWEEP_FILE, as_csv, columns, is_sweep, read_sheet
+from zoo.storage.verify import Finding, verify
+from zoo.sweeps.member import FINISHED, STATES, Member, Row, name_of
+from zoo.sweeps.sheet import SHEET_FILE, SWEEP_FILE, as_csv, columns, is_sweep, read_sheet, read_sweep
 
 SWEEP_STATE_FILE = "sweep_state.json"
 PLOT_FILE = "sweep.png"
@@ -112,8 +116,6 @@ class SweepFolder:
 
     def forget_rows_without_weights(self) -> None:
         """Forget members that are said to be finished, and whose weights a power failure has cost: to be done again."""
-        from zoo.storage import checkpoint  # here, because the sheet is read without torch
-
         for number, row in [*self.rows.items()]:
             if row.state == FINISHED:
                 try:
@@ -212,3 +214,42 @@ def _made_again(path: Path) -> OpenFolder:
         path.mkdir(parents=True, exist_ok=True)
         return OpenFolder(path)
     return make_anew(path)
+
+
+@in_neutral_state
+def verify_sweep(path: Path, registry: Registry) -> list[Finding]:
+    """Check the files of a sweep, and the run folder of each member that was kept.
+
+    Raises:
+        ZooError: the system denies access to the path.
+    """
+    findings = []
+    try:
+        rows, problem = read_sheet(path / SHEET_FILE), ""
+        keep = read_sweep(path).get("keep")
+    except (CheckpointError, OSError) as error:
+        rows, keep, problem = [], ALL, str(error)
+    counts = {state: sum(row.state == state for row in rows) for state in STATES}
+    text = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
+    findings.append(
+        Finding(SHEET_FILE, "damaged" if problem else "intact", problem or f"{len(rows):,} members: {text}")
+    )
+    for row in rows:
+        folder = path / name_of(row.member)
+        if row.state == FINISHED and (keep == ALL or kind_of(folder) == "folder"):
+            findings.append(_check_member(folder, row, registry))
+    return findings
+
+
+def _check_member(folder: Path, row: Row, registry: Registry) -> Finding:
+    try:
+        found = verify(folder, registry)
+        stored = checkpoint.load_meta(folder / WEIGHTS_FILE).get("sha256")
+    except (UsageError, CheckpointError) as error:
+        return Finding(folder.name, "damaged", str(error))
+    damaged = next((one for one in found if one.damaged), None)
+    if damaged is not None:
+        return Finding(folder.name, "damaged", f"{damaged.file}: {damaged.text}")
+    if stored != row.weights_sha256:
+        return Finding(folder.name, "damaged", f"its weights are not those of its row in {SHEET_FILE}")
+    return Finding(folder.name, "intact", next(one.text for one in found if one.file == WEIGHTS_FILE))

@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 @click.pass_obj
 @shows_progress
 def command(state: State, path: Path, as_json: bool) -> None:
-    """Check that a file or run folder is intact, and show what is in it.
+    """Check that a file, run folder or sweep is intact, and show what is in it.
 
     The files of a folder must also be of one run. Each is intact, damaged, or not checked, because a plugin is missing
     or a file that it is compared with is damaged. The exit code is 1 if a file is damaged, and only then.
     """
     from zoo.storage.verify import verify
+    from zoo.sweeps.folder import verify_sweep
+    from zoo.sweeps.sheet import is_sweep
 
     state.settle()
     with stages.within("Checking the files"):
-        findings = verify(path, state.registry)
+        findings = (verify_sweep if is_sweep(path) else verify)(path, state.registry)
     damaged = [finding.file for finding in findings if finding.damaged]
     if as_json:
         rows = [{"file": f.file, "result": f.result, "whole": _whole(f), "text": f.text} for f in findings]
