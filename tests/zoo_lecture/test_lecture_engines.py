@@ -198,6 +198,7 @@ def test_each_of_a_thousand_steps_of_the_lecture_is_as_autograd_does_it(make: Ma
         (16, 2, 8, 16, 17),
         (128, 4, 9, 17, 5),
         (33, 7, 3, 64, 15),
+        (129, 2, 33, 17, 33),  # an embedding is longer than two vectors
     ],
 )
 def test_fused_does_a_step_as_autograd_does_at_any_size(sizes: Sizes) -> None:
