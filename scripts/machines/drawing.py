@@ -38,7 +38,7 @@ def data_parallel(figures: Figures, axes: Axes) -> None:
 def population(figures: Figures, axes: Axes) -> None:
     for colour, steps in zip(COLOURS, SHORT, strict=True):
         for style, (place, costs) in zip(
-            STYLES, {"own disks": figures.own_disks, "one file server": figures.costs}.items(), strict=True
+            STYLES, {"parallel file system": figures.parallel, "one file server": figures.costs}.items(), strict=True
         ):
             seconds = [figures.sweep(machines, costs, MEMBERS, steps).seconds for machines in MACHINES]
             times = [seconds[0] / value for value in seconds]

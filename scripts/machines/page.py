@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,19 +60,26 @@ class Figures:
 
     @property
     def costs(self) -> Costs:
-        """With files on one file system that all machines share."""
+        """With files on one server that writes as this disk does, for all machines."""
         member = self.raw["member"]
         return Costs(self.raw["start"]["run_s"], member["own_s"], member["coordinator_s"], member["disk_s"])
 
     @property
-    def own_disks(self) -> Costs:
-        """With files on each machine's own disk, on which its workers take turns."""
+    def parallel(self) -> Costs:
+        """With files on a file system that writes for each machine as this disk does, however many there are."""
         costs = self.costs
         return replace(costs, member=costs.member + costs.disk, disk=0.0)
 
     def sweep(self, machines: int, costs: Costs, members: int | None = None, steps: int = SHORT[0]) -> Outcome:
-        seconds = durations(members or MEMBERS, self.train(steps), self.raw["member"]["spread"], SEED)
-        return simulated(seconds, machines * self.cores, costs)
+        """As zoo does it: each machine has a share of the members, and a coordinator of its own."""
+        return simulated(self._durations(members, steps), machines * self.cores, costs, shares=machines)
+
+    def one_coordinator(self, machines: int, costs: Costs) -> Outcome:
+        """If one process handed out the members to the workers of all machines."""
+        return simulated(self._durations(None, SHORT[0]), machines * self.cores, costs)
+
+    def _durations(self, members: int | None, steps: int) -> list[float]:
+        return durations(members or MEMBERS, self.train(steps), self.raw["member"]["spread"], SEED)
 
 
 STEPS_HEAD = ("net, preset", "its batch", "gradient", "a step", "of it fixed", "each example")
@@ -84,8 +92,8 @@ RANKS_HEAD = (
     "2 are 1.5 times from",
     f"{RANKS} are {RANKS // 2} times from",
 )
-SWEEP_HEAD = ("machines", "own disks", "times as fast", "one file server", "times as fast")
-LIMITS_HEAD = ("steps of a member", "its seconds", "all members", "busy coordinator", "busy disk")
+SWEEP_HEAD = ("machines", "one file server", "times", "parallel file system", "times", "one coordinator", "times")
+LIMITS_HEAD = ("steps of a member", "its seconds", "all members", "machines for one file server", "for one coordinator")
 
 
 def sections(figures: Figures) -> dict[str, str]:
@@ -113,8 +121,8 @@ def measured(figures: Figures) -> Rows:
         ("names to tensors", duration(read["names_s"])),
         ("running text, read and encoded", f"{read['text_bytes_a_second'] / 1e6:,.0f} MB a second"),
         (f"a member of {member['steps']:,} steps (`fused`): training", duration(member["train_s"])),
-        ("its evaluation and all else, processor time of its worker", duration(member["own_s"])),
-        ("the coordinator, processor time a member", duration(member["coordinator_s"])),
+        ("its evaluation and all else that its worker does", duration(member["own_s"])),
+        ("what the coordinator does for a member", duration(member["coordinator_s"])),
         ("its files on this disk, each written and synchronized", duration(member["disk_s"])),
         ("its files", f"{member['files']}, of {member['bytes'] / 1e3:,.0f} kB"),
         ("relative spread of the training times", f"{100 * member['spread']:.0f} %"),
@@ -147,22 +155,26 @@ def ranks(figures: Figures) -> Rows:
 
 
 def sweeps(figures: Figures) -> Rows:
-    places = (figures.own_disks, figures.costs)
-    seconds = [[figures.sweep(count, costs).seconds for count in MACHINES] for costs in places]
-    return [
-        [f"{machines:,}", duration(own), f"{seconds[0][0] / own:,.1f}", duration(one), f"{seconds[1][0] / one:,.1f}"]
-        for machines, own, one in zip(MACHINES, *seconds, strict=True)
+    ways = [
+        [figures.sweep(count, figures.costs).seconds for count in MACHINES],
+        [figures.sweep(count, figures.parallel).seconds for count in MACHINES],
+        [figures.one_coordinator(count, figures.parallel).seconds for count in MACHINES],
     ]
+    rows = []
+    for number, machines in enumerate(MACHINES):
+        cells = [(duration(way[number]), f"{way[0] / way[number]:,.1f}") for way in ways]
+        rows.append([f"{machines:,}", *itertools.chain(*cells)])
+    return rows
 
 
 def totals(figures: Figures) -> str:
     """What a sweep takes in all."""
-    outcome = figures.sweep(RANKS, figures.own_disks)
+    outcome = figures.sweep(RANKS, figures.parallel)
     member = figures.raw["member"]
     files, size = member["files"] * MEMBERS, member["bytes"] * MEMBERS
     steps = SHORT[0] * MEMBERS
     return (
-        f"{MEMBERS:,} members of {SHORT[0]:,} steps are {steps / 1e9:,.0f} thousand million steps, "
+        f"{MEMBERS:,} members of {SHORT[0]:,} steps are {steps / 1e6:,.0f} million steps, "
         f"{outcome.work / 3600:.1f}\ncore-hours with evaluation, and {files:,} files of {size / 1e9:.1f} GB."
     )
 
@@ -171,20 +183,20 @@ def limits(figures: Figures) -> Rows:
     rows, costs = [], figures.costs
     for count in SHORT:
         member = figures.train(count) + costs.member
-        busy = [member / cost / figures.cores for cost in (costs.coordinator, costs.disk)]
+        busy = [member / cost / figures.cores for cost in (costs.disk, costs.coordinator)]
         hours = f"{member * MEMBERS / 3600:.1f} core-hours"
         rows.append((f"{count:,}", f"{member:.3f}", hours, *(f"{machines:,.0f}" for machines in busy)))
     return rows
 
 
 def started(figures: Figures) -> str:
-    """How long many machines wait for their files, if one server has them."""
+    """How long many machines wait for the files of Python, torch and zoo, if one server has them."""
     start = figures.raw["start"]
     seconds = RANKS * start["bytes"] / SERVER
     return (
-        f"A worker is ready after {start['run_s']:.1f} s where its files are on its own disk. From one file server\n"
-        f"with a link of 10 Gbit/s, {RANKS} machines need {RANKS * start['bytes'] / 1e9:,.0f} GB in "
-        f"{RANKS * start['files']:,} files, and so {seconds:.0f} s at least."
+        f"A worker is ready after {start['run_s']:.1f} s of processor time where its files are on its own disk. For "
+        f"{RANKS} machines\none file server with a link of 10 Gbit/s has {RANKS * start['files']:,} files of "
+        f"{RANKS * start['bytes'] / 1e9:,.0f} GB to open: {seconds:.0f} s, if they are read whole."
     )
 
 

@@ -103,7 +103,7 @@ class Costs:
     Attributes:
         start: of a worker, before its first member.
         member: of the worker for each member: its evaluation, for instance.
-        coordinator: of the one process that hands out members and writes their rows, for each member.
+        coordinator: of the process that hands out members and writes their rows, for each member.
         disk: of the file system for each member.
     """
 
@@ -136,33 +136,46 @@ class Outcome:
 Kind = Literal["asks", "writes"]
 
 
-def sweep(durations: Sequence[float], workers: int, costs: Costs) -> Outcome:
+def sweep(durations: Sequence[float], workers: int, costs: Costs, shares: int = 1) -> Outcome:
     """Train members of these durations, in their order, on so many workers at a time.
 
-    A worker asks the coordinator for a member, trains it, writes its files, and asks again. The coordinator and the
-    file system each serve one at a time, first come, first served; writing a row is the coordinator's.
+    A worker asks its coordinator for a member, trains it, writes its files, and asks again. Each coordinator, and the
+    one file system, serve one at a time, first come, first served; writing a row is the coordinator's.
+
+    Args:
+        durations: of training, of each member.
+        workers: of all shares together.
+        costs: beside training.
+        shares: how many coordinators there are, each with as many workers, and with a fixed share of the members: share
+            K of N has the members K, K + N, K + 2 N and so on. A worker whose share is done has nothing more to do.
+
+    Raises:
+        ValueError: the workers are not a multiple of the shares.
     """
-    free = {"asks": 0.0, "writes": 0.0}
-    takes = {"asks": costs.coordinator, "writes": costs.disk}
+    if workers % shares:
+        raise ValueError(f"{workers} workers cannot be spread evenly over {shares} shares")
+    left = [list(reversed(durations[share::shares])) for share in range(shares)]
+    coordinators, disk = [0.0] * shares, 0.0  # from when each of them is free
     events: list[tuple[float, int, Kind]] = [(costs.start, worker, "asks") for worker in range(workers)]
     members = [0] * workers
     work = waited = seconds = 0.0
-    begun = 0
     while events:
         now, worker, kind = heapq.heappop(events)
-        if kind == "asks" and begun == len(durations):
-            continue
-        served = max(now, free[kind])
-        waited += served - now
-        free[kind] = done = served + takes[kind]
-        if kind == "asks":
-            own = durations[begun] + costs.member
-            begun, work = begun + 1, work + own
-            members[worker] += 1
+        share = worker % shares
+        if kind == "asks" and left[share]:
+            served = max(now, coordinators[share])
+            coordinators[share] = done = served + costs.coordinator
+            own = left[share].pop() + costs.member
+            work, members[worker] = work + own, members[worker] + 1
             heapq.heappush(events, (done + own, worker, "writes"))
-        else:
+        elif kind == "writes":
+            served = max(now, disk)
+            disk = done = served + costs.disk
             seconds = max(seconds, done)
             heapq.heappush(events, (done, worker, "asks"))
+        else:
+            continue
+        waited += served - now
     count = len(durations)
     return Outcome(seconds, work, waited, costs.coordinator * count, costs.disk * count, members)
 

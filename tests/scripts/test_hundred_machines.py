@@ -130,6 +130,33 @@ def test_more_machines_are_no_slower_and_not_more_times_as_fast_than_they_are(co
     assert taken[-1] >= costs.start + max(400 * costs.coordinator, 400 * costs.disk)
 
 
+@pytest.mark.parametrize("shares", [1, 2, 5, 10])
+@pytest.mark.parametrize("costs", COSTS)
+def test_each_share_has_its_own_members_and_no_second_is_lost(costs: Costs, shares: int) -> None:
+    seconds = durations(203, 0.5, 0.2, seed=3)
+    outcome = sweep(seconds, 20, costs, shares)
+    for share in range(shares):
+        assert sum(outcome.members[share::shares]) == len(seconds[share::shares])
+        bound = costs.start + sum(seconds[share::shares]) / (20 / shares)
+        assert outcome.seconds >= max(bound, len(seconds[share::shares]) * costs.coordinator)
+    assert outcome.work == pytest.approx(sum(seconds) + 203 * costs.member)
+    busy = outcome.work + outcome.waited + outcome.coordinator + outcome.disk
+    assert busy <= 20 * (outcome.seconds - costs.start) * (1 + 1e-9)
+    assert outcome.seconds >= 203 * costs.disk
+
+
+def test_shares_take_turns_at_the_disk_alone() -> None:
+    both = Costs(0.0, 0.0, coordinator=1.0, disk=1.0)
+    assert sweep([0.0, 0.0], 2, both).seconds == 3  # the second member is handed out while the first is written
+    assert sweep([0.0, 0.0], 2, both, shares=2).seconds == 3  # handed out at once, written one after the other
+    assert sweep([0.0, 0.0], 2, replace(both, disk=0.0)).seconds == 2
+    assert sweep([0.0, 0.0], 2, replace(both, disk=0.0), shares=2).seconds == 1
+    assert sweep([5.0, 0.0, 5.0, 0.0], 2, replace(both, coordinator=0.0, disk=0.0), shares=2).seconds == 10
+    assert sweep([5.0, 0.0, 5.0, 0.0], 2, replace(both, coordinator=0.0, disk=0.0)).seconds == 5
+    with pytest.raises(ValueError, match="3 workers cannot be spread evenly over 2 shares"):
+        sweep([1.0], 3, both, shares=2)
+
+
 def test_the_longest_member_bounds_a_sweep_of_any_number_of_machines() -> None:
     assert sweep([1.0, 9.0, 1.0], 1000, Costs(0.5, 0.0, 0.0, 0.0)).seconds == 9.5
 
