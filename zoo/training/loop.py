@@ -35,6 +35,7 @@ from zoo.training.validation import Validation
 _BLOCK_SECONDS = 0.25  # how long a block should take: once a block there is a snapshot, and progress is reported
 _MOST_STEPS = 4096
 _MOST_NUMBERS = 1 << 22  # of the inputs of one block
+_MOST_OF_MANY = 1 << 25  # the same of many nets at once: 256 MiB; shorter blocks would cost more than their steps
 
 
 @dataclass
@@ -115,6 +116,14 @@ class Saver(Protocol):
 
     def save_if_due(self) -> None:
         """Called between blocks, when `Training` is consistent."""
+
+
+class Train(Protocol):
+    """`train`, or what does the same in its place."""
+
+    def __call__(
+        self, training: Training, steps: int | None, *, report: Report | None, stop: Stop, saver: Saver | None
+    ) -> None: ...
 
 
 def never() -> bool:
@@ -310,7 +319,8 @@ def _sample(training: Training, count: int) -> Tensor:
 def longest_block(training: Training, nets: int = 1) -> int:
     """The most steps of a block of so many such trainings."""
     per_step = nets * training.batch_size * max(1, training.examples.input_size)
-    return max(1, min(_MOST_STEPS, _MOST_NUMBERS // per_step))
+    most = _MOST_NUMBERS if nets == 1 else _MOST_OF_MANY
+    return max(1, min(_MOST_STEPS, most // per_step))
 
 
 class _Snapshot:
