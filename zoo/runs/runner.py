@@ -239,10 +239,10 @@ class Execution:
     loggers: Loggers
     checkpoints: CheckpointSchedule
 
-    def finish(self, train: Train = train) -> Run:
-        """Train, by `train` or what is in its place, evaluate, plot, and write the result."""
+    def finish(self, instead: Train | None = None) -> Run:
+        """Train, by the training loop or what is given `instead`, evaluate, plot, and write the result."""
         try:
-            return self._finish(train)
+            return self._finish(instead or train)
         except BaseException as error:
             if gpu_failed(error):
                 raise ZooError(without_gpu(error, self.folder)) from error

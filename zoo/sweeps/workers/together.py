@@ -38,7 +38,7 @@ from zoo.sweeps.workers.telling import Telling
 from zoo.training.autograd import StepOptions
 from zoo.training.device import threads
 from zoo.training.engines import population_engine
-from zoo.training.loop import Report, Train, Training, train
+from zoo.training.loop import Report, Train, Training
 from zoo.training.population import loop
 from zoo.training.signals import StopRequests, stop_signals
 
@@ -143,16 +143,16 @@ class Together:
             with threads(decided(group[0].execution.run.plan.options.threads)):
                 loop.train_population(members, engine, ended=ended, stop=lambda: bool(signals))
         for one in left.values():
-            self._conclude(one, signals, train if engine is None else partial(_trained_before, None))
+            self._conclude(one, signals, None if engine is None else partial(_trained_before, None))
 
     def _reports(self, number: int, steps: int) -> Report:
         return lambda step, loss: self._telling.at(number, step, steps)
 
-    def _conclude(self, one: _Opened, signals: StopRequests, train: Train) -> None:
+    def _conclude(self, one: _Opened, signals: StopRequests, instead: Train | None) -> None:
         """Do what is left of a member, and add its row; where a signal has come, it is saved and has none."""
         try:
             with command_line(), memory_errors():
-                run = one.execution.finish(train)
+                run = one.execution.finish(instead)
         except InterruptedRunError as error:
             self._interrupted = error
             signals.defer()  # until the others are saved
