@@ -31,7 +31,7 @@ from zoo.runs.plan import keeping_nothing, make_plan
 from zoo.runs.prepare import PreparedRun, net_of, stacked_together
 from zoo.runs.runner import Execution, begun, resumed
 from zoo.storage import STATE_FILE
-from zoo.storage.member_folder import MemberFolder
+from zoo.storage.members.folder import MemberFolder
 from zoo.sweeps.member import Member, Row
 from zoo.sweeps.training import ended_by, finished, finished_before, resumption
 from zoo.sweeps.workers.telling import Telling
