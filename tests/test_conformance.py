@@ -180,6 +180,47 @@ class NotHere(Right):
         raise zoo.EngineUnavailableError("it needs another processor")
 
 
+class Together:
+    """Right, for many nets."""
+
+    def __init__(self, nets: Sequence[tuple[nn.Module, Optimizer]], batch_size: int) -> None:
+        self._engines = [Right(model, optimizer, batch_size) for model, optimizer in nets]
+
+    def run(self, members: Sequence[int], x: Tensor, y: Tensor, lrs: Sequence[Sequence[float]], stop: Stop) -> Tensor:
+        return torch.stack([self._engines[m].run(x[i], y[i], lrs[i], stop) for i, m in enumerate(members)])
+
+
+class InTheWrongOrder(Together):
+    def run(self, members: Sequence[int], x: Tensor, y: Tensor, lrs: Sequence[Sequence[float]], stop: Stop) -> Tensor:
+        return super().run(sorted(members), x, y, lrs, stop)
+
+
+class OneRateForAll(Together):
+    def run(self, members: Sequence[int], x: Tensor, y: Tensor, lrs: Sequence[Sequence[float]], stop: Stop) -> Tensor:
+        return super().run(members, x, y, [lrs[0]] * len(members), stop)
+
+
+class RoundsOtherwise(Together):
+    def run(self, members: Sequence[int], x: Tensor, y: Tensor, lrs: Sequence[Sequence[float]], stop: Stop) -> Tensor:
+        losses = super().run(members, x, y, lrs, stop)
+        with torch.no_grad():
+            self._engines[members[-1]]._model.get_parameter("bias").mul_(1 + 2e-7)
+        return losses
+
+
+class Mixes(Together):
+    """One net that is no number makes all so."""
+
+    def run(self, members: Sequence[int], x: Tensor, y: Tensor, lrs: Sequence[Sequence[float]], stop: Stop) -> Tensor:
+        losses = super().run(members, x, y, lrs, stop)
+        return losses + 0 * losses.sum()
+
+
+class NotHereForMany(Together):
+    def __init__(self, nets: Sequence[tuple[nn.Module, Optimizer]], batch_size: int) -> None:
+        raise zoo.EngineUnavailableError("it needs a larger processor")
+
+
 OPTIMIZERS = {"momentum": "torch.optim:SGD", "decayed": "torch.optim:AdamW"}
 
 Offer = Callable[..., None]
@@ -189,11 +230,12 @@ Offer = Callable[..., None]
 def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
     """`offer(fast=Right)`: a plugin whose model has that engine."""
 
-    def make(**engines: Any) -> None:
+    def make(populations: Any = {}, **engines: Any) -> None:  # noqa: B006  # is not changed
         def load(*args: Any, **kwargs: Any) -> Any:
             registry, statuses = load_plugins(*args, **kwargs)
             plugin = Plugin("tables", "zoo-tables", "1.0")
-            spec = zoo.ModelSpec("pairs", Bigram, optimizer="sgd", lr=0.1, batch_size=8, engines=engines)
+            of_runs: dict[str, Any] = {"optimizer": "sgd", "lr": 0.1, "batch_size": 8}
+            spec = zoo.ModelSpec("pairs", Bigram, engines=engines, populations=populations, **of_runs)
             registry.models.add(Entry(spec, plugin))
             for name, factory in OPTIMIZERS.items():
                 registry.optimizers.add(Entry(zoo.OptimizerSpec(name, factory, lr=0.01), plugin))
@@ -256,6 +298,24 @@ def test_an_engine_that_cannot_be_had_here_is_left_out(offer: Offer, words_file:
     [(what, why)] = report.skipped
     assert what == "engine 'absent' of 'pairs'"
     assert "it needs another processor" in why
+
+
+@pytest.mark.parametrize("kind", [InTheWrongOrder, OneRateForAll, RoundsOtherwise, Mixes])
+def test_a_fault_of_an_engine_for_populations_is_found(offer: Offer, words_file: Path, kind: type[Together]) -> None:
+    offer({"right": kind}, right=Right)
+    said = "engine 'right' of 'pairs' for populations does not train a net as it trains it alone"
+    with pytest.raises(AssertionError, match=said):
+        zoo.testing.check_engines("pairs", dataset=words_file, steps=20)
+
+
+def test_an_engine_for_populations_is_tested_with_the_one_of_its_name(offer: Offer, words_file: Path) -> None:
+    offer({"right": Together}, right=Right, other=Right)
+    report = zoo.testing.check_engines("pairs", dataset=words_file, steps=20)
+    assert "engine 'right' of 'pairs': in a population" in report
+    assert "engine 'other' of 'pairs': in a population" not in report
+    offer({"right": NotHereForMany}, right=Right)
+    [(what, why)] = zoo.testing.check_engines("pairs", dataset=words_file, steps=20).skipped
+    assert (what, why) == ("engine 'right' of 'pairs', for populations", "it needs a larger processor")
 
 
 def test_a_model_without_engines(offer: Offer) -> None:

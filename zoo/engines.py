@@ -2,9 +2,9 @@
 
 `autograd` (`zoo.training.autograd`) works for every model and is the reference. The loop around an engine,
 `zoo.training.loop`, is the same for all; they see the same batches, and are tested against the reference by
-`zoo.testing.check_engines`.
+`zoo.testing.check_engines`. An engine may also train many nets at once: a population, by `PopulationEngine`.
 
-Axes: K steps of a block, B examples of a batch, then the axes of one example.
+Axes: M nets, K steps of a block, B examples of a batch, then the axes of one example.
 """
 
 from __future__ import annotations
@@ -79,4 +79,28 @@ class Engine(Protocol):
 
         Returns:
             The loss of each step done, shape (K,) or shorter, on the device. Nothing has to wait for the device.
+        """
+
+
+class PopulationEngine(Protocol):
+    """Does the steps of a block for M nets of the same sizes at once, each on its own batches and learning rates.
+
+    Between two calls the models and the optimizers hold everything there is to know, as with an `Engine`, and a net is
+    trained as if it were alone: whatever becomes of the others, NaN included, changes nothing in it.
+
+    A method `start()` may be there, as in an `Engine`.
+    """
+
+    def run(self, members: Sequence[int], x: Tensor, y: Tensor, lrs: Sequence[Sequence[float]], stop: Stop) -> Tensor:
+        """Train some of the nets, or all, each on K batches, one after the other.
+
+        Args:
+            members: which nets take part, as numbers from 0 in the order that the engine was made of; M of them.
+            x: inputs, shape (M, K, B, ...), on the device.
+            y: targets, shape (M, K, B, ...), on the device; the inputs where the data has none.
+            lrs: the learning rate of each net at each step, (M, K).
+            stop: may be asked between steps; where it is true, the rest of the block is left out, for all.
+
+        Returns:
+            The loss of each net at each step done, shape (M, K) or (M, fewer), on the device.
         """

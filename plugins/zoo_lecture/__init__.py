@@ -54,6 +54,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
                 ),
             },
             engines={"fused": "zoo_lecture.fused:fused", "manual": "zoo_lecture.manual:Manual"},
+            populations={"fused": "zoo_lecture.fused:population"},
             description=(
                 "Three characters of context, each embedded in 10 dimensions by the table C, 200 tanh units, and a "
                 "softmax over the characters, trained by minibatch SGD. Initial weights and batches are bit-identical "
@@ -90,6 +91,10 @@ def zoo_datasets() -> list[zoo.DatasetSpec]:
 def zoo_optimizers() -> list[zoo.OptimizerSpec]:
     return [
         zoo.OptimizerSpec(
-            "sgd", "zoo_lecture.sgd:SGD", summary="The lecture's SGD update: p.data += -lr * p.grad", lr=0.1
+            "sgd",
+            "zoo_lecture.sgd:SGD",
+            summary="The lecture's SGD update: p.data += -lr * p.grad",
+            lr=0.1,
+            elementwise=True,
         )
     ]

@@ -1,11 +1,14 @@
 """The `fused` engine on CUDA: one launch of one kernel for a block of steps, with the weights on the chip.
 
+A population of nets is the same launch with a block of threads for each net, so that each multiprocessor trains one; of
+more nets than there are multiprocessors, the GPU begins one when another is done.
+
 The lecture's net is so small that launching kernels takes longer than running them. This kernel, `fused_cuda.cu`, runs
 on one multiprocessor of the GPU and keeps the weights in its shared memory from the first step of a block to the last;
 only batches and losses go through the GPU's memory. It is deterministic. NVRTC, which comes with torch, compiles it.
 
-Axes: K steps, B examples of a batch, T characters of context, E embedding dimensions, D = T * E inputs, H hidden units,
-V characters.
+Axes: M nets, K steps, B examples of a batch, T characters of context, E embedding dimensions, D = T * E inputs, H
+hidden units, V characters.
 """
 
 from __future__ import annotations
@@ -129,22 +132,28 @@ class FusedCuda:
         Raises:
             ValueError: a shape, type or device is wrong.
         """
-        K = len(lrs)
-        sizes = self._sizes
-        shapes = x.shape == (K, sizes.B, sizes.T) and y.shape == (K, sizes.B)
-        if {x.device, y.device} != {self._net.C.device}:  # the kernel would read another's memory
-            raise ValueError(f"x is on {x.device}, y on {y.device}, and the weights on {self._net.C.device}")
-        if not shapes or {x.dtype, y.dtype} != {torch.int64}:
-            raise ValueError(
-                f"x {tuple(x.shape)} {x.dtype}, y {tuple(y.shape)} {y.dtype} and {K} learning rates are not batches of "
-                f"{sizes.B} contexts of {sizes.T} characters, as int64"
-            )
-        if K == 0 or stop():
+        self._check(x, y, (len(lrs),))
+        if not lrs or stop():
             return torch.empty(0, device=x.device)
-        losses = _launch(self._kernel or self.start(), self._net, x, y, lrs)
+        losses = _launch(self._kernel or self.start(), [self._net], x[None], y[None], [lrs])[0]
+        self._set_lr(lrs)
+        return losses
+
+    def _check(self, x: Tensor, y: Tensor, shape: tuple[int, ...]) -> None:
+        """Refuse what are no batches, one for each learning rate, which have a certain shape."""
+        sizes, device = self._sizes, self._net.C.device
+        if {x.device, y.device} != {device}:  # the kernel would read another's memory
+            raise ValueError(f"x is on {x.device}, y on {y.device}, and the weights on {device}")
+        fits = x.shape == (*shape, sizes.B, sizes.T) and y.shape == (*shape, sizes.B)
+        if not fits or {x.dtype, y.dtype} != {torch.int64}:
+            raise ValueError(
+                f"x {tuple(x.shape)} {x.dtype}, y {tuple(y.shape)} {y.dtype} and {' x '.join(map(str, shape))} "
+                f"learning rates are not batches of {sizes.B} contexts of {sizes.T} characters, as int64"
+            )
+
+    def _set_lr(self, lrs: Sequence[float]) -> None:
         for group in getattr(self._optimizer, "param_groups", ()):
             group["lr"] = lrs[-1]
-        return losses
 
     def _trial(self, kernel: Kernel) -> str | None:
         """Train a new net for a few steps by the kernel and by torch; what differs, if anything does.
@@ -158,14 +167,64 @@ class FusedCuda:
         shapes = (K, B, T), (K, B)
         x, y = (torch.randint(sizes.V, shape, generator=g) for shape in shapes)
         own_x, own_y = cuda.copied(x, device), cuda.copied(y, device)
-        _launch(kernel, own, own_x[:0], own_y[:0], [])  # no step
+        _launch(kernel, [own], own_x[None, :0], own_y[None, :0], [[]])  # no step
         if any(not torch.equal(p.cpu(), q) for p, q in zip(own.parameters(), before.parameters(), strict=True)):
             return "a launch of no steps changes the weights"
-        losses = _launch(kernel, own, own_x, own_y, [_TRIAL_LR] * K).double().cpu()
+        losses = _launch(kernel, [own], own_x[None], own_y[None], [[_TRIAL_LR] * K])[0].double().cpu()
         wanted = torch.stack([_torch_step(reference, x[k], y[k]) for k in range(K)])
         if not torch.allclose(losses, wanted, rtol=_OF_LOSS, atol=_LOSS_ROUNDING):
             return f"losses of {losses.tolist()}, and not of {wanted.tolist()}"
         return _difference(own.cpu(), reference, before)
+
+
+class FusedCudaPopulation:
+    """The engine for many nets, each of which gets the bits that `FusedCuda` gives it alone."""
+
+    def __init__(self, nets: Sequence[tuple[nn.Module, object]], batch_size: int) -> None:
+        """Check that the kernel supports each net with its optimizer, and that their sizes are the same.
+
+        Raises:
+            zoo.EngineUnavailableError: as `FusedCuda`, or the sizes differ.
+        """
+        self._engines = [FusedCuda(model, optimizer, batch_size) for model, optimizer in nets]
+        if len({(engine._sizes, engine._net.C.device) for engine in self._engines}) > 1:
+            raise zoo.EngineUnavailableError("the nets are not of the same sizes, or not on one device")
+        self._kernel: Kernel | None = None
+
+    def start(self) -> Kernel:
+        """As `FusedCuda.start`, once for all nets."""
+        self._kernel = self._engines[0].start()
+        return self._kernel
+
+    @torch.no_grad()
+    def run(
+        self,
+        members: Sequence[int],
+        x: Tensor,
+        y: Tensor,
+        lrs: Sequence[Sequence[float]],
+        stop: Callable[[], bool],
+    ) -> Tensor:
+        """Train nets on K batches each; see `zoo.engines.PopulationEngine`.
+
+        Args:
+            members: the numbers of M nets.
+            x: contexts, shape (M, K, B, T), int64; tokens from 0 to V - 1, which is not checked.
+            y: targets, shape (M, K, B), int64; tokens as above.
+            lrs: learning rates, (M, K).
+            stop: called once at the beginning, because all steps of all nets are one launch.
+
+        Raises:
+            ValueError: a shape, type or device is wrong.
+        """
+        engines = [self._engines[number] for number in members]
+        engines[0]._check(x, y, (len(members), len(lrs[0])))
+        if not lrs[0] or stop():
+            return torch.empty((len(members), 0), device=x.device)
+        losses = _launch(self._kernel or self.start(), [engine._net for engine in engines], x, y, lrs)
+        for engine, of_net in zip(engines, lrs, strict=True):
+            engine._set_lr(of_net)
+        return losses
 
 
 def _difference(own: MLPChar, reference: MLPChar, before: MLPChar) -> str | None:
@@ -180,12 +239,16 @@ def _difference(own: MLPChar, reference: MLPChar, before: MLPChar) -> str | None
     return None
 
 
-def _launch(kernel: Kernel, net: MLPChar, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
-    """Train a net on batches x (K, B, T) and y (K, B); the losses (K,)."""
-    losses = torch.empty(len(lrs), dtype=torch.float32, device=x.device)
+def _launch(kernel: Kernel, nets: Sequence[MLPChar], x: Tensor, y: Tensor, lrs: Sequence[Sequence[float]]) -> Tensor:
+    """Train nets on batches x (M, K, B, T) and y (M, K, B), a block of threads each; the losses (M, K)."""
     rates = cuda.copied(torch.tensor(lrs, dtype=torch.float32), x.device)
-    weights = [p.detach() for p in (net.C, net.W1, net.b1, net.W2, net.b2)]
-    kernel.launch(1, [x.contiguous(), y.contiguous(), rates, losses, *weights, len(lrs)])
+    losses = torch.empty_like(rates)
+    weights = [[p.detach() for p in (net.C, net.W1, net.b1, net.W2, net.b2)] for net in nets]
+    stacked = weights[0] if len(nets) == 1 else [torch.stack(of_nets) for of_nets in zip(*weights, strict=True)]
+    kernel.launch(len(nets), [x.contiguous(), y.contiguous(), rates, losses, *stacked, rates.shape[1]])
+    if len(nets) > 1:
+        for of_nets, trained in zip(zip(*weights, strict=True), stacked, strict=True):
+            torch._foreach_copy_(list(of_nets), list(trained.unbind()))
     return losses
 
 

@@ -23,4 +23,4 @@ class BatchNorm(nn.BatchNorm1d):
         flat = x.flatten(0, -2)  # (N, C)
         if self.training and len(flat) == 1:
             raise zoo.UsageError("batch norm needs more than one example in a batch: give a larger batch size")
-        return super().forward(flat).view_as(x)
+        return super().forward(flat).reshape_as(x)

@@ -31,7 +31,7 @@ class Merge(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, n_in) to (B, T / 2, H)."""
-        pairs = x.view(len(x), x.shape[1] // 2, -1)
+        pairs = x.reshape(len(x), x.shape[1] // 2, -1)
         return torch.tanh(self.bn(self.linear(pairs)))
 
 

@@ -37,6 +37,7 @@ def _adams() -> list[zoo.OptimizerSpec]:
             summary="Adam with decoupled weight decay",
             lr=1e-3,
             references=(_ADAMW, _ADAM),
+            elementwise=True,
         ),
         zoo.OptimizerSpec(
             "adam",
@@ -44,6 +45,7 @@ def _adams() -> list[zoo.OptimizerSpec]:
             summary="Adam; weight decay is an L2 penalty, added to the gradient",
             lr=1e-3,
             references=(_ADAM,),
+            elementwise=True,
         ),
         zoo.OptimizerSpec(
             "nadam",
@@ -51,6 +53,7 @@ def _adams() -> list[zoo.OptimizerSpec]:
             summary="Adam with Nesterov momentum",
             lr=2e-3,
             references=(_NADAM,),
+            elementwise=True,
         ),
         zoo.OptimizerSpec(
             "radam",
@@ -58,6 +61,7 @@ def _adams() -> list[zoo.OptimizerSpec]:
             summary="Rectified Adam, which needs no warm-up",
             lr=1e-3,
             references=(_RADAM,),
+            elementwise=True,
         ),
     ]
 
@@ -70,6 +74,7 @@ def _others() -> list[zoo.OptimizerSpec]:
             summary="Per-parameter rates from a running mean of squared gradients",
             lr=1e-3,
             references=(_RMSPROP,),
+            elementwise=True,
         ),
         zoo.OptimizerSpec(
             "adagrad",
@@ -77,6 +82,7 @@ def _others() -> list[zoo.OptimizerSpec]:
             summary="Per-parameter rates from accumulated squared gradients",
             lr=0.01,
             references=(_ADAGRAD,),
+            elementwise=True,
         ),
         zoo.OptimizerSpec(
             "sgd-momentum",
@@ -84,6 +90,7 @@ def _others() -> list[zoo.OptimizerSpec]:
             summary="SGD with momentum (also Nesterov) and weight decay",
             lr=0.01,
             references=(_MOMENTUM,),
+            elementwise=True,
         ),
         zoo.OptimizerSpec(
             "muon",

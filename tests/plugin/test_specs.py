@@ -70,6 +70,8 @@ ACCEPTED: dict[str, list[str]] = {  # of all values, by field: each other one mu
     "embedding": ["None", *_TEXTS[1:]],
     "presets": ["mapping", "to a preset"],
     "engines": ["mapping", "to a path"],
+    "populations": ["mapping"],
+    "elementwise": ["true"],
     "fitted": ["tuple"],
     "weights": ["None", "m:f"],
     "renamed": ["mapping", "old setting"],

@@ -285,6 +285,18 @@ class NoisyByItself(Right):
         super().step(closure)
 
 
+class Normalizes(Right):
+    """Divides each gradient by its norm, and says that it treats each number alike."""
+
+    elementwise = True
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None if p.grad is None else p.grad / p.grad.norm()
+        super().step(closure)
+
+
 class NeedsAll(Right):
     """Takes it that each parameter has a gradient."""
 
@@ -305,6 +317,7 @@ WRONG_OPTIMIZERS: list[tuple[type[Any], str, str]] = [
         "stopped and resumed, it has the bits of an undisturbed training",
         "differs (steps change its 'count'); whatever a step depends on must be in its state_dict",
     ),
+    (Normalizes, "it treats each number alike, if it says so", "its spec must not say elementwise=True"),
 ]
 
 
@@ -312,7 +325,7 @@ WRONG_OPTIMIZERS: list[tuple[type[Any], str, str]] = [
     ("kind", "rule", "said"), WRONG_OPTIMIZERS, ids=[kind.__name__ for kind, *_ in WRONG_OPTIMIZERS]
 )
 def test_a_fault_of_an_optimizer_is_found(kind: type[Any], rule: str, said: str, offer: Offer) -> None:
-    offer(zoo.OptimizerSpec("wrong", kind, lr=0.05))
+    offer(zoo.OptimizerSpec("wrong", kind, lr=0.05, elementwise=getattr(kind, "elementwise", False)))
     assert rule in optimizers.RULES
     with pytest.raises(AssertionError, match="optimizer 'wrong' with dense gradients") as found:
         zoo.testing.check_optimizer("wrong")

@@ -27,8 +27,10 @@ from zoo.runs.observer import Observer
 from zoo.runs.result import Run
 from zoo.storage import checkpoint
 from zoo.training.autograd import Autograd
-from zoo.training.engines import choose_engine
+from zoo.training.engines import choose_engine, population_engine
 from zoo.training.loop import Training, train
+from zoo.training.objective.loss import CROSS_ENTROPY, MEAN_SQUARED
+from zoo.training.population.nets import Net
 from zoo_lecture.fused_cpu import FusedCPU
 from zoo_lecture.manual import Manual
 from zoo_lecture.mlp_char import MLPChar
@@ -325,7 +327,7 @@ def test_the_presets_for_speed_take_fused_on_the_cpu(preset: str) -> None:
 # Specs
 
 
-@pytest.mark.parametrize("name", ["auto", "autograd"])
+@pytest.mark.parametrize("name", ["auto", "autograd", "stacked"])
 def test_an_engine_cannot_have_the_name_of_one_that_every_model_has(name: str) -> None:
     with pytest.raises(ValueError, match=f"a key of engines cannot be '{name}': every model"):
         zoo.ModelSpec("tiny", nn.Linear, engines={name: Fast})
@@ -341,6 +343,70 @@ def test_an_engine_is_called_as_everything_is(name: Any) -> None:
 def test_an_engines_factory_is_a_path_or_a_callable(factory: Any) -> None:
     with pytest.raises(ValueError, match="engines\\['fast'\\] must be"):
         zoo.ModelSpec("tiny", nn.Linear, engines={"fast": factory})
+
+
+def test_an_engine_for_populations_has_the_name_of_one_for_a_net() -> None:
+    with pytest.raises(ValueError, match=r"a key of populations must be one of engines, .*; got 'fsat'"):
+        zoo.ModelSpec("tiny", nn.Linear, engines={"fast": Fast}, populations={"fsat": Fast})
+    with pytest.raises(ValueError, match=r"populations\['fast'\] must be 'package\.module:attribute' or callable"):
+        zoo.ModelSpec("tiny", nn.Linear, engines={"fast": Fast}, populations={"fast": 3})  # type: ignore[dict-item]
+
+
+# For many nets at once
+
+
+def many(population: Any, loss: Any = CROSS_ENTROPY) -> Any:
+    """The engine `fast` for two nets."""
+    spec = zoo.ModelSpec("tiny", nn.Linear, engines={"fast": Fast}, populations={"fast": population})
+    nets = [Net(model, SGD(model.parameters()), lambda other: SGD(other.parameters())) for model in (net(), net())]
+    return population_engine("fast", Entry(spec, PLUGIN), nets, batch_size=7, loss=loss)
+
+
+def net() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        return nn.Linear(3, 4)
+
+
+class Many:
+    def __init__(self, nets: Any, batch_size: int) -> None:
+        self.nets, self.batch_size, self.started = nets, batch_size, False
+
+    def start(self) -> None:
+        self.started = True
+
+    def run(self, *_: Any) -> None:
+        """Nothing."""
+
+
+class ManyByLoss(Many):
+    def __init__(self, nets: Any, batch_size: int, loss: Any) -> None:
+        super().__init__(nets, batch_size)
+        self.loss = loss
+
+
+def test_an_engine_for_populations_is_made_of_models_and_optimizers_and_started() -> None:
+    engine = many(Many)
+    assert ([type(part) for part in engine.nets[1]], engine.batch_size, engine.started) == ([nn.Linear, SGD], 7, True)
+    assert many(ManyByLoss, MEAN_SQUARED).loss is MEAN_SQUARED
+    with pytest.raises(zoo.EngineUnavailableError, match="it computes cross-entropy, and the loss is mse_loss"):
+        many(Many, MEAN_SQUARED)
+
+
+def test_a_plugin_need_not_have_one() -> None:
+    entry = Entry(zoo.ModelSpec("tiny", nn.Linear, engines={"fast": Fast}), PLUGIN)
+    with pytest.raises(zoo.EngineUnavailableError, match="engine 'fast' of model 'tiny' trains one net at a time"):
+        population_engine("fast", entry, [], batch_size=7)
+
+
+def test_a_broken_engine_for_populations_is_its_plugins_fault() -> None:
+    who = "engine 'fast' for populations of model 'tiny' of plugin zoo-tables 1.0"
+    with pytest.raises(zoo.PluginError, match=f"{who} cannot be made: RuntimeError: out of cheese"):
+        many(breaks)
+    with pytest.raises(zoo.PluginError, match=f"{who} is no engine for populations: it needs a method 'run'"):
+        many(lambda *_: None)
+    for error in NO_MEMORY:
+        with pytest.raises(zoo.EngineUnavailableError, match="it needs more memory than there is"):
+            many(made(error))
 
 
 # In a run

@@ -17,7 +17,7 @@ from zoo import PluginError, Schedule, ZooError, cuda
 from zoo.ambient.neutral import neutral
 from zoo.data.examples import Examples, TensorExamples
 from zoo.plugin.manager import load_plugins
-from zoo.runs.runner import _Execution
+from zoo.runs.runner import Execution
 from zoo.training.building import check_forward, fit_model, seeded
 from zoo.training.device import suitable_device
 from zoo.training.evaluation import evaluate
@@ -160,13 +160,13 @@ def test_a_gpu_that_fails_in_a_run_is_one_sentence_with_the_way_on(
     fake_cuda: Fake, words_file: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     fake = fake_cuda()
-    begin = _Execution._train
+    begin = Execution._train
 
     def train_until_it_fails(*args: Any) -> None:
         fake.fail(call, cuda_error("unspecified launch failure\nFor debugging consider ..."))
         begin(*args)
 
-    monkeypatch.setattr(_Execution, "_train", train_until_it_fails)
+    monkeypatch.setattr(Execution, "_train", train_until_it_fails)
     with pytest.raises(ZooError) as caught:
         zoo.run("bigram", dataset=words_file, steps=5, out="run", device="cpu", plots=False)
     assert str(caught.value) == (
@@ -174,7 +174,7 @@ def test_a_gpu_that_fails_in_a_run_is_one_sentence_with_the_way_on(
         "to resume: zoo resume run"
     )
     fake.mend()
-    monkeypatch.setattr(_Execution, "_train", begin)
+    monkeypatch.setattr(Execution, "_train", begin)
     assert len(zoo.resume("run", device="cpu", plots=False).step_losses) == 5
 
 

@@ -16,7 +16,7 @@ from zoo.options.declaration import NOT_GIVEN, NOT_NEGATIVE, POSITIVE, Option, R
 from zoo.options.schedule import CONSTANT, SCHEDULES, Schedule
 from zoo.text import brief
 
-AUTO, AUTOGRAD = "auto", "autograd"  # the names of engines that every model has
+AUTO, AUTOGRAD, STACKED = "auto", "autograd", "stacked"  # the names of engines that every model has
 ENGINES = "auto|autograd|manual|fused"  # how a person is told of them; a model may bring others
 PRECISIONS = FLOAT32, BFLOAT16 = "float32", "bfloat16"
 

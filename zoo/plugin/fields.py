@@ -57,6 +57,7 @@ IDENTIFIER = Holds("a name of letters, digits and '_'", lambda value: isinstance
 READS = Holds("'windows' or 'sequences'", lambda value: isinstance(value, str) and value in ("windows", "sequences"))
 PARAMETER = Holds("the name of a parameter, such as 'embedding.weight'", lambda value: _is_text(value) and value != "")
 WEIGHTS = Holds("'package:path'", _is_inside)
+FLAG = Holds("True or False", lambda value: isinstance(value, bool))
 MAPPING = Holds("a mapping", lambda value: isinstance(value, Mapping))
 
 

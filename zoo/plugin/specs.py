@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from zoo.errors import UnknownNameError, UsageError, suggest
 from zoo.numbers import show_value
 from zoo.options.declaration import NOT_GIVEN, POSITIVE, declared, problems
-from zoo.options.training import AUTO, AUTOGRAD, TrainingOptions
+from zoo.options.training import AUTO, AUTOGRAD, STACKED, TrainingOptions
 from zoo.options.values import is_number, is_plain, plain
 from zoo.plugin import fields
 from zoo.plugin.fields import Holds, check_fields, check_named, check_value, is_name, optional
@@ -86,6 +86,9 @@ class ModelSpec(TrainingOptions):
             called with `(model, optimizer, batch_size)`, and with `loss` where they ask for it, each returning a
             `zoo.engines.Engine` or raising `zoo.EngineUnavailableError`. One that does not ask for the loss computes
             cross-entropy, and is offered where that is the loss.
+        populations: for engines of the same names, what trains many nets at once, each to the bit as that engine trains
+            it alone: factories called with a list of pairs `(model, optimizer)` and the batch size, and with `loss` as
+            above, each returning a `zoo.engines.PopulationEngine` or raising `zoo.EngineUnavailableError`.
         fitted: the factory's arguments that the model's method `fit` decides; see `zoo.training.building.fit_model`.
             A model that has any is fitted to its data (by counting, for instance) and not trained.
         description, references: for `zoo info`: longer text, and papers or lectures.
@@ -122,6 +125,7 @@ class ModelSpec(TrainingOptions):
     embedding: str | None = field(default=None, kw_only=True)
     presets: Mapping[str, Preset] = field(default_factory=dict, kw_only=True)
     engines: Mapping[str, Factory] = field(default_factory=dict, kw_only=True)
+    populations: Mapping[str, Factory] = field(default_factory=dict, kw_only=True)
     fitted: tuple[str, ...] = field(default=(), kw_only=True)
     loss: Factory | None = field(default=None, kw_only=True)
     metrics: Mapping[str, Factory] | None = field(default=None, kw_only=True)
@@ -155,7 +159,7 @@ class ModelSpec(TrainingOptions):
         Raises:
             UnknownNameError: it has none.
         """
-        names = (AUTO, AUTOGRAD, *self.engines)
+        names = (AUTO, AUTOGRAD, STACKED, *self.engines)
         if name not in names:
             raise UnknownNameError(f"model {self.name!r} has no engine {name!r}; {suggest(name, names)}")
 
@@ -199,6 +203,9 @@ class OptimizerSpec:
     `zoo.plugin.optimizer_state` says what its state may hold.
 
     `lr` is the learning rate used where neither the user nor the model's own preset for this optimizer gives one.
+    `elementwise` says that a step treats each number of a parameter alike, by its own gradient and state and by how
+    many steps there were, whatever the parameter's shape and the other numbers: then one such optimizer can update the
+    weights of many nets at once. `sgd` and `adamw` do; one that takes norms, or products of matrices, does not.
     """
 
     kind: ClassVar[str] = "optimizer"
@@ -211,11 +218,12 @@ class OptimizerSpec:
     lr: float | None = None
     description: str = ""
     references: tuple[str, ...] = ()
+    elementwise: bool = False
 
     def __post_init__(self) -> None:
         check_named(self.name, self.factory)
         with _naming(f"{self.kind} {self.name!r}"):
-            check_fields(self, {"summary": fields.TEXT, "lr": _LR, **_DESCRIBED})
+            check_fields(self, {"summary": fields.TEXT, "lr": _LR, "elementwise": fields.FLAG, **_DESCRIBED})
 
     __repr__ = _short_repr
 
@@ -257,6 +265,7 @@ _OF_MODEL = {
     "embedding": optional(fields.PARAMETER),
     "presets": fields.MAPPING,
     "engines": fields.MAPPING,
+    "populations": fields.MAPPING,
     "fitted": fields.ARGUMENTS,
     "generate": optional(fields.FACTORY),
     **_JUDGED,
@@ -284,8 +293,12 @@ def _check_engines(spec: ModelSpec) -> None:
     for engine, factory in spec.engines.items():
         check_value("a key of engines", engine, fields.NAME)
         check_value(f"engines[{engine!r}]", factory, fields.FACTORY)
-        if engine in (AUTO, AUTOGRAD):
+        if engine in (AUTO, AUTOGRAD, STACKED):
             raise ValueError(f"a key of engines cannot be {engine!r}: every model has an engine of that name")
+    for engine, factory in spec.populations.items():
+        check_value(f"populations[{engine!r}]", factory, fields.FACTORY)
+        if engine not in spec.engines:
+            raise ValueError(f"a key of populations must be one of engines, which trains one net; got {engine!r}")
 
 
 def _check_metrics(spec: ModelSpec | DatasetSpec) -> None:

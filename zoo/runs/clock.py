@@ -26,7 +26,11 @@ class Clock:
         started = self.now()
         yield
         synchronize(device)
-        self._parts[part] = self._parts.get(part, 0.0) + self.now() - started
+        self.add(part, self.now() - started)
+
+    def add(self, part: str, seconds: float) -> None:
+        """Add time that was measured elsewhere to a part."""
+        self._parts[part] = self._parts.get(part, 0.0) + seconds
 
     def seconds(self) -> dict[str, float]:
         """The parts by name, and `total`."""

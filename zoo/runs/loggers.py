@@ -26,6 +26,7 @@ from zoo.plugin.specs import LoggerSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from zoo.storage.folder import AnyFolder
     from zoo.training.evaluation import Evaluation
     from zoo.training.loop import Training
 
@@ -213,6 +214,18 @@ class Loggers:
         if changed and who not in self._warned_of_changes:
             self._warned_of_changes.add(who)
             self._warn(f"{who} {changes_text(changed)}")
+
+
+def loggers_of(
+    planned: Sequence[PlannedLogger], embedding: str | None, folder: AnyFolder, warn: Warn, resumed_at: int = 0
+) -> Loggers:
+    """The loggers of a run. Where one refuses a setting, nothing is left of a new run."""
+    try:
+        return Loggers(planned, warn, run_dir=folder.path, resumed_at=resumed_at, embedding=embedding)
+    except BaseException:
+        if not folder.holds_earlier_work:
+            folder.empty()
+        raise
 
 
 @contextlib.contextmanager

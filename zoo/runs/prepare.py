@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from zoo.data.loading import encode, encode_tensors, load_dataset, offered_value
 from zoo.data.sources.cache import DataCache
 from zoo.data.sources.given import Given, Source
 from zoo.data.tensors import TensorDataset
-from zoo.engines import Engine, Optimizer
+from zoo.engines import Engine, Optimizer, PopulationEngine
 from zoo.errors import DataError, RunningTextError, UnavailableError, UsageError
 from zoo.memory import check_fits, memory_bytes, show_bytes
 from zoo.options.declaration import decided
@@ -57,12 +57,14 @@ from zoo.training.device import (
     native_precision,
     suitable_device,
 )
-from zoo.training.engines import choose_engine
+from zoo.training.engines import choose_engine, stacked_engine
 from zoo.training.evaluation import batch_size_of
 from zoo.training.history.snapshots import Snapshots
 from zoo.training.history.time_limit import Now, TimeLimit
 from zoo.training.loop import Training
+from zoo.training.objective.loss import Loss
 from zoo.training.objective.objective import Objective, make_objective
+from zoo.training.population.nets import Net, OfOne
 from zoo.training.synthetic import SyntheticWords, sample_words
 from zoo.training.validation import Validation
 
@@ -232,6 +234,7 @@ def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Cloc
         steps=plan.most_steps,
         options=StepOptions.of(plan.options),
         loss=made.objective.loss,
+        stacked=lambda: OfOne(stacked_together(plan, [net_of(plan, model, optimizer)], train_on, made.objective.loss)),
         otherwise=observer.warning if plan.prefers_engine else None,
     )
     threads = choose_threads(plan.options, model, train_on)
@@ -244,6 +247,17 @@ def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Cloc
     return PreparedRun(
         plan, device, made.source, made.dataset, examples, train_on, model, made.objective, optimizer, engine, config
     )
+
+
+def net_of(plan: RunPlan, model: torch.nn.Module, optimizer: Optimizer) -> Net:
+    """The net of a run, as a population has it."""
+    return Net(model, optimizer, lambda other: build_optimizer(plan.optimizer, other, plan.lr, plan.optimizer_settings))
+
+
+def stacked_together(plan: RunPlan, nets: Sequence[Net], examples: Examples, loss: Loss) -> PopulationEngine:
+    """The engine `stacked` for the nets of runs as planned; see `stacked_engine`."""
+    options = StepOptions.of(plan.options)
+    return stacked_engine(nets, plan.optimizer, examples, batch_size=plan.batch_size, options=options, loss=loss)
 
 
 @dataclass(frozen=True)

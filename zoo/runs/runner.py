@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +34,7 @@ from zoo.plugin.registry import Registry
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer, Saver
 from zoo.runs.clock import Clock
 from zoo.runs.failures import diverged, interrupted, not_finite, saved_in, without_gpu, without_memory
-from zoo.runs.loggers import Loggers
+from zoo.runs.loggers import Loggers, loggers_of
 from zoo.runs.observer import Guarded, Observer
 from zoo.runs.plan import RunPlan, check_options, keeping_nothing
 from zoo.runs.prepare import PreparedRun, device_of, prepare, tell_once
@@ -54,7 +55,7 @@ from zoo.storage.folder import STATE_FILE, AnyFolder, NoFolder, RunFolder
 from zoo.training.building import seeded
 from zoo.training.device import fewer_threads, threads
 from zoo.training.evaluation import evaluate_splits, metrics_of
-from zoo.training.loop import Training, train
+from zoo.training.loop import Train, Training, train
 from zoo.training.objective.chance import remark
 from zoo.training.objective.objective import LOSS
 from zoo.training.signals import StopRequests, stop_signals
@@ -88,18 +89,30 @@ def execute(
     """
     guarded = Guarded(observer or Observer())
     plan = plan if keep else keeping_nothing(plan)
-    with stages.told(guarded):
-        return _execute(plan, guarded, plot_worker, data or DataCache(), folders if keep else None, clock or Clock())
+    with (
+        stages.told(guarded),
+        begun(
+            plan, guarded, data or DataCache(), folders if keep else None, clock or Clock(), plot_worker=plot_worker
+        ) as execution,
+    ):
+        return execution.finish()
 
 
-def _execute(
+@contextlib.contextmanager
+def begun(
     plan: RunPlan,
     observer: Guarded,
-    plot_worker: PlotWorker | None,
     data: DataCache,
     folders: type[RunFolder] | None,
     clock: Clock,
-) -> Run:
+    *,
+    signals: StopRequests | None = None,
+    plot_worker: PlotWorker | None = None,
+) -> Iterator[Execution]:
+    """A new run before its first step, for `execute`, or for many at once whose `signals` are the same.
+
+    Nothing is written where `folders` is None.
+    """
     checkpoints = CheckpointSchedule.of(plan.options)
     run = prepare(plan, device_of(plan, observer), observer, clock, data=data)
     training, device = run.new_training(clock.now), run.device
@@ -108,17 +121,17 @@ def _execute(
     out = None if plan.options.out is None else Path(plan.options.out)
     with (
         cuda.current(device),
-        stop_signals() as signals,
+        stop_signals(signals) as requests,
         folders.create(plan.model.spec.name, out, warn=observer.warning) if folders else NoFolder() as folder,
         seeded(plan.options.seed, device),
-        _loggers(run, folder, observer) as loggers,
+        loggers_of(plan.loggers, plan.model.spec.embedding, folder, observer.warning) as loggers,
     ):
         folder.place = _place(run, folder)
         folder.write_first_checkpoint(training, run.config)
         for warning in plan.warnings:
             observer.warning(warning)
         tell_once(run, observer, data)
-        return _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers).finish(checkpoints)
+        yield Execution(run, training, folder, observer, clock, requests, plot_worker, loggers, checkpoints)
 
 
 @in_neutral_state
@@ -142,20 +155,29 @@ def resume(
         ZooError: as `execute`, and where the run cannot be resumed as it began.
     """
     guarded = Guarded(observer or Observer())
-    with stages.told(guarded):
-        return _resume(path, registry, options, guarded, plot_worker, data, folders, clock or Clock())
+    with (
+        stages.told(guarded),
+        resumed(
+            path, registry, options, guarded, data, folders, clock or Clock(), plot_worker=plot_worker
+        ) as execution,
+    ):
+        return execution.finish()
 
 
-def _resume(
+@contextlib.contextmanager
+def resumed(
     path: Path,
     registry: Registry,
     options: ResumeOptions,
     observer: Guarded,
-    plot_worker: PlotWorker | None,
     data: DataCache | None,
     folders: type[RunFolder],
     clock: Clock,
-) -> Run:
+    *,
+    signals: StopRequests | None = None,
+    plot_worker: PlotWorker | None = None,
+) -> Iterator[Execution]:
+    """A run at its last checkpoint, for `resume`, or for many at once."""
     check_options(options)
     checkpoints = CheckpointSchedule.of(options)
     with folders.open(path, warn=observer.warning) as folder:
@@ -177,13 +199,12 @@ def _resume(
                 state.restore(training, begun_with(config, plan))
             folder.go_on_after(state)
             with (
-                stop_signals() as signals,
+                stop_signals(signals) as requests,
                 seeded(plan.options.seed, run.device),
-                _loggers(run, folder, observer, state.step) as loggers,
+                loggers_of(plan.loggers, plan.model.spec.embedding, folder, observer.warning, state.step) as loggers,
             ):
                 state.restore_global_generators(run.device)
-                execution = _Execution(run, training, folder, observer, clock, signals, plot_worker, loggers)
-                return execution.finish(checkpoints)
+                yield Execution(run, training, folder, observer, clock, requests, plot_worker, loggers, checkpoints)
 
 
 def _place(run: PreparedRun, folder: AnyFolder) -> Place | None:
@@ -193,21 +214,8 @@ def _place(run: PreparedRun, folder: AnyFolder) -> Place | None:
     return Place.of(run.plan.dataset, folder.path)
 
 
-def _loggers(run: PreparedRun, folder: AnyFolder, observer: Observer, resumed_at: int = 0) -> Loggers:
-    """The loggers of a run. Where one refuses a setting, nothing is left of a new run."""
-    embedding = run.plan.model.spec.embedding
-    try:
-        return Loggers(
-            run.plan.loggers, observer.warning, run_dir=folder.path, resumed_at=resumed_at, embedding=embedding
-        )
-    except BaseException:
-        if not folder.holds_earlier_work:
-            folder.empty()
-        raise
-
-
 @dataclass(frozen=True)
-class _Execution:
+class Execution:
     """What a new run and a resumed one have in common: everything from the first step on."""
 
     run: PreparedRun
@@ -218,11 +226,12 @@ class _Execution:
     signals: StopRequests
     plot_worker: PlotWorker | None
     loggers: Loggers
+    checkpoints: CheckpointSchedule
 
-    def finish(self, checkpoints: CheckpointSchedule) -> Run:
-        """Train, evaluate, plot, and write the result."""
+    def finish(self, instead: Train | None = None) -> Run:
+        """Train, by the training loop or what is given `instead`, evaluate, plot, and write the result."""
         try:
-            return self._finish(checkpoints)
+            return self._finish(instead or train)
         except BaseException as error:
             if gpu_failed(error):
                 raise ZooError(without_gpu(error, self.folder)) from error
@@ -230,7 +239,7 @@ class _Execution:
                 raise
             raise OutOfMemoryError(without_memory(error, self.run, self.training, self.folder)) from error
 
-    def _finish(self, checkpoints: CheckpointSchedule) -> Run:
+    def _finish(self, train: Train) -> Run:
         first_step, config = self.training.step, self.run.config
         count = decided(self.run.plan.options.threads)
         if (reason := fewer_threads(count)) is not None:
@@ -239,7 +248,7 @@ class _Execution:
             self.loggers.start(config)
             self.observer.stage("Training")
             with self.clock.measure("train", self.run.device):
-                self._train(checkpoints)
+                self._train(train)
             self.observer.stage("Evaluating")
             with self.clock.measure("eval", self.run.device):
                 self._take_best()
@@ -267,16 +276,16 @@ class _Execution:
             self.run.plan.model.spec.embedding,
         )
 
-    def _train(self, checkpoints: CheckpointSchedule) -> None:
+    def _train(self, train: Train) -> None:
         """Train, and save, whether it ends as planned, diverges or is stopped."""
         training = self.training
         try:
             train(
                 training,
                 self.run.plan.most_steps,
-                report=self._report,
+                report=self.report,
                 stop=lambda: bool(self.signals),
-                saver=Saver(self.folder, training, self.run.config, CheckpointTimer(checkpoints)),
+                saver=self.saver(),
             )
             self._record_steps()
             if (training.stopped_early or training.out_of_time) and training.snapshots is not None:
@@ -299,7 +308,12 @@ class _Execution:
             lambda number: interrupted(number, training, self.run.plan.most_steps, self.folder)
         )  # what follows, a resumption does again
 
-    def _report(self, step: int, loss: float) -> None:
+    def saver(self) -> Saver:
+        """What writes the checkpoints that are due."""
+        return Saver(self.folder, self.training, self.run.config, CheckpointTimer(self.checkpoints))
+
+    def report(self, step: int, loss: float) -> None:
+        """Tell of so many steps, the last with this loss."""
         validation = self.training.validation
         self.loggers.report(self.training)
         if validation is not None and validation.steps[-1:] == [step]:

@@ -149,9 +149,7 @@ class _Doing:
                 return self._interrupted(folder, number)
 
             try:
-                with pool_of(
-                    self.request.options, first, self.registry, telling, self._data, on_cpu=self.prepared.on_cpu
-                ) as pool:
+                with pool_of(self.request.options, first, self.registry, telling, self._data, self.prepared) as pool:
                     members = self._train(folder, pool, telling, signals, stopped)
             except InterruptedRunError as error:
                 raise self._interrupted(folder, error.exit_code - 128) from error

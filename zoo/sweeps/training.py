@@ -46,21 +46,30 @@ def train_member(
         InUseError: another process trains it.
         OSError, ZooError: the disk is full or cannot be written, which is no fault of this member.
     """
-    found = None if folder is None else _found(member, folder)
+    found = None if folder is None else finished_before(member, folder)
     if found is not None:
         return found
     try:
         with command_line():  # a reason has the same words, whoever asked for the sweep
             run = _trained(registry, member, folder, observer, data)
-    except (InUseError, OSError):
-        raise
-    except ZooError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_THE_DISK:
-            raise
-        return failed(member, _state(error), _reason(error, folder), _steps(error))
-    except Exception as error:  # a mistake in a plugin, or in zoo, is this member's alone
-        return failed(member, FAILED, message(f"unexpected {type(error).__name__}: {error}"))
+    except Exception as error:
+        return ended_by(error, member, folder)
     return finished(member, run.metrics)
+
+
+def ended_by(error: Exception, member: Member, folder: Path | None) -> Row:
+    """The row of a member that an error has ended.
+
+    Raises:
+        InUseError, OSError, ZooError: the error, where it is no fault of this member; see `train_member`.
+    """
+    if isinstance(error, InUseError | OSError):
+        raise error
+    if not isinstance(error, ZooError):  # a mistake in a plugin, or in zoo, is this member's alone
+        return failed(member, FAILED, message(f"unexpected {type(error).__name__}: {error}"))
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_THE_DISK:
+        raise error
+    return failed(member, _state(error), _reason(error, folder), _steps(error))
 
 
 def finished(member: Member, metrics: Mapping[str, Any]) -> Row:
@@ -91,12 +100,12 @@ def _trained(
     if folder is None:
         return execute(make_plan(registry, options), observer, keep=False, data=data)
     if kind_of(folder / STATE_FILE) == "file":
-        return resume(folder, registry, _resumption(member), observer, data=data, folders=MemberFolder)
+        return resume(folder, registry, resumption(member), observer, data=data, folders=MemberFolder)
     plan = make_plan(registry, replace(options, out=folder))
     return execute(plan, observer, data=data, folders=MemberFolder)
 
 
-def _resumption(member: Member) -> ResumeOptions:
+def resumption(member: Member) -> ResumeOptions:
     """What resumes a member as it began: data of this process is nowhere else."""
     options = member.options
     of_logger = {key: value for key, value in (options.settings or {}).items() if key.startswith("logger.")}
@@ -116,7 +125,7 @@ def _is_found(dataset: object) -> bool:
     return dataset is None or isinstance(dataset, str | Path)
 
 
-def _found(member: Member, folder: Path) -> Row | None:
+def finished_before(member: Member, folder: Path) -> Row | None:
     """The row of a member whose folder is finished: only its row was not written any more."""
     if kind_of(folder / METRICS_FILE) != "file":
         return None

@@ -21,13 +21,14 @@ from zoo.plugin.settings import is_fitted
 from zoo.runs.clock import Clock
 from zoo.runs.observer import Observer
 from zoo.runs.plan import RunPlan
-from zoo.runs.prepare import PreparedRun, prepare
+from zoo.runs.prepare import PreparedRun, net_of, prepare, stacked_together
 from zoo.training.autograd import PLAIN, StepOptions
 from zoo.training.building import build_model, build_optimizer, fit_model
 from zoo.training.device import choose_device
 from zoo.training.engines import choose_engine
 from zoo.training.loop import never
 from zoo.training.objective.objective import Objective, make_objective
+from zoo.training.population.nets import Net, OfOne
 
 
 def load_registry() -> Registry:
@@ -150,7 +151,13 @@ class Trained:
             steps=plan.steps,
             options=options,
             loss=self.loss,
+            stacked=lambda: OfOne(stacked_together(plan, [self.net], bench.run.train_on, self.loss)),
         )
+
+    @property
+    def net(self) -> Net:
+        """As a population has it."""
+        return net_of(self._bench.plan, self.model, self.optimizer)
 
     def run(self, start: int, end: int, stop: Stop = never) -> list[float]:
         """Train on the batches from `start` to before `end`, in one block; the losses."""

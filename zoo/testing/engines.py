@@ -11,19 +11,22 @@ from torch import Tensor
 
 from zoo import cuda
 from zoo.ambient import in_neutral_state
-from zoo.errors import UsageError
+from zoo.errors import EngineUnavailableError, UsageError
 from zoo.options.training import AUTOGRAD
 from zoo.runs.plan import make_plan
 from zoo.testing.bench import Bench, Trained, load_registry, options_of
 from zoo.testing.report import Report, Skip, total
 from zoo.training.building import seeded
 from zoo.training.device import choose_device
+from zoo.training.engines import population_engine
+from zoo.training.loop import never
 
 _BLOCK = 130  # steps that an engine does in one go, and again in parts; more than two graphs of 64
 _OF_LOSS, _OF_UPDATE = 1e-4, 1e-3  # how far an engine may be off, as a share
 _ROUNDING = 1e-6  # of a weight; in an update that is small beside the weight it shows
 _LEARNT = 0.001  # by how much autograd must lower the loss, as a share
 _FIRST = 8  # batches whose loss that is
+_NETS = 3  # of a population
 _NOISE = 1e-5  # of the largest update: what rounding makes of a gradient that is 0 on paper
 
 
@@ -46,6 +49,9 @@ def check_engines(
 
     What an engine does in one block it must also do, to the last bit, one step at a time, recreated midway from the
     saved state, and stopped between steps.
+
+    Where the spec has an engine of that name for populations, several nets at once must each get the bits that the
+    engine gives it alone, whatever the others are, and whichever of them take part in a block.
 
     An engine that does nothing differs from none where nothing is learnt: over these steps autograd must lower the loss
     of their first batches by 0.1 %.
@@ -92,7 +98,8 @@ def _check_engine(bench: Bench, engine: str) -> Report:
     _check_learns(bench)
     _check_steps(bench, engine, who)
     _check_blocks(bench, engine, who)
-    return Report((f"{who}: each step is autograd's", f"{who}: a block is its steps, whatever comes between"))
+    report = Report((f"{who}: each step is autograd's", f"{who}: a block is its steps, whatever comes between"))
+    return total([report, *_check_population(bench, engine, who)])
 
 
 def _check_learns(bench: Bench) -> None:
@@ -198,6 +205,41 @@ def _check_blocks(bench: Bench, engine: str, who: str) -> None:
     _check_same(
         whole, losses, stopped, parts, f"{who} ignores the state that is loaded into the model and the optimizer"
     )
+
+
+def _check_population(bench: Bench, engine: str, who: str) -> list[Report]:
+    """Several nets at once, where the spec says how: each has the bits that the engine gives it alone."""
+    if engine not in bench.plan.model.spec.populations:
+        return []
+    alone, together = _nets(bench, engine), _nets(bench, engine)
+    nets, loss, size = [one.net for one in together], together[0].loss, bench.plan.batch_size
+    try:
+        population = population_engine(engine, bench.plan.model, nets, batch_size=size, loss=loss)
+    except EngineUnavailableError as error:
+        return [Report(skipped=(Skip(f"{who}, for populations", str(error)),))]
+    count = max(1, min(_BLOCK, bench.plan.steps - _NETS) // 2)
+    with torch.no_grad():
+        next(together[1].model.parameters()).fill_(torch.nan)  # of which the others must not know
+    for members, start in (([0, 1, 2], 0), ([2, 0], count)):
+        taken = [slice(start + m, start + m + count) for m in members]
+        x, y = (torch.stack([part[of_net] for of_net in taken]) for part in (bench.x, bench.y))
+        losses = population.run(members, x, y, [bench.lrs[of_net] for of_net in taken], never).tolist()
+        for m, of_net, found in zip(members, taken, losses, strict=True):
+            if m != 1:
+                said = f"{who} for populations does not train a net as it trains it alone"
+                wanted = alone[m].run(of_net.start, of_net.stop)
+                _check_same(alone[m], wanted, together[m], found, said)
+    return [Report((f"{who}: in a population, a net has the bits that it has alone",))]
+
+
+def _nets(bench: Bench, engine: str) -> list[Trained]:
+    """Nets of different weights."""
+    nets = [bench.new(engine) for _ in range(_NETS)]
+    with torch.no_grad():
+        for number, net in enumerate(nets):
+            for p in net.model.parameters():
+                p.mul_(1 + 0.1 * number)
+    return nets
 
 
 def _check_same(one: Trained, losses: list[float], two: Trained, others: list[float], message: str) -> None:

@@ -27,10 +27,13 @@ from zoo.testing.report import Report, Rule, total, try_rules
 from zoo.training.building import build_optimizer, seeded
 from zoo.training.loop import Training, train
 from zoo.training.objective.loss import MEAN_SQUARED
+from zoo.training.population.nets import Net, Stack, StackedOptimizer
 
 _STEPS = 8  # a stop comes after half of them
 _LR = 1e-3  # of an optimizer whose spec has none
 _LOWER = 1e-5  # by which share the loss must fall: rounding is a hundredth of that
+_NETS = 3  # whose weights are stacked
+_ROUNDING = 1e-5  # of what is computed in float32
 _SLOWER = 1000  # how much smaller a learning rate is that must move less
 
 
@@ -218,6 +221,56 @@ def _resumes(tried: _Tried) -> None:
     )
 
 
+def _is_elementwise(tried: _Tried) -> None:
+    """Where its spec says so: one for the stacked weights of several nets does what one for each does."""
+    if not tried.entry.spec.elementwise:
+        return
+    alone, together = _nets(tried), _nets(tried)
+    stack = Stack([net.model for net in together])
+    stacked = StackedOptimizer(together, stack, slice(len(together)))
+    for k in range(_STEPS // 2):
+        lr = (tried.entry.spec.lr or _LR) / (k + 1)
+        for net in alone:
+            for group in net.optimizer.param_groups:
+                group["lr"] = lr
+            for p in net.model.parameters():
+                p.grad = _some_gradient(p, k)
+            net.optimizer.step()
+        stacked.step({name: _some_gradient(rows, k) for name, rows in stack.rows.items()}, lr)
+    stack.write()
+    stacked.write()
+    for own, other in zip(alone, together, strict=True):
+        pairs = [(own.model.state_dict(), other.model.state_dict())]
+        pairs += [(flattened(own.optimizer)[0], flattened(other.optimizer)[0])]
+        for wanted, found in pairs:
+            key = next((k for k, t in wanted.items() if k not in found or not _close(t, found[k])), None)
+            assert key is None, (
+                f"{tried.who} treats the numbers of several nets otherwise than those of one: {key!r} differs; its "
+                "spec must not say elementwise=True"
+            )
+
+
+def _nets(tried: _Tried) -> list[Net]:
+    """Nets of different weights."""
+    nets = []
+    for number in range(_NETS):
+        training = tried.new()
+        assert training.new_optimizer is not None
+        with torch.no_grad():
+            for p in training.model.parameters():
+                p.mul_(1 + 0.2 * number)
+        nets.append(Net(training.model, training.new_optimizer(training.model), training.new_optimizer))
+    return nets
+
+
+def _some_gradient(p: Tensor, k: int) -> Tensor:
+    return torch.sin(3 * p.detach() + k)
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, rtol=_ROUNDING, atol=_ROUNDING)
+
+
 def _difference(one: Training, other: Training) -> str | None:
     """What differs between two trainings: losses, weights or state of the optimizer; None where nothing does."""
     if one.losses != other.losses:
@@ -233,4 +286,5 @@ RULES: dict[str, Rule[_Tried]] = {
     "it goes by the learning rate of each step": _goes_by_the_lr,
     "it does the same each time": _repeats,
     "stopped and resumed, it has the bits of an undisturbed training": _resumes,
+    "it treats each number alike, if it says so": _is_elementwise,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,6 +35,7 @@ from zoo.training.validation import Validation
 _BLOCK_SECONDS = 0.25  # how long a block should take: once a block there is a snapshot, and progress is reported
 _MOST_STEPS = 4096
 _MOST_NUMBERS = 1 << 22  # of the inputs of one block
+_MOST_OF_MANY = 1 << 25  # the same of many nets at once: 256 MiB; shorter blocks would cost more than their steps
 
 
 @dataclass
@@ -117,6 +118,14 @@ class Saver(Protocol):
         """Called between blocks, when `Training` is consistent."""
 
 
+class Train(Protocol):
+    """`train`, or what does the same in its place."""
+
+    def __call__(
+        self, training: Training, steps: int | None, *, report: Report | None, stop: Stop, saver: Saver | None
+    ) -> None: ...
+
+
 def never() -> bool:
     return False
 
@@ -164,23 +173,13 @@ def _timed(limit: TimeLimit | None) -> Iterator[None]:
 
 def _train_blocks(training: Training, steps: float, report: Report | None, stop: Stop, saver: Saver | None) -> None:
     block, limit = 1, training.time_limit
-    good = _Snapshot(training)
-    _keep_snapshot(training)
+    blocks = Blocks(training)
     while training.step < steps and not (training.stopped_early or training.out_of_time or stop()):
         started = time.perf_counter()
-        before = _snapshot(training, good)
-        with _undone(training, before):
-            values = _train_block(training, min([block, *_steps_left(training, steps, saver)]), stop)
-            failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
-            if failed is not None:
-                step = len(training.losses) + failed
-                (before if failed else good).restore()
-                raise DivergedError(f"the loss became {values[failed]} at step {step}", step)
-            good = before
-            training.losses += values
-            if training.validation is not None:
-                training.validation.evaluate_if_due(training.model, training.step)
-            _keep_snapshot(training)
+        blocks.begin()
+        with undone([blocks]):
+            values = _train_block(training, min([block, *steps_left(training, steps, saver)]), stop)
+            blocks.end(values)
         if limit is not None:
             limit.did(len(values))
         with others_turn():
@@ -188,40 +187,77 @@ def _train_blocks(training: Training, steps: float, report: Report | None, stop:
                 report(training.step, values[-1])
         if saver is not None:
             saver.save_if_due()
-        if time.perf_counter() - started < _BLOCK_SECONDS / 2:
-            block = min(2 * block, _longest_block(training))
+        block = next_block(block, time.perf_counter() - started, longest_block(training))
 
 
-def _keep_snapshot(training: Training) -> None:
-    if training.snapshots is not None:
-        training.snapshots.take_if_due(training.model, training.step)
+def next_block(block: int, seconds: float, longest: int) -> int:
+    """How many steps the next block should have, after one of `block` steps that took so many seconds."""
+    return min(2 * block, longest) if seconds < _BLOCK_SECONDS / 2 else block
 
 
-def _snapshot(training: Training, good: _Snapshot) -> _Snapshot:
-    """What `training` is now. Where its optimizer has a state that no file can hold, back to the last good one."""
-    try:
-        return _Snapshot(training)
-    except PluginError:
-        good.restore()
-        raise
+class Blocks:
+    """A training, block by block, which can go back to where its loss is known to be finite."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self._good = self._before = _Snapshot(training)
+        self._keep_snapshot()
+
+    def begin(self) -> None:
+        """A block begins.
+
+        Raises:
+            PluginError: the optimizer has a state that no file can hold. The training is at its last good one.
+        """
+        try:
+            self._before = _Snapshot(self.training)
+        except PluginError:
+            self._good.restore()
+            raise
+
+    def end(self, values: Sequence[float]) -> None:
+        """Take the losses of the block's steps, and evaluate and take a snapshot if due.
+
+        Raises:
+            DivergedError: one is not finite. The training is at the start of that block, or of the one before.
+        """
+        training = self.training
+        failed = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
+        if failed is not None:
+            step = len(training.losses) + failed
+            (self._before if failed else self._good).restore()
+            raise DivergedError(f"the loss became {values[failed]} at step {step}", step)
+        self._good = self._before
+        training.losses += values
+        if training.validation is not None:
+            training.validation.evaluate_if_due(training.model, training.step)
+        self._keep_snapshot()
+
+    def undo(self) -> None:
+        """Go back to the start of the block."""
+        self._before.restore()
+
+    def _keep_snapshot(self) -> None:
+        if self.training.snapshots is not None:
+            self.training.snapshots.take_if_due(self.training.model, self.training.step)
 
 
 @contextlib.contextmanager
-def _undone(training: Training, before: _Snapshot) -> Iterator[None]:
-    """Where memory runs out or a plugin fails in a block, bring `training` back to its start, to be saved."""
+def undone(blocks: Sequence[Blocks]) -> Iterator[None]:
+    """Where memory runs out or a plugin fails in a block, bring trainings back to its start, to be saved."""
     try:
         yield
-    except PluginError:
-        before.restore()
-        raise
     except BaseException as error:
-        if not out_of_memory(error):
+        if not (isinstance(error, PluginError) or out_of_memory(error)):
             raise
-        before.restore()
-        raise OutOfMemoryError(memory_sentence(error), training.step) from error
+        for one in blocks:
+            one.undo()
+        if isinstance(error, PluginError):
+            raise
+        raise OutOfMemoryError(memory_sentence(error), blocks[0].training.step) from error
 
 
-def _steps_left(training: Training, steps: float, saver: Saver | None) -> list[int]:
+def steps_left(training: Training, steps: float, saver: Saver | None) -> list[int]:
     """After how many steps the block must end, for whatever is to be done then; `steps` are all of the training."""
     left: list[int | None] = [int(steps) - training.step] if math.isfinite(steps) else []
     left += [training.time_limit.steps_left() if training.time_limit is not None else None]
@@ -233,25 +269,45 @@ def _steps_left(training: Training, steps: float, saver: Saver | None) -> list[i
 
 def _train_block(training: Training, count: int, stop: Stop) -> list[float]:
     """At most `count` steps, done by the engine; their losses."""
-    generator = training.generator
-    sampled_before = generator.get_state()
-    x, y = training.examples.gather(_sample(training, count))  # (K, B, ...) each
-    if training.augment is not None:
-        x, y = training.augment.block(x, y, training.step)
-    lrs = training.schedule.lrs(training.lr, training.step, count)
+    steps = NextSteps(training, count)
+    x, y = steps.augmented(*training.examples.gather(steps.indices))  # (K, B, ...) each
     with (
         step_errors(training.engine, training.optimizer, training.model),
         torchs_dropout(training.model, training.examples.device),
     ):
-        losses: list[float] = training.engine.run(x, y, lrs, stop).tolist()  # waits: what failed on a GPU fails here
-    done = len(losses)
-    if done < count:
-        generator.set_state(sampled_before)  # batches that were not trained on are sampled again later
-        _sample(training, done)
-    for group in training.optimizer.param_groups if done else ():
-        group["lr"] = lrs[done - 1]  # an engine need not set it
-    training.step += done
+        losses: list[float] = training.engine.run(x, y, steps.lrs, stop).tolist()  # waits: what failed on a GPU does so
+    steps.done(len(losses))
     return losses
+
+
+class NextSteps:
+    """The batches and learning rates of the next steps of a training.
+
+    Attributes:
+        indices: of the examples of each batch, shape (K, B), on the CPU.
+        lrs: of each step.
+    """
+
+    def __init__(self, training: Training, count: int) -> None:
+        self._training, self._count = training, count
+        self._sampled_before = training.generator.get_state()
+        self.indices = _sample(training, count)
+        self.lrs = training.schedule.lrs(training.lr, training.step, count)
+
+    def augmented(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Its batches, shapes (K, B, ...), as they are trained on."""
+        augment = self._training.augment
+        return (x, y) if augment is None else augment.block(x, y, self._training.step)
+
+    def done(self, count: int) -> None:
+        """The first `count` of the steps are done."""
+        training = self._training
+        if count < self._count:
+            training.generator.set_state(self._sampled_before)  # the other batches are sampled again later
+            _sample(training, count)
+        for group in training.optimizer.param_groups if count else ():
+            group["lr"] = self.lrs[count - 1]  # an engine need not set it
+        training.step += count
 
 
 def _sample(training: Training, count: int) -> Tensor:
@@ -260,9 +316,11 @@ def _sample(training: Training, count: int) -> Tensor:
     return torch.randint(0, len(training.examples), shape, generator=training.generator)
 
 
-def _longest_block(training: Training) -> int:
-    per_step = training.batch_size * max(1, training.examples.input_size)
-    return max(1, min(_MOST_STEPS, _MOST_NUMBERS // per_step))
+def longest_block(training: Training, nets: int = 1) -> int:
+    """The most steps of a block of so many such trainings."""
+    per_step = nets * training.batch_size * max(1, training.examples.input_size)
+    most = _MOST_NUMBERS if nets == 1 else _MOST_OF_MANY
+    return max(1, min(_MOST_STEPS, most // per_step))
 
 
 class _Snapshot:

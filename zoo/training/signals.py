@@ -61,13 +61,18 @@ class StopRequests:
 
 
 @contextmanager
-def stop_signals() -> Iterator[StopRequests]:
+def stop_signals(received: StopRequests | None = None) -> Iterator[StopRequests]:
     """The signals that ask to stop, as they are received. A second Ctrl-C raises KeyboardInterrupt at once.
+
+    With `received`, those of a block around this one: nothing is done here.
 
     A signal that is ignored stays so: `nohup` and a script's background job ask for that. One whose handler was not
     set from Python cannot be taken over. Other threads than the main one cannot handle signals and get none.
     A signal that nothing was raised for is sent on to the caller's handler at the end.
     """
+    if received is not None:
+        yield received
+        return
     requests = StopRequests()
     if threading.current_thread() is not threading.main_thread():
         yield requests

@@ -83,12 +83,12 @@ def _presets(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def _engines(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    from zoo.options.training import AUTO, AUTOGRAD
+    from zoo.options.training import AUTO, AUTOGRAD, STACKED
 
     model = _model(ctx)
     entries = list(registry().models) if model is None else [model]
     own = sorted({name for entry in entries for name in entry.spec.engines})
-    return _matching(((name, "") for name in (AUTO, AUTOGRAD, *own)), incomplete)
+    return _matching(((name, "") for name in (AUTO, AUTOGRAD, STACKED, *own)), incomplete)
 
 
 def _metrics(ctx: click.Context, incomplete: str) -> list[CompletionItem]:

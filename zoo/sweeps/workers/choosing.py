@@ -22,7 +22,9 @@ from zoo.sweeps.member import Member
 from zoo.sweeps.workers.forked import CannotForkError, ForkedWorkers
 from zoo.sweeps.workers.pool import InTurn, Pool
 from zoo.sweeps.workers.telling import Telling
+from zoo.sweeps.workers.together import Together, may_be_together
 
+_ON_CPU, _ON_GPU = 32, 128  # members at once: more are no faster on a core; a GPU has about as many multiprocessors
 _FORKS = sys.platform == "linux"  # macOS has libraries that cannot be used in a fork
 
 
@@ -32,10 +34,12 @@ class Prepared(NamedTuple):
     Attributes:
         on_cpu: whether the CPU trains all of them.
         data: the name and the digest of the data of the first that can be trained; None if none can.
+        together: whether there is an engine for populations for some of them.
     """
 
     on_cpu: bool = True
     data: tuple[str, str] | None = None
+    together: bool = False
 
 
 def prepare_members(members: Sequence[Member], registry: Registry, observer: Observer, data: DataCache) -> Prepared:
@@ -57,7 +61,8 @@ def prepare_members(members: Sequence[Member], registry: Registry, observer: Obs
             run = prepare(plan, device_of(plan, observer), observer, Clock(), data=data)
             tell_once(run, observer, data)
             of = run.config["dataset"]["name"], run.config["dataset"]["sha256"]
-            known = Prepared(known.on_cpu and run.device.type == "cpu", known.data or of)
+            on_cpu = known.on_cpu and run.device.type == "cpu"
+            known = Prepared(on_cpu, known.data or of, known.together or may_be_together(run))
             ready.add(parts)
         except DataError:
             raise
@@ -79,19 +84,21 @@ def check_jobs(options: SweepOptions, threads: int) -> None:
 
 @contextlib.contextmanager
 def pool_of(
-    options: SweepOptions, first: Member, registry: Registry, telling: Telling, data: DataCache, *, on_cpu: bool
+    options: SweepOptions, first: Member, registry: Registry, telling: Telling, data: DataCache, known: Prepared
 ) -> Iterator[Pool]:
-    """Who trains the members: workers, one on each core; or this process, where a fork of it cannot.
+    """Who trains the members: workers, one on each core; or this process, where a fork of it cannot, or many at once.
 
     Args:
         options, registry, telling, data: of the sweep.
         first: one of its members.
-        on_cpu: whether the CPU trains all of them.
+        known: what is known of them.
     """
     jobs, like = options.jobs or usable_cores(), first.options
     with contextlib.ExitStack() as stack:
         pool: Pool = InTurn(registry, telling, data)
-        if _FORKS and on_cpu and jobs > 1 and like.threads == 1:
+        if known.together:
+            pool = stack.enter_context(Together(registry, telling, data, most=_ON_CPU if known.on_cpu else _ON_GPU))
+        elif _FORKS and known.on_cpu and jobs > 1 and like.threads == 1:
             try:
                 pool = stack.enter_context(ForkedWorkers(registry, telling, data, like, jobs))
             except CannotForkError as error:

@@ -1,0 +1,1 @@
+"""Training many nets of the same sizes at once, each as if it were alone."""
