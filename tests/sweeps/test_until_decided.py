@@ -167,3 +167,12 @@ def test_what_cannot_be_decided_is_refused(given: dict[str, Any], message: str) 
 def test_most_seeds_are_about_until_decided() -> None:
     with pytest.raises(UsageError, match="most_seeds is about until_decided: give that, too"):
         request_of(SweepOptions(most_seeds=8), {"model": "mlp-char", "lr": [0.1, 0.2]})
+
+
+def test_a_difference_that_a_single_test_would_find_is_tested_again() -> None:
+    gains = [1.0, 0.5, 0.9, 0.35]  # p = 0.02 after four seeds
+
+    def loss(member: Member) -> float:
+        return 2.0 + (gains[member.seed % 4] if member.settings["lr"] == 0.2 else 0.0) + member.seed / 100
+
+    assert seeds_of(done(UntilDecided(request(lr=[0.1, 0.2])), loss)) == {0.1: 6, 0.2: 6}

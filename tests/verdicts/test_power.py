@@ -29,6 +29,10 @@ def test_power_is_the_share_of_simulated_tests_that_find_the_difference(effect: 
     assert power_of_t_test(effect, n, level) == pytest.approx(found, abs=0.015)
 
 
+def test_of_no_difference_the_power_is_the_level() -> None:
+    assert power_of_t_test(0.0, 8, 0.05) == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize("effect", [0.03, 0.3, 1.0, 5.0, 50.0])
 def test_it_is_the_least_number_with_that_power(effect: float) -> None:
     n = seeds_of_t_test(effect, 0.05)
