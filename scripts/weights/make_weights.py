@@ -10,6 +10,7 @@ for fewer, and then only into DIR.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import tempfile
@@ -104,13 +105,20 @@ def ship(run: Finished, weights: Path) -> None:
     weights.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(weights, (run.folder / "model.safetensors").read_bytes())
     write_text(weights.with_suffix(".md"), card(run))
-    write_text(weights.with_suffix(".json"), readable_json(figures(run)))
+    json_file = weights.with_suffix(".json")
+    write_text(json_file, readable_json(figures(run) | _measured_before(json_file)))
 
 
 def figures(run: Finished) -> dict[str, Any]:
     """What `zoo.storage.shipped` reads: the run's metrics without its folder, and what else is known."""
     metrics = {key: value for key, value in run.metrics.items() if key != "run_dir"}
     return {**metrics, "preset": run.config["training"]["preset"], "novel": run.novel}
+
+
+def _measured_before(figures: Path) -> dict[str, Any]:
+    """How much the loss varies with the seed, which new weights do not change."""
+    known = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else {}
+    return {"over_seeds": known["over_seeds"]} if "over_seeds" in known else {}
 
 
 def card(run: Finished) -> str:

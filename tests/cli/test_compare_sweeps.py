@@ -181,14 +181,15 @@ def test_noise_is_known_from_sweeps_and_from_shipped_weights(zoo_here: Zoo, monk
         forge_run(Path("runs", name), {"training.lr": lr}, losses={"train": 0.6, "val": lr, "test": 0.9})
     shipped = ShippedMetrics("names", "tuned", 1, 1, 1.0, {"train": 1.0, "val": 1.0, "test": 1.0}, {})
     sha256 = json.loads(Path("runs", "a", "config.json").read_text())["dataset"]["sha256"]
-    for digest, known in ((sha256, True), ("b" * 64, False)):
-        spread = OverSeeds(10, 0.0056, "tuned", "names", digest)
+    others = [("b" * 64, "notebook", False), (sha256, "tuned", False)]
+    for digest, preset, known in [(sha256, "notebook", True), *others]:
+        spread = OverSeeds(10, 0.0056, preset, "names", digest)
         monkeypatch.setattr(
             zoo.sweeps.judging.noise, "shipped_metrics", lambda _, s=spread: shipped._replace(over_seeds=s)
         )
         said = " ".join(zoo_here("compare", "runs").out.split())
         from_shipped = (
-            "standard deviation of 0.0056 nats (from 10 runs with preset tuned, as the model's plugin has it)"
+            "standard deviation of 0.0056 nats (from 10 runs with preset notebook, as the model's plugin has it)"
         )
         assert (from_shipped in said) is known
     assert "two runs of one setting differ by up to" not in said

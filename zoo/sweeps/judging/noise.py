@@ -41,19 +41,16 @@ def _from_sweeps(group: Repetitions) -> Noise | None:
 
 
 def _from_shipped(group: Repetitions, registry: Registry) -> Noise | None:
-    """Of weights that were trained on the same data, from several seeds."""
+    """As the plugin that ships weights has measured it, on the same data and with the same preset."""
     config = group.first.config
     if config is None:
         return None
     entry = next((one for one in registry.models if one.full_name == config.model), None)
     shipped = None if entry is None else shipped_metrics(entry)
-    if shipped is None or shipped.over_seeds is None or shipped.over_seeds.sha256 != config.dataset_sha256:
+    found = None if shipped is None else shipped.over_seeds
+    # With another preset, which may have other steps, the noise is another, too.
+    if found is None or found.sha256 != config.dataset_sha256 or found.preset != group.first.preset:
         return None
-    found = shipped.over_seeds
     preset = "" if found.preset is None else f" with preset {found.preset}"
-    return Noise(
-        found.sd,
-        found.seeds - 1,
-        Measure().name,
-        f"from {found.seeds:,} runs{preset}, as the model's plugin has it",
-    )
+    source = f"from {found.seeds:,} runs{preset}, as the model's plugin has it"
+    return Noise(found.sd, found.seeds - 1, Measure().name, source)
