@@ -111,7 +111,12 @@ def test_readme_longer_commands_run_with_fewer_steps(zoo_here: Zoo) -> None:
     for command in commands:
         short = ["--warmup", 1] if "--warmup" in command else []  # which may not be longer than the run
         assert zoo_here(*command, "--steps", 3, *short, "--no-plots").code == 0, command
-    others = [shlex.split(line, comments=True)[1:] for line in lines if re.match("zoo (?!run )", line)]
+    sweeps = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("zoo sweep ")]
+    assert len(sweeps) >= 3
+    for command in sweeps:
+        fewer = [*command, "--steps", "3", "--seeds", "2", "--jobs", "1", "--most-seeds", "4"]
+        assert zoo_here(*fewer[: -2 * ("--until-decided" not in command) or None]).code == 0, command
+    others = [shlex.split(line, comments=True)[1:] for line in lines if re.match("zoo (?!run |sweep )", line)]
     assert {command[0] for command in others} >= {"report", "runs", "compare", "predict"}
     for command in others:
         outcome = zoo_here(*command)
