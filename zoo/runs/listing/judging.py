@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from zoo.options.declaration import decided
@@ -74,6 +75,9 @@ def values_that_differ(groups: Sequence[Repetitions]) -> list[dict[str, Any]]:
     """Of each setting the model, the data and the settings in which they differ, by name; None where it has none."""
     first = [one.first for one in groups]
     columns = [*names_that_differ(first), *(one for one in setting_columns(first)[0] if one.name not in SEEDS)]
+    planned = find_column("planned", first)
+    if len({planned.value(run) for run in first}) > 1:
+        columns.append(replace(planned, name="steps"))
     return [{column.setting or column.name: column.value(run) for column in columns} for run in first]
 
 
