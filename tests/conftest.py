@@ -24,6 +24,10 @@ from forging import NET, Change, changer
 from offering import Offer, offering
 from reported_runs import digits as digits
 from reported_runs import reported as reported
+from swept import drawn as drawn
+from swept import few_words as few_words
+from swept import make_request as make_request
+from swept import quick_sweep_plots as quick_sweep_plots
 
 import zoo
 from zoo.cli import main

@@ -232,7 +232,8 @@ def sweep(model: str | Sequence[str], *, observer: Observer | None = None, **arg
         sweep = zoo.sweep("mlp-char", seeds=64, lr=[0.03, 0.1], settings={"model.hidden_size": [100, 200]})
 
     The arguments are the options of `zoo sweep`, of the same names: those of `zoo.run`, of which a list makes a grid,
-    and `seeds`, `keep`, `jobs` and `out` of the sweep.
+    and those of the sweep as a whole: `seeds`, `keep`, `jobs`, `out`, `search` and more. A range is text:
+    `lr="0.001..1"`.
 
     Args:
         model: its name, or several.

@@ -36,6 +36,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
             lr=0.1,
             schedule=_TENTH_FROM_100_000,
             embedding="C",
+            width="hidden_size",
             presets={
                 "notebook": zoo.Preset("5,000 steps, names in file order"),
                 "lecture": zoo.Preset(

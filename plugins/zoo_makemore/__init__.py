@@ -192,6 +192,7 @@ def _feed_forward() -> list[zoo.ModelSpec]:
             "Causal bag of words: mean embedding of the prefix",
             _tuned(10_000, 64, 4e-3, {"model.n_embd2": 128, "model.dropout": 0.1}),
             reads="sequences",
+            width="n_embd2",
             embedding="wte.weight",
         ),
         _makemore(
@@ -201,6 +202,7 @@ def _feed_forward() -> list[zoo.ModelSpec]:
             _tuned(10_000, 64, 4e-3, {"model.n_embd": 16, "model.n_embd2": 192, "model.dropout": 0.3}),
             "Bengio, Ducharme, Vincent, Jauvin, A Neural Probabilistic Language Model, JMLR 3 (2003) 1137-1155",
             reads="sequences",
+            width="n_embd2",
         ),
     ]
 
@@ -216,6 +218,7 @@ def _with_batch_norm() -> list[zoo.ModelSpec]:
             _LECTURE.format("3: Activations & Gradients, BatchNorm (2022)", "P6sfmUTpUmc"),
             _BATCH_NORM,
             "He, Zhang, Ren, Sun, Delving Deep into Rectifiers, ICCV 2015, https://arxiv.org/abs/1502.01852",
+            width="n_hidden",
             embedding="C",
         ),
         _lecture(
@@ -227,6 +230,7 @@ def _with_batch_norm() -> list[zoo.ModelSpec]:
             _LECTURE.format("5: Building a WaveNet (2022)", "t3YJ5hKiMQ0"),
             "van den Oord and others, WaveNet, 2016, https://arxiv.org/abs/1609.03499",
             _BATCH_NORM,
+            width="n_hidden",
             embedding="wte.weight",
         ),
     ]
@@ -242,6 +246,7 @@ def _sequence_models() -> list[zoo.ModelSpec]:
             "Mikolov and others, Recurrent neural network based language model, Interspeech 2010",
             renamed=_RENAMED,
             reads="sequences",
+            width="n_embd2",
             embedding="wte.weight",
         ),
         _makemore(
@@ -252,6 +257,7 @@ def _sequence_models() -> list[zoo.ModelSpec]:
             "Cho and others, Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014",
             renamed=_RENAMED,
             reads="sequences",
+            width="n_embd2",
             embedding="wte.weight",
         ),
         _makemore(
@@ -263,6 +269,7 @@ def _sequence_models() -> list[zoo.ModelSpec]:
             others={"ensemble": _lstm_ensemble()},
             renamed={**_RENAMED, "committee": "ensemble"},
             reads="sequences",
+            width="n_embd2",
             embedding="wte.weight",
         ),
         _makemore(
@@ -279,6 +286,7 @@ def _sequence_models() -> list[zoo.ModelSpec]:
                 "shakespeare-tuned": _running_text("ours: longer blocks and more of them", 3_000, 16, 128),
             },
             reads="sequences",
+            width="n_embd",
             embedding="wte.weight",
         ),
     ]

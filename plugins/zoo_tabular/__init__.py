@@ -51,6 +51,7 @@ def zoo_models() -> list[zoo.ModelSpec]:
             batch_size=128,
             lr=2e-3,
             schedule="cosine",
+            width="hidden_sizes",
             presets={
                 "plain": zoo.Preset("AdamW, 3,000 steps"),
                 "stopping": zoo.Preset(

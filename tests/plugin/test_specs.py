@@ -68,6 +68,7 @@ ACCEPTED: dict[str, list[str]] = {  # of all values, by field: each other one mu
     "fallback": _NAMES,
     "reads": ["windows"],
     "embedding": ["None", *_TEXTS[1:]],
+    "width": ["None", "text", "cosine", "windows", "auto", "float32"],
     "presets": ["mapping", "to a preset"],
     "engines": ["mapping", "to a path"],
     "populations": ["mapping"],

@@ -82,7 +82,8 @@ def test_keep_best() -> None:
 
 def test_keep_none() -> None:
     sweep = zoo.sweep("mlp-char", seeds=2, keep="none", **SHORT)
-    assert sorted(path.name for path in sweep.path.iterdir()) == ["sweep.csv", "sweep.json", "sweep_state.json"]
+    names = ["sweep.csv", "sweep.json", "sweep.png", "sweep_state.json"]
+    assert sorted(path.name for path in sweep.path.iterdir()) == names
     assert all(row.weights_sha256 for row in sweep)
     with pytest.raises(UsageError, match="was not kept"):
         _ = sweep.best
@@ -167,8 +168,8 @@ def test_an_observer_is_told_of_the_members() -> None:
 def test_an_unknown_argument() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'seedz'"):
         zoo.sweep("mlp-char", seedz=3)
-    with pytest.raises(TypeError, match="'plots'"):
-        zoo.sweep("mlp-char", plots=True)
+    with pytest.raises(TypeError, match="'plot'"):
+        zoo.sweep("mlp-char", plot=True)
 
 
 @FORKS

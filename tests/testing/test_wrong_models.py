@@ -169,6 +169,11 @@ class Expanded(Right):
         self.register_buffer("shift", torch.zeros(1).expand(num_classes))
 
 
+class IgnoresItsWidth(Right):
+    def __init__(self, num_features: int, num_classes: int, generator: torch.Generator, width: int = 8) -> None:
+        super().__init__(num_features, num_classes, generator)
+
+
 WRONG_MODELS: list[tuple[type[Right], str, str]] = [
     (FromTheSystem, "its weights follow from the seed", "another 'table' each time its constructor is called"),
     (
@@ -203,11 +208,13 @@ WRONG_MODELS: list[tuple[type[Right], str, str]] = [
     ),
     (Dead, "its gradients are finite, and not all zero", "learns nothing: all its gradients are zero"),
     (Infinite, "its gradients are finite, and not all zero", "a gradient of 'table' that is NaN or infinite"),
+    (IgnoresItsWidth, "its width makes it larger", "has 6 parameters with twice its width 'width', and 6 with"),
     (LoadedOtherwise, "its forward pass has no state but weights and buffers", "something else for the same inputs"),
 ]
 
 
 def of_model(kind: Callable[..., nn.Module], **more: Any) -> zoo.ModelSpec:
+    more |= {"width": "width"} if kind is IgnoresItsWidth else {}
     return zoo.ModelSpec("wrong", kind, dataset="points", optimizer="sgd", lr=0.1, batch_size=4, **more)
 
 

@@ -13,6 +13,7 @@ import click
 from zoo.files import from_person
 from zoo.numbers import parse_whole, show_value
 from zoo.options.declaration import NOT_GIVEN, Declared, declared
+from zoo.options.interval import is_interval
 from zoo.plugin.settings import parse_assignments
 from zoo.plugin.specs import SECTIONS
 
@@ -83,7 +84,7 @@ class Values(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
-        found = [self.of.convert(part, param, ctx) for part in parts if part != ""]
+        found = [part if is_interval(part) else self.of.convert(part, param, ctx) for part in parts if part != ""]
         return found[0] if len(found) == 1 else found
 
 

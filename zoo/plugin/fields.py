@@ -51,6 +51,7 @@ def _is_inside(value: object) -> bool:
 TEXT = Holds("text", _is_text)
 TEXTS = Holds("a tuple of texts, as in ('Bengio et al., 2003',)", _is_texts)
 ARGUMENTS = Holds("a tuple of arguments' names, as in ('table_size',)", _is_identifiers)
+ARGUMENT = Holds("the name of an argument, such as 'hidden_size'", lambda value: _is_identifiers((value,)))
 NAME = Holds("a name of lower-case letters, digits, '.', '_' and '-'", is_name)
 FACTORY = Holds("'package.module:attribute' or callable", is_factory)
 IDENTIFIER = Holds("a name of letters, digits and '_'", lambda value: isinstance(value, str) and value.isidentifier())

@@ -81,6 +81,8 @@ class ModelSpec(TrainingOptions):
         reads: how a text model is served: `"windows"` of its own `context_length`, or full padded `"sequences"`.
         embedding: the module's parameter of shape (vocab_size, embedding_dim) that `zoo plot RUN embeddings` shows
             and `--snapshots` keeps.
+        width: the factory's argument that decides how large the model is, such as `"hidden_size"`: a whole number, or
+            several, one a layer. `zoo sweep MODEL --ladder` multiplies it.
         presets: named ways to train it; the first one is the default.
         engines: faster implementations of its training step than autograd, by name, the fastest first: factories
             called with `(model, optimizer, batch_size)`, and with `loss` where they ask for it, each returning a
@@ -123,6 +125,7 @@ class ModelSpec(TrainingOptions):
     summary: str = ""
     reads: Reads = field(default="windows", kw_only=True)
     embedding: str | None = field(default=None, kw_only=True)
+    width: str | None = field(default=None, kw_only=True)
     presets: Mapping[str, Preset] = field(default_factory=dict, kw_only=True)
     engines: Mapping[str, Factory] = field(default_factory=dict, kw_only=True)
     populations: Mapping[str, Factory] = field(default_factory=dict, kw_only=True)
@@ -263,6 +266,7 @@ _OF_MODEL = {
     "summary": fields.TEXT,
     "reads": fields.READS,
     "embedding": optional(fields.PARAMETER),
+    "width": optional(fields.ARGUMENT),
     "presets": fields.MAPPING,
     "engines": fields.MAPPING,
     "populations": fields.MAPPING,

@@ -55,6 +55,7 @@ class RunPlan:
             had, another one is used.
         prefers_precision: the same of the precision: float32 is used where the device has no other.
         warnings: what the user should know of it.
+        until: the step at which it halts, to be resumed from there: everything else is as for all its steps.
     """
 
     options: RunOptions
@@ -76,6 +77,7 @@ class RunPlan:
     named: frozenset[str] = frozenset()
     made: Dataset | None = None
     warnings: tuple[str, ...] = ()
+    until: int | None = None
 
     @property
     def steps(self) -> int:
@@ -86,6 +88,12 @@ class RunPlan:
     def most_steps(self) -> int | None:
         """The steps after which it ends; None where it goes on for as many as its seconds allow."""
         return self.options.steps
+
+    @property
+    def last_step(self) -> int | None:
+        """The same, or the step at which it halts before that."""
+        ends = [step for step in (self.until, self.most_steps) if step is not None]
+        return min(ends, default=None)
 
     @property
     def batch_size(self) -> int:

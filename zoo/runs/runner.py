@@ -146,10 +146,11 @@ def resume(
     data: DataCache | None = None,
     folders: type[RunFolder] = RunFolder,
     clock: Clock | None = None,
+    until: int | None = None,
 ) -> Run:
     """Resume a run from its last checkpoint. It ends where an uninterrupted run would have; see `plan_resumption`.
 
-    The arguments are those of `execute`.
+    The arguments are those of `execute`, and `until` is that of `RunPlan`.
 
     Raises:
         ZooError: as `execute`, and where the run cannot be resumed as it began.
@@ -158,7 +159,7 @@ def resume(
     with (
         stages.told(guarded),
         resumed(
-            path, registry, options, guarded, data, folders, clock or Clock(), plot_worker=plot_worker
+            path, registry, options, guarded, data, folders, clock or Clock(), plot_worker=plot_worker, until=until
         ) as execution,
     ):
         return execution.finish()
@@ -176,6 +177,7 @@ def resumed(
     *,
     signals: StopRequests | None = None,
     plot_worker: PlotWorker | None = None,
+    until: int | None = None,
 ) -> Iterator[Execution]:
     """A run at its last checkpoint, for `resume`, or for many at once."""
     check_options(options)
@@ -183,6 +185,7 @@ def resumed(
     with folders.open(path, warn=observer.warning) as folder:
         state = states.load(path / STATE_FILE)
         plan, config = plan_resumption(registry, state, path, options)
+        plan = replace(plan, until=until)
         others = other_versions(state, plan)
         with naming_versions(others):
             run = prepare(plan, device_of(plan, observer), observer, clock, state.building(), data)
@@ -282,7 +285,7 @@ class Execution:
         try:
             train(
                 training,
-                self.run.plan.most_steps,
+                self.run.plan.last_step,
                 report=self.report,
                 stop=lambda: bool(self.signals),
                 saver=self.saver(),
@@ -326,7 +329,7 @@ class Execution:
 
     def _expected_steps(self, step: int) -> int:
         """How many there will be in all, as far as one can tell."""
-        most, limit = self.run.plan.most_steps, self.training.time_limit
+        most, limit = self.run.plan.last_step, self.training.time_limit
         return decided(most) if limit is None else limit.expected_steps(step, most)
 
     def _record_steps(self) -> None:

@@ -6,6 +6,7 @@
 | `sweep.csv` | a row a member |
 | `sweep_state.json` | what resuming needs beside these: the request as it was given, and where its data was |
 | `sweep.png` | the plot |
+| `search.journal` | the trials of a search, for Optuna's own tools |
 | `0001`, `0002`, … | the members: run folders, without a training state once they are done |
 """
 

@@ -26,6 +26,8 @@ class Member:
         seed: pairs it with the members of other settings.
         options: of the run.
         continues: the number of the member that it goes on from, with more steps; None for one that begins anew.
+        until: the step at which it halts, to be continued by another; its schedule is that of all its steps. None for
+            one that does them all.
     """
 
     number: int
@@ -33,6 +35,7 @@ class Member:
     seed: int
     options: RunOptions
     continues: int | None = None
+    until: int | None = None
 
     @property
     def name(self) -> str:

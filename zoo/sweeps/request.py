@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zoo.errors import UsageError
 from zoo.numbers import LARGEST_SEED, parse_whole, show_value
 from zoo.options.declaration import declared
+from zoo.options.interval import Interval, is_interval
 from zoo.options.run import RunOptions
-from zoo.options.sweep import GRID_SEEDS, MOST_SEEDS, SweepOptions
+from zoo.options.sweep import GRID_SEEDS, MOST_SEEDS, POINT_SEEDS, SEARCHES, TRIALS, SweepOptions
 from zoo.options.values import is_enclosed, plain
 from zoo.phrasing import option
 from zoo.sweeps.member import Member
@@ -32,12 +33,14 @@ class Request:
             more.
         same: the options of `RunOptions` that all members share, by name.
         settings: those of `--set` that all members share, by `SECTION.KEY`.
+        ranges: what a search varies within a range, by the same names as `grid`.
     """
 
     options: SweepOptions
     grid: Mapping[str, Sequence[Any]]
     same: Mapping[str, Any]
     settings: Mapping[str, Any]
+    ranges: Mapping[str, Interval] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
@@ -45,7 +48,21 @@ class Request:
         options = self.options
         if options.until_decided:
             return seeds_of(options.most_seeds or MOST_SEEDS)
-        return seeds_of(GRID_SEEDS if options.seeds is None else options.seeds)
+        if options.seeds is not None:
+            return seeds_of(options.seeds)
+        if options.search is not None:
+            return [1]
+        return seeds_of(POINT_SEEDS if options.find_lr or options.ladder else GRID_SEEDS)
+
+    @property
+    def trials(self) -> int:
+        """How many settings a search tries."""
+        return self.options.trials or TRIALS
+
+    @property
+    def varying(self) -> list[str]:
+        """The names of what varies, in the order in which they were given."""
+        return [*self.grid, *self.ranges]
 
     @property
     def models(self) -> list[str]:
@@ -84,17 +101,20 @@ def request_of(options: SweepOptions, given: Mapping[str, Any]) -> Request:
         UsageError: there is no value, one is given twice, or there are too many members.
     """
     grid: dict[str, Sequence[Any]] = {}
+    ranges: dict[str, Interval] = {}
     same: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     for name, value in _all(given):
         values = _values(name, value)
-        if len(values) > 1:
+        if isinstance(values, Interval):
+            ranges[name] = values
+        elif len(values) > 1:
             grid[name] = values
         elif "." in name:
             settings[name] = values[0]
         else:
             same[name] = values[0]
-    request = Request(options, grid, same, settings)
+    request = Request(options, grid, same, settings, ranges)
     _check(request)
     return request
 
@@ -140,17 +160,25 @@ def _all(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, plain(value)
 
 
-def _values(name: str, value: Any) -> Sequence[Any]:
+def _values(name: str, value: Any) -> Sequence[Any] | Interval:
     """The values of an option or a setting; one, of what cannot vary."""
     one = declared(RunOptions).get(name)
     if name != _MODEL and "." not in name and (one is None or one.option.in_sweep != "varies"):
         return [value]
+    if isinstance(value, str):
+        try:
+            if (interval := Interval.parse(value)) is not None:
+                return interval
+        except ValueError as error:
+            raise UsageError(f"{option(name) if '.' not in name else name}: {error}") from error
     if isinstance(value, str) and not is_enclosed(value) and "," in value:
         value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, list | tuple):
         return [value]
     if not value:
         raise UsageError(f"{option(name)} has no value: give at least one")
+    if (interval := next(filter(is_interval, value), None)) is not None:
+        raise UsageError(f"{option(name) if '.' not in name else name}: the range {interval} cannot be one of a list")
     twice = next((one for i, one in enumerate(value) if one in value[:i]), None)
     if twice is not None:
         raise UsageError(f"{option(name)}: {show_value(twice)} is listed twice, and would be the same runs")
@@ -158,9 +186,11 @@ def _values(name: str, value: Any) -> Sequence[Any]:
 
 
 def _check(request: Request) -> None:
+    _check_together(request)
     if request.options.most_seeds is not None and not request.options.until_decided:
         raise UsageError(f"{option('most_seeds')} is about {option('until_decided')}: give that, too")
-    count = len(request.combinations()) * len(request.seeds)
+    settings = len(request.combinations()) if request.options.search is None else request.trials
+    count = settings * len(request.seeds)
     if count > MOST_MEMBERS:
         raise UsageError(f"the sweep would have {count:,} members, and at most {MOST_MEMBERS:,} are allowed")
     if all(name in request.same for name in _SEED_NAMES) and len(request.seeds) > 1:
@@ -168,3 +198,29 @@ def _check(request: Request) -> None:
         raise UsageError(
             f"{both} are given, so that all {option('seeds')} would be the same run: leave out one of them"
         )
+
+
+def _check_together(request: Request) -> None:
+    """Refuse options that mean nothing without others, or exclude each other."""
+    options = request.options
+    search, find_lr, ladder = option("search"), option("find_lr"), option("ladder")
+    until = option("until_decided")
+    asked = [
+        (search, options.search),
+        (find_lr, options.find_lr),
+        (ladder, options.ladder),
+        (until, options.until_decided),
+    ]
+    chosen = [name for name, value in asked if value]
+    if len(chosen) > 1:
+        raise UsageError(f"{chosen[0]} and {chosen[1]} are two kinds of sweeps: give one of them")
+    for name in ("trials", "search_seed"):
+        if getattr(options, name) is not None and options.search is None:
+            kinds = ", ".join(SEARCHES[:-1])
+            raise UsageError(f"{option(name)} is about a search: give {search}, too: {kinds} or {SEARCHES[-1]}")
+    if options.search is not None and not request.varying:
+        raise UsageError(f"{search} has nothing to try: give a range or a list, as in {option('lr', '0.001..1')}")
+    for name, interval in request.ranges.items():
+        if options.search is None and not (options.find_lr and name == "lr"):
+            given = option(name, str(interval)) if "." not in name else f"{name}={interval}"
+            raise UsageError(f"{given} is a range, for {search}: give values with commas, or {option('search', 'tpe')}")

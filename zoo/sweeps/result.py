@@ -69,6 +69,7 @@ class Sweep:
         registry: what the members' models are found in.
         verdict: which setting is better, and whether that is more than luck; None where there are no two settings whose
             losses compare.
+        sentences: what the kind of sweep has found, a line each: the best settings of a search, for instance.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class Sweep:
     monitor: str | None
     registry: Registry
     verdict: Verdict | None = None
+    sentences: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -154,11 +156,12 @@ def shown(one: Setting) -> list[str]:
 
 
 def by_settings(rows: Iterable[Row]) -> list[Setting]:
-    """The rows of each setting, in the order of the first of each."""
-    groups: dict[str, list[Row]] = {}
+    """The rows of each setting, in the order of the first of each; of members that go on from each other, the last."""
+    groups: dict[str, dict[int, Row]] = {}
     for row in rows:
-        groups.setdefault(repr(sorted((name, as_text(value)) for name, value in row.settings.items())), []).append(row)
-    return [Setting(group[0].settings, group) for group in groups.values()]
+        key = repr(sorted((name, as_text(value)) for name, value in row.settings.items()))
+        groups.setdefault(key, {})[row.seed] = row
+    return [Setting(next(iter(group.values())).settings, [*group.values()]) for group in groups.values()]
 
 
 def best_row(rows: Iterable[Row], monitor: str | None = None) -> Row | None:

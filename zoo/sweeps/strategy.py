@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 from zoo.sweeps.member import Member, Row
 from zoo.sweeps.request import Request
 
 
-class Strategy(Protocol):
+class Conclusion(NamedTuple):
+    """What a strategy says at the end of a sweep.
+
+    Attributes:
+        name: of what it says, in `sweep.json`.
+        value: as JSON has it.
+        sentences: the same for a person, a line each; the last may be a command to type next.
+    """
+
+    name: str
+    value: Mapping[str, Any]
+    sentences: Sequence[str]
+
+
+class Strategy(ABC):
     """Decides which members there are.
 
     Attributes:
@@ -20,6 +36,7 @@ class Strategy(Protocol):
 
     is_judged: ClassVar[bool] = False
 
+    @abstractmethod
     def members(self, rows: Mapping[int, Row]) -> Sequence[Member]:
         """All members that are known by now, numbered from 1 in this order.
 
@@ -29,6 +46,16 @@ class Strategy(Protocol):
         Args:
             rows: of the members that are done, by number.
         """
+
+    def record(self, folder: Path, rows: Mapping[int, Row], warn: Callable[[str], None]) -> None:  # noqa: B027
+        """Write a file of its own into the sweep's folder, if it has one; called after `members`, with the same rows.
+
+        What is in that file decides nothing.
+        """
+
+    def conclusion(self, rows: Mapping[int, Row]) -> Conclusion | None:
+        """What is to be said at the end, of all rows; None where there is nothing."""
+        return None
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,12 @@ from zoo.phrasing import command, option, told
 from zoo.plugin.registry import Registry
 from zoo.runs.observer import Observer
 from zoo.runs.plan import keeping_nothing, make_plan
-from zoo.sweeps.folder import SWEEP_STATE_FILE, SweepFolder
+from zoo.sweeps.continuing import drop_state, is_of_several
+from zoo.sweeps.folder import PLOT_FILE, SWEEP_STATE_FILE, SweepFolder
 from zoo.sweeps.judging.until_decided import planned_tests
 from zoo.sweeps.judging.verdict import verdict_of
 from zoo.sweeps.member import Member
+from zoo.sweeps.plotting import plot_rows
 from zoo.sweeps.request import Request, request_of
 from zoo.sweeps.result import Sweep, best_row
 from zoo.sweeps.sheet import SWEEP_FILE, read_sweep
@@ -112,7 +114,7 @@ class _Doing:
 
     def __init__(self, request: Request, registry: Registry, observer: Observer) -> None:
         self.request, self.registry, self.observer = request, registry, guarded(observer)
-        self.strategy: Strategy = strategy_of(request)
+        self.strategy: Strategy = strategy_of(request, registry)
         self.prepared = Prepared()
         self._data = DataCache()
 
@@ -167,21 +169,36 @@ class _Doing:
         """
         folder.sort_rows()
         sync_file_system(folder.path)  # members did not wait for the disk
-        verdict = self._verdict(folder)
-        concluded = recorded or (None if verdict is None else as_json(verdict))
-        folder.write_json(SWEEP_FILE, self.description() | {"verdict": concluded, "finished": True})
-        monitor = self.request.same.get("monitor")
-        if self.request.options.keep == BEST:
-            best = best_row(folder.rows.values(), monitor)
-            for member in members:
-                if best is None or member.number != best.member:
-                    folder.remove_member(member)
-        return Sweep(folder.path, [*folder.rows.values()], monitor, self.registry, verdict)
+        verdict, found = self._verdict(folder), self.strategy.conclusion(folder.rows)
+        judged = recorded or (None if verdict is None else as_json(verdict))
+        description = self.description() | {"verdict": judged} | ({} if found is None else {found.name: found.value})
+        if self.request.options.plots:
+            self._plot(folder, description)
+        folder.write_json(SWEEP_FILE, description | {"finished": True})
+        monitor, keep = self.request.same.get("monitor"), self.request.options.keep
+        best = best_row(folder.rows.values(), monitor)
+        for member in members:
+            is_best = best is not None and member.number == best.member
+            if (keep == BEST and not is_best) or (keep == NONE and is_of_several(member)):
+                folder.remove_member(member)
+            elif member.until is not None:
+                drop_state(folder.of_member(member))
+        sentences = [] if found is None else found.sentences
+        return Sweep(folder.path, [*folder.rows.values()], monitor, self.registry, verdict, sentences)
 
     def _verdict(self, folder: SweepFolder) -> Verdict | None:
         if not self.strategy.is_judged:
             return None
         return verdict_of(folder.path, self.description(), [*folder.rows.values()])
+
+    def _plot(self, folder: SweepFolder, description: Mapping[str, Any]) -> None:
+        """Write the plot; a sweep without one is still done."""
+        self.observer.stage("Plotting")
+        rows = [*folder.rows.values()]
+        try:
+            folder.write(PLOT_FILE, plot_rows(folder.path, rows, description))
+        except Exception as error:  # of matplotlib, or of a disk
+            self.observer.warning(f"{PLOT_FILE} was not made: {error}")
 
     def _train(
         self,
@@ -196,12 +213,14 @@ class _Doing:
         telling.stage("Training")
         while True:
             members = self.strategy.members(folder.rows)
+            self.strategy.record(folder.path, folder.rows, self.observer.warning)
             waiting.extend(one for one in members[known:] if one.number not in folder.rows)
             known = len(members)
             telling.known(known, folder.rows)
             while waiting and pool.free > 0:
                 member = waiting.popleft()
-                pool.start(member, None if self.request.options.keep == NONE else folder.of_member(member))
+                kept = self.request.options.keep != NONE or is_of_several(member)
+                pool.start(member, folder.of_member(member) if kept else None)
                 under_way += 1
             folder.write_rows()  # while the workers train
             if not under_way:
@@ -223,6 +242,7 @@ class _Doing:
             "data": None if data is None else dict(zip(("name", "sha256"), data, strict=True)),
             "seeds": request.seeds,
             "grid": {name: [*values] for name, values in request.grid.items()},
+            "ranges": {name: str(interval) for name, interval in request.ranges.items()},
             "same": same,
             "settings": dict(request.settings),
             "keep": request.options.keep,
@@ -243,7 +263,8 @@ def _name(request: Request, registry: Registry) -> str:
 
 def _state_of(request: Request, registry: Registry) -> dict[str, Any]:
     """What resuming needs: the request, as it was given."""
-    given = {**request.same, **request.grid, "settings": dict(request.settings)}
+    ranges = {name: str(interval) for name, interval in request.ranges.items()}
+    given = {**request.same, **request.grid, **ranges, "settings": dict(request.settings)}
     if "dataset" in given:
         source = find_source(registry, given["dataset"]).source
         given["dataset"] = str(source.absolute()) if isinstance(source, Path) else _name_of(given["dataset"])

@@ -20,8 +20,9 @@ from zoo.runs.result import Run
 from zoo.runs.runner import execute, resume
 from zoo.storage import METRICS_FILE, STATE_FILE, WEIGHTS_FILE, checkpoint
 from zoo.storage.config import WEIGHTS_KEY, read_metrics
-from zoo.storage.members.folder import MemberFolder
+from zoo.storage.members.folder import HaltedFolder, MemberFolder
 from zoo.storage.open_folder import InUseError
+from zoo.sweeps.continuing import begin_continuation
 from zoo.sweeps.member import DIVERGED, FAILED, FINISHED, OUT_OF_MEMORY, Member, Row, State
 from zoo.text import message
 
@@ -99,10 +100,14 @@ def _trained(
     options = member.options
     if folder is None:
         return execute(make_plan(registry, options), observer, keep=False, data=data)
+    folders = MemberFolder if member.until is None else HaltedFolder
+    if member.continues is not None:
+        begin_continuation(member, folder)
     if kind_of(folder / STATE_FILE) == "file":
-        return resume(folder, registry, resumption(member), observer, data=data, folders=MemberFolder)
-    plan = make_plan(registry, replace(options, out=folder))
-    return execute(plan, observer, data=data, folders=MemberFolder)
+        until = member.until
+        return resume(folder, registry, resumption(member), observer, data=data, folders=folders, until=until)
+    plan = replace(make_plan(registry, replace(options, out=folder)), until=member.until)
+    return execute(plan, observer, data=data, folders=folders)
 
 
 def resumption(member: Member) -> ResumeOptions:

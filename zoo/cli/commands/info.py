@@ -127,6 +127,8 @@ def _print(kind: str, entry: Entry[Any], typed: str) -> None:
         output.lines("", _training(spec))
         if spec.engines:
             output.lines(f"Engines, the fastest first: {', '.join(_engines(spec))}")
+        if spec.width is not None:
+            output.lines(f"Larger by {spec.section}.{spec.width}: zoo sweep {quoted(typed)} --ladder 6")
         if has_weights(entry):
             output.lines("", *_weights(entry, typed))
     if isinstance(spec, OptimizerSpec) and spec.lr is not None:
@@ -201,6 +203,7 @@ def _as_json(kind: str, entry: Entry[Any]) -> dict[str, Any]:
         ],
         "presets": {name: preset.summary for name, preset in _presets(spec).items()},
         "engines": _engines(spec),
+        "width": f"{spec.section}.{spec.width}" if isinstance(spec, ModelSpec) and spec.width is not None else None,
         "metrics": list(getattr(spec, "metrics", None) or ()),
         "weights": isinstance(spec, ModelSpec) and has_weights(entry),
         "figures": known and known.as_json(),

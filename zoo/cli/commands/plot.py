@@ -62,11 +62,18 @@ def command(
 ) -> None:
     """Plot the loss, the embeddings, or both, of RUN.
 
-    RUN is a run folder, a .safetensors file, or the name of a model with shipped weights.
+    RUN is a run folder, a .safetensors file, or the name of a model with shipped weights; or the folder of a sweep,
+    which has a plot of its own.
     """
+    if (sweep := sweep_of(run)) is not None:
+        if kinds or dims or pca:
+            raise UsageError(f"{run} is a sweep, which has one plot: leave out {' '.join(kinds) or '--dims and --pca'}")
+        paths = [_plot_sweep(sweep, out or sweep, suffix)]
+        _tell(run, paths, as_json=as_json)
+        return
     if pca and dims:
         raise UsageError("--dims and --pca exclude each other")
-    from zoo.files import from_person, kind_of, write_bytes
+    from zoo.files import from_person, write_bytes
     from zoo.plots.plot import embeddings_plot, loss_plot
     from zoo.storage.history.record import with_losses
     from zoo.storage.loading import load
@@ -74,9 +81,7 @@ def command(
     state.settle()
     loaded = load(run, state.registry)
     folder = out or (loaded.path.parent if from_person(run).exists() else Path())
-    if kind_of(folder) in ("file", "other"):
-        raise UsageError(f"--out {shown(folder)} is a file: name a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     record = loaded.record(losses=False)
     paths = []
     for kind in kinds or _available(loaded.path, record.has_embeddings):
@@ -88,10 +93,43 @@ def command(
         with stages.within("Plotting"):
             write_bytes(folder / name, plot.render(folder))
         paths.append(str(folder / name))
+    _tell(run, paths, as_json=as_json)
+
+
+def _tell(run: str, paths: list[str], *, as_json: bool) -> None:
     if as_json:
         output.json_object({"run": run, "pictures": paths})
     else:
         output.lines(*paths)
+
+
+def sweep_of(run: str) -> Path | None:
+    """The folder of a sweep that a person named; None where it is none."""
+    from zoo.files import from_person
+    from zoo.sweeps.sheet import is_sweep
+
+    path = from_person(run)
+    return path if is_sweep(path) else None
+
+
+def _plot_sweep(sweep: Path, folder: Path, suffix: str) -> str:
+    """Write the plot of a sweep; its path."""
+    from zoo.files import write_bytes
+    from zoo.sweeps.plotting import plot_sweep
+
+    _make_folder(folder)
+    path = folder / f"sweep.{suffix}"
+    with stages.within("Plotting"):
+        write_bytes(path, plot_sweep(sweep, suffix))
+    return str(path)
+
+
+def _make_folder(folder: Path) -> None:
+    from zoo.files import kind_of
+
+    if kind_of(folder) in ("file", "other"):
+        raise UsageError(f"--out {shown(folder)} is a file: name a folder")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _available(weights: Path, embeddings: bool) -> tuple[str, ...]:

@@ -61,3 +61,15 @@ class MemberFolder(RunFolder):
             super()._write_state(training, config)
         finally:
             self._folder.flushes = False
+
+
+class HaltedFolder(MemberFolder):
+    """The folder of a member that halts before its last step: it keeps its training state, for another."""
+
+    def write_last_checkpoint(self, training: Training, config: Mapping[str, Any]) -> None:
+        """With the training state."""
+        self.write_checkpoint(training, config)
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """With which the member is finished; its training state stays."""
+        RunFolder.write_metrics(self, metrics)

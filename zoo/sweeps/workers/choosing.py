@@ -96,7 +96,7 @@ def pool_of(
     jobs, like = options.jobs or usable_cores(), first.options
     with contextlib.ExitStack() as stack:
         pool: Pool = InTurn(registry, telling, data)
-        if known.together:
+        if known.together and first.until is None:  # one that halts goes on alone
             pool = stack.enter_context(Together(registry, telling, data, most=_ON_CPU if known.on_cpu else _ON_GPU))
         elif _FORKS and known.on_cpu and jobs > 1 and like.threads == 1:
             try:

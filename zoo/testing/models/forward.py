@@ -6,15 +6,17 @@ Axes: B examples.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import PluginError
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.registry import Entry
 from zoo.plugin.specs import ModelSpec
+from zoo.plugin.width import scaled, width_of
 from zoo.runs.plan import RunPlan
 from zoo.testing.bench import Bench
 from zoo.testing.comparing import different, rows, same, tensors_of
@@ -190,6 +192,22 @@ def _has_gradients(tried: Tried) -> None:
     assert any(map(torch.any, gradients.values())), f"{tried.who} learns nothing: all its gradients are zero"
 
 
+def _width_makes_it_larger(tried: Tried) -> None:
+    entry, plan = tried.entry, tried.plan
+    if entry.spec.width is None:
+        return
+    try:
+        width = width_of(entry, plan.model_settings)
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
+    wider = Bench(replace(plan, model_settings={**plan.model_settings, entry.spec.width: scaled(width, 2)}))
+    counts = [sum(p.numel() for p in model.parameters()) for model in (tried.model(), wider.model())]
+    assert counts[1] > counts[0], (
+        f"{tried.who} has {counts[1]:,} parameters with twice its width {entry.spec.width!r}, and {counts[0]:,} with "
+        "the width itself: 'width' in its spec names the setting that makes it larger"
+    )
+
+
 FORWARD: dict[str, Rule[Tried]] = {
     "its weights follow from the seed": _same_weights,
     "its forward pass leaves the generators of Python and NumPy alone": _no_unseeded_draws,
@@ -198,4 +216,5 @@ FORWARD: dict[str, Rule[Tried]] = {
     "evaluation gives the same twice": _evaluates_the_same,
     "evaluation takes each example alone": _examples_are_independent,
     "its gradients are finite, and not all zero": _has_gradients,
+    "its width makes it larger": _width_makes_it_larger,
 }

@@ -28,9 +28,15 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
     \b
     zoo sweep mlp-char --seeds 64 --lr 0.03,0.1,0.3
     zoo sweep mlp-char,gru --lr 0.01,0.1 --set model.hidden_size=64,128
+    zoo sweep mlp-char --search tpe --lr 0.001..1 --set model.hidden_size=50..400
+    zoo sweep mlp-char --find-lr
+    zoo sweep mlp-char --ladder 6
 
     Commas make a grid: every combination is trained with every seed. Each member is a run in the sweep's folder, with
     the bits that 'zoo run' would give it, and RUN for every command.
+
+    LOW..HIGH is a range that --search tries values of: on a logarithmic scale where HIGH is at least ten times LOW. Its
+    trials are in search.journal, which Optuna's own tools read.
     """
     options = given(SweepOptions, parameters)
     of_members = [name for name, one in declared(RunOptions).items() if one.option.in_sweep != "no"]

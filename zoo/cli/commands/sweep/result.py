@@ -36,6 +36,8 @@ def print_sweep(sweep: Sweep, *, as_json: bool) -> None:
     _print_reasons(sweep)
     if sweep.verdict is not None:
         output.lines("", *(part for said in sentences(sweep.verdict) for part in wrapped(said)))
+    if sweep.sentences:
+        output.lines("", *sweep.sentences)
     output.lines("", f"Everything is in {sweep.path}")
 
 
