@@ -1,6 +1,6 @@
 """What is measured of one machine, for what `hundred_machines.py` works out.
 
-    python measuring.py steps NET TEXT | all_reduce RANK STORE | coordinator MEMBERS FOLDER     # one figure, as JSON
+    python measuring.py steps NET TEXT | all_reduce RANK STORE ROUNDS | coordinator MEMBERS FOLDER | ...  # one figure
 
 Each figure has a process of its own. Most are processor time of one thread, and each is the smallest of its rounds,
 because other programs may use the machine. What waits, for another rank or the disk, is timed by the clock, in many
@@ -130,11 +130,11 @@ def in_turn(measures: Mapping[str, Callable[[], float]], rounds: int | None = No
 def two_ranks(work: Path) -> dict[str, float]:
     """Seconds in which two ranks add up so many bytes over loopback, by gloo."""
     script = [sys.executable, __file__, "all_reduce"]
-    with subprocess.Popen([*script, "1", work / "store"], stdout=subprocess.DEVNULL):
-        return dict(own_process("all_reduce", 0, work / "store"))
+    with subprocess.Popen([*script, "1", work / "store", str(SHORT_ROUNDS)], stdout=subprocess.DEVNULL):
+        return dict(own_process("all_reduce", 0, work / "store", SHORT_ROUNDS))
 
 
-def all_reduce(rank: str, store: str) -> dict[str, float]:
+def all_reduce(rank: str, store: str, rounds: str) -> dict[str, float]:
     """What one of the two ranks takes."""
     import torch
     from torch import distributed
@@ -151,7 +151,7 @@ def all_reduce(rank: str, store: str) -> dict[str, float]:
             distributed.all_reduce(tensor)
         return (time.perf_counter() - started) / times
 
-    taken = in_turn({name: partial(seconds, tensor) for name, tensor in tensors.items()}, SHORT_ROUNDS)
+    taken = in_turn({name: partial(seconds, tensor) for name, tensor in tensors.items()}, int(rounds))
     distributed.destroy_process_group()
     return taken
 
@@ -171,11 +171,11 @@ def start(work: Path) -> dict[str, float]:
     return {**seconds, **own_process("imported")}
 
 
-def imported() -> dict[str, int]:
-    """How many files Python and the linker have opened to train with the `fused` engine, and their bytes."""
+def imported(engine: str = "fused") -> dict[str, int]:
+    """How many files Python and the linker have opened to train with an engine, and their bytes."""
     import zoo
 
-    zoo.run("mlp-char", dataset=str(BUNDLED), steps=1, engine="fused", device="cpu", keep=False)
+    zoo.run("mlp-char", dataset=str(BUNDLED), steps=1, engine=engine, device="cpu", keep=False)
     mapped = {line.split(maxsplit=5)[-1].strip() for line in Path("/proc/self/maps").read_text().splitlines()}
     attributes = [vars(module) for module in [*sys.modules.values()] if hasattr(module, "__dict__")]
     own = {each.get("__cached__") or each.get("__file__") for each in attributes}
