@@ -105,7 +105,7 @@ def test_files_are_read_in_one_place(path: Path) -> None:
     called = {ast.unparse(call.func) for call in calls}
     opened = {function for function in called if function.rpartition(".")[2] in ("open", "fdopen")}
     methods = {function for function in called if function.endswith((".read_bytes", ".read_text"))}
-    of_folders = {"RunFolder.open", "folders.open", "SweepFolder.open"}
+    of_folders = {"RunFolder.open", "folders.open", "SweepFolder.open", "ShareFolder.open"}
     assert name(path) in READERS or opened | methods <= of_folders
 
 

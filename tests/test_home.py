@@ -181,6 +181,8 @@ MADE = {
     "zoo/storage/config.py": "of a checkpoint",
     "zoo/storage/__init__.py": "runs/",
     "zoo/sweeps/folder.py": "sweeps/",
+    "zoo/sweeps/shares/sharing.py": "of rank 0, which has it from from_person",
+    "zoo/runs/launched/running.py": "of a plan, and of rank 0, which has it from there",
     "zoo/sweeps/sweeping.py": "of a sweep's state, absolute, and read if it has the digest of the data",
     "zoo/sweeps/workers/messages.py": "of the sweep's own folder",
     "zoo/storage/folder.py": "the folder of temporary files",

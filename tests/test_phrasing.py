@@ -34,6 +34,7 @@ MAY_NAME_THEM = {  # and why no caller in Python is told
     "zoo/options/declaration.py": "makes the flags",
     "plugins/zoo_lecture/nvrtc.py": "options of a compiler",
     "zoo/plots/importing.py": "a module of another process",
+    "zoo/training/distributed/launch.py": "an option of torchrun",
 }
 FILES = sorted(
     path

@@ -111,6 +111,10 @@ class OutOfMemoryError(ZooError):
         self.step = step
 
 
+class RankLostError(ZooError):
+    """Another process of a run by several ranks is lost, or has failed: the ranks cannot go on without it."""
+
+
 class InterruptedRunError(KeyboardInterrupt):
     """A run was stopped by a signal and has saved a checkpoint.
 

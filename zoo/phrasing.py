@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _typed: ContextVar[bool] = ContextVar("typed", default=False)  # whether a person typed a command
+_launcher: ContextVar[str] = ContextVar("launcher", default="")  # what a person types before `zoo`
 _keywords: ContextVar[str] = ContextVar("keywords", default="")  # the section whose settings are plain arguments
 
 _FLAGS = {"settings": "--set", "plots": "--no-plots"}  # whose names are not the option's
+TRAINS = ("run", "resume", "sweep")  # the commands that several processes do together
 _NO_TEXT = ("VALUE", "N", "K")  # which stand for a value that is no text
 
 
@@ -33,6 +35,16 @@ def command_line() -> Iterator[None]:
         yield
     finally:
         _typed.reset(token)
+
+
+@contextlib.contextmanager
+def launched_by(words: str) -> Iterator[None]:
+    """A block in which a command that trains is typed behind these words: `torchrun --nproc-per-node 2 -m `."""
+    token = _launcher.set(words)
+    try:
+        yield
+    finally:
+        _launcher.reset(token)
 
 
 @contextlib.contextmanager
@@ -93,7 +105,8 @@ def command(name: str, target: str | Path | None = None, **options: Any) -> str:
 
     A list is typed with commas, and the option `settings`, a mapping, as one `--set` for each of its keys.
     """
-    typed = [f"zoo {name}", *([] if target is None else [quoted_path(target)])]
+    launcher = _launcher.get() if name in TRAINS else ""
+    typed = [f"{launcher}zoo {name}", *([] if target is None else [quoted_path(target)])]
     typed += [option_typed for one in options.items() if (option_typed := _typed_option(*one))]
     arguments = [] if target is None else [_literal(target)]
     arguments += [f"{key}={_literal(value)}" for key, value in options.items()]

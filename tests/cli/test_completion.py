@@ -132,6 +132,7 @@ def test_columns_of_runs_complete_sorting_and_conditions(ask: Ask) -> None:
 def test_every_parameter_has_completions_or_is_listed_here() -> None:
     free = {"column", "target", "rows", "dims", "inputs", "prefix", "prompt", "checkpoint_every", "teacher"}
     free |= {"schedule"}  # of a resumed run: a function
+    free |= {"share"}  # of a job array: its scheduler has the number
     context = click.Context(cli, resilient_parsing=True)
     for name in COMMANDS:
         command = cli.get_command(context, name)

@@ -54,7 +54,7 @@ def populations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def alone(seed: int, **more: Any) -> zoo.runs.result.Run:  # type: ignore[name-defined]  # is imported with zoo.run
+def alone(seed: int, **more: Any) -> zoo.runs.result.Run:  # is imported with zoo.run
     return zoo.run("mlp-char", **options(seed=seed, init_seed=seed, threads=1, plots=False, **more))
 
 

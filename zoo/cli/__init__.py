@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -101,6 +102,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"no command {args[0]!r}; {suggest(args[0], COMMANDS)}", ctx)
+        launch = ctx.ensure_object(State).launch
+        if launch is not None and not launch.leads and args and args[0] not in phrasing.TRAINS:
+            ctx.exit()  # rank 0 does it
         return super().resolve_command(ctx, args)
 
 
@@ -137,7 +141,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def _run(args: Sequence[str] | None, state: State) -> int:
     try:
-        with unchanged():  # what a caller in Python has set of torch
+        with unchanged(), _among_ranks(state, args):  # what a caller in Python has set of torch
             cli.main(args=None if args is None else list(args), prog_name="zoo", obj=state, standalone_mode=False)
     except Exception as error:  # the boundary: everything ends here as one line, or with --debug as a traceback
         if state.debug and not isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -148,6 +152,18 @@ def _run(args: Sequence[str] | None, state: State) -> int:
             return _fail("interrupted", 130)
         return _report(error, sys.argv[1:] if args is None else args)
     return 0
+
+
+@contextlib.contextmanager
+def _among_ranks(state: State, args: Sequence[str] | None) -> Iterator[None]:
+    """A command as one of the processes that `torchrun` has started: rank 0 says what there is to say."""
+    if state.launch is None:
+        yield
+        return
+    if not state.launch.leads and "--debug" not in (sys.argv if args is None else args):
+        output.silence()
+    with phrasing.launched_by(state.launch.command):
+        yield
 
 
 def _report(error: Exception, args: Sequence[str]) -> int:

@@ -37,6 +37,7 @@ class _Streams:
         self.stderr: TextIO | None = sys.stderr
         self.failure: OSError | ValueError | None = None
         self.run_folder = ""
+        self.silenced: tuple[TextIO | None, TextIO | None] | None = None
         self._lock = threading.RLock()  # a thread redraws the line of progress
         self._drawn = "", 0  # the line that stands at the end of stderr, and its columns
         self._unfinished = False  # whether the last line written to a terminal has no end yet
@@ -164,6 +165,20 @@ def guarded(*, own_process: bool) -> Iterator[None]:
         if own_process:
             streams.settle()
         _streams, sys.stdout, sys.stderr, warnings.formatwarning = outer
+
+
+def silence() -> None:
+    """From now on, nothing is written: another process of the same command says all there is to say."""
+    if _streams is not None:
+        _streams.silenced = _streams.stdout, _streams.stderr
+        _streams.stdout = _streams.stderr = None
+
+
+def speak() -> None:
+    """From now on, what is written is, after `silence`: this process has something of its own to say."""
+    if _streams is not None and _streams.silenced is not None:
+        _streams.stdout, _streams.stderr = _streams.silenced
+        _streams.silenced = None
 
 
 def keep_plugins_out() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import os
 import signal
 from collections.abc import Callable
 from functools import cached_property
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from zoo.plots.worker import PlotWorker
     from zoo.plugin.manager import PluginStatus
     from zoo.plugin.registry import Registry
+    from zoo.training.distributed.launch import Launch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,6 +68,17 @@ class State:
         from zoo.plots.worker import plot_worker
 
         return plot_worker(enabled=wanted and self.own_process)
+
+    @cached_property
+    def launch(self) -> Launch | None:
+        """What `torchrun` says of this process; None where it did not start it, or the process is a caller's."""
+        if not self.own_process or "TORCHELASTIC_RUN_ID" not in os.environ:
+            return None
+        from zoo.training.distributed.launch import Launch
+
+        # Before torch is imported: else each rank says that its layers are all used, which is well.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        return Launch.of()
 
     @cached_property
     def _plugins(self) -> tuple[Registry, list[PluginStatus]]:

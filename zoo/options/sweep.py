@@ -41,6 +41,10 @@ class SweepOptions:
         Option("Members trained at a time; by default one on each core that this process may use.", THREADS),
     ] = None
     plots: Annotated[bool, Option("Make no plot.")] = True
+    share: Annotated[
+        str | None,
+        Option("Train every N-th member, from the K-th on; the others are other processes'.", metavar="K/N"),
+    ] = None
     out: Annotated[
         str | os.PathLike[str] | None, Option("The sweep's folder; default sweeps/MODEL-N.", metavar="DIR")
     ] = None

@@ -6,6 +6,7 @@ from zoo.errors import (
     DivergedError,
     InterruptedRunError,
     OutOfMemoryError,
+    RankLostError,
     memory_sentence,
     out_of_memory,
     whose_memory,
@@ -71,22 +72,30 @@ def without_memory(error: BaseException, run: PreparedRun, training: Training, f
         return f"{memory_sentence(error)}; {saved}"
     kind = whose_memory(error)
     remedies = [str(_resumed(folder, device="cpu"))] if kind == "GPU memory" else []
-    if not _is_done(training, steps):
+    if not is_done(training, steps):
         remedies += [f"set a smaller batch_size in its config.json, then {_resumed(folder, allow_changes=True)}"]
     remedies = remedies or [f"{resume}, where there is more"]
     return f"not enough {kind} after step {_of(training, steps)}; {saved}; to resume: {' or '.join(remedies)}"
 
 
+def rank_lost(error: RankLostError, training: Training, steps: int | None, folder: AnyFolder) -> RankLostError:
+    """Where another rank was lost, or has failed; `training` is at a step that is saved."""
+    resume = _resumed(folder)
+    then = _NOTHING if resume is None else f"to resume: {resume}"
+    return RankLostError(f"{error}; stopped at step {_of(training, steps)}; {then}")
+
+
 def interrupted(signal_number: int, training: Training, steps: int | None, folder: AnyFolder) -> InterruptedRunError:
     """Where a signal has stopped a run of so many steps, or of as many as its time limit allows."""
-    done = _is_done(training, steps)
+    done = is_done(training, steps)
     where = f"after step {training.step}, before its evaluation" if done else f"at step {_of(training, steps)}"
     resume = _resumed(folder)
     then = _NOTHING if resume is None else f"to resume: {resume}"
     return InterruptedRunError(f"stopped {where}; {then}", signal_number)
 
 
-def _is_done(training: Training, steps: int | None) -> bool:
+def is_done(training: Training, steps: int | None) -> bool:
+    """Whether a training of so many steps, or of as many as its time limit allows, has come to its end."""
     return (steps is not None and training.step >= steps) or training.stopped_early or training.out_of_time
 
 

@@ -91,12 +91,14 @@ class Guarded(Observer):
                 warn(f"the observer failed and is told nothing more: {cause}")
 
 
-class _Silent(Observer):
+class Silent(Observer):
+    """Tells nobody, of warnings neither: another process does, or nobody is there to be told."""
+
     def warning(self, text: str) -> None:
-        """Nobody is there to be told."""
+        pass
 
 
-_SILENT = _Silent()
+_SILENT = Silent()
 
 
 def tell_of_data(observer: Observer, name: str, dataset: Dataset, *, told: bool = False) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -26,6 +26,7 @@ from zoo.engines import Engine, Optimizer, PopulationEngine
 from zoo.errors import DataError, RunningTextError, UnavailableError, UsageError
 from zoo.memory import check_fits, memory_bytes, show_bytes
 from zoo.options.declaration import decided
+from zoo.options.training import AUTOGRAD
 from zoo.phrasing import option
 from zoo.plugin.calling import maker
 from zoo.plugin.registry import Entry
@@ -35,6 +36,7 @@ from zoo.runs.describe import make_config
 from zoo.runs.observer import Observer, tell_of_data
 from zoo.runs.plan import RunPlan
 from zoo.storage.allocation import AllocationLimit
+from zoo.storage.config import RANKS
 from zoo.training.augmentation import Augmentation
 from zoo.training.autograd import StepOptions
 from zoo.training.building import (
@@ -57,6 +59,7 @@ from zoo.training.device import (
     native_precision,
     suitable_device,
 )
+from zoo.training.distributed.alone import ALONE
 from zoo.training.engines import choose_engine, stacked_engine
 from zoo.training.evaluation import batch_size_of
 from zoo.training.history.snapshots import Snapshots
@@ -67,6 +70,9 @@ from zoo.training.objective.objective import Objective, make_objective
 from zoo.training.population.nets import Net, OfOne
 from zoo.training.synthetic import SyntheticWords, sample_words
 from zoo.training.validation import Validation
+
+if TYPE_CHECKING:
+    from zoo.training.distributed.group import Ranks
 
 NO_BOUNDS: AbstractContextManager[None] = nullcontext()
 
@@ -83,6 +89,7 @@ class PreparedRun:
         train_on: the training split, and the synthetic examples.
         model: on the device.
         config: as `config.json` has it.
+        ranks: the processes that train together; None where this one trains alone.
     """
 
     plan: RunPlan
@@ -96,6 +103,7 @@ class PreparedRun:
     optimizer: Optimizer
     engine: Engine
     config: dict[str, Any]
+    ranks: Ranks | None = None
 
     def new_training(self, now: Now = time.perf_counter) -> Training:
         """Training at step 0; `now` is the clock of its time limit."""
@@ -111,6 +119,7 @@ class PreparedRun:
             engine=self.engine,
             validation=Validation.of(options, self.examples["val"], self.objective),
             loss=self.objective.loss,
+            ranks=self.ranks or ALONE,
             augment=self._augment(),
             snapshots=Snapshots.of(
                 options.snapshots, plan.most_steps, plan.model.spec, self.model, vocabulary_of(self.dataset)
@@ -126,9 +135,10 @@ class PreparedRun:
         return Augmentation(function, f"augment of {maker(self.dataset)}", self.plan.options.seed)
 
 
-def device_of(plan: RunPlan, observer: Observer) -> torch.device | None:
+def device_of(plan: RunPlan, observer: Observer, ranks: Ranks | None = None) -> torch.device | None:
     """The device that was named, before anything is read for it; None where `auto` is to choose one."""
-    device = named_device(plan.options.device, observer.warning)
+    name = plan.options.device if ranks is None else ranks.device_name(plan.options.device)
+    device = named_device(name, observer.warning)
     if device is not None and not plan.prefers_precision:
         check_precision(plan.options, device)
     return device
@@ -147,6 +157,7 @@ def prepare(
     clock: Clock,
     building: AbstractContextManager[None] = NO_BOUNDS,
     data: DataCache | None = None,
+    ranks: Ranks | None = None,
 ) -> PreparedRun:
     """Make everything that a run needs. Its device should be the current one for all that follows.
 
@@ -155,6 +166,7 @@ def prepare(
         device: of the run; None for the one that `auto` chooses for this model and data.
         building: a context to build the model in. Where a checkpoint asks for it, it bounds what that may cost.
         data: what earlier runs of this process have read and encoded.
+        ranks: the processes that train together, each of which prepares the same run; None for this one alone.
 
     Raises:
         ZooError: the data cannot be had, or a plugin or a setting does not fit it.
@@ -176,6 +188,8 @@ def prepare(
         examples = _encode(plan, dataset, model, observer, data)
         _check_batch(plan, examples["train"])
     device = device or suitable_device(plan.options, model, examples["train"], observer.warning)
+    if ranks is not None:
+        device = ranks.device(device)
     if plan.prefers_precision:
         plan = replace(plan, options=native_precision(plan.options, device, observer.warning))
     check_precision(plan.options, device, model)
@@ -193,7 +207,7 @@ def prepare(
             monitor=plan.options.monitor,
         )
         made = _Made(plan, source, dataset, inputs, examples, model, objective, long_words)
-        return _prepared(made, device, observer, clock)
+        return _prepared(made, device, observer, clock, ranks)
 
 
 @dataclass(frozen=True)
@@ -210,7 +224,7 @@ class _Made:
     long_words: _LongWords
 
 
-def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Clock) -> PreparedRun:
+def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Clock, ranks: Ranks | None) -> PreparedRun:
     plan, spec, model, examples = made.plan, made.plan.model.spec, made.model, made.examples
     sizes: dict[str, int] = {}
     with clock.measure("train", device):
@@ -225,18 +239,7 @@ def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Cloc
     with made.long_words.limit(times) if device.type == "cpu" else nullcontext():
         check_forward(plan.model, model, examples["train"], made.objective)
     optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.optimizer_settings)
-    engine_name, engine = choose_engine(
-        decided(plan.options.engine),
-        plan.model,
-        model,
-        optimizer,
-        batch_size=plan.batch_size,
-        steps=plan.most_steps,
-        options=StepOptions.of(plan.options),
-        loss=made.objective.loss,
-        stacked=lambda: OfOne(stacked_together(plan, [net_of(plan, model, optimizer)], train_on, made.objective.loss)),
-        otherwise=observer.warning if plan.prefers_engine else None,
-    )
+    engine_name, engine = _engine(made, optimizer, train_on, device, observer, ranks)
     threads = choose_threads(plan.options, model, train_on)
     chosen = replace(plan.options, device=describe_device(device), engine=engine_name, threads=threads)
     plan = replace(plan, options=chosen)
@@ -244,9 +247,38 @@ def _prepared(made: _Made, device: torch.device, observer: Observer, clock: Cloc
     config = make_config(
         plan, made.source, made.dataset, examples, words, made.inputs | sizes, made.objective, parameters, device
     )
-    return PreparedRun(
-        plan, device, made.source, made.dataset, examples, train_on, model, made.objective, optimizer, engine, config
-    )
+    config["training"] |= {} if ranks is None else {RANKS: ranks.count}
+    own = (made.source, made.dataset, examples, train_on, model, made.objective, optimizer, engine, config, ranks)
+    return PreparedRun(plan, device, *own)
+
+
+def _engine(
+    made: _Made,
+    optimizer: Optimizer,
+    train_on: Examples,
+    device: torch.device,
+    observer: Observer,
+    ranks: Ranks | None,
+) -> tuple[str, Engine]:
+    """The implementation of the training step, and its name."""
+    plan, model, loss = made.plan, made.model, made.objective.loss
+    options, otherwise = StepOptions.of(plan.options), observer.warning if plan.prefers_engine else None
+    if ranks is None:
+        return choose_engine(
+            decided(plan.options.engine),
+            plan.model,
+            model,
+            optimizer,
+            batch_size=plan.batch_size,
+            steps=plan.most_steps,
+            options=options,
+            loss=loss,
+            stacked=lambda: OfOne(stacked_together(plan, [net_of(plan, model, optimizer)], train_on, loss)),
+            otherwise=otherwise,
+        )
+    from zoo.runs.launched.engine import engine_of_ranks
+
+    return AUTOGRAD, engine_of_ranks(plan, model, optimizer, made.examples["train"], loss, device, otherwise, ranks)
 
 
 def net_of(plan: RunPlan, model: torch.nn.Module, optimizer: Optimizer) -> Net:

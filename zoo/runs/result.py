@@ -18,7 +18,7 @@ from zoo.runs.clock import Clock
 from zoo.runs.prepare import PreparedRun
 from zoo.storage import checkpoint
 from zoo.storage.card import html_card
-from zoo.storage.config import WEIGHTS_KEY
+from zoo.storage.config import RANKS, WEIGHTS_KEY
 from zoo.text import brief
 from zoo.training.loop import Training
 from zoo.training.objective.objective import LOSS
@@ -112,6 +112,7 @@ def result(
         "losses": losses,
         "metrics": metrics,
         "loss_unit": run.objective.loss.unit,
+        **({} if run.ranks is None else {RANKS: run.ranks.count}),
         **evaluated_of(run.dataset),
         **_best(run, training),
         "seconds": clock.seconds(),

@@ -30,7 +30,7 @@ from zoo.plugin.specs import RESULT_SECTIONS, SECTIONS, ModelSpec, OptimizerSpec
 from zoo.runs.loggers import plan_loggers
 from zoo.runs.plan import RunPlan, check_synthetic
 from zoo.runs.schedules import resumed_function, without_steps
-from zoo.storage.config import CHOSEN_WHEN_RESUMED, RunConfig, config_under_todays_names, differences, is_in
+from zoo.storage.config import CHOSEN_WHEN_RESUMED, RANKS, RunConfig, config_under_todays_names, differences, is_in
 from zoo.storage.data.resumed import given_source, own_source, resumed_settings
 from zoo.storage.state import TrainingState
 from zoo.training.building import build_optimizer
@@ -303,6 +303,7 @@ def _may_change(line: str) -> bool:
 
 def inexact(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs of device, engine, threads and versions: numbers may differ too, in their last digits."""
+    then, now = ({**config, "training": {RANKS: 1, **config["training"]}} for config in (then, now))
     told = [line for line in differences(then, now) if is_in(line, _INEXACT)]
     if str(then["training"].get("device")).startswith("cuda") and "gpu" not in then["versions"]:
         return [line for line in told if not is_in(line, _OF_GPU)]  # of an earlier version, which did not record it

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from zoo import cuda, stages
 from zoo.ambient import in_neutral_state
@@ -18,6 +19,7 @@ from zoo.errors import (
     DivergedError,
     OutOfMemoryError,
     PluginError,
+    RankLostError,
     ZooError,
     gpu_failed,
     memory_errors,
@@ -31,9 +33,9 @@ from zoo.plots.worker import PlotWorker, save_plots
 from zoo.plugin.calling import is_of_plugin
 from zoo.plugin.recorded import naming_versions
 from zoo.plugin.registry import Registry
+from zoo.runs import failures
 from zoo.runs.checkpoint_schedule import CheckpointSchedule, CheckpointTimer, Saver
 from zoo.runs.clock import Clock
-from zoo.runs.failures import diverged, interrupted, not_finite, saved_in, without_gpu, without_memory
 from zoo.runs.loggers import Loggers, loggers_of
 from zoo.runs.observer import Guarded, Observer
 from zoo.runs.plan import RunPlan, check_options, keeping_nothing
@@ -60,6 +62,9 @@ from zoo.training.objective.chance import remark
 from zoo.training.objective.objective import LOSS
 from zoo.training.signals import StopRequests, stop_signals
 
+if TYPE_CHECKING:
+    from zoo.training.distributed.group import Ranks
+
 
 @in_neutral_state
 @memory_errors()
@@ -72,6 +77,7 @@ def execute(
     data: DataCache | None = None,
     folders: type[RunFolder] = RunFolder,
     clock: Clock | None = None,
+    ranks: Ranks | None = None,
 ) -> Run:
     """Do a run.
 
@@ -83,16 +89,18 @@ def execute(
         clock: of the run's times, and of its time limit.
         data: what earlier runs of this process have read and encoded; what is in it is said of its first run alone.
         folders: what its folder is.
+        ranks: the processes that train with this one; see `zoo.runs.launched`.
 
     Raises:
         ZooError: see `zoo.errors`. What was trained until then is saved.
     """
     guarded = Guarded(observer or Observer())
     plan = plan if keep else keeping_nothing(plan)
+    folder = folders if keep else None
     with (
         stages.told(guarded),
         begun(
-            plan, guarded, data or DataCache(), folders if keep else None, clock or Clock(), plot_worker=plot_worker
+            plan, guarded, data or DataCache(), folder, clock or Clock(), plot_worker=plot_worker, ranks=ranks
         ) as execution,
     ):
         return execution.finish()
@@ -108,13 +116,14 @@ def begun(
     *,
     signals: StopRequests | None = None,
     plot_worker: PlotWorker | None = None,
+    ranks: Ranks | None = None,
 ) -> Iterator[Execution]:
     """A new run before its first step, for `execute`, or for many at once whose `signals` are the same.
 
     Nothing is written where `folders` is None.
     """
     checkpoints = CheckpointSchedule.of(plan.options)
-    run = prepare(plan, device_of(plan, observer), observer, clock, data=data)
+    run = prepare(plan, device_of(plan, observer, ranks), observer, clock, data=data, ranks=ranks)
     training, device = run.new_training(clock.now), run.device
     with cuda.current(device):
         training.trial.check(plan.optimizer.who)
@@ -147,6 +156,7 @@ def resume(
     folders: type[RunFolder] = RunFolder,
     clock: Clock | None = None,
     until: int | None = None,
+    ranks: Ranks | None = None,
 ) -> Run:
     """Resume a run from its last checkpoint. It ends where an uninterrupted run would have; see `plan_resumption`.
 
@@ -159,7 +169,16 @@ def resume(
     with (
         stages.told(guarded),
         resumed(
-            path, registry, options, guarded, data, folders, clock or Clock(), plot_worker=plot_worker, until=until
+            path,
+            registry,
+            options,
+            guarded,
+            data,
+            folders,
+            clock or Clock(),
+            plot_worker=plot_worker,
+            until=until,
+            ranks=ranks,
         ) as execution,
     ):
         return execution.finish()
@@ -178,6 +197,7 @@ def resumed(
     signals: StopRequests | None = None,
     plot_worker: PlotWorker | None = None,
     until: int | None = None,
+    ranks: Ranks | None = None,
 ) -> Iterator[Execution]:
     """A run at its last checkpoint, for `resume`, or for many at once."""
     check_options(options)
@@ -188,7 +208,7 @@ def resumed(
         plan = replace(plan, until=until)
         others = other_versions(state, plan)
         with naming_versions(others):
-            run = prepare(plan, device_of(plan, observer), observer, clock, state.building(), data)
+            run = prepare(plan, device_of(plan, observer, ranks), observer, clock, state.building(), data, ranks)
             run = replace(run, config=same_data(config, run.config, run.dataset))
             folder.place = _place(run, folder) or state.place
             check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
@@ -237,10 +257,10 @@ class Execution:
             return self._finish(instead or train)
         except BaseException as error:
             if gpu_failed(error):
-                raise ZooError(without_gpu(error, self.folder)) from error
+                raise ZooError(failures.without_gpu(error, self.folder)) from error
             if not out_of_memory(error):
                 raise
-            raise OutOfMemoryError(without_memory(error, self.run, self.training, self.folder)) from error
+            raise OutOfMemoryError(failures.without_memory(error, self.run, self.training, self.folder)) from error
 
     def _finish(self, train: Train) -> Run:
         first_step, config = self.training.step, self.run.config
@@ -290,25 +310,32 @@ class Execution:
                 stop=lambda: bool(self.signals),
                 saver=self.saver(),
             )
+            if self.run.ranks is not None:
+                self.run.ranks.leave()  # the rest is this one's alone
+                if not (self.signals or failures.is_done(training, self.run.plan.most_steps)):
+                    self.signals.handle(signal.SIGTERM, None)  # as another rank was asked to stop
             self._record_steps()
             if (training.stopped_early or training.out_of_time) and training.snapshots is not None:
                 training.snapshots.take(training.model, training.step)  # the last, at a step that was not planned
         except DivergedError as error:
             self.folder.write_checkpoint(training, self.run.config)
-            raise diverged(error, training, self.folder) from error
+            raise failures.diverged(error, training, self.folder) from error
+        except RankLostError as error:
+            self.folder.write_checkpoint(training, self.run.config)
+            raise failures.rank_lost(error, training, self.run.plan.most_steps, self.folder) from error
         except PluginError as error:
             if training.step == 0 and not self.folder.holds_earlier_work:
                 self.loggers.close()
                 self.folder.empty()  # it would only block another run of the same --out
                 raise
             self.folder.write_checkpoint(training, self.run.config)
-            raise PluginError(f"{error}; {saved_in(self.folder, training.step)}") from error
+            raise PluginError(f"{error}; {failures.saved_in(self.folder, training.step)}") from error
         if self.signals:
             self.folder.write_checkpoint(training, self.run.config)
         else:
             self.folder.write_last_checkpoint(training, self.run.config)
         self.signals.raise_at_once(
-            lambda number: interrupted(number, training, self.run.plan.most_steps, self.folder)
+            lambda number: failures.interrupted(number, training, self.run.plan.most_steps, self.folder)
         )  # what follows, a resumption does again
 
     def saver(self) -> Saver:
@@ -350,7 +377,7 @@ class Execution:
         """A batch may still have a finite loss when a whole split has none."""
         for name, loss in losses.items():
             if not math.isfinite(loss):
-                raise not_finite(name, loss, self.run, self.training, self.folder)
+                raise failures.not_finite(name, loss, self.run, self.training, self.folder)
 
     def _no_better_than_chance(self, metrics: Mapping[str, Any]) -> str | None:
         """What to say if the trained model is not; None if it is."""

@@ -15,7 +15,7 @@ from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.options.schedule import Schedule
 from zoo.options.values import as_text, convert_fields
-from zoo.storage.config import WEIGHTS_KEY, read_metrics, unlike
+from zoo.storage.config import RANKS, WEIGHTS_KEY, read_metrics, unlike
 from zoo.storage.folder import METRICS_FILE, WEIGHTS_FILE
 from zoo.text import code_block, code_span, markdown, quoted
 
@@ -70,7 +70,7 @@ Without:
 - model: {_part(config["model"])}
 - dataset: {_part(dataset)}, sha256 {code_span(dataset["sha256"])}
 - optimizer: {_part(config["optimizer"])}
-- device: {markdown(training["device"])}, engine: {markdown(training["engine"])}
+- device: {markdown(training["device"])}, engine: {markdown(training["engine"])}{_ranks(training)}
 - versions: {versions}
 """
     return text.replace("\n\n\n\n", "\n\n")
@@ -204,6 +204,10 @@ def _evaluated(metrics: Mapping[str, Any]) -> str:
     return f"\n{show_evaluated(metrics['evaluated'])}.\n" if "evaluated" in metrics else ""
 
 
+def _ranks(training: Mapping[str, Any]) -> str:
+    return f", ranks: {training[RANKS]}" if RANKS in training else ""
+
+
 def _synthetic(training: Mapping[str, Any]) -> str:
     source = training["synthetic"]
     return f", and on synthetic words sampled from {markdown(source['name'])}" if source else ""
@@ -244,7 +248,9 @@ def call(config: Mapping[str, Any], data: str, data_settings: Mapping[str, Any])
 
 def command(config: Mapping[str, Any]) -> str:
     """The command line that makes this run again, with nothing left to defaults that may change."""
-    words = ["zoo", "run", _full_name(config["model"]), "--dataset", _full_name(config["dataset"])]
+    ranks = config["training"].get(RANKS)
+    launcher = [] if ranks is None else ["torchrun", "--nproc-per-node", str(ranks), "-m"]
+    words = [*launcher, "zoo", "run", _full_name(config["model"]), "--dataset", _full_name(config["dataset"])]
     words += ["--optimizer", _full_name(config["optimizer"])]
     for name, value in _recorded_options(config):
         words += [declared(RunOptions)[name].flag] + ([] if value is True else [str(value)])

@@ -30,11 +30,16 @@ from zoo.text import brief
 
 T = TypeVar("T")
 
+RANKS = "ranks"  # in the section `training` of a run by several processes: how many there were
+
 # The values of a config that a resumption may choose, and that need no `--allow-changes`.
-CHOSEN_WHEN_RESUMED = tuple(
-    f"training.{name}"
-    for name in declared(ResumeOptions)
-    if name in declared(RunOptions) and not declared(RunOptions)[name].option.editable
+CHOSEN_WHEN_RESUMED = (
+    *(
+        f"training.{name}"
+        for name in declared(ResumeOptions)
+        if name in declared(RunOptions) and not declared(RunOptions)[name].option.editable
+    ),
+    f"training.{RANKS}",
 )
 
 TARGETS: tuple[Targets, ...] = ("classes", "numbers", "inputs")

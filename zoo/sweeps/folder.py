@@ -7,6 +7,7 @@
 | `sweep_state.json` | what resuming needs beside these: the request as it was given, and where its data was |
 | `sweep.png` | the plot |
 | `search.journal` | the trials of a search, for Optuna's own tools |
+| `shares` | of a sweep by several processes: the sheet of each, until all are done |
 | `0001`, `0002`, … | the members: run folders, without a training state once they are done |
 """
 
@@ -25,13 +26,14 @@ from zoo.options.sweep import ALL
 from zoo.plugin.registry import Registry
 from zoo.storage import SWEEPS, WEIGHTS_FILE, checkpoint
 from zoo.storage.folder import Warn, ignore, make_anew, make_next, open_new
-from zoo.storage.open_folder import InUseError, OpenFolder
+from zoo.storage.open_folder import InUseError, OpenFolder, in_use
 from zoo.storage.verify import Finding, verify
 from zoo.sweeps.member import FINISHED, STATES, Member, Row, name_of
 from zoo.sweeps.sheet import SHEET_FILE, SWEEP_FILE, as_csv, columns, is_sweep, read_sheet, read_sweep
 
 SWEEP_STATE_FILE = "sweep_state.json"
 PLOT_FILE = "sweep.png"
+SHARES = "shares"  # the sheets of a sweep by several processes, until they are put together
 _PATIENCE_S = 5.0  # for workers of a sweep that was killed
 FILES = (SWEEP_FILE, SHEET_FILE, SWEEP_STATE_FILE, PLOT_FILE)
 
@@ -71,17 +73,38 @@ class SweepFolder:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, path: Path, *, warn: Warn = ignore) -> Iterator[SweepFolder]:
-        """Open the folder of a sweep that was begun, and read its rows.
+    def open(cls, path: Path, *, warn: Warn = ignore, beside: bool = False) -> Iterator[SweepFolder]:
+        """Open the folder of a sweep that was begun, and read its rows, those of its shares among them.
+
+        Args:
+            path: of the folder.
+            warn: told where it was moved to.
+            beside: whether its shares may still be trained.
 
         Raises:
             UsageError: it is not that of a sweep.
             CheckpointError: its sheet is damaged.
-            ZooError: another process has locked it.
+            ZooError: another process has locked it, or one of its shares.
         """
         if not is_sweep(path):
             raise UsageError(f"{path} is not the folder of a sweep: there is no {SWEEP_FILE} in it")
         with _closing(cls(_unlocked(path), warn)) as folder:
+            if not beside:
+                _check_unused(path)
+            folder._read()
+            yield folder
+
+    @classmethod
+    @contextlib.contextmanager
+    def of_share(cls, path: Path) -> Iterator[SweepFolder]:
+        """Open the folder of a share of a sweep, which has a sheet alone; a new one, where there is none.
+
+        Raises:
+            CheckpointError: its sheet is damaged.
+            ZooError: another process has locked it.
+        """
+        path.mkdir(parents=True, exist_ok=True)
+        with _closing(cls(_unlocked(path), ignore)) as folder:
             folder._read()
             yield folder
 
@@ -92,6 +115,14 @@ class SweepFolder:
     def of_member(self, member: Member) -> Path:
         """Where a member's run folder is."""
         return self.path / member.name
+
+    def takes(self, member: Member) -> bool:
+        """Whether a member is to be trained."""
+        return member.number not in self.rows
+
+    def wait_for_others(self, members: Sequence[Member]) -> bool:
+        """Whether there is reason to go on when none of the members is under way: there are no others."""
+        return False
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         self.write(name, readable_json(value).encode())
@@ -132,6 +163,13 @@ class SweepFolder:
         with contextlib.suppress(FileNotFoundError):
             self._folder.remove_tree(member.name)
 
+    def remove_shares(self) -> None:
+        """Delete the sheets of shares, whose rows are all in that of the sweep, once the last of them has ended."""
+        for share in _shares_of(self.path):
+            _unlocked(share).close()
+        with contextlib.suppress(FileNotFoundError):
+            self._folder.remove_tree(SHARES)
+
     def _read(self) -> None:
         for name in self._folder.names():
             if is_temporary(name, FILES):
@@ -139,8 +177,10 @@ class SweepFolder:
         for name in (SWEEP_FILE, SWEEP_STATE_FILE):
             with contextlib.suppress(OSError):
                 self._files[name] = read_bytes(self.path / name)
-        if kind_of(self.path / SHEET_FILE) == "file":
-            self.rows = {row.member: row for row in read_sheet(self.path / SHEET_FILE)}
+        sheets = sheets_of(self.path)
+        for sheet in sheets:
+            self.rows |= new_rows(sheet)
+        if sheets:
             self._write_sheet()
 
     def _append(self, rows: Sequence[Row]) -> None:
@@ -184,6 +224,27 @@ class SweepFolder:
         for name, data in self._files.items():
             self._folder.write(name, data)
         self._write_sheet()
+
+
+def sheets_of(path: Path) -> list[Path]:
+    """The sheets in the folder of a sweep: its own, and those of its shares."""
+    return [folder / SHEET_FILE for folder in (path, *_shares_of(path)) if kind_of(folder / SHEET_FILE) == "file"]
+
+
+def _shares_of(path: Path) -> list[Path]:
+    return sorted((path / SHARES).glob("*-of-*"))
+
+
+def new_rows(sheet: Path) -> dict[int, Row]:
+    """The rows of a sheet by member."""
+    return {row.member: row for row in read_sheet(sheet)}
+
+
+def _check_unused(path: Path) -> None:
+    """Raises InUseError where a share of a sweep is trained."""
+    for share in _shares_of(path):
+        if in_use(share):
+            raise InUseError(f"a share of the sweep in {path} is being trained ({share.name}): wait for it, or stop it")
 
 
 @contextlib.contextmanager

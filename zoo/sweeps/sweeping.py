@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from zoo.ambient import in_neutral_state
 from zoo.data.sources.cache import DataCache
@@ -25,7 +25,7 @@ from zoo.sweeps.continuing import drop_state, is_of_several
 from zoo.sweeps.folder import PLOT_FILE, SWEEP_STATE_FILE, SweepFolder
 from zoo.sweeps.judging.until_decided import planned_tests
 from zoo.sweeps.judging.verdict import verdict_of
-from zoo.sweeps.member import Member
+from zoo.sweeps.member import Member, Row
 from zoo.sweeps.plotting import plot_rows
 from zoo.sweeps.request import Request, request_of
 from zoo.sweeps.result import Sweep, best_row
@@ -42,6 +42,20 @@ from zoo.verdicts.sentences import as_json
 from zoo.verdicts.verdict import Verdict
 
 _GIVEN_AGAIN = ("dataset", "schedule")
+_OF_A_CALL: dict[str, Any] = {"out": None, "share": None}  # options that a sweep does not have when it is resumed
+
+
+class AnyFolder(Protocol):
+    """What training needs of a sweep's folder; see `SweepFolder`, and `ShareFolder` for that of one share."""
+
+    rows: dict[int, Row]
+
+    @property
+    def path(self) -> Path: ...
+    def of_member(self, member: Member) -> Path: ...
+    def takes(self, member: Member) -> bool: ...
+    def write_rows(self) -> None: ...
+    def wait_for_others(self, members: Sequence[Member]) -> bool: ...
 
 
 @in_neutral_state
@@ -53,11 +67,11 @@ def sweep(request: Request, registry: Registry, observer: Observer) -> Sweep:
         InterruptedRunError: a signal has stopped it.
         ZooError: see `zoo.errors`. The members that are done are in its folder, with those under way.
     """
-    doing = _Doing(request, registry, observer)
+    doing = Doing(request, registry, observer)
     doing.check()
     out = None if request.options.out is None else from_person(request.options.out)
-    with SweepFolder.create(_name(request, registry), out, warn=doing.observer.warning) as folder:
-        folder.write_json(SWEEP_STATE_FILE, _state_of(request, registry))
+    with SweepFolder.create(name_of_sweep(request, registry), out, warn=doing.observer.warning) as folder:
+        folder.write_json(SWEEP_STATE_FILE, state_of(request, registry))
         folder.write_json(SWEEP_FILE, doing.description())
         return doing.finish(folder)
 
@@ -77,21 +91,25 @@ def resume_sweep(path: Path, registry: Registry, observer: Observer, **given: An
         CheckpointError: its files are damaged, or its data is another.
     """
     with SweepFolder.open(path, warn=observer.warning) as folder:
-        request = _request_from(path, registry, given)
-        doing = _Doing(request, registry, observer)
+        request = request_from(path, registry, given)
+        doing = Doing(request, registry, observer)
         begun = read_sweep(path)
-        for member in doing.strategy.members(folder.rows):  # the sheet has texts for values
-            if member.number in folder.rows:
-                folder.rows[member.number] = replace(folder.rows[member.number], settings=member.settings)
+        with_values(folder.rows, doing.strategy)
         if begun.get("finished") is True:  # all but what was to be deleted
             doing.prepared = Prepared(data=tuple((begun.get("data") or {}).values()) or None)
             return doing.conclude(folder, doing.strategy.members(folder.rows), begun.get("verdict"))
         if request.options.keep != NONE:
             folder.forget_rows_without_weights()
         doing.check()
-        if begun.get("data") != doing.description()["data"]:
-            raise CheckpointError(f"the data of the sweep in {path} has changed: give {option('dataset', 'FILE')}")
+        doing.check_data(path)
         return doing.finish(folder)
+
+
+def with_values(rows: dict[int, Row], strategy: Strategy) -> None:
+    """Put the values of settings in the place of their texts, which a sheet has."""
+    for member in strategy.members(rows):
+        if member.number in rows:
+            rows[member.number] = replace(rows[member.number], settings=member.settings)
 
 
 def given_again(options: ResumeOptions) -> dict[str, Any]:
@@ -109,7 +127,7 @@ def given_again(options: ResumeOptions) -> dict[str, Any]:
     return given
 
 
-class _Doing:
+class Doing:
     """A sweep that is being done."""
 
     def __init__(self, request: Request, registry: Registry, observer: Observer) -> None:
@@ -140,8 +158,17 @@ class _Doing:
             raise wrong[0]
         self.prepared = prepare_members(members, self.registry, self.observer, self._data)
 
+    def check_data(self, path: Path) -> None:
+        """Raises CheckpointError where the data of the sweep in that folder is another."""
+        if read_sweep(path).get("data") != self.description()["data"]:
+            raise CheckpointError(f"the data of the sweep in {path} has changed: give {option('dataset', 'FILE')}")
+
     def finish(self, folder: SweepFolder) -> Sweep:
         """Train the members that are not done, and conclude."""
+        return self.conclude(folder, self.train(folder))
+
+    def train(self, folder: AnyFolder) -> Sequence[Member]:
+        """Train the members that are not done; all that are known then."""
         telling, first = Telling(self.observer), self.strategy.members(folder.rows)[0]
         with stop_signals() as signals:
 
@@ -152,12 +179,11 @@ class _Doing:
 
             try:
                 with pool_of(self.request.options, first, self.registry, telling, self._data, self.prepared) as pool:
-                    members = self._train(folder, pool, telling, signals, stopped)
+                    return self._train(folder, pool, telling, signals, stopped)
             except InterruptedRunError as error:
                 raise self._interrupted(folder, error.exit_code - 128) from error
             except StoppedError as error:
                 raise self._interrupted(folder, error.number) from error
-        return self.conclude(folder, members)
 
     def conclude(self, folder: SweepFolder, members: Sequence[Member], recorded: object = None) -> Sweep:
         """Write what there is to say when all members are done.
@@ -168,6 +194,7 @@ class _Doing:
             recorded: the verdict, where it is in `sweep.json`: members that it is from may have been deleted since.
         """
         folder.sort_rows()
+        folder.remove_shares()
         sync_file_system(folder.path)  # members did not wait for the disk
         verdict, found = self._verdict(folder), self.strategy.conclusion(folder.rows)
         judged = recorded or (None if verdict is None else as_json(verdict))
@@ -202,7 +229,7 @@ class _Doing:
 
     def _train(
         self,
-        folder: SweepFolder,
+        folder: AnyFolder,
         pool: Pool,
         telling: Telling,
         signals: StopRequests,
@@ -214,7 +241,7 @@ class _Doing:
         while True:
             members = self.strategy.members(folder.rows)
             self.strategy.record(folder.path, folder.rows, self.observer.warning)
-            waiting.extend(one for one in members[known:] if one.number not in folder.rows)
+            waiting.extend(filter(folder.takes, members[known:]))
             known = len(members)
             telling.known(known, folder.rows)
             while waiting and pool.free > 0:
@@ -223,9 +250,13 @@ class _Doing:
                 pool.start(member, folder.of_member(member) if kept else None)
                 under_way += 1
             folder.write_rows()  # while the workers train
-            if not under_way:
-                return members
             signals.raise_at_once(stopped)
+            if not under_way:
+                if folder.wait_for_others(members):
+                    signals.defer()
+                    continue
+                signals.defer()
+                return members
             row = pool.wait()
             signals.defer()
             under_way -= 1
@@ -250,25 +281,25 @@ class _Doing:
             "finished": False,
         }
 
-    def _interrupted(self, folder: SweepFolder, number: int) -> InterruptedRunError:
+    def _interrupted(self, folder: AnyFolder, number: int) -> InterruptedRunError:
         done, of = len(folder.rows), len(self.strategy.members(folder.rows))
         resume = told(typed=command("resume", folder.path), python=command("resume_sweep", folder.path))
         return InterruptedRunError(f"stopped with {done:,} of {of:,} members done; to resume: {resume}", number)
 
 
-def _name(request: Request, registry: Registry) -> str:
+def name_of_sweep(request: Request, registry: Registry) -> str:
     """Of its folder: the models' names."""
     return "+".join(registry.models.get(name).spec.name for name in request.models)
 
 
-def _state_of(request: Request, registry: Registry) -> dict[str, Any]:
+def state_of(request: Request, registry: Registry) -> dict[str, Any]:
     """What resuming needs: the request, as it was given."""
     ranges = {name: str(interval) for name, interval in request.ranges.items()}
     given = {**request.same, **request.grid, **ranges, "settings": dict(request.settings)}
     if "dataset" in given:
         source = find_source(registry, given["dataset"]).source
         given["dataset"] = str(source.absolute()) if isinstance(source, Path) else _name_of(given["dataset"])
-    state = {"options": asdict(request.options) | {"out": None}, "given": given}
+    state = {"options": asdict(request.options) | _OF_A_CALL, "given": given}
     try:
         return {**state, **parse_json(readable_json(state))}
     except (TypeError, ValueError) as error:
@@ -280,8 +311,8 @@ def _name_of(dataset: object) -> str | None:
     return dataset if isinstance(dataset, str) and dataset != "-" else None
 
 
-def _request_from(path: Path, registry: Registry, given: Mapping[str, Any]) -> Request:
-    """The request that `_state_of` has recorded, with what is `given` again."""
+def request_from(path: Path, registry: Registry, given: Mapping[str, Any]) -> Request:
+    """The request that `state_of` has recorded, with what is `given` again."""
     damaged = f"{path / SWEEP_STATE_FILE} is damaged: it is not the state of a sweep"
     try:
         state = read_sweep(path, SWEEP_STATE_FILE)

@@ -19,7 +19,7 @@ from zoo import cuda
 from zoo.ambient.neutral import others_turn
 from zoo.data.examples import Examples
 from zoo.engines import Engine, Optimizer, Stop
-from zoo.errors import DivergedError, OutOfMemoryError, PluginError, memory_sentence, out_of_memory
+from zoo.errors import DivergedError, OutOfMemoryError, PluginError, RankLostError, memory_sentence, out_of_memory
 from zoo.options.schedule import Schedule
 from zoo.plugin.calling import step_errors
 from zoo.plugin.optimizer_state import copied, load_exactly
@@ -27,6 +27,7 @@ from zoo.training.augmentation import Augmentation
 from zoo.training.autograd import Autograd
 from zoo.training.building import Trial
 from zoo.training.device import deterministic_sums, torchs_dropout
+from zoo.training.distributed.alone import ALONE, Ranks
 from zoo.training.history.snapshots import Snapshots
 from zoo.training.history.time_limit import TimeLimit
 from zoo.training.objective.loss import CROSS_ENTROPY, Loss
@@ -55,6 +56,7 @@ class Training:
         snapshots: of the embedding table; None: none are kept.
         time_limit: ends the training; None: only its steps do.
         new_optimizer: makes such an optimizer for another module's parameters; needed to restore a state.
+        ranks: the processes that train together; what depends on the time or a signal is decided by all of them.
     """
 
     model: nn.Module
@@ -73,6 +75,7 @@ class Training:
     augment: Augmentation | None = None
     snapshots: Snapshots | None = None
     time_limit: TimeLimit | None = None
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         if self.engine is None:
@@ -151,10 +154,12 @@ def train(
         DivergedError: a loss is not finite. `training` is then as it was at the start of that block, or of the one
             before if the block began with that loss: at weights whose loss is known to be finite.
         OutOfMemoryError: memory ran out. `training` is then as it was at the start of that block.
+        RankLostError: another process of several is lost. `training` is then as it was at the start of that block.
         PluginError: a plugin failed in a step or an evaluation, or its optimizer has a state that no file can hold.
             `training` is then as it was at the start of that block, or of the one before.
     """
     training.model.train()
+    training.ranks.begin(training)
     with deterministic_sums(training.examples.device), _timed(training.time_limit):
         _train_blocks(training, math.inf if steps is None else steps, report, stop, saver)
 
@@ -174,11 +179,12 @@ def _timed(limit: TimeLimit | None) -> Iterator[None]:
 def _train_blocks(training: Training, steps: float, report: Report | None, stop: Stop, saver: Saver | None) -> None:
     block, limit = 1, training.time_limit
     blocks = Blocks(training)
-    while training.step < steps and not (training.stopped_early or training.out_of_time or stop()):
+    while _goes_on(training, steps, stop):
         started = time.perf_counter()
         blocks.begin()
         with undone([blocks]):
-            values = _train_block(training, min([block, *steps_left(training, steps, saver)]), stop)
+            count = training.ranks.least(min([block, *steps_left(training, steps, saver)]))
+            values = _train_block(training, count, stop)
             blocks.end(values)
         if limit is not None:
             limit.did(len(values))
@@ -188,6 +194,14 @@ def _train_blocks(training: Training, steps: float, report: Report | None, stop:
         if saver is not None:
             saver.save_if_due()
         block = next_block(block, time.perf_counter() - started, longest_block(training))
+
+
+def _goes_on(training: Training, steps: float, stop: Stop) -> bool:
+    """Whether there is another block. A signal may come at any rank; the time is that of the first."""
+    if training.step >= steps or training.stopped_early:
+        return False
+    over = training.time_limit is not None and training.ranks.first(training.out_of_time)
+    return not (over or training.ranks.any(stop()))
 
 
 def next_block(block: int, seconds: float, longest: int) -> int:
@@ -244,15 +258,15 @@ class Blocks:
 
 @contextlib.contextmanager
 def undone(blocks: Sequence[Blocks]) -> Iterator[None]:
-    """Where memory runs out or a plugin fails in a block, bring trainings back to its start, to be saved."""
+    """Where memory runs out, a plugin fails or a rank is lost, bring trainings back to the start of the block."""
     try:
         yield
     except BaseException as error:
-        if not (isinstance(error, PluginError) or out_of_memory(error)):
+        if not (isinstance(error, PluginError | RankLostError) or out_of_memory(error)):
             raise
         for one in blocks:
             one.undo()
-        if isinstance(error, PluginError):
+        if isinstance(error, PluginError | RankLostError):
             raise
         raise OutOfMemoryError(memory_sentence(error), blocks[0].training.step) from error
 
@@ -270,7 +284,7 @@ def steps_left(training: Training, steps: float, saver: Saver | None) -> list[in
 def _train_block(training: Training, count: int, stop: Stop) -> list[float]:
     """At most `count` steps, done by the engine; their losses."""
     steps = NextSteps(training, count)
-    x, y = steps.augmented(*training.examples.gather(steps.indices))  # (K, B, ...) each
+    x, y = steps.own()
     with (
         step_errors(training.engine, training.optimizer, training.model),
         torchs_dropout(training.model, training.examples.device),
@@ -293,6 +307,18 @@ class NextSteps:
         self._sampled_before = training.generator.get_state()
         self.indices = _sample(training, count)
         self.lrs = training.schedule.lrs(training.lr, training.step, count)
+
+    def own(self) -> tuple[Tensor, Tensor]:
+        """Its batches, shapes (K, B, ...), as they are trained on: of this process's examples of each.
+
+        Where they are augmented, each process makes all of them: the random numbers are those of whole batches.
+        """
+        examples, ranks = self._training.examples, self._training.ranks
+        if self._training.augment is None:
+            return examples.gather(self.indices[:, ranks.part(self._training.batch_size)])
+        x, y = self.augmented(*examples.gather(self.indices))
+        part = ranks.part(x.shape[1])
+        return x[:, part], y[:, part]
 
     def augmented(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Its batches, shapes (K, B, ...), as they are trained on."""

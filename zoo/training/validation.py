@@ -6,7 +6,7 @@ Prechelt, "Early Stopping - But When?", in Neural Networks: Tricks of the Trade 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo import stages
 from zoo.data.examples import Examples
 from zoo.options.training import TrainingOptions
-from zoo.training.evaluation import EVALUATING, evaluate
+from zoo.training.evaluation import EVALUATING, Evaluation, evaluate
 from zoo.training.objective.objective import PLAIN, Objective
 
 Weights = dict[str, Tensor]
@@ -46,6 +46,7 @@ class Validation:
         best: the best of them.
         last: better still, but evaluated at the end of the run, between two regular evaluations: a run that is
             resumed from here must not know of it.
+        evaluate: what evaluates a model for several processes that train together; None for this one alone.
     """
 
     examples: Examples
@@ -58,6 +59,7 @@ class Validation:
     metrics: dict[str, float] = field(default_factory=dict)
     best: Kept | None = None
     last: Kept | None = None
+    evaluate: Callable[[nn.Module, Examples, Objective], Evaluation] | None = None
 
     @classmethod
     def of(cls, options: TrainingOptions, examples: Examples, objective: Objective = PLAIN) -> Validation | None:
@@ -101,7 +103,7 @@ class Validation:
     def _evaluate(self, model: nn.Module) -> tuple[float, float]:
         """Loss and rank of a model now."""
         with stages.within(EVALUATING):
-            loss, self.metrics = evaluate(model, self.examples, self.objective)
+            loss, self.metrics = (self.evaluate or evaluate)(model, self.examples, self.objective)
         return loss, self.objective.monitor.rank(loss, self.metrics)
 
     def copy(self) -> Validation:

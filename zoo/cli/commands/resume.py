@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo import stages
-from zoo.cli.commands.run import print_result
-from zoo.cli.next_steps import print_next_steps
+from zoo.cli.commands.run import print_all
 from zoo.cli.options import PathFromPerson, given, options_of
 from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.options.run import ResumeOptions
+
+if TYPE_CHECKING:
+    from zoo.runs.launched.attempts import Done
+    from zoo.runs.result import Run
 
 
 @click.command("resume")
@@ -37,20 +40,34 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
     if is_sweep(run):
         _resume_sweep(state, run, options, as_json=as_json, quiet=quiet)
         return
-    with state.plot_worker(wanted=options.plots) as plot_worker, Progress(quiet=quiet) as observer:
+    launch = state.launch
+    done: Run | Done | None
+    plots = options.plots and (launch is None or launch.leads)
+    with state.plot_worker(wanted=plots) as plot_worker, Progress(quiet=quiet) as observer:
         with stages.within(stages.LOADING):
-            from zoo.runs.runner import resume
+            if launch is None:
+                from zoo.runs.runner import resume
+            else:
+                from zoo.runs.launched.running import resume_launched
         state.settle()
-        done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
-    print_result(done.metrics, done.resumed_at, as_json=as_json)
-    if not (as_json or quiet):
-        print_next_steps(done.config, done.metrics["run_dir"], state.registry)
+        if launch is None:
+            done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
+        else:
+            done = resume_launched(run, options, lambda: state.registry, launch, observer, plot_worker)
+    if done is not None:
+        print_all(state, done, as_json=as_json, quiet=quiet)
 
 
 def _resume_sweep(state: State, path: Path, options: ResumeOptions, *, as_json: bool, quiet: bool) -> None:
     from zoo.cli.commands.sweep.result import print_sweep
     from zoo.cli.progress import Progress
 
+    if state.launch is not None:
+        from zoo.cli.commands.sweep.launched import sweep_with_ranks
+        from zoo.sweeps.sweeping import given_again
+
+        sweep_with_ranks(state, state.launch, path, given_again(options), as_json=as_json, quiet=quiet)
+        return
     with Progress(quiet=quiet) as observer:
         with stages.within(stages.LOADING):
             from zoo.sweeps.sweeping import given_again, resume_sweep

@@ -45,11 +45,17 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
     from zoo.sweeps.request import request_of
 
     request = request_of(options, {"model": model, **run})
+    if state.launch is not None:
+        from zoo.cli.commands.sweep.launched import sweep_with_ranks
+
+        sweep_with_ranks(state, state.launch, request, {}, as_json=as_json, quiet=quiet)
+        return
     with Progress(quiet=quiet) as observer:
         with stages.within(stages.LOADING):
+            from zoo.sweeps.shares.sharing import sweep_share
             from zoo.sweeps.sweeping import sweep
         state.settle()
-        done = sweep(request, state.registry, observer)
+        done = (sweep if options.share is None else sweep_share)(request, state.registry, observer)
     from zoo.cli.commands.sweep.result import print_sweep
 
     print_sweep(done, as_json=as_json)

@@ -10,16 +10,22 @@ from zoo.cli import output
 from zoo.cli.table import print_table, wrapped
 from zoo.numbers import show_loss
 from zoo.options.values import as_text
+from zoo.phrasing import command
 from zoo.sweeps.member import STATES, name_of
+from zoo.sweeps.result import Sweep
 from zoo.verdicts.sentences import as_json as verdict_as_json
 from zoo.verdicts.sentences import sentences
 
 if TYPE_CHECKING:
-    from zoo.sweeps.result import Setting, Sweep
+    from zoo.sweeps.result import Setting
+    from zoo.sweeps.shares.sharing import Part
 
 
-def print_sweep(sweep: Sweep, *, as_json: bool) -> None:
-    """The result of a sweep: one JSON object, or a table of its settings."""
+def print_sweep(sweep: Sweep | Part, *, as_json: bool) -> None:
+    """The result of a sweep: one JSON object, or a table of its settings; of a share, how much of all is done."""
+    if not isinstance(sweep, Sweep):
+        _print_part(sweep, as_json=as_json)
+        return
     output.keep_in_mind(str(sweep.path))
     if as_json:
         output.json_object(as_object(sweep))
@@ -61,6 +67,17 @@ def as_object(sweep: Sweep) -> dict[str, Any]:
         "verdict": None if sweep.verdict is None else verdict_as_json(sweep.verdict),
         "best": None if best is None else {**asdict(best), "run_dir": str(sweep.path / name_of(best.member))},
     }
+
+
+def _print_part(part: Part, *, as_json: bool) -> None:
+    if as_json:
+        found = {"sweep_dir": str(part.path), "share": str(part.share), "members": part.of, "done": part.done}
+        output.json_object(found)
+        return
+    output.lines(
+        f"Share {part.share} is done, and with it {part.done:,} of the {part.of:,} members of {part.path}; the last "
+        f"share to end puts all together, or: {command('resume', part.path)}"
+    )
 
 
 def _states(sweep: Sweep) -> Mapping[str, int]:
