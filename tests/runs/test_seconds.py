@@ -26,7 +26,7 @@ from zoo.runs.listing.record import read_run
 from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
 from zoo.runs.result import Run
-from zoo.runs.runner import execute, resume
+from zoo.runs.runner import RunContext, execute, resume
 from zoo.storage.folder import STATE_FILE, RunFolder
 from zoo.storage.state import load as load_state
 from zoo.testing.bench import Quiet
@@ -61,7 +61,7 @@ def train(registry: Registry) -> Train:
     def run(out: str, observer: Observer | None = None, **options: Any) -> Run:
         common = {"dataset": "words.txt", "device": "cpu", "engine": "manual", "plots": False, "settings": NET}
         plan = make_plan(registry, RunOptions("mlp-char", out=out, **{**common, **options}))
-        return execute(plan, observer or Quiet(), clock=Clock(Ticking()))
+        return execute(plan, observer or Quiet(), context=RunContext(clock=Clock(Ticking())))
 
     return run
 
@@ -72,7 +72,7 @@ def go_on(registry: Registry) -> Train:
 
     def run(path: str, observer: Observer | None = None, **options: Any) -> Run:
         given = ResumeOptions(plots=False, **options)
-        return resume(Path(path), registry, given, observer or Quiet(), clock=Clock(Ticking()))
+        return resume(Path(path), registry, given, observer or Quiet(), context=RunContext(clock=Clock(Ticking())))
 
     return run
 
@@ -308,7 +308,7 @@ def test_a_time_that_cannot_be_is_damage(wrong: object, train: Train, zoo_here: 
 
 def test_keep_false_ends_by_time_too(registry: Registry) -> None:
     options = RunOptions("mlp-char", dataset="words.txt", device="cpu", seconds=LIMIT_S, settings=NET)
-    run = execute(make_plan(registry, options), Quiet(), keep=False, clock=Clock(Ticking()))
+    run = execute(make_plan(registry, options), Quiet(), keep=False, context=RunContext(clock=Clock(Ticking())))
     assert run.config["training"]["steps"] == run.metrics["steps"] > 4
 
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,72 +66,63 @@ if TYPE_CHECKING:
     from zoo.training.distributed.group import Ranks
 
 
+@dataclass(frozen=True)
+class RunContext:
+    """What surrounds a run, and is no part of its plan.
+
+    Attributes:
+        plot_worker: makes the plots, if there is one.
+        data: what earlier runs of this process have read and encoded; what is in it is said of its first run alone.
+        folders: what its folder is; None where nothing is kept.
+        clock: of the run's times, and of its time limit.
+        ranks: the processes that train with this one; see `zoo.runs.launched`.
+        signals: those of many runs at once; None: it has its own.
+    """
+
+    plot_worker: PlotWorker | None = None
+    data: DataCache = field(default_factory=DataCache)
+    folders: type[RunFolder] | None = RunFolder
+    clock: Clock = field(default_factory=Clock)
+    ranks: Ranks | None = None
+    signals: StopRequests | None = None
+
+
 @in_neutral_state
 @memory_errors()
 def execute(
-    plan: RunPlan,
-    observer: Observer | None = None,
-    *,
-    plot_worker: PlotWorker | None = None,
-    keep: bool = True,
-    data: DataCache | None = None,
-    folders: type[RunFolder] = RunFolder,
-    clock: Clock | None = None,
-    ranks: Ranks | None = None,
+    plan: RunPlan, observer: Observer | None = None, *, keep: bool = True, context: RunContext | None = None
 ) -> Run:
     """Do a run.
 
     Args:
         plan: what to do.
         observer: receives progress and warnings.
-        plot_worker: makes the plots, if there is one.
         keep: keep the run in its folder; otherwise nothing is written.
-        clock: of the run's times, and of its time limit.
-        data: what earlier runs of this process have read and encoded; what is in it is said of its first run alone.
-        folders: what its folder is.
-        ranks: the processes that train with this one; see `zoo.runs.launched`.
+        context: what surrounds it.
 
     Raises:
         ZooError: see `zoo.errors`. What was trained until then is saved.
     """
-    guarded = Guarded(observer or Observer())
-    plan = plan if keep else keeping_nothing(plan)
-    folder = folders if keep else None
-    with (
-        stages.told(guarded),
-        begun(
-            plan, guarded, data or DataCache(), folder, clock or Clock(), plot_worker=plot_worker, ranks=ranks
-        ) as execution,
-    ):
+    guarded, context = Guarded(observer or Observer()), context or RunContext()
+    if not keep:
+        plan, context = keeping_nothing(plan), replace(context, folders=None)
+    with stages.told(guarded), begun(plan, guarded, context) as execution:
         return execution.finish()
 
 
 @contextlib.contextmanager
-def begun(
-    plan: RunPlan,
-    observer: Guarded,
-    data: DataCache,
-    folders: type[RunFolder] | None,
-    clock: Clock,
-    *,
-    signals: StopRequests | None = None,
-    plot_worker: PlotWorker | None = None,
-    ranks: Ranks | None = None,
-) -> Iterator[Execution]:
-    """A new run before its first step, for `execute`, or for many at once whose `signals` are the same.
-
-    Nothing is written where `folders` is None.
-    """
+def begun(plan: RunPlan, observer: Guarded, context: RunContext) -> Iterator[Execution]:
+    """A new run before its first step, for `execute`, or for many at once."""
     checkpoints = CheckpointSchedule.of(plan.options)
+    ranks, clock, data = context.ranks, context.clock, context.data
     run = prepare(plan, device_of(plan, observer, ranks), observer, clock, data=data, ranks=ranks)
     training, device = run.new_training(clock.now), run.device
     with cuda.current(device):
         training.trial.check(plan.optimizer.who)
-    out = None if plan.options.out is None else Path(plan.options.out)
     with (
         cuda.current(device),
-        stop_signals(signals) as requests,
-        folders.create(plan.model.spec.name, out, warn=observer.warning) if folders else NoFolder() as folder,
+        stop_signals(context.signals) as signals,
+        _new_folder(plan, observer, context) as folder,
         seeded(plan.options.seed, device),
         loggers_of(plan.loggers, plan.model.spec.embedding, folder, observer.warning) as loggers,
     ):
@@ -140,7 +131,14 @@ def begun(
         for warning in plan.warnings:
             observer.warning(warning)
         tell_once(run, observer, data)
-        yield Execution(run, training, folder, observer, clock, requests, plot_worker, loggers, checkpoints)
+        yield Execution(run, training, folder, observer, clock, signals, context.plot_worker, loggers, checkpoints)
+
+
+def _new_folder(plan: RunPlan, observer: Observer, context: RunContext) -> AnyFolder:
+    if context.folders is None:
+        return NoFolder()
+    out = None if plan.options.out is None else Path(plan.options.out)
+    return context.folders.create(plan.model.spec.name, out, warn=observer.warning)
 
 
 @in_neutral_state
@@ -151,16 +149,16 @@ def resume(
     options: ResumeOptions,
     observer: Observer | None = None,
     *,
-    plot_worker: PlotWorker | None = None,
-    data: DataCache | None = None,
-    folders: type[RunFolder] = RunFolder,
-    clock: Clock | None = None,
     until: int | None = None,
-    ranks: Ranks | None = None,
+    context: RunContext | None = None,
 ) -> Run:
     """Resume a run from its last checkpoint. It ends where an uninterrupted run would have; see `plan_resumption`.
 
-    The arguments are those of `execute`, and `until` is that of `RunPlan`.
+    Args:
+        path: its folder.
+        registry, options: what the plugins bring; what the user says.
+        observer, context: as those of `execute`.
+        until: that of `RunPlan`.
 
     Raises:
         ZooError: as `execute`, and where the run cannot be resumed as it began.
@@ -168,18 +166,7 @@ def resume(
     guarded = Guarded(observer or Observer())
     with (
         stages.told(guarded),
-        resumed(
-            path,
-            registry,
-            options,
-            guarded,
-            data,
-            folders,
-            clock or Clock(),
-            plot_worker=plot_worker,
-            until=until,
-            ranks=ranks,
-        ) as execution,
+        resumed(path, registry, options, guarded, context or RunContext(), until=until) as execution,
     ):
         return execution.finish()
 
@@ -190,25 +177,23 @@ def resumed(
     registry: Registry,
     options: ResumeOptions,
     observer: Guarded,
-    data: DataCache | None,
-    folders: type[RunFolder],
-    clock: Clock,
+    context: RunContext,
     *,
-    signals: StopRequests | None = None,
-    plot_worker: PlotWorker | None = None,
     until: int | None = None,
-    ranks: Ranks | None = None,
 ) -> Iterator[Execution]:
     """A run at its last checkpoint, for `resume`, or for many at once."""
     check_options(options)
     checkpoints = CheckpointSchedule.of(options)
+    ranks, clock, folders = context.ranks, context.clock, context.folders or RunFolder
     with folders.open(path, warn=observer.warning) as folder:
         state = states.load(path / STATE_FILE)
         plan, config = plan_resumption(registry, state, path, options)
         plan = replace(plan, until=until)
         others = other_versions(state, plan)
         with naming_versions(others):
-            run = prepare(plan, device_of(plan, observer, ranks), observer, clock, state.building(), data, ranks)
+            run = prepare(
+                plan, device_of(plan, observer, ranks), observer, clock, state.building(), context.data, ranks
+            )
             run = replace(run, config=same_data(config, run.config, run.dataset))
             folder.place = _place(run, folder) or state.place
             check_unchanged(config, run.config, path, allow_changes=options.allow_changes)
@@ -222,12 +207,13 @@ def resumed(
                 state.restore(training, begun_with(config, plan))
             folder.go_on_after(state)
             with (
-                stop_signals(signals) as requests,
+                stop_signals(context.signals) as signals,
                 seeded(plan.options.seed, run.device),
                 loggers_of(plan.loggers, plan.model.spec.embedding, folder, observer.warning, state.step) as loggers,
             ):
                 state.restore_global_generators(run.device)
-                yield Execution(run, training, folder, observer, clock, requests, plot_worker, loggers, checkpoints)
+                worker = context.plot_worker
+                yield Execution(run, training, folder, observer, clock, signals, worker, loggers, checkpoints)
 
 
 def _place(run: PreparedRun, folder: AnyFolder) -> Place | None:

@@ -17,7 +17,7 @@ from zoo.plugin.registry import Registry
 from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
 from zoo.runs.result import Run
-from zoo.runs.runner import execute, resume
+from zoo.runs.runner import RunContext, execute, resume
 from zoo.storage import METRICS_FILE, STATE_FILE, WEIGHTS_FILE, checkpoint
 from zoo.storage.config import WEIGHTS_KEY, read_metrics
 from zoo.storage.members.folder import HaltedFolder, MemberFolder
@@ -97,17 +97,16 @@ def failed(member: Member, state: State, reason: str, steps: int | None = None) 
 def _trained(
     registry: Registry, member: Member, folder: Path | None, observer: Observer, data: DataCache | None
 ) -> Run:
-    options = member.options
+    options, context = member.options, RunContext(data=data or DataCache())
     if folder is None:
-        return execute(make_plan(registry, options), observer, keep=False, data=data)
-    folders = MemberFolder if member.until is None else HaltedFolder
+        return execute(make_plan(registry, options), observer, keep=False, context=context)
+    context = replace(context, folders=MemberFolder if member.until is None else HaltedFolder)
     if member.continues is not None:
         begin_continuation(member, folder)
     if kind_of(folder / STATE_FILE) == "file":
-        until = member.until
-        return resume(folder, registry, resumption(member), observer, data=data, folders=folders, until=until)
+        return resume(folder, registry, resumption(member), observer, until=member.until, context=context)
     plan = replace(make_plan(registry, replace(options, out=folder)), until=member.until)
-    return execute(plan, observer, data=data, folders=folders)
+    return execute(plan, observer, context=context)
 
 
 def resumption(member: Member) -> ResumeOptions:

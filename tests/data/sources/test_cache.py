@@ -20,7 +20,7 @@ from zoo.runs.clock import Clock
 from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
 from zoo.runs.result import Run
-from zoo.runs.runner import execute
+from zoo.runs.runner import RunContext, execute
 
 WORDS = [a + b + c for a in "abeln" for b in "abeln" for c in "abeln"][:90]
 TABLE = "width,size,kind\n" + "".join(f"{i % 5}.25,{i % 7}.5,{'ab'[i % 2]}\n" for i in range(90))
@@ -69,7 +69,7 @@ def member(registry: Registry) -> Callable[..., tuple[Run, Heard]]:
         model, options = RUNS[case]
         heard, common = Heard(), {"dataset": "words.txt", "device": "cpu", "steps": 4}
         plan = make_plan(registry, RunOptions(model, **{**common, **options}))
-        return execute(plan, heard, keep=False, data=data), heard
+        return execute(plan, heard, keep=False, context=RunContext(data=data or DataCache())), heard
 
     return run
 

@@ -46,12 +46,12 @@ def command(state: State, /, run: Path, as_json: bool, quiet: bool, **parameters
     with state.plot_worker(wanted=plots) as plot_worker, Progress(quiet=quiet) as observer:
         with stages.within(stages.LOADING):
             if launch is None:
-                from zoo.runs.runner import resume
+                from zoo.runs.runner import RunContext, resume
             else:
                 from zoo.runs.launched.running import resume_launched
         state.settle()
         if launch is None:
-            done = resume(run, state.registry, options, observer, plot_worker=plot_worker)
+            done = resume(run, state.registry, options, observer, context=RunContext(plot_worker=plot_worker))
         else:
             done = resume_launched(run, options, lambda: state.registry, launch, observer, plot_worker)
     if done is not None:

@@ -50,9 +50,9 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
         with stages.within(stages.LOADING):
             plan = make_plan(state.registry, options)
 
-            from zoo.runs.runner import execute
+            from zoo.runs.runner import RunContext, execute
         state.settle()
-        run = execute(plan, observer, plot_worker=plot_worker)
+        run = execute(plan, observer, context=RunContext(plot_worker=plot_worker))
     print_all(state, run, as_json=as_json, quiet=quiet)
 
 

@@ -19,7 +19,7 @@ from zoo.runs.launched.attempts import Done, folder_for, folder_of, result_of
 from zoo.runs.launched.beside import resume_beside, train_beside
 from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
-from zoo.runs.runner import execute, resume
+from zoo.runs.runner import RunContext, execute, resume
 from zoo.training.distributed.group import Ranks
 from zoo.training.distributed.launch import Launch
 
@@ -59,7 +59,8 @@ def run_launched(
         if ranks is not None and not launch.leads:
             train_beside(plan, ranks)
             return None
-        run = execute(plan, observer, plot_worker=plot_worker, ranks=ranks, folders=folder_for(launch.job))
+        context = RunContext(plot_worker=plot_worker, ranks=ranks, folders=folder_for(launch.job))
+        run = execute(plan, observer, context=context)
         return Done(run.metrics, run.config)
 
 
@@ -97,7 +98,7 @@ def _resumed(
     if ranks is not None and not launch.leads:
         resume_beside(path, registry, options, ranks)
         return None
-    run = resume(path, registry, options, observer, plot_worker=plot_worker, ranks=ranks)
+    run = resume(path, registry, options, observer, context=RunContext(plot_worker=plot_worker, ranks=ranks))
     return Done(run.metrics, run.config, run.resumed_at)
 
 

@@ -25,11 +25,10 @@ from zoo.options.declaration import decided
 from zoo.options.training import STACKED
 from zoo.phrasing import command_line
 from zoo.plugin.registry import Registry
-from zoo.runs.clock import Clock
 from zoo.runs.observer import Guarded
 from zoo.runs.plan import keeping_nothing, make_plan
 from zoo.runs.prepare import PreparedRun, net_of, stacked_together
-from zoo.runs.runner import Execution, begun, resumed
+from zoo.runs.runner import Execution, RunContext, begun, resumed
 from zoo.storage import STATE_FILE
 from zoo.storage.members.folder import MemberFolder
 from zoo.sweeps.member import Member, Row
@@ -182,15 +181,14 @@ def _opened(
     signals: StopRequests,
 ) -> Iterator[Execution]:
     """A member as a run, at its last checkpoint if there is one."""
+    context = RunContext(data=data, folders=None if folder is None else MemberFolder, signals=signals)
     if folder is None:
-        opened = begun(
-            keeping_nothing(make_plan(registry, member.options)), observer, data, None, Clock(), signals=signals
-        )
+        opened = begun(keeping_nothing(make_plan(registry, member.options)), observer, context)
     elif kind_of(folder / STATE_FILE) == "file":
-        opened = resumed(folder, registry, resumption(member), observer, data, MemberFolder, Clock(), signals=signals)
+        opened = resumed(folder, registry, resumption(member), observer, context)
     else:
         plan = make_plan(registry, replace(member.options, out=folder))
-        opened = begun(plan, observer, data, MemberFolder, Clock(), signals=signals)
+        opened = begun(plan, observer, context)
     with opened as execution:
         yield execution
 
