@@ -152,6 +152,18 @@ def test_a_killed_sweep_ends_with_the_same_bytes(
     assert {path: path.stat().st_mtime_ns for path in done} == done  # not done again
 
 
+def test_no_worker_outlives_a_killed_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that is in the middle of a long step."""
+    monkeypatch.setattr(child, "train_member", lambda *_: time.sleep(120))
+    process = Process(*COMMAND, "--out", "sweep")
+    wait_until(lambda: len(process.workers()) == 2)
+    workers = process.workers()
+    time.sleep(0.5)  # until they train
+    os.kill(process.number, signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not any(map(is_alive, workers)))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("group", [False, True], ids=["the sweep", "all"])
 def test_a_signal_stops_all_once(begun: tuple[Process, Path], group: bool, number: int) -> None:

@@ -67,6 +67,7 @@ def alone(sweep: Sweep, given: Mapping[str, Any]) -> None:
         done = zoo.run(**run, threads=1, plots=False, out=f"alone-{row.member}")
         folder = sweep.path / f"{row.member:04}"
         assert contents(folder) == contents(done.path), row
+        assert not (folder / "training_state.safetensors").exists()  # there is nothing to resume
         assert result(folder) == result(done.path), row
         assert row.weights_sha256 == done.metrics["weights_sha256"]
         assert row.losses == done.losses
