@@ -121,6 +121,7 @@ MAY_SET = {  # where, and what: each within a neutral block
     "training/device.py",  # threads and deterministic algorithms of a run
     "training/building.py",  # `seeded`
     "training/loop.py",  # back to the last good block
+    "training/distributed/engine.py",  # what a rank draws in a step, from its seed, step and rank
     "storage/state.py",  # the state of the generators of a resumed run
 }
 

@@ -22,7 +22,7 @@ from zoo.text import shown
 GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` has a click command called `command`
     "Train": {
         "run": "Train MODEL, and keep everything about it in a new run folder.",
-        "resume": "Resume RUN, a run folder, from its last checkpoint.",
+        "resume": "Resume RUN, a run folder, from its last checkpoint; or a sweep, by its folder.",
         "sweep": "Train MODEL with many settings and seeds at once, and say which is better.",
     },
     "Look": {
@@ -31,7 +31,7 @@ GROUPS = {  # name: what it does; the module of that name in `zoo.cli.commands` 
         "predict": "Predict with RUN: the next character, the likelihood of words, classes, or numbers.",
         "plot": "Plot the loss, the embeddings, or both, of RUN.",
         "runs": "List the runs in DIR, by default in the folder 'runs', the newest first.",
-        "compare": "Compare runs: their results, the best first, and the settings that differ.",
+        "compare": "Compare runs and sweeps: their results, the settings that differ, and which of them is better.",
         "report": "Write a page about RUN, or about several runs side by side: one file, without a network.",
     },
     "Find": {
