@@ -60,7 +60,7 @@ def test_commands_and_options(ask: Ask) -> None:
         ("zoo info ad", ["adagrad", "adam", "adamw"]),
         ("zoo run mlp-char --preset ", ["notebook", "lecture", "tuned", "speedrun"]),
         ("zoo run transformer --preset sh", ["shakespeare", "shakespeare-tuned"]),
-        ("zoo run --preset lecture mlp-char --engine ", ["auto", "autograd", "fused", "manual", "stacked"]),
+        ("zoo run --preset lecture mlp-char --engine ", ["auto", "autograd", "stacked", "fused", "manual"]),
         ("zoo run lstm --engine ", ["auto", "autograd", "stacked"]),
         ("zoo run mlp-char --optimizer adam", ["adam", "adamw"]),
         ("zoo run mlp-char --log ", ["tensorboard"]),
