@@ -137,7 +137,6 @@ def load_dataset(
     from zoo.data.sources.found import open_dataset, warnings_of
 
     options = FileOptions(format=format, column=column, target=target)
-    check_options(options)
     given = {name: plain(value) for name, value in settings.items()}
     with settings_as_arguments("data"):
         dataset = open_dataset(_registry(), plain(source), given, options, fetcher(offline=offline))

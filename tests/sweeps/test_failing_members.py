@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Zoo
 
 import zoo
 from zoo.errors import DataError, UsageError, ZooError
@@ -30,7 +31,7 @@ def words() -> None:
 
 def sweep(**options: Any) -> Any:
     usual = {"dataset": "words.txt", "device": "cpu", "engine": "manual", "steps": 6, "seeds": 2, "jobs": 2}
-    return zoo.sweep("mlp-char", **{**usual, **options})
+    return zoo.sweep(**{"model": "mlp-char", **usual, **options})
 
 
 @pytest.fixture
@@ -65,10 +66,37 @@ def test_one_that_diverges(jobs: int) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=FORKS)])
-def test_a_setting_that_is_wrong_for_some(jobs: int) -> None:
-    done = sweep(settings={"model.hidden_size": [8, -8]}, jobs=jobs)
-    assert [row.state for row in done] == ["finished", "failed"] * 2
-    assert "hidden_size" in done.rows[1].reason
+def test_a_combination_that_is_wrong(jobs: int) -> None:
+    done = sweep(engine=["manual", "autograd"], precision=["float32", "bfloat16"], seeds=1, jobs=jobs)
+    assert [row.state for row in done] == ["finished", "failed", "finished", "finished"]
+    assert "bfloat16" in done.rows[1].reason
+
+
+@pytest.mark.parametrize(
+    ("options", "of"),
+    [
+        ({"settings": {"model.hidden_size": [8, "abc"]}}, "abc"),
+        ({"optimizer": ["sgd", "sdg"], "lr": [0.1, 0.2]}, "did you mean 'sgd'"),
+        ({"preset": ["notebook", "tund"]}, "did you mean 'tuned'"),
+        ({"lr": [0.1, "x"]}, "lr"),
+        (
+            {"model": ["mlp-char", "gru"], "engine": "autograd", "settings": {"model.hidden_size": [8, 9]}},
+            "'gru' has no setting",
+        ),
+    ],
+)
+def test_a_value_that_is_wrong_in_every_setting_is_refused(options: dict[str, Any], of: str) -> None:
+    with pytest.raises(UsageError, match=of):
+        sweep(**options)
+    assert not Path("sweeps").exists() or not any(Path("sweeps").iterdir())
+
+
+@pytest.mark.parametrize("option", ["--search=bayes", "--keep=some", "--jobs=0", "--trials=0", "--ladder=1"])
+def test_an_option_that_cannot_have_its_value(zoo_here: Zoo, option: str) -> None:
+    done = zoo_here("sweep", "mlp-char", "--dataset", "words.txt", "--lr", "0.1,0.2", option)
+    assert done.code == 2
+    assert option.partition("=")[0] in done.err
+    assert not Path("sweeps").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from zoo.options.run import RunOptions
 from zoo.options.sweep import GRID_SEEDS, MOST_SEEDS, POINT_SEEDS, SEARCHES, TRIALS, SweepOptions
 from zoo.options.values import is_enclosed, plain
 from zoo.phrasing import option
+from zoo.runs.plan import check_options
 from zoo.sweeps.member import Member
 
 _MODEL = "model"
@@ -98,8 +99,10 @@ def request_of(options: SweepOptions, given: Mapping[str, Any]) -> Request:
             tuple of values, or text with commas.
 
     Raises:
-        UsageError: there is no value, one is given twice, or there are too many members.
+        UsageError: an option of the sweep has a value that it cannot have; there is no value, one is given twice, or
+            there are too many members.
     """
+    check_options(options)
     grid: dict[str, Sequence[Any]] = {}
     ranges: dict[str, Interval] = {}
     same: dict[str, Any] = {}

@@ -32,7 +32,14 @@ from zoo.sweeps.result import Sweep, best_row
 from zoo.sweeps.sheet import SWEEP_FILE, read_sweep
 from zoo.sweeps.strategies import strategy_of
 from zoo.sweeps.strategy import Strategy
-from zoo.sweeps.workers.choosing import Prepared, check_jobs, pool_of, prepare_members
+from zoo.sweeps.workers.choosing import (
+    Prepared,
+    check_jobs,
+    first_of_settings,
+    pool_of,
+    prepare_members,
+    refuse_wrong_values,
+)
 from zoo.sweeps.workers.forked import StoppedError
 from zoo.sweeps.workers.pool import Pool
 from zoo.sweeps.workers.telling import Telling, guarded
@@ -137,26 +144,31 @@ class Doing:
         self._data = DataCache()
 
     def check(self) -> None:
-        """Read the data, and refuse what is wrong for every setting, before anything starts.
+        """Read the data, and refuse a value that is wrong in every setting that has it, before anything starts.
+
+        A value that is wrong beside some others only is refused in no setting: the members that have it fail.
 
         Raises:
-            UsageError: of the first setting.
+            UsageError: of the first such setting.
             DataError: the data cannot be had or used.
         """
-        wrong: list[UsageError] = []
         members = self.strategy.members({})
-        settings = {repr(member.settings): member for member in reversed(members)}
+        settings = first_of_settings(members)
         check_jobs(self.request.options, members[0].options.threads or 1)
-        for member in reversed(settings.values()):
-            try:
-                plan = make_plan(self.registry, member.options)
-                if self.request.options.keep == NONE:
-                    keeping_nothing(plan)
-            except UsageError as error:
-                wrong.append(error)
-        if wrong and len(wrong) == len(settings):
-            raise wrong[0]
-        self.prepared = prepare_members(members, self.registry, self.observer, self._data)
+        wrong = {member.number: error for member in settings if (error := self._wrong(member)) is not None}
+        has_all = self.request.options.search is None  # one has tried too few at its start
+        refuse_wrong_values(settings, wrong, has_all=has_all)
+        self.prepared = prepare_members(settings, self.registry, self.observer, self._data, has_all=has_all)
+
+    def _wrong(self, member: Member) -> UsageError | None:
+        """What is wrong with what a member was given, as far as that is known without the data."""
+        try:
+            plan = make_plan(self.registry, member.options)
+            if self.request.options.keep == NONE:
+                keeping_nothing(plan)
+        except UsageError as error:
+            return error
+        return None
 
     def check_data(self, path: Path) -> None:
         """Raises CheckpointError where the data of the sweep in that folder is another."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from zoo import cuda
@@ -19,6 +20,7 @@ from zoo.runs.observer import Observer
 from zoo.runs.plan import make_plan
 from zoo.runs.prepare import device_of, prepare, tell_once
 from zoo.sweeps.member import Member
+from zoo.sweeps.strategy import settings_key
 from zoo.sweeps.workers.forked import CannotForkError, ForkedWorkers
 from zoo.sweeps.workers.pool import InTurn, Pool
 from zoo.sweeps.workers.telling import Telling
@@ -42,17 +44,46 @@ class Prepared(NamedTuple):
     together: bool = False
 
 
-def prepare_members(members: Sequence[Member], registry: Registry, observer: Observer, data: DataCache) -> Prepared:
+def first_of_settings(members: Sequence[Member]) -> list[Member]:
+    """The first member of each setting."""
+    return [*{repr(member.settings): member for member in reversed(members)}.values()][::-1]
+
+
+def refuse_wrong_values(settings: Sequence[Member], wrong: Mapping[int, UsageError], *, has_all: bool) -> None:
+    """Raise the first error of a value that is wrong in every setting that has it: a misspelt name, for instance.
+
+    Args:
+        settings: a member of each.
+        wrong: what is wrong with them, by the member's number.
+        has_all: whether these are all settings that there will be; otherwise nothing is refused unless all are wrong.
+    """
+    failing = [member for member in settings if member.number in wrong]
+    of_all, of_failing = (
+        Counter(value for member in members for value in settings_key(member.settings))
+        for members in (settings, failing)
+    )
+    for member in failing:
+        values = settings_key(member.settings)
+        if len(failing) == len(settings) or (has_all and any(of_all[one] == of_failing[one] for one in values)):
+            raise wrong[member.number]
+
+
+def prepare_members(
+    settings: Sequence[Member], registry: Registry, observer: Observer, data: DataCache, *, has_all: bool = False
+) -> Prepared:
     """Read the data and start the engines, as the first members need them; all that follow have them then.
 
+    Args:
+        settings, has_all: as `refuse_wrong_values` takes them.
+        registry, observer, data: of the sweep.
+
     Raises:
-        UsageError: no setting can be trained as it was asked for.
+        UsageError: a value is wrong in every setting that has it.
         DataError: the data cannot be had or used.
     """
-    wrong: list[UsageError] = []
+    wrong: dict[int, UsageError] = {}
     known, ready = Prepared(), set[object]()
-    settings = {repr(member.settings): member for member in reversed(members)}
-    for member in reversed(settings.values()):
+    for member in settings:
         parts = member.options.model, member.options.preset, member.options.engine
         if parts in ready and not cuda.is_available():  # where there is a GPU, the sizes of each decide
             continue
@@ -67,11 +98,10 @@ def prepare_members(members: Sequence[Member], registry: Registry, observer: Obs
         except DataError:
             raise
         except UsageError as error:
-            wrong.append(error)
+            wrong[member.number] = error
         except Exception:  # noqa: S110  # its row will tell
             pass
-    if wrong and len(wrong) == len(settings):
-        raise wrong[0]
+    refuse_wrong_values(settings, wrong, has_all=has_all)
     return known
 
 

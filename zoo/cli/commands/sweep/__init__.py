@@ -27,7 +27,7 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
 
     \b
     zoo sweep mlp-char --seeds 64 --lr 0.03,0.1,0.3
-    zoo sweep mlp-char,gru --lr 0.01,0.1 --set model.hidden_size=64,128
+    zoo sweep gru,lstm --lr 0.01,0.1 --set model.n_embd2=32,64
     zoo sweep mlp-char --search tpe --lr 0.001..1 --set model.hidden_size=50..400
     zoo sweep mlp-char --find-lr
     zoo sweep mlp-char --ladder 6

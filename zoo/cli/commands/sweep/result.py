@@ -107,5 +107,5 @@ def _print_reasons(sweep: Sweep) -> None:
         if row.reason:
             reasons.setdefault(row.reason, []).append(row.member)
     for reason, members in [*reasons.items()][:5]:
-        more = f" and {len(members) - 1:,} more" if len(members) > 1 else ""
-        output.lines("", f"Member {members[0]}{more}: {reason}")
+        named = f"Member {members[0]}" if len(members) == 1 else f"{len(members):,} members, the first {members[0]}"
+        output.lines("", *wrapped(f"{named}: {reason}"))
