@@ -39,9 +39,9 @@ def titled(title: str, *parts: str) -> str:
     return f"<div><b>{escaped(title)}</b>{''.join(parts)}</div>"
 
 
-def line(text: str) -> str:
-    """A text in a line of its own."""
-    return f"<div>{escaped(text, 2 * _MAX_CELL)}</div>"
+def line(text: str, limit: int = 2 * _MAX_CELL) -> str:
+    """A text in a line of its own, cut at so many characters."""
+    return f"<div>{escaped(text, limit)}</div>"
 
 
 def bars(rows: Iterable[tuple[str, str, str, float]]) -> str:

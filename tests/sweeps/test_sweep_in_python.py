@@ -15,6 +15,7 @@ import torch
 
 import zoo
 from zoo.errors import UsageError
+from zoo.numbers import show_loss
 from zoo.runs.observer import Observer
 from zoo.sweeps.sheet import read_sheet
 from zoo.sweeps.workers import child
@@ -53,6 +54,20 @@ def test_forms_of_data_give_the_same(data: Any) -> None:
     of_run = {name: value for name, value in SHORT.items() if name != "jobs"} | {"dataset": given}
     run = zoo.run("mlp-char", seed=2, init_seed=2, threads=1, plots=False, **of_run)
     assert sweep.rows[1].weights_sha256 == run.metrics["weights_sha256"]
+
+
+def test_a_notebook_shows_the_verdict_and_the_best_of_a_search_first() -> None:
+    grid = zoo.sweep("mlp-char", seeds=2, lr=[0.03, 0.1], **SHORT)
+    assert len(grid.sentences) == 1
+    assert "lr 0.1" in grid.sentences[0]
+    assert grid.sentences[0] in grid._repr_html_()
+    assert grid.ranked == grid.settings
+    of_search = zoo.sweep("mlp-char", search="random", trials=5, lr="0.001..1", **SHORT)
+    means = [one.mean for one in of_search.ranked]
+    assert means == sorted(one.mean or 0.0 for one in of_search.settings)
+    assert means != [one.mean for one in of_search.settings]
+    shown = of_search._repr_html_()
+    assert shown.index(show_loss(means[0])) < shown.index(show_loss(means[-1])) < shown.index("Best of 5 settings")
 
 
 def test_seeds_that_are_fixed() -> None:

@@ -63,7 +63,7 @@ def population_of(path: Path, rows: Sequence[Row], description: Mapping[str, Any
     view, found = _view(description)
     halving = found.get("by") == HALVING
     if halving:  # those with more steps are drawn over the others
-        settings = sorted(settings, key=_steps)
+        settings = sorted(settings, key=lambda one: one.steps)
     shading = {"shading": "those with more steps darker"} if halving else {}
     unit = _unit(path, rows)
     name, _, direction = monitor.partition(":")
@@ -109,12 +109,8 @@ def _group(one: Setting, names: Sequence[str], measured: str, *, halving: bool) 
         sum(row.state == DIVERGED for row in one.rows),
         sum(row.state not in (DIVERGED, FINISHED) for row in one.rows),
         next((row.parameters for row in one.rows if row.parameters is not None), None),
-        _steps(one) if halving else None,
+        one.steps if halving else None,
     )
-
-
-def _steps(one: Setting) -> int:
-    return max((row.steps or 0 for row in one.rows), default=0)
 
 
 def _plain(value: Any) -> Any:

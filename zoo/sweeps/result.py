@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import UsageError
 from zoo.html import line, table, titled
 from zoo.numbers import mean, show_loss
+from zoo.options.sweep import HALVING
 from zoo.options.values import as_text
 from zoo.runs.listing.columns import BETTER
 from zoo.sweeps.member import FINISHED, Row
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from zoo.storage.loading import Loaded
 
 _LOSS = "loss"
-_MOST_SETTINGS = 20  # in a notebook
+_LONGEST = 1000  # characters of a sentence in a notebook
+MOST_RANKED = 20  # settings of a search that are shown, and of any sweep in a notebook
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Setting:
 
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
+    @property
+    def steps(self) -> int:
+        """The most that one of them has done."""
+        return max((row.steps or 0 for row in self.rows), default=0)
+
     def count(self, state: str) -> int:
         """How many of them ended in that state."""
         return sum(row.state == state for row in self.rows)
@@ -69,7 +76,9 @@ class Sweep:
         registry: what the members' models are found in.
         verdict: which setting is better, and whether that is more than luck; None where there are no two settings whose
             losses compare.
-        sentences: what the kind of sweep has found, a line each: the best settings of a search, for instance.
+        sentences: what it has found, a line each: those of the verdict, or the best settings of a search, for instance;
+            the last may be a command to type next.
+        search: how settings were searched, as `--search` takes it; None for any other sweep.
     """
 
     path: Path
@@ -78,6 +87,7 @@ class Sweep:
     registry: Registry
     verdict: Verdict | None = None
     sentences: Sequence[str] = ()
+    search: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -91,25 +101,41 @@ class Sweep:
         return brief(f"<Sweep {self.path}: {_members(len(self))}{said}>")
 
     def _repr_html_(self) -> str:
-        """For a notebook: the settings with what they came to."""
-        settings = self.settings
+        """For a notebook: the settings with what they came to, and what was found."""
+        settings = self.ranked
         names = list(dict.fromkeys(name for one in settings for name in one.settings))
         rows = [
             [
                 *(as_text(one.settings[name]) if name in one.settings else "" for name in names or ["setting"]),
                 *shown(one),
             ]
-            for one in settings[:_MOST_SETTINGS]
+            for one in settings[:MOST_RANKED]
         ]
         left_out = len(settings) - len(rows)
         more = [line(f"and {left_out:,} more settings")] if left_out else []
         head = [*(names or ["setting"]), *HEADS]
-        return titled(f"Sweep {self.path}: {_members(len(self))}", table(head, rows, left=max(1, len(names))), *more)
+        found = table(head, rows, left=max(1, len(names)))
+        said = [line(one, _LONGEST) for one in self.sentences]
+        return titled(f"Sweep {self.path}: {_members(len(self))}", found, *more, *said)
 
     @property
     def settings(self) -> list[Setting]:
         """What each setting came to, in the order of the members."""
         return by_settings(self.rows)
+
+    @property
+    def ranked(self) -> list[Setting]:
+        """The settings as people want to see them: of a search the best first, of any other sweep as `settings`."""
+        if self.search is None:
+            return self.settings
+        name, higher = _monitored(self.monitor)
+
+        def rank(one: Setting) -> tuple[int, bool, float]:
+            values = [value for row in one.rows if (value := value_of(row, name)) is not None]
+            steps = one.steps if self.search == HALVING else 0  # those with fewer have not come as far
+            return -steps, not values, (-mean(values) if higher else mean(values)) if values else 0.0
+
+        return sorted(self.settings, key=rank)
 
     @property
     def best_row(self) -> Row | None:
@@ -171,10 +197,15 @@ def best_row(rows: Iterable[Row], monitor: str | None = None) -> Row | None:
         rows: of the members, in any order.
         monitor: as `--monitor` takes it: by default the loss decides.
     """
-    name, _, direction = (monitor or _LOSS).partition(":")
-    higher = direction == "max" or (not direction and BETTER.get(name) == "higher")
+    name, higher = _monitored(monitor)
     known = [(-value if higher else value, row) for row in rows if (value := value_of(row, name)) is not None]
     return min(known, key=lambda one: (one[0], one[1].member))[1] if known else None
+
+
+def _monitored(monitor: str | None) -> tuple[str, bool]:
+    """The name of what decides, and whether higher values of it are better."""
+    name, _, direction = (monitor or _LOSS).partition(":")
+    return name, direction == "max" or (not direction and BETTER.get(name) == "higher")
 
 
 def value_of(row: Row, name: str = _LOSS) -> float | None:

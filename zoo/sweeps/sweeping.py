@@ -45,7 +45,7 @@ from zoo.sweeps.workers.pool import Pool
 from zoo.sweeps.workers.telling import Telling, guarded
 from zoo.text import shown
 from zoo.training.signals import StopRequests, stop_signals
-from zoo.verdicts.sentences import as_json
+from zoo.verdicts.sentences import as_json, sentences
 from zoo.verdicts.verdict import Verdict
 
 _GIVEN_AGAIN = ("dataset", "schedule")
@@ -222,8 +222,9 @@ class Doing:
                 folder.remove_member(member)
             elif member.until is not None:
                 drop_state(folder.of_member(member))
-        sentences = [] if found is None else found.sentences
-        return Sweep(folder.path, [*folder.rows.values()], monitor, self.registry, verdict, sentences)
+        said = [*([] if verdict is None else sentences(verdict)), *([] if found is None else found.sentences)]
+        rows = [*folder.rows.values()]
+        return Sweep(folder.path, rows, monitor, self.registry, verdict, said, self.request.options.search)
 
     def _verdict(self, folder: SweepFolder) -> Verdict | None:
         if not self.strategy.is_judged:

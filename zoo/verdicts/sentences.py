@@ -65,8 +65,8 @@ def _sentence(one: Comparison, verdict: Verdict) -> str:
             f"({_p(one.p)}{_corrections(verdict)}){_alone(one)}."
         )
     return (
-        f"No difference between {names} was shown: {pairs.better} is better{_by(one, measure)}, {_in_seeds(pairs)} "
-        f"({_p(one.p)}{_corrections(verdict)}); {_more(one)}{_alone(one)}."
+        f"{pairs.better} is ahead of {pairs.worse}{_by(one, measure)}, {_in_seeds(pairs)}, but this may be luck "
+        f"({_p(one.p)}{_corrections(verdict)}): {_more(one)}{_alone(one)}."
     )
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from zoo.cli import output
 from zoo.cli.table import print_table, wrapped
 from zoo.numbers import show_loss
+from zoo.options.sweep import HALVING
 from zoo.options.values import as_text
 from zoo.phrasing import command
 from zoo.sweeps.member import STATES, name_of
-from zoo.sweeps.result import Sweep
+from zoo.sweeps.result import MOST_RANKED, Sweep
+from zoo.sweeps.sheet import SHEET_FILE
 from zoo.verdicts.sentences import as_json as verdict_as_json
-from zoo.verdicts.sentences import sentences
 
 if TYPE_CHECKING:
     from zoo.sweeps.result import Setting
@@ -33,18 +34,36 @@ def print_sweep(sweep: Sweep | Part, *, as_json: bool) -> None:
     counts = [f"{count:,} {state}" for state, count in _states(sweep).items() if count and state != "finished"]
     lost = f", {', '.join(counts)}" if counts else ""
     output.lines(f"{len(sweep):,} member{'s' * (len(sweep) != 1)} of {_shown(len(sweep.settings))}{lost}", "")
-    names = list(dict.fromkeys(name for one in sweep.settings for name in one.settings))
-    rows = [(*(_value(one, name) for name in names), *_cells(one)) for one in sweep.settings]
-    columns = [*(name.replace("_", " ") for name in names), "validation loss", "n", "lost"]
-    if not counts:
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    print_table(columns, rows, right=[*columns])
+    _print_settings(sweep)
     _print_reasons(sweep)
-    if sweep.verdict is not None:
-        output.lines("", *(part for said in sentences(sweep.verdict) for part in wrapped(said)))
     if sweep.sentences:
-        output.lines("", *sweep.sentences)
-    output.lines("", f"Everything is in {sweep.path}")
+        output.lines("", *(part for said in sweep.sentences for part in _wrapped(said)))
+    output.lines("")
+    best = sweep.best_row
+    if best is not None and (path := sweep.path / name_of(best.member)).exists():
+        output.lines(f"The best member is {path}, with validation loss {show_loss(best.losses['val'])}")
+    output.lines(f"Everything is in {sweep.path}")
+
+
+def _print_settings(sweep: Sweep) -> None:
+    """A row for each setting; of a search for the best ones, and of halving with their steps."""
+    settings = sweep.ranked
+    names = list(dict.fromkeys(name for one in settings for name in one.settings))
+    shown = settings if sweep.search is None else settings[:MOST_RANKED]
+    columns = [*(name if "." in name else name.replace("_", " ") for name in names), "validation loss", "n", "lost"]
+    rows = [(*(_value(one, name) for name in names), *_cells(one)) for one in shown]
+    if not any(len(one.values) < len(one.rows) for one in settings):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    if sweep.search == HALVING:
+        columns, rows = [*columns, "steps"], [(*row, f"{one.steps:,}") for row, one in zip(rows, shown, strict=True)]
+    print_table(columns, rows, right=[*columns])
+    if len(shown) < len(settings):
+        output.lines("", f"and {len(settings) - len(shown):,} more settings, which {SHEET_FILE} has")
+
+
+def _wrapped(said: str) -> list[str]:
+    """A sentence in lines of the terminal's width; a command stays one, to be copied."""
+    return [said] if said.startswith("zoo ") else wrapped(said)
 
 
 def as_object(sweep: Sweep) -> dict[str, Any]:
@@ -64,6 +83,7 @@ def as_object(sweep: Sweep) -> dict[str, Any]:
             }
             for one in sweep.settings
         ],
+        "sentences": [*sweep.sentences],
         "verdict": None if sweep.verdict is None else verdict_as_json(sweep.verdict),
         "best": None if best is None else {**asdict(best), "run_dir": str(sweep.path / name_of(best.member))},
     }
