@@ -196,6 +196,8 @@ def test_noise_is_known_from_sweeps_and_from_shipped_weights(zoo_here: Zoo, monk
     forge_sweep(
         Path("sweeps", "other"), {"lr": [7.0]}, 5, lambda _, seed: NOISE[seed], changes={"dataset.sha256": "c" * 64}
     )
+    other_steps = {"training.steps": 7}
+    forge_sweep(Path("sweeps", "short"), {"lr": [7.0]}, 5, lambda _, seed: 9 * NOISE[seed], changes=other_steps)
     assert zoo_here("compare", "runs", "--json").result["noise"] == {}
     forge_sweep(Path("sweeps", "mlp-char-1"), {"lr": [7.0]}, 5, lambda _, seed: 3 + NOISE[seed])
     noise = zoo_here("compare", "runs", "--json").result["noise"]["mlp-char on names"]

@@ -63,7 +63,7 @@ def test_a_notebook_shows_the_verdict_and_the_best_of_a_search_first() -> None:
     assert grid.sentences[0] in grid._repr_html_()
     assert grid.ranked == grid.settings
     of_search = zoo.sweep("mlp-char", search="random", trials=5, lr="0.001..1", **SHORT)
-    means = [one.mean for one in of_search.ranked]
+    means = [one.mean or 0.0 for one in of_search.ranked]
     assert means == sorted(one.mean or 0.0 for one in of_search.settings)
     assert means != [one.mean for one in of_search.settings]
     shown = of_search._repr_html_()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,28 +158,31 @@ def test_single_runs_are_no_evidence(measure: Measure) -> None:
     verdict = decide(settings, measure)
     assert (verdict.best, verdict.comparisons, sentences(verdict)) == (None, [], [])
     best = "a and b" if measure is LOSS else "c and b"
-    noise = {"net on data": Noise(0.1, 4, measure.name, "5 runs")}
+    noise = {"net on data": Noise(0.1, 4, measure, "5 runs")}
     said = single_runs(verdict, noise)
     unit = " nats" if measure is LOSS else ""
     assert said[0] == f"Single runs: a difference of 0.2{unit} between {best} is no evidence."
     assert f"two runs of one setting differ by up to 0.39{unit} in 95 % of cases" in said[1]  # 2.776 √2 0.1
-    assert single_runs(verdict, {"net on data": Noise(0.1, 4, "another", "5 runs")}) == said[:1]
+    large = single_runs(verdict, {"net on data": Noise(123.0, 4, measure, "5 runs")})[1]
+    assert f"standard deviation of 120{unit} (5 runs): two runs of one setting differ by up to 480{unit}" in large
+    for other in (replace(measure, name="another"), replace(measure, unit="mse_loss")):
+        assert single_runs(verdict, {"net on data": Noise(0.1, 4, other, "5 runs")}) == said[:1]
     assert single_runs(decide([setting("a", 1.0), setting("b", 2.0)], LOSS), noise) == []
 
 
 def test_the_noise_of_settings_is_pooled_around_the_mean_of_each() -> None:
     settings = [population("a", [1.0, 1.2]), population("b", [5.0, 5.2, 5.4]), population("c", [9.0])]
-    noise = pooled(settings, "loss", "here")
+    noise = pooled(settings, LOSS, "here")
     assert noise is not None
     assert noise.degrees == 3
     assert noise.sd == pytest.approx(((0.02 + 0.08) / 3) ** 0.5)
-    assert pooled(settings[2:], "loss", "here") is None
+    assert pooled(settings[2:], LOSS, "here") is None
 
 
 def test_noise_says_how_far_two_runs_differ() -> None:
     values = np.random.default_rng(3).standard_normal((20_000, 5))
     new = np.random.default_rng(4).standard_normal((20_000, 2))
-    usual = np.array([Noise(1.0, 4, "loss", "").usual_difference()]) * values.std(axis=1, ddof=1)
+    usual = np.array([Noise(1.0, 4, Measure(), "").usual_difference()]) * values.std(axis=1, ddof=1)
     assert float(np.mean(np.abs(new[:, 0] - new[:, 1]) <= usual)) == pytest.approx(0.95, abs=0.01)
 
 

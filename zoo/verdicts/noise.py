@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.verdicts.populations import Population
+from zoo.verdicts.populations import Measure, Population
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,13 @@ class Noise:
     Attributes:
         sd: the standard deviation over seeds, pooled over settings.
         degrees: the degrees of freedom of `sd`: the seeds, less one for each setting.
-        measure: the name of what varies: `validation loss`.
+        measure: what varies.
         source: where it is from, for people.
     """
 
     sd: float
     degrees: int
-    measure: str
+    measure: Measure
     source: str
 
     def usual_difference(self) -> float:
@@ -38,12 +38,13 @@ class Noise:
             "sd": self.sd,
             "degrees_of_freedom": self.degrees,
             "usual_difference": self.usual_difference(),
-            "measure": self.measure,
+            "measure": self.measure.name,
+            "unit": self.measure.unit,
             "source": self.source,
         }
 
 
-def pooled(populations: Iterable[Population], measure: str, source: str) -> Noise | None:
+def pooled(populations: Iterable[Population], measure: Measure, source: str) -> Noise | None:
     """The noise of settings, each with its own mean; None where none is repeated."""
     squares, degrees = 0.0, 0
     for one in populations:

@@ -149,7 +149,7 @@ def single_runs(verdict: Verdict, noises: Mapping[str, Noise]) -> list[str]:
     between = f"a difference of {_quantity(gain, measure, 0.0)} between {best.name} and {other.name} is no evidence"
     lines = [f"Single runs: {between}." if len(single) == 2 else f"A{between[1:]}: {single[0]} is a single run."]
     for of, noise in noises.items():
-        if noise.sd > 0 and noise.measure == measure.name:
+        if noise.sd > 0 and noise.measure == measure:
             usual = noise.usual_difference()
             lines.append(
                 f"Over seeds, the {measure.name} of {of} has a standard deviation of {_rough(noise.sd, measure)} "
@@ -159,4 +159,4 @@ def single_runs(verdict: Verdict, noises: Mapping[str, Noise]) -> list[str]:
 
 
 def _rough(value: float, measure: Measure) -> str:
-    return f"{value:.2g}{f' {measure.unit}' * bool(measure.unit)}"
+    return f"{float(f'{value:.2g}'):,g}{f' {measure.unit}' * bool(measure.unit)}"

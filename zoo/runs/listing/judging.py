@@ -118,7 +118,7 @@ def noises(groups: Iterable[Repetitions]) -> dict[str, Noise]:
             repeated = [Population("", _by_seed(one, column)) for one in alike if noise_of(one) == of and one.size > 1]
             seeds = sum(len(one.finite) for one in repeated)
             runs = f"{seeds:,} runs" + (f" of {len(repeated):,} settings" if len(repeated) > 1 else "")
-            noise = pooled(repeated, measure_of(column, alike[0]).name, f"from {runs} compared here")
+            noise = pooled(repeated, measure_of(column, alike[0]), f"from {runs} compared here")
             if noise is not None:
                 found[of] = noise
     return found

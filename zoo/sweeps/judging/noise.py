@@ -32,7 +32,12 @@ def known_noise(registry: Callable[[], Registry]) -> Callable[[Repetitions], Noi
 def _from_sweeps(group: Repetitions) -> Noise | None:
     key = measured_on(group.first).key
     for _, path in zip(range(_MOST_SWEEPS), sweeps_in(SWEEPS), strict=False):
-        alike = [one for one in repetitions(members_of(path)) if measured_on(one.first).key == key]
+        alike = [
+            one
+            for one in repetitions(members_of(path))
+            # After another number of steps the noise is another, too.
+            if measured_on(one.first).key == key and one.first.planned == group.first.planned
+        ]
         noise = noises(alike).get(noise_of(group))
         if noise is not None:
             runs = noise.source.removesuffix(" compared here")
@@ -53,4 +58,4 @@ def _from_shipped(group: Repetitions, registry: Registry) -> Noise | None:
         return None
     preset = "" if found.preset is None else f" with preset {found.preset}"
     source = f"from {found.seeds:,} runs{preset}, as the model's plugin has it"
-    return Noise(found.sd, found.seeds - 1, Measure().name, source)
+    return Noise(found.sd, found.seeds - 1, Measure(), source)
