@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.errors import UsageError
+from zoo.errors import InterruptedRunError, UsageError
 from zoo.numbers import show_loss
 from zoo.runs.observer import Observer
 from zoo.sweeps.sheet import read_sheet
@@ -68,6 +68,28 @@ def test_a_notebook_shows_the_verdict_and_the_best_of_a_search_first() -> None:
     assert means != [one.mean for one in of_search.settings]
     shown = of_search._repr_html_()
     assert shown.index(show_loss(means[0])) < shown.index(show_loss(means[-1])) < shown.index("Best of 5 settings")
+
+
+def test_a_command_for_one_run_says_what_to_do_with_a_sweep() -> None:
+    sweep = zoo.sweep("mlp-char", seeds=2, lr=[0.03, 0.1], **SHORT)
+    with pytest.raises(UsageError, match=r"is a sweep, of many runs: give one of them, such as sweeps/mlp-char-1/0001"):
+        zoo.load(sweep.path)
+    again = r'zoo\.run\("mlp-char", .*lr=0\.1, .*seed=2, init_seed=2.*\) more steps'
+    with pytest.raises(UsageError, match=again):
+        zoo.resume(sweep.path / "0004", steps=9)
+
+
+def test_ctrl_c_while_the_plot_is_made_says_how_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zoo.sweeps.sweeping.plot_rows", stopped)
+        with pytest.raises(InterruptedRunError, match=r"4 of 4 members done; to resume: zoo\.resume_sweep\("):
+            zoo.sweep("mlp-char", seeds=2, lr=[0.03, 0.1], **SHORT)
+    sweep = zoo.resume_sweep("sweeps/mlp-char-1", dataset=WORDS)
+    assert sweep.verdict is not None
+    assert (sweep.path / "sweep.png").exists()
 
 
 def test_seeds_that_are_fixed() -> None:

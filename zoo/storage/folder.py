@@ -35,7 +35,7 @@ from zoo.storage import STATE_FILE as STATE_FILE
 from zoo.storage import WEIGHTS_FILE as WEIGHTS_FILE
 from zoo.storage.history.snapshots import SNAPSHOTS_FILE, pack_snapshots
 from zoo.storage.losses import LOSSES_FILE, VALIDATION_FILE, LossesFile, validation_csv
-from zoo.storage.members.not_kept import not_kept
+from zoo.storage.members.not_kept import no_state, not_kept
 from zoo.storage.open_folder import LOCK_FILE, InUseError, OpenFolder
 from zoo.storage.state import TrainingState
 from zoo.text import shown
@@ -116,7 +116,7 @@ class RunFolder:
         if kind_of(path) != "folder":
             raise UsageError(f"no run folder {shown(path)}{where_run_is(path) or not_kept(path)}")
         if kind_of(path / STATE_FILE) != "file":
-            raise UsageError(f"the run in {path} cannot be resumed: there is no {STATE_FILE} in it")
+            raise UsageError(f"the run in {path} cannot be resumed: there is no {STATE_FILE} in it{no_state(path)}")
         folder = OpenFolder(path)
         try:
             for name in FILES:

@@ -53,7 +53,7 @@ from zoo.storage.config import RunConfig
 from zoo.storage.data.own import check_same, data_of_run
 from zoo.storage.folder import WEIGHTS_FILE, where_run_is
 from zoo.storage.history.record import has_losses, with_losses
-from zoo.storage.members.not_kept import not_kept
+from zoo.storage.members.not_kept import SWEEP_FILE, not_kept
 from zoo.storage.shipped import has_weights, shipped_weights
 from zoo.text import brief, shown
 from zoo.training.building import build_model, context_length, floats_of
@@ -337,6 +337,8 @@ def find_weights(target: str | Path, registry: Registry) -> Path:
     kind = kind_of(path)
     if kind == "folder":
         if kind_of(path / WEIGHTS_FILE) != "file":
+            if kind_of(path / SWEEP_FILE) == "file":
+                raise UsageError(f"{path} is a sweep, of many runs: give one of them, such as {path / '0001'}")
             raise UsageError(f"no run in {path}: there is no {WEIGHTS_FILE} in it")
         return path / WEIGHTS_FILE
     if kind != "nothing":

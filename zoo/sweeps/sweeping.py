@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -177,7 +178,11 @@ class Doing:
 
     def finish(self, folder: SweepFolder) -> Sweep:
         """Train the members that are not done, and conclude."""
-        return self.conclude(folder, self.train(folder))
+        members = self.train(folder)
+        try:
+            return self.conclude(folder, members)
+        except KeyboardInterrupt as error:
+            raise self._interrupted(folder, signal.SIGINT) from error
 
     def train(self, folder: AnyFolder) -> Sequence[Member]:
         """Train the members that are not done; all that are known then."""

@@ -1,4 +1,4 @@
-"""Members of a sweep whose run folders were not kept, and the command that trains one of them again."""
+"""Members of a sweep of which a folder, or its training state, was not kept; and the command that trains one again."""
 
 from __future__ import annotations
 
@@ -15,21 +15,37 @@ SWEEP_FILE = "sweep.json"
 SHEET_FILE = "sweep.csv"
 SETTING = "setting."  # before the name of a column of the sheet that would be another's
 MAX_SHEET_BYTES = 1 << 28
+_NO_MEMBER = (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, csv.Error)
 
 
 def not_kept(path: Path) -> str:
     """What to add to a message about a path where nothing is, if it is that of such a member; empty for another."""
-    if not path.name.isdecimal():
-        return ""
     try:
-        sweep = parse_json(read_text(path.parent / SWEEP_FILE))
-        sheet = read_text(path.parent / SHEET_FILE, max_bytes=MAX_SHEET_BYTES)
-        row = next(row for row in csv.DictReader(io.StringIO(sheet)) if row["member"] == str(int(path.name)))
-        again = _command(sweep, row)
-        keep = option("keep", str(sweep["keep"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, csv.Error):
+        sweep, row = _found(path)
+        again, keep = _command(sweep, row), option("keep", str(sweep["keep"]))
+    except _NO_MEMBER:
         return ""
     return f": member {row['member']} of {path.parent} was not kept ({keep}); {again} trains it again"
+
+
+def no_state(path: Path) -> str:
+    """What to add to a message about a run that cannot be resumed, if it is a member; empty for another."""
+    try:
+        again = _command(*_found(path))
+    except _NO_MEMBER:
+        return ""
+    return (
+        f": members of a sweep that are finished keep none; to train it for longer, give {again} more {option('steps')}"
+    )
+
+
+def _found(path: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """The description of a member's sweep, and its row. Raises one of `_NO_MEMBER` if it is no member."""
+    if not path.name.isdecimal():
+        raise ValueError(path)
+    sweep = parse_json(read_text(path.parent / SWEEP_FILE))
+    sheet = read_text(path.parent / SHEET_FILE, max_bytes=MAX_SHEET_BYTES)
+    return sweep, next(row for row in csv.DictReader(io.StringIO(sheet)) if row["member"] == str(int(path.name)))
 
 
 def _command(sweep: Mapping[str, Any], row: Mapping[str, str]) -> str:
