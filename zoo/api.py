@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from zoo.ambient import in_neutral_state
-from zoo.errors import UsageError, warn
+from zoo.errors import UsageError, suggest, warn
 from zoo.files import from_person
 from zoo.numbers import show_value
 from zoo.options.declaration import declared
@@ -137,6 +137,7 @@ def load_dataset(
     from zoo.data.sources.found import open_dataset, warnings_of
 
     options = FileOptions(format=format, column=column, target=target)
+    check_options(options)
     given = {name: plain(value) for name, value in settings.items()}
     with settings_as_arguments("data"):
         dataset = open_dataset(_registry(), plain(source), given, options, fetcher(offline=offline))
@@ -249,9 +250,9 @@ def sweep(model: str | Sequence[str], *, observer: Observer | None = None, **arg
     own, of_members = declared(SweepOptions), declared(RunOptions)
     for name in arguments:
         if name not in own and (name not in (*of_members, "settings") or of_members[name].option.in_sweep == "no"):
-            raise TypeError(f"sweep() got an unexpected keyword argument {name!r}")
+            known = [*own, *(of for of, one in of_members.items() if one.option.in_sweep != "no")]
+            raise TypeError(f"sweep() got an unexpected keyword argument {name!r}; {suggest(name, known)}")
     options = SweepOptions(**{name: plain(value) for name, value in arguments.items() if name in own})
-    check_options(options)
     given = {name: value for name, value in arguments.items() if name not in own}
     request, registry = request_of(options, {"model": model, **given}), _registry()
     return watched(lambda watcher: do_sweep(request, registry, watcher), observer)

@@ -236,3 +236,15 @@ def test_another_sweep_of_the_same_folder_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("zoo.sweeps.folder._PATIENCE_S", 0.1)
     with contextlib.closing(held), pytest.raises(ZooError, match="another process is using"):
         zoo.resume_sweep(first.path)
+
+
+@pytest.mark.parametrize("rates", [["0.1,", "0.3"], ["0.1", "0.3"]], ids=" ".join)
+def test_a_list_with_spaces(zoo_here: Zoo, rates: list[str]) -> None:
+    done = zoo_here("sweep", "mlp-char", "--lr", *rates, "--dataset", "words.txt")
+    assert done.code == 2
+    assert "(0.3): values are listed with commas and no spaces, as in --lr 0.1,0.3" in done.err
+
+
+def test_a_misspelt_argument() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'schedul'; did you mean 'schedule'"):
+        sweep(schedul="cosine")

@@ -12,9 +12,23 @@ from zoo.cli.state import State, debug_option, json_option, quiet_option
 from zoo.options.declaration import declared
 from zoo.options.run import RunOptions
 from zoo.options.sweep import SweepOptions
+from zoo.phrasing import option
 
 
-@click.command("sweep")
+class _Sweep(click.Command):
+    """One that says what is wrong with a list that has spaces in it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "unexpected extra argument" in error.message:
+                remedy = f"values are listed with commas and no spaces, as in {option('lr', '0.1,0.3')}"
+                raise click.UsageError(f"{error.message}: {remedy}", ctx) from error
+            raise
+
+
+@click.command("sweep", cls=_Sweep)
 @click.argument("model", metavar="MODEL[,MODEL...]")
 @options_of(SweepOptions)
 @options_of_members(RunOptions)
