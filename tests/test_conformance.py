@@ -39,7 +39,11 @@ def test_builtin_plugin_conforms(words_file: Path) -> None:
             settings={name: {"data.target": "parity"} for name in of_tables},
         )
     not_here = {"logger 'zoo-models/tensorboard'"} if importlib.util.find_spec("tensorboard") is None else set()
-    assert {what.partition(":")[0] for what, _ in report.skipped} == {"dataset 'zoo-models/names'"} | not_here
+    assert {what.partition(":")[0] for what, _ in report.skipped} == {
+        "dataset 'zoo-models/names'",
+        "engine 'fused' of 'mlp-char', for populations",  # of CUDA
+        *not_here,
+    }
 
 
 def test_an_absent_distribution_is_an_error() -> None:
@@ -355,7 +359,7 @@ def test_the_engine_that_plugins_are_taught_passes(
     try:
         import zoo_stars  # type: ignore[import-not-found]
 
-        [engines] = re.findall(r'`engines=\{"([\w-]+)": "(.+?)"\}`', text)
+        [engines] = re.findall(r'`engines=\{"([\w-]+)": "([^"]+)"\}`', text)
         registry = Registry()
         plugin = Plugin("stars", "zoo-stars", "0.1.0")
         registry.models.add(Entry(replace(zoo_stars.zoo_models()[0], engines=dict([engines])), plugin))

@@ -24,11 +24,25 @@ def show_loss(loss: float, digits: int = 4) -> str:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Of at least one number, also where their sum is too large for a float."""
+    """Of at least one number, also where their sum is too large for a float; NaN where some are infinite both ways."""
     try:
         return math.fsum(values) / len(values)
     except OverflowError:
         return math.fsum(value / len(values) for value in values)
+    except ValueError:
+        return math.nan
+
+
+def standard_deviation(values: Sequence[float]) -> float:
+    """The sample standard deviation of two numbers or more; NaN where one of them is NaN or infinite."""
+    if not all(map(math.isfinite, values)):
+        return math.nan
+    import statistics  # here, because it imports much
+
+    try:
+        return statistics.stdev(values)
+    except OverflowError:
+        return math.inf
 
 
 def clock(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -246,3 +247,24 @@ def test_settings_that_are_any_text(text: str, zoo_here: Zoo) -> None:
         assert "\x1b" not in done.out
         if options:
             assert "<b>" not in done.out
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+def test_a_finished_run_with_a_loss_that_is_no_number(lost: float, zoo_here: Zoo) -> None:
+    """It has no spread, and is not the best of anything."""
+    forge_sweep(
+        Path("s"), {"lr": [0.1, 0.2]}, 3, lambda one, seed: lost if one["lr"] == 0.1 and seed == 1 else 3 + NOISE[seed]
+    )
+    done = zoo_here("compare", "s", "--markdown")
+    assert done.code == 0, done.err
+    assert "lr 0.1 diverged in 1" in " ".join(done.out.split())
+    rows = [line for line in done.out.splitlines() if line.startswith(("| 0.1 |", "| 0.2 |"))]
+    assert ["**" in row for row in rows] == [False, True]
+    assert zoo_here("compare", "s/0001", "s/0002").code == 0
+
+
+def test_a_plan_of_tests_that_no_sweep_has_costs_nothing(zoo_here: Zoo) -> None:
+    forge_sweep(Path("s"), {"lr": [0.1, 0.2]}, 3, by_lr, tests_after=list(range(2, 100_000)))
+    done = zoo_here("compare", "s")
+    assert done.code == 0, done.err
+    assert "interim tests" not in done.out

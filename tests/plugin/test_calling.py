@@ -471,4 +471,9 @@ def test_every_place_that_catches_whatever_is_raised_lets_ctrl_c_pass() -> None:
         "storage/allocation.py",  # torch's meta device
         "text.py",  # the text of an exception
         "storage/checkpoint.py",  # safetensors
+        "sweeps/sweeping.py",  # matplotlib, and what the disk makes of a plot
+        "sweeps/training.py",  # whatever ends a member is in its row
+        "sweeps/workers/choosing.py",  # the same, where it is prepared once before
+        "sweeps/workers/together.py",  # the same, of many at once
+        "training/population/stacked.py",  # torch.func
     }

@@ -485,6 +485,7 @@ def test_one_place_finds_the_data_of_a_run() -> None:
     assert users(" load_dataset(") - of_persons == readers
     finders = {"zoo/storage/data/own.py", "zoo/storage/data/resumed.py"}
     naming_only = {"zoo/storage/config.py", "zoo/storage/loading.py", "zoo/runs/listing/record.py"}
+    naming_only |= {"zoo/sweeps/judging/records.py"}
     assert users("dataset_is_file") == finders | naming_only
     assert users(".data_file(") == {"zoo/runs/resuming.py", "zoo/storage/data/own.py"}
     assert users("Path(config.dataset)") | users("Path(self.checked.dataset") == set()

@@ -149,6 +149,36 @@ def test_memory_that_runs_out(failing: Callable[..., None], monkeypatch: pytest.
     assert done.rows[1].reason.startswith("there is not enough memory")
 
 
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=FORKS)])
+def test_a_working_directory_that_a_member_changes_is_its_own(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, here = MemberFolder.write_card, Path.cwd()
+
+    def leave(*arguments: Any) -> Any:
+        os.chdir("/")
+        return real(*arguments)
+
+    monkeypatch.setattr(MemberFolder, "write_card", leave)
+    assert others_are_finished(sweep(jobs=jobs, seeds=4))
+    assert Path.cwd() == here
+
+
+@FORKS
+def test_a_fork_that_a_member_leaves_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a data loader may that ends by an exception."""
+    real: Any = vars(child)["train_member"]
+
+    def train(registry: Any, member: Any, *rest: Any) -> Any:
+        row = real(registry, member, *rest)
+        if member.number == 2:
+            os.fork()
+        return row
+
+    monkeypatch.setattr(child, "train_member", train)
+    done = sweep(seeds=6)
+    assert others_are_finished(done)
+    assert len({row.weights_sha256 for row in done}) == 6  # no member has another's row
+
+
 @FORKS
 @pytest.mark.parametrize(
     ("act", "reason"),

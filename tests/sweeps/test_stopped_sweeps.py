@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -263,3 +264,16 @@ def test_members_are_runs_for_every_command(undisturbed: Path, zoo_here: Zoo) ->
     assert zoo_here("plot", undisturbed / "0001", "--out", "plots").code == 0
     assert zoo_here("compare", undisturbed / "0001", undisturbed / "0002").code == 0
     assert zoo_here("report", undisturbed / "0001", "--out", "report.html").code in (0, 1)  # 1 without its extra
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [("options", "jobs", "9"), ("options", "search", "zzz"), ("options", "keep", ".."), ("given", "zzz", 1)],
+)
+def test_a_state_with_what_no_version_has_is_damaged(part: str, name: str, value: object, copy: Path) -> None:
+    file = copy / "sweep_state.json"
+    state = json.loads(file.read_text())
+    state[part][name] = value
+    file.write_text(json.dumps(state))
+    with pytest.raises(zoo.CheckpointError, match="it is not the state of a sweep"):
+        zoo.resume_sweep(copy)

@@ -226,7 +226,9 @@ def preferring(monkeypatch: pytest.MonkeyPatch, words_file: Path) -> Callable[..
         def change(registry: Registry) -> None:
             entry = registry.models.get("mlp-char")
             preset = zoo.Preset(engine="x" if place == "preset" else None)
-            spec = replace(entry.spec, name="other", presets={"p": preset}, engines={"x": made, "y": Fast})
+            spec = replace(
+                entry.spec, name="other", presets={"p": preset}, engines={"x": made, "y": Fast}, populations={}
+            )
             spec = replace(spec, engine="x") if place == "spec" else spec
             registry.models.add(Entry(spec, entry.plugin))
 
@@ -278,7 +280,7 @@ def test_no_preset_fails_where_its_engine_cannot_be_had(words_file: Path, monkey
             registry.models.remove_plugin(entry.plugin)
         for entry in entries:
             engines = dict.fromkeys(entry.spec.engines, unavailable)
-            registry.models.add(Entry(replace(entry.spec, engines=engines), entry.plugin))
+            registry.models.add(Entry(replace(entry.spec, engines=engines, populations={}), entry.plugin))
 
     with_plugin(monkeypatch, without)
     for model, preset in found:
@@ -562,7 +564,7 @@ def test_an_engine_that_the_plugin_no_longer_has_is_told_at_resume(
     def without_engines(registry: Registry) -> None:
         entry = registry.models.get("mlp-char")
         registry.models.remove_plugin(entry.plugin)
-        registry.models.add(Entry(replace(entry.spec, engines={}), entry.plugin))
+        registry.models.add(Entry(replace(entry.spec, engines={}, populations={}), entry.plugin))
 
     with_plugin(monkeypatch, without_engines)
     with pytest.raises(zoo.CheckpointError, match="cannot be resumed: model 'mlp-char' has no engine 'manual'"):
@@ -655,6 +657,9 @@ class Spoiling:
 
     def lr(self, base_lr: float, step: int) -> float:
         return float("nan") if step == self._spoilt else base_lr
+
+    def lrs(self, base_lr: float, first: int, count: int) -> list[float]:
+        return [self.lr(base_lr, first + k) for k in range(count)]
 
 
 def training(engine: str, failed: int | None) -> Training:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -14,8 +15,8 @@ from simulated import population
 from zoo.verdicts.naming import names_of
 from zoo.verdicts.noise import Noise, pooled
 from zoo.verdicts.populations import Measure, Population
-from zoo.verdicts.sentences import sentences, single_runs
-from zoo.verdicts.verdict import decide
+from zoo.verdicts.sentences import as_json, sentences, single_runs
+from zoo.verdicts.verdict import Verdict, decide
 
 LOSS = Measure()
 ACCURACY = Measure("validation accuracy", "", "higher", is_loss=False)
@@ -205,3 +206,25 @@ NAMES = {
 def test_names_of_settings(case: str) -> None:
     settings, names = NAMES[case]
     assert names_of(settings) == names  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300, 2.0**1020])
+@pytest.mark.parametrize("interim", [(), (4, 6, 8)])
+def test_huge_and_tiny_values_are_judged_as_any(scale: float, interim: tuple[int, ...]) -> None:
+    """Their squares are infinite, or 0."""
+
+    def judged(factor: float) -> Verdict:
+        values = {"a": [1.0, 2.0, 4.0, 3.0], "b": [1.5, 2.2, 4.1, 3.6], "c": [1.1, 2.4, 3.9, 3.3]}
+        settings = [population(name, [value * factor for value in of]) for name, of in values.items()]
+        return decide(settings, Measure(), interim=interim)
+
+    scaled, plain = judged(scale), judged(1.0)
+    for one, other in zip(scaled.comparisons, plain.comparisons, strict=True):
+        assert (one.pairs.better, one.more_seeds) == (other.pairs.better, other.more_seeds)
+        assert one.p == pytest.approx(other.p)
+        assert one.interval == pytest.approx([scale * end for end in other.interval or ()], rel=1e-9, abs=0)
+    noise, usual = pooled(scaled.settings, "loss", ""), pooled(plain.settings, "loss", "")
+    assert noise is not None
+    assert usual is not None
+    assert noise.sd == pytest.approx(scale * usual.sd, rel=1e-9, abs=0)
+    json.dumps(as_json(scaled), allow_nan=False)

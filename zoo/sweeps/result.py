@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
 from zoo.html import line, table, titled
-from zoo.numbers import mean, show_loss
+from zoo.numbers import mean, show_loss, standard_deviation
 from zoo.options.sweep import HALVING
 from zoo.options.values import as_text
 from zoo.runs.listing.columns import BETTER
@@ -51,9 +51,7 @@ class Setting:
     @property
     def sd(self) -> float | None:
         """The sample standard deviation; None of fewer than two."""
-        import statistics  # here, because it imports much
-
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        return standard_deviation(self.values) if len(self.values) > 1 else None
 
     @property
     def steps(self) -> int:

@@ -16,12 +16,12 @@ from zoo.data.sources.found import find_source
 from zoo.errors import CheckpointError, InterruptedRunError, UsageError
 from zoo.files import from_person, has_digest, parse_json, readable_json, sync_file_system
 from zoo.options.declaration import declared
-from zoo.options.run import ResumeOptions
+from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.sweep import BEST, NONE, SweepOptions
 from zoo.phrasing import command, option, told
 from zoo.plugin.registry import Registry
 from zoo.runs.observer import Observer
-from zoo.runs.plan import keeping_nothing, make_plan
+from zoo.runs.plan import check_options, keeping_nothing, make_plan
 from zoo.sweeps.continuing import drop_state, is_of_several
 from zoo.sweeps.folder import PLOT_FILE, SWEEP_STATE_FILE, SweepFolder
 from zoo.sweeps.judging.until_decided import planned_tests
@@ -337,8 +337,11 @@ def request_from(path: Path, registry: Registry, given: Mapping[str, Any]) -> Re
         recorded = dict(state["given"])
         settings = {**recorded.pop("settings"), **{name: recorded.pop(name) for name in [*recorded] if "." in name}}
         options = SweepOptions(**state["options"])
-    except (KeyError, TypeError, AttributeError, OSError) as error:
+        check_options(options)
+    except (KeyError, TypeError, AttributeError, OSError, UsageError) as error:
         raise CheckpointError(damaged) from error
+    if not {*recorded} <= {"model", *declared(RunOptions)}:  # of another version
+        raise CheckpointError(damaged)
     _check_recorded(recorded, path, registry, given)
     return request_of(options, {**recorded, **given, "settings": settings})
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,11 +53,25 @@ def train_member(
     if found is not None:
         return found
     try:
-        with command_line():  # a reason has the same words, whoever asked for the sweep
+        with command_line(), _same_directory():  # a reason has the same words, whoever asked for the sweep
             run = _trained(registry, member, folder, observer, data)
     except Exception as error:
         return ended_by(error, member, folder)
     return finished(member, run.metrics)
+
+
+@contextlib.contextmanager
+def _same_directory() -> Iterator[None]:
+    """Leave the working directory as it was: a model may change it, and the paths of members are relative to it."""
+    before = None
+    with contextlib.suppress(OSError):  # it was deleted
+        before = Path.cwd()
+    try:
+        yield
+    finally:
+        if before is not None:
+            with contextlib.suppress(OSError):
+                os.chdir(before)
 
 
 def ended_by(error: Exception, member: Member, folder: Path | None) -> Row:

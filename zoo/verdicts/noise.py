@@ -46,9 +46,9 @@ class Noise:
 
 def pooled(populations: Iterable[Population], measure: Measure, source: str) -> Noise | None:
     """The noise of settings, each with its own mean; None where none is repeated."""
-    squares, degrees = 0.0, 0
+    deviations, degrees = list[float](), 0
     for one in populations:
         if one.sd is not None:
             degrees += len(one.finite) - 1
-            squares += one.sd**2 * (len(one.finite) - 1)
-    return None if degrees == 0 else Noise(math.sqrt(squares / degrees), degrees, measure, source)
+            deviations.append(one.sd * math.sqrt(len(one.finite) - 1))
+    return None if degrees == 0 else Noise(math.hypot(*deviations) / math.sqrt(degrees), degrees, measure, source)

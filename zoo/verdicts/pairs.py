@@ -12,6 +12,7 @@ count of seeds in which a setting is better is given beside it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -55,7 +56,7 @@ class Pairs:
         return mean(self.gains) if self.gains else None
 
     def interval(self, level: float) -> tuple[float, float] | None:
-        """The confidence interval of the mean difference by Student's t; None of fewer than two gains, or equal ones.
+        """The confidence interval of the mean difference by Student's t; None of fewer than two, or equal gains.
 
         Args:
             level: between 0 and 1.
@@ -68,14 +69,17 @@ class Pairs:
         from scipy import stats
 
         half = float(stats.t.isf((1 - level) / 2, len(self.gains) - 1)) * error
-        return centre - half, centre + half
+        return (centre - half, centre + half) if math.isfinite(half) else None
 
     @property
     def standard_error(self) -> float:
         """Of the mean difference; 0 where all gains are equal, but for rounding."""
-        centre = mean(self.gains)
-        variance = math.fsum((gain - centre) ** 2 for gain in self.gains) / (len(self.gains) - 1)
-        return 0.0 if self.test not in ("paired t test", "sign test") else math.sqrt(variance / len(self.gains))
+        if self.test not in ("paired t test", "sign test"):
+            return 0.0
+        gains, exponent = _scaled(self.gains)
+        centre = mean(gains)
+        variance = math.fsum((gain - centre) ** 2 for gain in gains) / (len(gains) - 1)
+        return math.ldexp(math.sqrt(variance / len(gains)), exponent)
 
 
 def compare(one: Population, other: Population, measure: Measure) -> Pairs:
@@ -86,8 +90,9 @@ def compare(one: Population, other: Population, measure: Measure) -> Pairs:
     both = [seed for seed in shared if math.isfinite(one.values[seed]) and math.isfinite(other.values[seed])]
     gains = [measure.gain(one.values[seed], other.values[seed]) for seed in both]
     complete = len(both) == len(shared)
-    lead = math.fsum(gains) if complete else sum(signs)
-    if lead < 0 or (lead == 0 and not complete and math.fsum(gains) < 0):
+    centre = mean(gains) if gains else 0.0
+    lead = centre if complete else sum(signs)
+    if lead < 0 or (lead == 0 and not complete and centre < 0):
         return compare(other, one, measure)
     wins, losses = signs.count(1), signs.count(-1)
     p, test = _tested(one, other, shared, measure) if complete else _sign_test(wins, losses)
@@ -122,7 +127,14 @@ def _tested(one: Population, other: Population, seeds: list[Any], measure: Measu
         return _sign_test(len(gains), 0)
     from scipy import stats
 
-    return float(stats.ttest_rel(first, second).pvalue), "paired t test"
+    scaled, _ = _scaled(first + second)
+    return float(stats.ttest_rel(scaled[: len(first)], scaled[len(first) :]).pvalue), "paired t test"
+
+
+def _scaled(values: Sequence[float]) -> tuple[list[float], int]:
+    """Numbers divided by a power of two, and its exponent, so that their squares are neither infinite nor 0."""
+    exponent = math.frexp(max(map(abs, values)))[1]
+    return [math.ldexp(value, -exponent) for value in values], exponent
 
 
 def _sign_test(wins: int, losses: int) -> tuple[float | None, Test]:

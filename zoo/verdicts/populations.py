@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from zoo.numbers import mean
+from zoo.numbers import mean, standard_deviation
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ class Population:
 
     @property
     def sd(self) -> float | None:
-        """The sample standard deviation over the seeds of the runs that did not diverge."""
-        return statistics.stdev(self.finite) if len(self.finite) > 1 else None
+        """Over the seeds of the runs that did not diverge, by the sample; None of one, or where it is infinite."""
+        sd = standard_deviation(self.finite) if len(self.finite) > 1 else math.inf
+        return sd if math.isfinite(sd) else None
 
     @property
     def is_repeated(self) -> bool:

@@ -29,7 +29,7 @@ def seeds_needed(pairs: Pairs, level: float) -> int | None:
     Returns:
         At most `MOST`; None where more are needed, or where it cannot be told.
     """
-    if pairs.test == "paired t test":
+    if pairs.test == "paired t test" and pairs.standard_error > 0:
         effect = abs(pairs.difference or 0.0) / (pairs.standard_error * math.sqrt(len(pairs.gains)))
         return seeds_of_t_test(effect, level)
     if pairs.test == "sign test" and pairs.wins * 2 > pairs.n - pairs.ties:

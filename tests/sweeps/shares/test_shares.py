@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from conftest import Zoo
@@ -15,11 +14,13 @@ from launching import Launched, launch
 
 from zoo.cli import main
 from zoo.errors import UsageError
+from zoo.plugin.registry import Registry
 from zoo.storage.open_folder import OpenFolder
 from zoo.sweeps import sweeping
 from zoo.sweeps.member import Member, Row
 from zoo.sweeps.request import Request
 from zoo.sweeps.shares.share import Share
+from zoo.sweeps.strategy import Strategy
 
 FILES = ("sweep.csv", "sweep.json", "sweep_state.json")
 OF_MEMBER = ("model.safetensors", "losses.csv", "config.json")
@@ -87,12 +88,12 @@ def test_a_sweep_is_resumed_by_ranks(asked: tuple[object, ...], zoo_here: Zoo) -
         assert content(Path("part")) == content(Path("alone"))
 
 
-@dataclass
-class Two:
+@dataclass(frozen=True)
+class Two(Strategy):
     """A strategy that decides by the rows: after two members, two more of the better learning rate."""
 
     request: Request
-    is_judged: ClassVar[bool] = False
+    registry: Registry
 
     def members(self, rows: Mapping[int, Row]) -> Sequence[Member]:
         first = [self.request.member(n, {"lr": lr}, 1) for n, lr in enumerate((0.1, 0.3), 1)]

@@ -30,8 +30,8 @@ def test_the_variables_of_a_scheduler_alone_mean_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SAID if name != "TORCHELASTIC_RUN_ID"])
-@pytest.mark.parametrize("value", [None, "", "two"])
-def test_a_variable_that_is_missing_or_no_number_is_named(name: str, value: str | None) -> None:
+@pytest.mark.parametrize("value", [None, "", "two", "-1"])
+def test_a_variable_that_is_missing_or_wrong_is_named(name: str, value: str | None) -> None:
     environ = {key: text for key, text in {**SAID, name: value}.items() if text is not None}
     with pytest.raises(UsageError, match=f"(?s){name}.*start zoo with torchrun, or unset TORCHELASTIC_RUN_ID"):
         Launch.of(environ)

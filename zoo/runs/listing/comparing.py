@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zoo.files import canonical_json
-from zoo.numbers import mean
+from zoo.numbers import mean, standard_deviation
 from zoo.runs.listing.columns import Column, find_column, natural
 from zoo.runs.listing.record import RunRecord
 from zoo.runs.listing.settings import SEEDS, identity, show_setting
@@ -111,13 +111,18 @@ def _sort_key(value: object) -> tuple[bool, float, list[tuple[bool, int, str]]]:
 
 def best_of(runs: Sequence[RunRecord], column: Column) -> list[RunRecord]:
     """Those with the best value, where it is known which that is, the figures compare, and not all are as good."""
-    known = [run for run in runs if run.result and column.value(run) is not None]
+    known = [run for run in runs if run.result and _has_number(column.value(run))]
     if column.better is None or len(known) < 2 or why_not_comparable(runs):
         return []
     values = [column.value(run) for run in known]
     best = min(values) if column.better == "lower" else max(values)
     found = [run for run in known if column.value(run) == best]
     return found if len(found) < len(known) else []
+
+
+def _has_number(value: object) -> bool:
+    """Whether it is a value, and neither NaN nor infinite: with NaN, nothing has an order."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ class Repetitions:
         values = [value for run in self.runs if (value := column.value(run)) is not None]
         if not values:
             return None
-        return Spread(len(values), mean(values), statistics.stdev(values) if len(values) > 1 else None)
+        return Spread(len(values), mean(values), standard_deviation(values) if len(values) > 1 else None)
 
 
 def repetitions(runs: Sequence[RunRecord]) -> list[Repetitions]:

@@ -23,6 +23,7 @@ from zoo.sweeps.member import DIVERGED, FINISHED, Row
 from zoo.sweeps.sheet import SHEET_FILE, SWEEP_FILE, is_sweep, read_sheet, read_sweep
 
 _SECTIONS = {"model": "hyperparameters", "data": "settings", "optimizer": "hyperparameters", "loss": "settings"}
+_MOST_TESTS = 64  # twice as many as any sweep plans: the test of a million would take all memory
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
 
@@ -202,7 +203,8 @@ def _mapping(description: Mapping[str, Any], name: str) -> dict[str, Any]:
 def planned_in(description: Mapping[str, Any]) -> tuple[int, ...]:
     """After how many seeds a sweep is tested while seeds are added, by its `sweep.json`; empty where it is not so."""
     tests = description.get("tests_after")
-    known = isinstance(tests, list) and all(type(size) is int and size > 1 for size in tests)
+    known = isinstance(tests, list) and len(tests) <= _MOST_TESTS
+    known = known and all(type(size) is int and size > 1 for size in tests or ())
     return tuple(sorted({*tests})) if known and tests is not None else ()
 
 

@@ -18,6 +18,7 @@ from zoo.sweeps.member import DIVERGED, FINISHED, Member, Row
 from zoo.sweeps.next_command import with_settings
 from zoo.sweeps.rates.suggestion import RULE, Suggestion, Tried, suggest_rate
 from zoo.sweeps.request import Request
+from zoo.sweeps.result import value_of
 from zoo.sweeps.strategy import Conclusion, Strategy
 
 NAME = "find_lr"
@@ -124,5 +125,6 @@ def _rates(request: Request, own: float) -> list[float]:
 
 
 def _tried(lr: float, rows: Sequence[Row]) -> Tried:
-    losses = [row.losses["val"] for row in rows if row.state == FINISHED]
-    return Tried(lr, losses, sum(row.state == DIVERGED for row in rows))
+    found = [value_of(row) for row in rows if row.state == FINISHED]
+    losses = [value for value in found if value is not None]  # not NaN, which is no better than to diverge
+    return Tried(lr, losses, len(found) - len(losses) + sum(row.state == DIVERGED for row in rows))

@@ -15,6 +15,7 @@ from zoo.plugin.width import scaled, width_of
 from zoo.runs.plan import make_plan
 from zoo.sweeps.member import FINISHED, Member, Row
 from zoo.sweeps.request import Request
+from zoo.sweeps.result import value_of
 from zoo.sweeps.scaling.power_law import PowerLaw, fit_power_law
 from zoo.sweeps.strategy import Conclusion, Strategy
 
@@ -82,12 +83,12 @@ class Ladder(Strategy):
 
 
 def step_of(size: Any, rows: Sequence[Row]) -> dict[str, Any]:
-    """A step of a ladder as JSON has it: the losses are those of the members that are finished."""
+    """A step of a ladder as JSON has it: the losses are those of the finished members, as far as they are finite."""
     finished = [row for row in rows if row.state == FINISHED]
-    losses = [row.losses["val"] for row in finished]
+    losses = [value for row in finished if (value := value_of(row)) is not None]
     parameters = next((row.parameters for row in finished), None)
     found: dict[str, Any] = {"size": size, "parameters": parameters, "losses": losses}
-    return found | {"loss": mean(losses) if losses else None, "lost": len(rows) - len(finished)}
+    return found | {"loss": mean(losses) if losses else None, "lost": len(rows) - len(losses)}
 
 
 def fitted(steps: Sequence[Mapping[str, Any]]) -> PowerLaw | str:

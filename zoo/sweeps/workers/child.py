@@ -77,12 +77,15 @@ def _work(
     parent: int,
     others: Iterable[int],
 ) -> None:
+    own = os.getpid()
     try:
         _settle(results, parent, others)
         send(results, {"ready": True})
         for message in Reader(commands):
             member, folder = member_of(message, like)
             row = train_member(registry, member, folder, _Teller(results), data)
+            if os.getpid() != own:  # a fork that the member has made and left: only one can speak for it
+                return
             send(results, {"row": of_row(row)})
             gc.collect()  # while the sweep writes the row
     except _StoppedError:

@@ -50,17 +50,19 @@ class Launch:
         Schedulers set RANK and WORLD_SIZE too, for processes that are on their own: they are no sign by themselves.
 
         Raises:
-            UsageError: a variable is missing or no number.
+            UsageError: a variable is missing, no number, or out of range.
         """
         if _RUN_ID not in environ:
             return None
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", _RESTARTS)
         try:
             rank, ranks, local_rank, local_ranks, restarts = (int(environ[name]) for name in names)
+            if not (0 <= rank < ranks and 0 <= local_rank < local_ranks <= ranks and restarts >= 0):
+                raise ValueError("ranks that torchrun does not give")
         except (KeyError, ValueError) as error:
             raise UsageError(
-                f"{_RUN_ID} is set, as torchrun does, and of {', '.join(names)} one is missing or no number: start zoo "
-                f"with torchrun, or unset {_RUN_ID}"
+                f"{_RUN_ID} is set, as torchrun does, and of {', '.join(names)} one is missing, no number or out of "
+                f"range: start zoo with torchrun, or unset {_RUN_ID}"
             ) from error
         return cls(rank, ranks, local_rank, local_ranks, restarts, _job(environ[_RUN_ID], argv))
 

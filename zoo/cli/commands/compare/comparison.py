@@ -108,7 +108,8 @@ def ranked(runs: Sequence[RunRecord]) -> list[Repetitions]:
 
     def key(one: Repetitions) -> tuple[int, float]:
         spread = one.spread(val)
-        return data.index(measured_on(one.first).key), math.inf if spread is None else spread.mean
+        mean = spread.mean if spread is not None and math.isfinite(spread.mean) else math.inf
+        return data.index(measured_on(one.first).key), mean
 
     return sorted(found, key=key)
 
@@ -144,7 +145,8 @@ def _of_repetitions(runs: Sequence[RunRecord], repeated: Sequence[Repetitions], 
 
 def _best(repeated: Sequence[Repetitions], column: Column) -> Repetitions | None:
     """The setting with the best mean; None where it is not known which is better, or there is but one."""
-    found = [(spread.mean, i) for i, one in enumerate(repeated) if (spread := one.spread(column)) is not None]
+    spreads = [(i, spread) for i, one in enumerate(repeated) if (spread := one.spread(column)) is not None]
+    found = [(spread.mean, i) for i, spread in spreads if math.isfinite(spread.mean)]
     if column.better is None or len(found) < 2:
         return None
     return repeated[(min if column.better == "lower" else max)(found)[1]]
