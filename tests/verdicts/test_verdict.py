@@ -223,7 +223,7 @@ def test_huge_and_tiny_values_are_judged_as_any(scale: float, interim: tuple[int
         assert (one.pairs.better, one.more_seeds) == (other.pairs.better, other.more_seeds)
         assert one.p == pytest.approx(other.p)
         assert one.interval == pytest.approx([scale * end for end in other.interval or ()], rel=1e-9, abs=0)
-    noise, usual = pooled(scaled.settings, "loss", ""), pooled(plain.settings, "loss", "")
+    noise, usual = pooled(scaled.settings, Measure(), ""), pooled(plain.settings, Measure(), "")
     assert noise is not None
     assert usual is not None
     assert noise.sd == pytest.approx(scale * usual.sd, rel=1e-9, abs=0)
