@@ -71,7 +71,7 @@ def sweep(request: Request, registry: Registry, observer: Observer) -> Sweep:
     """Do a sweep.
 
     Raises:
-        UsageError: what was asked for is wrong for every setting.
+        UsageError: a value is wrong in every setting that has it.
         InterruptedRunError: a signal has stopped it.
         ZooError: see `zoo.errors`. The members that are done are in its folder, with those under way.
     """
