@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from zoo.options.sweep import SweepOptions
-from zoo.sweeps import plotting
 from zoo.sweeps.request import Request, request_of
+from zoo.sweeps.results import plotting
 
 WORDS = [a + b + c for a in "abeln" for b in "abeln" for c in "abeln"][:90]
 MakeRequest = Callable[..., Request]

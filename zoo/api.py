@@ -17,7 +17,7 @@ from zoo.files import from_person
 from zoo.numbers import show_value
 from zoo.options.declaration import declared
 from zoo.options.run import SEED, FileOptions, ResumeOptions, RunOptions
-from zoo.options.sweep import SweepOptions
+from zoo.options.sweep import SweepOptions, options_of_members
 from zoo.options.values import plain
 from zoo.phrasing import settings_as_arguments
 from zoo.plugin.manager import load_plugins
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from zoo.data.kinds import Dataset
     from zoo.runs.result import Run
     from zoo.storage.loading import Loaded
-    from zoo.sweeps.result import Sweep
+    from zoo.sweeps.results.sweep import Sweep
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -241,21 +241,37 @@ def sweep(model: str | Sequence[str], *, observer: Observer | None = None, **arg
         arguments: the options.
 
     Raises:
+        TypeError: there is no such option.
         ZooError: see `zoo.errors`.
     """
     from zoo.notebooks.watching import watched
     from zoo.sweeps.request import request_of
     from zoo.sweeps.sweeping import sweep as do_sweep
 
-    own, of_members = declared(SweepOptions), declared(RunOptions)
+    own, known = declared(SweepOptions), [*inspect.signature(sweep).parameters]
     for name in arguments:
-        if name not in own and (name not in (*of_members, "settings") or of_members[name].option.in_sweep == "no"):
-            known = [*own, *(of for of, one in of_members.items() if one.option.in_sweep != "no")]
+        if name not in known:
             raise TypeError(f"sweep() got an unexpected keyword argument {name!r}; {suggest(name, known)}")
     options = SweepOptions(**{name: plain(value) for name, value in arguments.items() if name in own})
     given = {name: value for name, value in arguments.items() if name not in own}
     request, registry = request_of(options, {"model": model, **given}), _registry()
     return watched(lambda watcher: do_sweep(request, registry, watcher), observer)
+
+
+def _sweep_signature() -> inspect.Signature:
+    """That of `sweep` as a person reads it; where an option of members may vary, it takes several values."""
+    model, observer, _ = inspect.signature(sweep).parameters.values()
+    own, of_run = dict(_signature(SweepOptions).parameters), _signature(_RunArguments).parameters
+    del own["share"]  # is for commands
+    members = []
+    for name, one in options_of_members().items():
+        hint = of_run[name].annotation
+        several = hint | Sequence[Any] if one.option.in_sweep == "varies" else hint
+        members.append(of_run[name].replace(annotation=several | None, default=None))
+    return inspect.Signature([model, *own.values(), *members, observer])
+
+
+sweep.__signature__ = _sweep_signature()  # type: ignore[attr-defined]
 
 
 @in_neutral_state

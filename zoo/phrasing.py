@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ _keywords: ContextVar[str] = ContextVar("keywords", default="")  # the section w
 
 _FLAGS = {"settings": "--set", "plots": "--no-plots"}  # whose names are not the option's
 TRAINS = ("run", "resume", "sweep")  # the commands that several processes do together
-_NO_TEXT = ("VALUE", "N", "K")  # which stand for a value that is no text
+_NO_TEXT = ("VALUE", "N", "K", "...")  # which stand for a value that is no text
 
 
 @contextlib.contextmanager
@@ -100,13 +100,13 @@ def setting(key: str, value: Any, text: str | None = None) -> str:
     return told(typed=f"--set {quoted(f'{key}={text}')}", python=f"settings={{{_literal(key)}: {_literal(value)}}}")
 
 
-def command(name: str, target: str | Path | None = None, **options: Any) -> str:
+def command(name: str, target: str | Path | Sequence[str] | None = None, /, **options: Any) -> str:
     """A command that is to be used next: `zoo resume runs/a --device cpu` or `zoo.resume("runs/a", device="cpu")`.
 
     A list is typed with commas, and the option `settings`, a mapping, as one `--set` for each of its keys.
     """
     launcher = _launcher.get() if name in TRAINS else ""
-    typed = [f"{launcher}zoo {name}", *([] if target is None else [quoted_path(target)])]
+    typed = [f"{launcher}zoo {name}", *([] if target is None else [quoted_path(_as_typed(target))])]
     typed += [option_typed for one in options.items() if (option_typed := _typed_option(*one))]
     arguments = [] if target is None else [_literal(target)]
     arguments += [f"{key}={_literal(value)}" for key, value in options.items()]

@@ -4,7 +4,7 @@
 
 Prints one JSON list of rows. Everything has the same cores, those of this process. Each member, run and net of JAX has
 the same seed, data and steps, and `zoo run` and the sweep must end with the same bytes. All commands are timed from the
-shell and back, with the imports; of JAX only the training is counted.
+shell and back, with the imports; of JAX only the training is counted. What is compiled once on a machine, is before.
 """
 
 from __future__ import annotations
@@ -73,6 +73,10 @@ class Population:
         """Seconds and peak bytes of one, into `folder/sweep`."""
         return spent([*ZOO, "sweep", models, *self.common, "--out", folder / "sweep", *options], self.env)
 
+    def warm_up(self, folder: Path) -> None:
+        """Compile the kernel, as is done once on a machine: JAX's compilation is not counted, either."""
+        self.sweep(folder, "--engine", "fused", "--seeds", 1, "--steps", 1)
+
     def lecture(self, folder: Path, steps: int | None = None) -> float:
         steps = steps or self.sizes.steps
         return self.sweep(folder, "--engine", "fused", "--seeds", self.sizes.members, "--steps", steps)[0]
@@ -136,6 +140,7 @@ def throughput(population: Population, rounds: int) -> list[Row]:
         "jax.lax.map of lax.scan, a device a core": lambda folder: population.jax("map"),
     }
     with tempfile.TemporaryDirectory() as work:
+        population.warm_up(Path(work) / "before")
         seconds = in_turn(measures, rounds, Path(work))
         assert_same_bytes(Path(work) / "0-0" / "sweep", Path(work) / "0-3", range(1, min(3, sizes.commands) + 1))
     whole, tenth = seconds.pop("sweep"), seconds.pop("sweep, a tenth of the steps")

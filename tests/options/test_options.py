@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.options.declaration import declared, filled, problems
 from zoo.options.run import ResumeOptions, RunOptions
 from zoo.options.schedule import Schedule
+from zoo.options.sweep import SweepOptions, options_of_members
 from zoo.options.training import TrainingOptions
 from zoo.options.values import convert_fields, fits
 from zoo.plugin.manager import load_plugins
@@ -53,6 +55,17 @@ def test_python_has_each_option_with_its_type_and_no_old_name() -> None:
         n for n, one in OPTIONS.items() if one.option.renamed is None
     }
     assert parameters["steps"].annotation == (int | None)
+
+
+def test_a_sweep_has_the_options_of_its_members_and_its_own() -> None:
+    parameters = inspect.signature(zoo.sweep).parameters
+    assert {"model", "observer", *options_of_members(), *declared(SweepOptions)} - {"share"} == set(parameters)
+    assert not {"teacher", "run", "share"} & set(parameters)
+    assert parameters["lr"].annotation == (float | Sequence[Any] | None)
+    assert parameters["device"].annotation == (str | None)
+    assert parameters["seeds"].kind is inspect.Parameter.KEYWORD_ONLY
+    with pytest.raises(TypeError, match="'share'"):  # which is for the processes of a job array
+        zoo.sweep("mlp-char", share="1/2")
 
 
 def test_presets_and_specs_have_the_same_fields() -> None:

@@ -149,16 +149,23 @@ def test_memory_that_runs_out(failing: Callable[..., None], monkeypatch: pytest.
     assert done.rows[1].reason.startswith("there is not enough memory")
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=FORKS)])
-def test_a_working_directory_that_a_member_changes_is_its_own(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, here = MemberFolder.write_card, Path.cwd()
+@pytest.mark.parametrize(
+    "options",
+    [{"jobs": 1}, pytest.param({"jobs": 2}, marks=FORKS), {"engine": "stacked", "model": "bigram"}],
+    ids=["in turn", "in forks", "at once"],
+)
+@pytest.mark.parametrize("moment", ["write_first_checkpoint", "write_last_checkpoint", "write_card"])
+def test_a_working_directory_that_a_member_changes_is_its_own(
+    options: dict[str, Any], moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, here = getattr(MemberFolder, moment), Path.cwd()
 
-    def leave(*arguments: Any) -> Any:
+    def leave(*arguments: Any, **more: Any) -> Any:
         os.chdir("/")
-        return real(*arguments)
+        return real(*arguments, **more)
 
-    monkeypatch.setattr(MemberFolder, "write_card", leave)
-    assert others_are_finished(sweep(jobs=jobs, seeds=4))
+    monkeypatch.setattr(MemberFolder, moment, leave)
+    assert others_are_finished(sweep(**{"seeds": 4, **options}))
     assert Path.cwd() == here
 
 

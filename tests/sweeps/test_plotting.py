@@ -10,11 +10,12 @@ import pytest
 from conftest import Zoo
 
 import zoo
+from zoo.plots.figures import plot_population
 from zoo.plots.population import Population
 from zoo.storage.losses import read_losses
-from zoo.sweeps import plotting
-from zoo.sweeps.plotting import plot_sweep, population_of
-from zoo.sweeps.result import Sweep
+from zoo.sweeps.results import plotting
+from zoo.sweeps.results.plotting import plot_sweep, population_of
+from zoo.sweeps.results.sweep import Sweep
 from zoo.sweeps.sheet import read_sheet, read_sweep
 
 OPTIONS: dict[str, Any] = {"steps": 90, "device": "cpu", "jobs": 1, "settings": {"model.hidden_size": 4}}
@@ -52,6 +53,17 @@ def test_the_folder_alone_gives_the_same_plot() -> None:
     sweep = swept(lr=[0.1, 0.3], optimizer=["sgd", "adamw"], seeds=2)
     assert population_of(sweep.path, read_sheet(sweep.path / "sweep.csv"), read_sweep(sweep.path)) == shown(sweep)
     assert plot_sweep(sweep.path) == (sweep.path / "sweep.png").read_bytes()
+
+
+def test_the_figure_of_a_sweep_can_be_changed_and_written() -> None:
+    sweep = swept(lr=[0.1, 0.3], seeds=2)
+    figure = sweep.plot()
+    assert [axes.get_xlabel() for axes in figure.axes] == ["lr", "step"]
+    figure.savefig("before.png", dpi=140)
+    assert Path("before.png").read_bytes() == plot_population(shown(sweep))
+    figure.axes[0].set_ylim(0, 9)
+    figure.savefig("after.png", dpi=140)
+    assert Path("after.png").read_bytes() != Path("before.png").read_bytes()
 
 
 def test_members_that_diverged_are_counted() -> None:

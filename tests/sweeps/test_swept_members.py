@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import zoo
-from zoo.sweeps.result import Sweep
+from zoo.sweeps.results.sweep import Sweep
 
 WORDS = [a + b + c for a in "abeln" for b in "abeln" for c in "abeln"][:90]
 TABLE = "width,size,kind\n" + "".join(f"{i % 5}.25,{i % 7}.5,{'ab'[i % 2]}\n" for i in range(90))

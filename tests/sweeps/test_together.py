@@ -16,7 +16,7 @@ from fake_cuda import FakeCuda
 import zoo
 from zoo.errors import InterruptedRunError, PluginError
 from zoo.storage.checkpoint import load
-from zoo.sweeps.result import Sweep
+from zoo.sweeps.results.sweep import Sweep
 from zoo.sweeps.workers import together
 from zoo.training.population import loop
 from zoo.training.population.stacked import Stacked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,14 +62,13 @@ def options_of(record: type[Any]) -> Callable[[F], F]:
     return decorate
 
 
-def options_of_members(record: type[Any]) -> Callable[[F], F]:
+def options_with_commas(options: Iterable[Declared]) -> Callable[[F], F]:
     """Give a command that makes many runs their options; those that may vary take several values, with commas."""
 
     def decorate(command: F) -> F:
-        for one in reversed(declared(record).values()):
-            if one.option.in_sweep != "no" and one.option.renamed is None:
-                one = one._replace(default=NOT_GIVEN)  # it is known only then whether it was given
-                command = _option(one, several=one.option.in_sweep == "varies")(command)
+        for one in reversed([*options]):
+            one = one._replace(default=NOT_GIVEN)  # it is known only then whether it was given
+            command = _option(one, several=one.option.in_sweep == "varies")(command)
         return command
 
     return decorate

@@ -9,7 +9,7 @@ from typing import Protocol
 from zoo.numbers import clock, show_loss
 from zoo.runs.observer import Observer
 from zoo.runs.result import Run
-from zoo.sweeps.result import Sweep
+from zoo.sweeps.results.sweep import Sweep
 
 _EVERY_S = 0.2  # at most so often: each update is a message to the browser
 

@@ -10,7 +10,7 @@ from zoo.notebooks import jupyter, marimo
 from zoo.notebooks.status import Display, NotebookProgress
 from zoo.runs.observer import Observer
 from zoo.runs.result import Run
-from zoo.sweeps.result import Sweep
+from zoo.sweeps.results.sweep import Sweep
 
 R = TypeVar("R", Run, Sweep)
 

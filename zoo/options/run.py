@@ -142,6 +142,7 @@ class RunOptions(CallOptions, FileOptions, TrainingOptions):
             flag="--set",
             metavar="SECTION.KEY=VALUE",
             recorded=False,
+            in_sweep="same",  # as a whole; the value of a key may be several
         ),
     ] = None
     out: Annotated[

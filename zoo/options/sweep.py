@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from zoo.options.declaration import POSITIVE, SEEDS, THREADS, Option, Range
+from zoo.options.declaration import POSITIVE, SEEDS, THREADS, Declared, Option, Range, declared
+from zoo.options.run import RunOptions
 
 KEEP = ALL, BEST, NONE = ("all", "best", "none")  # of the members' weights
 GRID_SEEDS = 8  # by default; of fewer, only a large difference is more than luck
@@ -70,3 +71,9 @@ class SweepOptions:
         int | None,
         Option("Train the model in N sizes, each twice as large, and fit a power law.", _SIZES, metavar="N"),
     ] = None
+
+
+def options_of_members() -> dict[str, Declared]:
+    """The options of a run that members of a sweep may be given, by name."""
+    options = declared(RunOptions).items()
+    return {name: one for name, one in options if one.option.in_sweep != "no" and one.option.renamed is None}

@@ -26,12 +26,14 @@ from zoo.sweeps.continuing import drop_state, is_of_several
 from zoo.sweeps.folder import PLOT_FILE, SWEEP_STATE_FILE, SweepFolder
 from zoo.sweeps.judging.until_decided import planned_tests
 from zoo.sweeps.judging.verdict import verdict_of
+from zoo.sweeps.kinds import strategy_of
 from zoo.sweeps.member import Member, Row
-from zoo.sweeps.plotting import plot_rows
 from zoo.sweeps.request import Request, request_of
-from zoo.sweeps.result import Sweep, best_row
+from zoo.sweeps.results.next_command import until_decided
+from zoo.sweeps.results.plotting import plot_rows
+from zoo.sweeps.results.settings import best_row
+from zoo.sweeps.results.sweep import Sweep
 from zoo.sweeps.sheet import SWEEP_FILE, read_sweep
-from zoo.sweeps.strategies import strategy_of
 from zoo.sweeps.strategy import Strategy
 from zoo.sweeps.workers.choosing import (
     Prepared,
@@ -227,7 +229,7 @@ class Doing:
                 folder.remove_member(member)
             elif member.until is not None:
                 drop_state(folder.of_member(member))
-        said = [*([] if verdict is None else sentences(verdict)), *([] if found is None else found.sentences)]
+        said = [*self._said(verdict), *([] if found is None else found.sentences)]
         rows = [*folder.rows.values()]
         return Sweep(folder.path, rows, monitor, self.registry, verdict, said, self.request.options.search)
 
@@ -235,6 +237,13 @@ class Doing:
         if not self.strategy.is_judged:
             return None
         return verdict_of(folder.path, self.description(), [*folder.rows.values()])
+
+    def _said(self, verdict: Verdict | None) -> list[str]:
+        """What the verdict says, and a command that would settle what it leaves open."""
+        if verdict is None:
+            return []
+        settling = until_decided(self.request, verdict)
+        return [*sentences(verdict), *([] if settling is None else [settling])]
 
     def _plot(self, folder: SweepFolder, description: Mapping[str, Any]) -> None:
         """Write the plot; a sweep without one is still done."""

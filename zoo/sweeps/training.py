@@ -53,7 +53,7 @@ def train_member(
     if found is not None:
         return found
     try:
-        with command_line(), _same_directory():  # a reason has the same words, whoever asked for the sweep
+        with as_alone():
             run = _trained(registry, member, folder, observer, data)
     except Exception as error:
         return ended_by(error, member, folder)
@@ -61,13 +61,17 @@ def train_member(
 
 
 @contextlib.contextmanager
-def _same_directory() -> Iterator[None]:
-    """Leave the working directory as it was: a model may change it, and the paths of members are relative to it."""
+def as_alone() -> Iterator[None]:
+    """What a member does is worded as of `zoo run`, whoever asked for the sweep, and leaves the working directory.
+
+    A model may change that, and the paths of members are relative to it.
+    """
     before = None
     with contextlib.suppress(OSError):  # it was deleted
         before = Path.cwd()
     try:
-        yield
+        with command_line():
+            yield
     finally:
         if before is not None:
             with contextlib.suppress(OSError):

@@ -115,7 +115,7 @@ def sweep_of(run: str) -> Path | None:
 def _plot_sweep(sweep: Path, folder: Path, suffix: str) -> str:
     """Write the plot of a sweep; its path."""
     from zoo.files import write_bytes
-    from zoo.sweeps.plotting import plot_sweep
+    from zoo.sweeps.results.plotting import plot_sweep
 
     _make_folder(folder)
     path = folder / f"sweep.{suffix}"

@@ -128,13 +128,19 @@ def drawing_on(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         with _quietly():
             yield ax
         return
+    with shown_figure(width, height) as figure:
+        yield new_axes(figure)
+
+
+@contextlib.contextmanager
+def shown_figure(width: float, height: float) -> Iterator[Figure]:
+    """A new figure in zoo's style to draw on, which is displayed where `drawing_on` says; its sizes are in inches."""
     figure = _shown_figure(width, height)
     with own_style():
         figure.set_facecolor(PAPER)
         figure.patch.set_sketch_params(None)
         figure.patch.set_path_effects([])
-        axes = new_axes(figure)
-        yield axes
+        yield figure
         figure.draw_without_rendering()  # makes the ticks, whose style is that of the time when they are made
 
 

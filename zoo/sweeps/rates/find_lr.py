@@ -15,10 +15,10 @@ from zoo.phrasing import option
 from zoo.plugin.registry import Registry
 from zoo.runs.plan import make_plan
 from zoo.sweeps.member import DIVERGED, FINISHED, Member, Row
-from zoo.sweeps.next_command import with_settings
 from zoo.sweeps.rates.suggestion import RULE, Suggestion, Tried, suggest_rate
 from zoo.sweeps.request import Request
-from zoo.sweeps.result import value_of
+from zoo.sweeps.results.next_command import with_settings
+from zoo.sweeps.results.settings import value_of
 from zoo.sweeps.strategy import Conclusion, Strategy
 
 NAME = "find_lr"

@@ -15,7 +15,7 @@ from zoo.plugin.width import scaled, width_of
 from zoo.runs.plan import make_plan
 from zoo.sweeps.member import FINISHED, Member, Row
 from zoo.sweeps.request import Request
-from zoo.sweeps.result import value_of
+from zoo.sweeps.results.settings import value_of
 from zoo.sweeps.scaling.power_law import PowerLaw, fit_power_law
 from zoo.sweeps.strategy import Conclusion, Strategy
 

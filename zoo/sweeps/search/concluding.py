@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from zoo.numbers import show_loss
 from zoo.options.sweep import GRID_SEEDS
-from zoo.sweeps.next_command import with_settings
 from zoo.sweeps.request import Request
+from zoo.sweeps.results.next_command import with_settings
 from zoo.sweeps.search.objective import Objective
 from zoo.sweeps.search.study import Outcome
 from zoo.sweeps.strategy import Conclusion

@@ -21,7 +21,7 @@ from zoo.runs.observer import Observer
 from zoo.storage import SWEEPS
 from zoo.sweeps.folder import SHARES, SWEEP_STATE_FILE, SweepFolder
 from zoo.sweeps.request import Request
-from zoo.sweeps.result import Sweep
+from zoo.sweeps.results.sweep import Sweep
 from zoo.sweeps.shares.folder import ShareFolder
 from zoo.sweeps.shares.share import Share
 from zoo.sweeps.sheet import SHEET_FILE, SWEEP_FILE, is_sweep, read_sweep

@@ -62,21 +62,6 @@ def work(
         others: descriptors that are not for this process. That of the sweep's folder is not among them: as long as a
             worker lives, the folder stays locked.
     """
-    try:
-        _work(registry, like, data, commands, results, parent, others)
-    finally:  # a fork that went on would do all that its parent does; nor does it do what that does at its end
-        os._exit(0)
-
-
-def _work(
-    registry: Registry,
-    like: RunOptions,
-    data: DataCache,
-    commands: int,
-    results: int,
-    parent: int,
-    others: Iterable[int],
-) -> None:
     own = os.getpid()
     try:
         _settle(results, parent, others)
@@ -85,7 +70,7 @@ def _work(
             member, folder = member_of(message, like)
             row = train_member(registry, member, folder, _Teller(results), data)
             if os.getpid() != own:  # a fork that the member has made and left: only one can speak for it
-                return
+                break
             send(results, {"row": of_row(row)})
             gc.collect()  # while the sweep writes the row
     except _StoppedError:
@@ -94,6 +79,8 @@ def _work(
         _try_to_send(results, {"stopped": error.exit_code - 128})
     except BaseException as error:  # the process ends here, whatever it is
         _try_to_send(results, {"error": described(error)})
+    finally:  # a fork that went on would do all that its parent does; nor does it do what that does at its end
+        os._exit(0)
 
 
 def described(error: BaseException) -> dict[str, Any]:

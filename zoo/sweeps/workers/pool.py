@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from zoo.data.sources.cache import DataCache
 from zoo.plugin.registry import Registry
@@ -17,7 +17,7 @@ from zoo.sweeps.workers.telling import Telling
 class Pool(Protocol):
     """Trains members, some at a time. A context manager, which stops what is under way."""
 
-    def __enter__(self) -> Pool: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -34,14 +34,13 @@ class Pool(Protocol):
         """The row of the next member that is done."""
 
 
-class InTurn:
-    """Trains one member after the other, in this process."""
+class InThisProcess:
+    """The members that wait, of a pool that trains in this process."""
 
-    def __init__(self, registry: Registry, telling: Telling, data: DataCache) -> None:
-        self._registry, self._telling, self._data = registry, telling, data
+    def __init__(self) -> None:
         self._waiting: deque[tuple[Member, Path | None]] = deque()
 
-    def __enter__(self) -> InTurn:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -49,12 +48,20 @@ class InTurn:
     ) -> None:
         self._waiting.clear()
 
+    def start(self, member: Member, folder: Path | None) -> None:
+        self._waiting.append((member, folder))
+
+
+class InTurn(InThisProcess):
+    """Trains one member after the other, in this process."""
+
+    def __init__(self, registry: Registry, telling: Telling, data: DataCache) -> None:
+        super().__init__()
+        self._registry, self._telling, self._data = registry, telling, data
+
     @property
     def free(self) -> int:
         return 1 - len(self._waiting)
-
-    def start(self, member: Member, folder: Path | None) -> None:
-        self._waiting.append((member, folder))
 
     def wait(self) -> Row:
         member, folder = self._waiting.popleft()

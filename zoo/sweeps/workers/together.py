@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from zoo import cuda, stages
@@ -23,7 +22,6 @@ from zoo.errors import EngineUnavailableError, InterruptedRunError, ZooError, me
 from zoo.files import kind_of
 from zoo.options.declaration import decided
 from zoo.options.training import STACKED
-from zoo.phrasing import command_line
 from zoo.plugin.registry import Registry
 from zoo.runs.observer import Guarded
 from zoo.runs.plan import keeping_nothing, make_plan
@@ -32,7 +30,8 @@ from zoo.runs.runner import Execution, RunContext, begun, resumed
 from zoo.storage import STATE_FILE
 from zoo.storage.members.folder import MemberFolder
 from zoo.sweeps.member import Member, Row
-from zoo.sweeps.training import ended_by, finished, finished_before, resumption
+from zoo.sweeps.training import as_alone, ended_by, finished, finished_before, resumption
+from zoo.sweeps.workers.pool import InThisProcess
 from zoo.sweeps.workers.telling import Telling
 from zoo.training.autograd import StepOptions
 from zoo.training.device import threads
@@ -50,7 +49,7 @@ class _Opened(NamedTuple):
     execution: Execution
 
 
-class Together:
+class Together(InThisProcess):
     """Trains populations of members, one population after the other; see `zoo.sweeps.workers.pool.Pool`.
 
     Those for which there is no engine for populations are trained one after the other.
@@ -61,33 +60,22 @@ class Together:
         registry, telling, data: of the sweep.
         most: how many members are trained at once.
         """
+        super().__init__()
         self._registry, self._telling, self._data, self._most = registry, telling, data, most
-        self._waiting: list[tuple[Member, Path | None]] = []
         self._rows: deque[Row] = deque()
         self._interrupted: InterruptedRunError | None = None
-
-    def __enter__(self) -> Together:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._waiting.clear()
 
     @property
     def free(self) -> int:
         return self._most - len(self._waiting) - len(self._rows)
 
-    def start(self, member: Member, folder: Path | None) -> None:
-        self._waiting.append((member, folder))
-
     def wait(self) -> Row:
         if not self._rows:
-            taken, self._waiting = self._waiting, []
+            taken, self._waiting = self._waiting, deque()
             self._train(taken)
         return self._rows.popleft()
 
-    def _train(self, taken: Sequence[tuple[Member, Path | None]]) -> None:
+    def _train(self, taken: Iterable[tuple[Member, Path | None]]) -> None:
         """Train members, and add their rows."""
         with contextlib.ExitStack() as stack:
             signals = stack.enter_context(stop_signals())
@@ -108,7 +96,7 @@ class Together:
         row = None if folder is None else finished_before(member, folder)
         if row is None:
             try:
-                with command_line(), memory_errors():
+                with as_alone(), memory_errors():
                     observer = Guarded(self._telling.of_member(member.number))
                     with stages.told(observer):
                         run = _opened(self._registry, member, folder, observer, self._data, signals)
@@ -139,7 +127,7 @@ class Together:
                 )
                 for one in group
             ]
-            with threads(decided(group[0].execution.run.plan.options.threads)):
+            with as_alone(), threads(decided(group[0].execution.run.plan.options.threads)):
                 loop.train_population(members, engine, ended=ended, stop=lambda: bool(signals))
         for one in left.values():
             self._conclude(one, signals, None if engine is None else partial(_trained_before, None))
@@ -150,7 +138,7 @@ class Together:
     def _conclude(self, one: _Opened, signals: StopRequests, instead: Train | None) -> None:
         """Do what is left of a member, and add its row; where a signal has come, it is saved and has none."""
         try:
-            with command_line(), memory_errors():
+            with as_alone(), memory_errors():
                 run = one.execution.finish(instead)
         except InterruptedRunError as error:
             self._interrupted = error

@@ -7,11 +7,9 @@ from typing import Any
 import click
 
 from zoo import stages
-from zoo.cli.options import given, options_of, options_of_members
+from zoo.cli.options import given, options_of, options_with_commas
 from zoo.cli.state import State, debug_option, json_option, quiet_option
-from zoo.options.declaration import declared
-from zoo.options.run import RunOptions
-from zoo.options.sweep import SweepOptions
+from zoo.options.sweep import SweepOptions, options_of_members
 from zoo.phrasing import option
 
 
@@ -31,7 +29,7 @@ class _Sweep(click.Command):
 @click.command("sweep", cls=_Sweep)
 @click.argument("model", metavar="MODEL[,MODEL...]")
 @options_of(SweepOptions)
-@options_of_members(RunOptions)
+@options_with_commas(options_of_members().values())
 @json_option
 @quiet_option
 @debug_option
@@ -53,8 +51,7 @@ def command(state: State, /, model: str, as_json: bool, quiet: bool, **parameter
     trials are in search.journal, which Optuna's own tools read.
     """
     options = given(SweepOptions, parameters)
-    of_members = [name for name, one in declared(RunOptions).items() if one.option.in_sweep != "no"]
-    run = {name: parameters[name] for name in of_members if parameters.get(name) is not None}
+    run = {name: parameters[name] for name in options_of_members() if parameters.get(name) is not None}
     from zoo.cli.progress import Progress
     from zoo.sweeps.request import request_of
 

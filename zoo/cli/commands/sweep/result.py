@@ -13,12 +13,12 @@ from zoo.options.sweep import HALVING
 from zoo.options.values import as_text
 from zoo.phrasing import command
 from zoo.sweeps.member import STATES, name_of
-from zoo.sweeps.result import MOST_RANKED, Sweep
+from zoo.sweeps.results.sweep import MOST_RANKED, Sweep
 from zoo.sweeps.sheet import SHEET_FILE
 from zoo.verdicts.sentences import as_json as verdict_as_json
 
 if TYPE_CHECKING:
-    from zoo.sweeps.result import Setting
+    from zoo.sweeps.results.settings import Setting
     from zoo.sweeps.shares.sharing import Part
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from zoo.plots.figures.population.curves import draw_over_seconds, draw_over_steps
 from zoo.plots.figures.population.heat import draw_heat_map
 from zoo.plots.figures.population.ladder import draw_over_parameters
 from zoo.plots.figures.population.results import draw_seeds, draw_slice, draw_trials
-from zoo.plots.figures.style import Format, OwnAxes, encode, new_figure, own_style, shortened
+from zoo.plots.figures.style import Format, OwnAxes, encode, new_figure, own_style, shortened, shown_figure
 from zoo.plots.population import Population
 
 _PANEL = (5.2, 4.4)  # inches
@@ -29,19 +30,39 @@ def plot_population(population: Population, *, file_format: Format = "png") -> b
         UsageError: the format is not one of `FORMATS`.
     """
     panels = _panels(population)
-    columns = min(_COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
-    width, height = _PANEL
     with own_style():
-        figure = new_figure(max(7.0, width * columns), height * rows + 0.4)
-        grid = figure.subplots(rows, columns, squeeze=False, subplot_kw={"axes_class": OwnAxes})
-        for axes in grid.flat[len(panels) :]:
-            axes.remove()
-        for axes, draw in zip(grid.flat, panels, strict=False):
-            draw(axes)
-        title = figure.suptitle(shortened(population.title, _TITLE), x=0.01, ha="left", fontsize=11, fontweight="bold")
-        title.set_parse_math(False)
+        figure = new_figure(*_size(panels))
+        _draw(panels, population.title, figure)
         return encode(figure, file_format)
+
+
+def draw_population(population: Population) -> Figure:
+    """The same on a figure to look at and to change."""
+    panels = _panels(population)
+    with shown_figure(*_size(panels)) as figure:
+        _draw(panels, population.title, figure)
+    return figure
+
+
+def _size(panels: Sequence[Draw]) -> tuple[float, float]:
+    """The width and the height of a figure with these panels."""
+    rows, columns = _grid(panels)
+    return max(7.0, _PANEL[0] * columns), _PANEL[1] * rows + 0.4
+
+
+def _grid(panels: Sequence[Draw]) -> tuple[int, int]:
+    columns = min(_COLUMNS, len(panels))
+    return -(-len(panels) // columns), columns
+
+
+def _draw(panels: Sequence[Draw], title: str, figure: Figure) -> None:
+    grid = figure.subplots(*_grid(panels), squeeze=False, subplot_kw={"axes_class": OwnAxes})
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes, draw in zip(grid.flat, panels, strict=False):
+        draw(axes)
+    text = figure.suptitle(shortened(title, _TITLE), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    text.set_parse_math(False)
 
 
 def _panels(population: Population) -> list[Draw]:

@@ -21,7 +21,7 @@ from zoo.runs.listing.columns import BETTER
 from zoo.storage import METRICS_FILE
 from zoo.storage.losses import LOSSES_FILE, read_losses
 from zoo.sweeps.member import DIVERGED, FINISHED, Row, name_of
-from zoo.sweeps.result import Setting, by_settings, value_of
+from zoo.sweeps.results.settings import Setting, by_settings, value_of
 from zoo.sweeps.sheet import SHEET_FILE, read_sheet, read_sweep
 
 _MOST_BANDS, _MOST_SEEDS, _MOST_POINTS = 6, 8, 80

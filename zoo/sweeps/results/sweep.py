@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
 from zoo.html import line, table, titled
-from zoo.numbers import mean, show_loss, standard_deviation
+from zoo.numbers import mean, show_loss
 from zoo.options.sweep import HALVING
 from zoo.options.values import as_text
-from zoo.runs.listing.columns import BETTER
+from zoo.plots.population import Population
+from zoo.plots.sweep import PlottedSweep
 from zoo.sweeps.member import FINISHED, Row
+from zoo.sweeps.results.plotting import population_of
+from zoo.sweeps.results.settings import Setting, best_row, by_settings, monitored, value_of
+from zoo.sweeps.sheet import read_sweep
 from zoo.text import brief
 from zoo.verdicts.verdict import Verdict
 
@@ -22,49 +25,12 @@ if TYPE_CHECKING:
     from zoo.plugin.registry import Registry
     from zoo.storage.loading import Loaded
 
-_LOSS = "loss"
 _LONGEST = 1000  # characters of a sentence in a notebook
 MOST_RANKED = 20  # settings of a search that are shown, and of any sweep in a notebook
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What the members of one setting came to.
-
-    Attributes:
-        settings: what varies, by name; empty where nothing does.
-        rows: of its members.
-    """
-
-    settings: Mapping[str, Any]
-    rows: Sequence[Row]
-
-    @property
-    def values(self) -> list[float]:
-        """The validation losses of those that are finished."""
-        return [value for row in self.rows if (value := value_of(row)) is not None]
-
-    @property
-    def mean(self) -> float | None:
-        return mean(self.values) if self.values else None
-
-    @property
-    def sd(self) -> float | None:
-        """The sample standard deviation; None of fewer than two."""
-        return standard_deviation(self.values) if len(self.values) > 1 else None
-
-    @property
-    def steps(self) -> int:
-        """The most that one of them has done."""
-        return max((row.steps or 0 for row in self.rows), default=0)
-
-    def count(self, state: str) -> int:
-        """How many of them ended in that state."""
-        return sum(row.state == state for row in self.rows)
-
-
 @dataclass(frozen=True, repr=False)
-class Sweep:
+class Sweep(PlottedSweep):
     """A sweep that has ended.
 
     Attributes:
@@ -126,7 +92,7 @@ class Sweep:
         """The settings as people want to see them: of a search the best first, of any other sweep as `settings`."""
         if self.search is None:
             return self.settings
-        name, higher = _monitored(self.monitor)
+        name, higher = monitored(self.monitor)
 
         def rank(one: Setting) -> tuple[int, bool, float]:
             values = [value for row in one.rows if (value := value_of(row, name)) is not None]
@@ -164,6 +130,15 @@ class Sweep:
             raise UsageError(f"{self.path} has no member {number!r}: they are 1 to {len(self)}")
         return load(self.path / f"{number:04}", self.registry)
 
+    def population(self) -> Population:
+        """What its plot shows.
+
+        Raises:
+            CheckpointError: a file of the sweep is damaged.
+            OSError: it cannot be read.
+        """
+        return population_of(self.path, self.rows, read_sweep(self.path))
+
 
 HEADS = ("validation loss", "sd", "n", "lost")
 
@@ -177,40 +152,6 @@ def shown(one: Setting) -> list[str]:
         f"{one.count(FINISHED):,}",
         f"{lost:,}" if lost else "",
     ]
-
-
-def by_settings(rows: Iterable[Row]) -> list[Setting]:
-    """The rows of each setting, in the order of the first of each; of members that go on from each other, the last."""
-    groups: dict[str, dict[int, Row]] = {}
-    for row in rows:
-        key = repr(sorted((name, as_text(value)) for name, value in row.settings.items()))
-        groups.setdefault(key, {})[row.seed] = row
-    return [Setting(next(iter(group.values())).settings, [*group.values()]) for group in groups.values()]
-
-
-def best_row(rows: Iterable[Row], monitor: str | None = None) -> Row | None:
-    """The finished member with the best value over the validation split, the first of equals; None if none has one.
-
-    Args:
-        rows: of the members, in any order.
-        monitor: as `--monitor` takes it: by default the loss decides.
-    """
-    name, higher = _monitored(monitor)
-    known = [(-value if higher else value, row) for row in rows if (value := value_of(row, name)) is not None]
-    return min(known, key=lambda one: (one[0], one[1].member))[1] if known else None
-
-
-def _monitored(monitor: str | None) -> tuple[str, bool]:
-    """The name of what decides, and whether higher values of it are better."""
-    name, _, direction = (monitor or _LOSS).partition(":")
-    return name, direction == "max" or (not direction and BETTER.get(name) == "higher")
-
-
-def value_of(row: Row, name: str = _LOSS) -> float | None:
-    """The validation loss of a finished member, or one of its metrics; None where that is not a finite number."""
-    of_split: Mapping[str, Any] = row.losses if name == _LOSS else row.metrics.get("val", {})
-    value = of_split.get("val" if name == _LOSS else name)
-    return value if row.state == FINISHED and value is not None and math.isfinite(value) else None
 
 
 def _members(count: int) -> str:

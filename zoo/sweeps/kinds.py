@@ -1,4 +1,4 @@
-"""The strategy that the options of a sweep ask for."""
+"""The kind of sweep that the options ask for, as a strategy."""
 
 from __future__ import annotations
 

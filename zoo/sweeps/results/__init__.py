@@ -1,0 +1,1 @@
+"""What a sweep came to: its settings, its plot, and the command to type next."""
