@@ -44,7 +44,8 @@ Zoo = Callable[..., Any]
 def shape(output: str) -> list[str]:
     """Output with what may differ from machine to machine taken out: digits, and the sampled words."""
     lines = [re.sub(r"\s+", " ", re.sub(r"[\d,.]+", "#", line)).strip() for line in output.splitlines()]
-    return [re.sub(r"^\w+ (unseen|training|held out)$", "a word", line) for line in lines]
+    lines = [re.sub(r"^\w+ (unseen|training|held out)$", "a word", line) for line in lines]
+    return [re.sub(r"p [<=] #", "p", line) for line in lines]
 
 
 @pytest.mark.parametrize("document", make_readme.WITH_OUTPUT, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -58,9 +59,7 @@ def test_commands_run_and_print_what_the_document_shows(document: Path) -> None:
         output = make_readme.execute(command.line, work, {})
         shown = command.output.replace("on names:", "on names-ssa-#:")  # there is no network here
         assert shown, f"{document} shows no output of {command.line!r}: run scripts/make_readme.py"
-        if "next_letter" in command.line:
-            assert len(output.splitlines()) == len(shown.splitlines())
-        elif command.line.startswith(("zoo list", "zoo info", "zoo plugins", "zoo plot")):
+        if command.line.startswith(("zoo list", "zoo info", "zoo plugins", "zoo plot")):
             assert output == shown, command.line
         else:
             assert shape(output) == shape(shown), command.line

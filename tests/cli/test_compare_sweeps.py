@@ -54,6 +54,18 @@ def test_settings_of_a_sweep_are_rows_and_their_differences_are_judged(zoo_here:
     assert all(sentence in said for sentence in found["sentences"])
 
 
+def test_other_numbers_of_steps_are_told_apart(zoo_here: Zoo) -> None:
+    def loss(setting: Any, seed: int) -> float:
+        return by_lr({"lr": 0.1}, seed) - float(setting["steps"]) / 1000
+
+    forge_sweep(Path("sweeps", "mlp-char-1"), {"steps": [100, 200]}, 4, loss)
+    done = zoo_here("compare", "sweeps/mlp-char-1")
+    rows = [line.split() for line in done.out.splitlines() if re.match(r"\s*[12]00\s", line)]
+    assert [row[:2] for row in rows] == [["200", "4"], ["100", "4"]], done.out
+    forge_sweep(Path("sweeps", "mlp-char-2"), {"lr": [0.1, 0.2]}, 4, by_lr)
+    assert "steps" not in zoo_here("compare", "sweeps/mlp-char-2").out
+
+
 @pytest.mark.parametrize("configs", [True, False])
 def test_a_sweep_is_judged_alike_whether_its_members_are_kept_or_not(configs: bool, zoo_here: Zoo) -> None:
     grid: dict[str, list[Any]] = {"lr": [0.1, 0.2], "model.hidden_size": [10, 20]}

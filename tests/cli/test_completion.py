@@ -53,6 +53,15 @@ def test_commands_and_options(ask: Ask) -> None:
     assert ask("zoo completion ") == list(SHELLS)
 
 
+def test_the_last_of_several_values(ask: Ask) -> None:
+    assert ask("zoo sweep mlp-b,mlp-") == ["mlp-b,mlp-bn", "mlp-b,mlp-char", "mlp-b,mlp-table"]
+    assert ask("zoo sweep mlp-bn,mlp-") == ["mlp-bn,mlp-char", "mlp-bn,mlp-table"]
+    assert ask("zoo sweep gru,lstm --optimizer adam,adagrad,ada") == ["adam,adagrad,adamw"]
+    assert "float32,bfloat16" in ask("zoo sweep gru --precision float32,")
+    assert ask("zoo sweep mlp-char,gru --set model.hid") == ["model.hidden_size="]
+    assert ask("zoo run mlp-bn,mlp-") == []
+
+
 @pytest.mark.parametrize(
     ("line", "some"),
     [

@@ -65,8 +65,8 @@ def test_several_models_are_one_argument() -> None:
 
 @pytest.mark.parametrize(
     "found",
-    [verdict(FAR), verdict(0.0000001), verdict(NEAR, interim=(6, 12))],
-    ids=["it is decided", "no number of seeds would do", "that was done"],
+    [verdict(FAR), verdict(0.0000001), verdict(0.0012), verdict(NEAR, interim=(6, 12))],
+    ids=["it is decided", "no number of seeds would do", "it takes thousands", "that was done"],
 )
 def test_none_is_said_in_vain(found: Verdict) -> None:
     assert until_decided(request(), found) is None

@@ -51,6 +51,7 @@ from zoo.training.signals import StopRequests, stop_signals
 from zoo.verdicts.sentences import as_json, sentences
 from zoo.verdicts.verdict import Verdict
 
+_SETTLING = "To add seeds until it is clear"
 _GIVEN_AGAIN = ("dataset", "schedule")
 _OF_A_CALL: dict[str, Any] = {"out": None, "share": None}  # options that a sweep does not have when it is resumed
 
@@ -243,7 +244,7 @@ class Doing:
         if verdict is None:
             return []
         settling = until_decided(self.request, verdict)
-        return [*sentences(verdict), *([] if settling is None else [settling])]
+        return [*sentences(verdict), *([] if settling is None else [f"{_SETTLING}:", settling])]
 
     def _plot(self, folder: SweepFolder, description: Mapping[str, Any]) -> None:
         """Write the plot; a sweep without one is still done."""

@@ -19,6 +19,7 @@ Complete = Callable[[click.Context, str], list[CompletionItem]]
 
 _CHOICE = re.compile(r"(auto|[a-z][a-z0-9-]+)")  # one of `auto|cpu|cuda[:N]|mps` that can be typed as it stands
 
+_SEVERAL = "[,"  # in the metavar of what takes several values: `MODEL[,MODEL...]`
 _RUNS_READ = 20  # for their columns
 
 
@@ -31,6 +32,8 @@ def attach(command: click.Command) -> None:
         if function is None and isinstance(parameter, click.Option):
             function = functools.partial(_choices, parameter)
         if function is not None:
+            if _SEVERAL in (parameter.metavar or ""):
+                function = functools.partial(_behind_comma, function)
             setattr(parameter, "shell_complete", function)  # noqa: B010  # a method, which click lets a class replace
 
 
@@ -155,6 +158,13 @@ def _commands(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     return root.command.shell_complete(root, incomplete)
 
 
+def _behind_comma(complete: Complete, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """The last of several values, without those that are there already."""
+    before, comma, last = incomplete.rpartition(",")
+    found = [item for item in complete(ctx, last) if item.value not in before.split(",")]
+    return [CompletionItem(f"{before}{comma}{item.value}", item.type, item.help) for item in found]
+
+
 def _choices(option: click.Option, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Those that stand in the help: `auto|cpu|cuda[:N]|mps`."""
     parts = (option.metavar or "").split("|")
@@ -169,11 +179,16 @@ def _model(ctx: click.Context) -> Entry[Any] | None:
 
 
 def _given(ctx: click.Context) -> dict[str, Any]:
-    """What is on the command line, by parameter. Arguments before an option without its value are not parsed yet."""
+    """What is on the command line, by parameter: of several models the first.
+
+    Arguments before an option without its value are not parsed yet.
+    """
     given = {name: value for name, value in ctx.params.items() if value is not None}
     arguments = [one.name or "" for one in ctx.command.params if isinstance(one, click.Argument) and one.nargs == 1]
     missing = [name for name in arguments if name not in given]
-    return given | dict(zip(missing, ctx.args, strict=False))
+    given |= dict(zip(missing, ctx.args, strict=False))
+    model = given.get("model")
+    return given | ({"model": model.partition(",")[0]} if isinstance(model, str) else {})
 
 
 VALUES: dict[str, Complete] = {

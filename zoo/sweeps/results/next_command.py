@@ -13,6 +13,7 @@ from zoo.sweeps.request import Request
 from zoo.verdicts.verdict import Verdict
 
 _MORE_BY_INTERIM_TESTS = 1.25  # a sequential test may need so many times the seeds of a single one
+_WORTH_IT = 1000  # seeds; a difference that takes more matters to nobody
 
 
 def with_settings(name: str, request: Request, settings: Mapping[str, Any], /, **more: Any) -> str:
@@ -37,13 +38,15 @@ def until_decided(request: Request, verdict: Verdict) -> str | None:
     Not the same settings with more seeds: that would be a second look, which `--until-decided` allows for.
 
     Returns:
-        None where nothing is open, where that was done already, or where more seeds would not settle anything.
+        None where nothing is open, where that was done already, or where it would take too many seeds.
     """
     still_open = [one for one in verdict.comparisons if not one.is_shown]
     needed = [one.pairs.n + one.more_seeds for one in still_open if one.more_seeds is not None]
     if verdict.interim or not needed:
         return None
     most = math.ceil(_MORE_BY_INTERIM_TESTS * max(needed))
+    if most > _WORTH_IT:
+        return None
     more = {"most_seeds": most} if most > MOST_SEEDS else {}
     return with_settings("sweep", request, request.grid, until_decided=True, **more)
 

@@ -125,7 +125,7 @@ class ForkedWorkers:
 
     def _take(self, worker: _Worker, message: Message) -> Row | None:
         if "warning" in message:
-            self._telling.warning(message["warning"])
+            self._telling.warning(message["warning"], None if worker.given is None else worker.given[0].number)
         elif "at" in message and worker.given is not None:
             self._telling.at(worker.given[0].number, *message["at"])
         elif "row" in message:

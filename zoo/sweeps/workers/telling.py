@@ -46,12 +46,12 @@ class Telling:
     def stage(self, text: str) -> None:
         self._observer.stage(text)
 
-    def warning(self, text: str) -> None:
-        """Tell it, unless another member has told the same, be it of other numbers."""
+    def warning(self, text: str, member: int | None = None) -> None:
+        """Tell it, and whose it is, unless another member has told the same, be it of other numbers."""
         form = _NUMBER.sub("N", text)
         if form not in self._warned:
             self._warned.add(form)
-            self._observer.warning(text)
+            self._observer.warning(text if member is None else f"member {member}: {text}")
 
     def _tell(self, *, now: bool = False) -> None:
         if not now and time.monotonic() - self._told < _EVERY_S:
@@ -71,7 +71,7 @@ class _OfMember(Observer):
         self._telling.at(self._number, step, steps)
 
     def warning(self, text: str) -> None:
-        self._telling.warning(text)
+        self._telling.warning(text, self._number)
 
 
 def guarded(observer: Observer) -> Guarded:

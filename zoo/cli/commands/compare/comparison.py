@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 from zoo.cli.commands.runs.cells import cell
 from zoo.cli.commands.runs.table import METRICS, SETTINGS, Mark, RunTable, has_numbers
 from zoo.numbers import show_loss
-from zoo.runs.listing.columns import Column, find_column, independent, metric_names, natural, setting_columns
+from zoo.runs.listing.columns import (
+    Column,
+    find_column,
+    independent,
+    metric_names,
+    natural,
+    setting_column,
+    setting_columns,
+)
 from zoo.runs.listing.comparing import Repetitions, Spread, measured_on, repetitions, why_not_comparable
 from zoo.runs.listing.differences import differences, differing_values
 from zoo.runs.listing.judging import names_that_differ
@@ -22,7 +30,8 @@ SIDE_BY_SIDE = 4  # runs whose settings stand in a column each
 _MOST_VALUES = 8  # of a setting, in a table
 VALUES = "values"  # the column of texts that may be wrapped
 _NAMES = ("model", "data", "preset")
-_RESULTS = ("train", "val", "test", METRICS, "parameters", "steps", "time", "state")
+_STEPS = "steps"
+_RESULTS = ("train", "val", "test", METRICS, "parameters", _STEPS, "time", "state")
 
 
 class Shown(NamedTuple):
@@ -121,6 +130,8 @@ def _measured(runs: Sequence[RunRecord]) -> list[Column]:
 def _of_repetitions(runs: Sequence[RunRecord], repeated: Sequence[Repetitions], mark: Mark) -> Shown:
     first = [one.first for one in repeated]
     settings = [one for one in setting_columns(first)[0] if one.name not in SEEDS]
+    if _STEPS in independent(first):  # in a list of runs they have a column anyhow
+        settings.append(setting_column(_STEPS))
     names = names_that_differ(first)
     gone = [name for name in ("diverged", "failed") if any(getattr(one, name) for one in repeated)]
     measured = [column for column in _measured(runs) if any(one.spread(column) for one in repeated)]
