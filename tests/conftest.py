@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from browsing import OpenPage, chromium, opening
+from cuda_on_cpu import emulated as emulated
+from cuda_on_cpu import kernel_libraries as kernel_libraries
 from fake_cuda import FakeCuda, put_in_place
 from forging import NET, Change, changer
 from offering import Offer, offering

@@ -86,6 +86,18 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch, folder: Path) -> CudaOnCpu:
     return emulated
 
 
+@pytest.fixture(scope="session")
+def kernel_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the kernel is compiled, for nets of each sizes once."""
+    return tmp_path_factory.mktemp("libraries")
+
+
+@pytest.fixture
+def emulated(monkeypatch: pytest.MonkeyPatch, kernel_libraries: Path) -> CudaOnCpu:
+    """The kernel on the CPU."""
+    return on_cpu(monkeypatch, kernel_libraries)
+
+
 def barriers() -> list[int]:
     """The lines of the source, as it is compiled for any sizes, at which threads wait for each other."""
     lines = Sizes(1, 1, 1, 1, 1).source().splitlines()

@@ -9,19 +9,15 @@ finishes; then its files are compared with those of the uninterrupted run.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
-import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-import torch
+from killing import WORDS, contents, ended_within, kill, last_line, start, wait
 
-from zoo.cli import main as zoo_main
 from zoo.storage import losses
 from zoo.storage.folder import STATE_FILE
 
@@ -39,19 +35,7 @@ CASES = {  # model settings, optimizer: every optimizer that is built in, and ea
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        words = Path("words.txt")
-        letters = "abcdefgh"
-        words.write_text("\n".join(a + b + c for a in letters for b in letters for c in letters))
-        tally = kill_and_compare(args.kills, random.Random(args.seed))
-    print(", ".join(f"{count} {what}" for what, count in tally.items()))
-    sys.exit(1 if tally["different"] or tally["failed"] else 0)
+    kill(__doc__, 300, kill_and_compare, ("different", "failed"))
 
 
 def kill_and_compare(kills: int, chooser: random.Random) -> Counter[str]:
@@ -60,7 +44,7 @@ def kill_and_compare(kills: int, chooser: random.Random) -> Counter[str]:
     for case, options in CASES.items():
         set_length(case)
         seconds[case] = min(undisturbed_seconds(f"whole-{case}-{number}", options) for number in range(3))
-        undisturbed[case] = contents(Path(f"whole-{case}-0"))
+        undisturbed[case] = contents(Path(f"whole-{case}-0"), COMPARED)
     tally = Counter({"kills": 0, "kills before the first checkpoint": 0, "equal": 0, "different": 0, "failed": 0})
     number = 0
     while tally["kills"] < kills:
@@ -77,12 +61,13 @@ def kill_and_compare(kills: int, chooser: random.Random) -> Counter[str]:
                 process = start("run", "mlp-char", *data(CASES[case]), "--out", out, *COMMON)
             else:
                 process = start("resume", out, *COMMON)
-        ended_before = last_exit_code(process) == 2 and (out / "metrics.json").exists()  # killed with its work done
-        if last_exit_code(process) != 0 and not ended_before:
+        code = wait(process)
+        ended_before = code == 2 and (out / "metrics.json").exists()  # killed with its work done
+        if code != 0 and not ended_before:
             tally["failed"] += 1
-            print(f"{out}: exit code {last_exit_code(process)}: {Path('output.txt').read_text().splitlines()[-1]}")
+            print(f"{out}: exit code {code}: {last_line()}")
         else:
-            tally["equal" if contents(out) == undisturbed[case] else "different"] += 1
+            tally["equal" if contents(out, COMPARED) == undisturbed[case] else "different"] += 1
     return tally
 
 
@@ -98,51 +83,15 @@ def undisturbed_seconds(out: str, options: tuple[str, ...]) -> float:
 
 
 def data(options: tuple[str, ...]) -> tuple[object, ...]:
-    return ("--dataset", "words.txt", "--device", "cpu", "--steps", STEPS, *options)
-
-
-_exit_codes: dict[int, int] = {}
-
-
-def start(*args: object) -> int:
-    """Run `zoo ARGS` in a fork of this process; its number."""
-    process = os.fork()
-    if process == 0:
-        zoo_output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(zoo_output, 1)
-        os.dup2(zoo_output, 2)
-        try:
-            zoo_main([str(arg) for arg in args])
-        except SystemExit as done:
-            os._exit(done.code if isinstance(done.code, int) else 1)
-        os._exit(70)
-    return process
+    return ("--dataset", WORDS, "--device", "cpu", "--steps", STEPS, *options)
 
 
 def killed(process: int, after_s: float) -> bool:
     """Kill a process after a while, unless it ended by itself; which of the two."""
-    deadline = time.perf_counter() + after_s
-    while time.perf_counter() < deadline:
-        done, status = os.waitpid(process, os.WNOHANG)
-        if done:
-            _exit_codes[process] = os.waitstatus_to_exitcode(status)
-            return False
-        time.sleep(0.0005)
+    if ended_within(process, after_s):
+        return False
     os.kill(process, signal.SIGKILL)
     return wait(process) == -signal.SIGKILL
-
-
-def wait(process: int) -> int:
-    _exit_codes[process] = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    return _exit_codes[process]
-
-
-def last_exit_code(process: int) -> int:
-    return _exit_codes[process]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in COMPARED}
 
 
 if __name__ == "__main__":

@@ -1,77 +1,77 @@
 """Kill ranks of runs under torchrun at random moments, and check that each run ends as an undisturbed one, to the byte.
 
-    python scripts/breaking/rank_kill.py [--kills 10] [--ranks 2] [--seed 1]
+    python scripts/breaking/rank_kill.py [--kills 10] [--seed 1]
 
 Each run is started once, by `torchrun --max-restarts`, which starts all ranks again whenever one was killed: one rank,
-also rank 0, at a moment sampled over the whole length of a run, its start included. Linux only.
+also rank 0, at a moment sampled over the whole length of a run, its start included. The first run is killed so many
+times in a row, at moments in the first half of what is left of it, and then others. Linux only.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+from killing import OUTPUT, WORDS, contents, kill
+
+RANKS = 2
 COMPARED = ("model.safetensors", "training_state.safetensors", "losses.csv", "config.json", "README.md")
-RUN = ("run", "mlp-char", "--dataset", "words.txt", "--device", "cpu", "--steps", "1500", "--checkpoint-every", "20")
+RUN = ("run", "mlp-char", "--dataset", WORDS, "--device", "cpu", "--steps", "1500", "--checkpoint-every", "20")
 LIMIT_S = 300.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        letters = "abcdefgh"
-        Path("words.txt").write_text("\n".join(a + b + c for a in letters for b in letters for c in letters))
-        tally = kill_and_compare(args.kills, args.ranks, random.Random(args.seed))
-    print(", ".join(f"{count} {what}" for what, count in tally.items()))
-    sys.exit(1 if tally["different"] or tally["failed"] else 0)
+    kill(__doc__, 10, kill_and_compare, ("different", "failed"))
 
 
-def kill_and_compare(kills: int, ranks: int, chooser: random.Random) -> Counter[str]:
+def kill_and_compare(kills: int, chooser: random.Random) -> Counter[str]:
     """Kill until there were so many kills, and count what came of it."""
     started = time.monotonic()
-    whole = start(ranks, 0, "--out", "others/whole")
+    whole = start(0, "--out", "others/whole")
     assert whole.wait() == 0
-    seconds = time.monotonic() - started
-    tally = Counter({"kills": 0, "runs": 0, "equal": 0, "different": 0, "failed": 0})
-    while tally["kills"] < kills:
-        tally["runs"] += 1
-        before = {*folders()}
-        torchrun = start(ranks, kills)
-        while tally["kills"] < kills and killed(torchrun, chooser, seconds):
-            tally["kills"] += 1
-        try:
-            code = torchrun.wait(LIMIT_S)
-        except subprocess.TimeoutExpired:
-            torchrun.kill()
-            code = None
-        made = {*folders()} - before
-        if code != 0 or len(made) != 1:
-            tally["failed"] += 1
-            print(f"exit code {code}, {len(made)} folders: {Path('output.txt').read_text()[-2000:]}")
-        else:
-            tally["equal" if contents(made.pop()) == contents(Path("others/whole")) else "different"] += 1
+    seconds, undisturbed = time.monotonic() - started, contents(Path("others/whole"), COMPARED)
+    tally = Counter({"kills": 0, "in a row": 0, "runs": 0, "equal": 0, "different": 0, "failed": 0})
+    _kill_one(kills, seconds / 2, undisturbed, chooser, tally)
+    tally["in a row"] = tally["kills"]
+    while tally["kills"] < 2 * kills:
+        _kill_one(2 * kills, seconds, undisturbed, chooser, tally)
     return tally
 
 
-def start(ranks: int, restarts: int, *more: str) -> subprocess.Popen[bytes]:
+def _kill_one(
+    kills: int, seconds: float, undisturbed: dict[str, bytes], chooser: random.Random, tally: Counter[str]
+) -> None:
+    """Do a run, and kill ranks of it until there were so many kills in all, or it ends."""
+    tally["runs"] += 1
+    before = {*folders()}
+    torchrun = start(kills)
+    while tally["kills"] < kills and killed(torchrun, chooser, seconds):
+        tally["kills"] += 1
+    try:
+        code = torchrun.wait(LIMIT_S)
+    except subprocess.TimeoutExpired:
+        torchrun.kill()
+        code = None
+    made = {*folders()} - before
+    if code != 0 or len(made) != 1:
+        tally["failed"] += 1
+        print(f"exit code {code}, {len(made)} folders: {OUTPUT.read_text()[-2000:]}")
+    else:
+        tally["equal" if contents(made.pop(), COMPARED) == undisturbed else "different"] += 1
+
+
+def start(restarts: int, *more: str) -> subprocess.Popen[bytes]:
     """`torchrun -m zoo run`."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS)]
     command = [*launcher, "--max-restarts", str(restarts), "-m", "zoo", *RUN, "--quiet", "--no-plots", *more]
-    with Path("output.txt").open("ab") as output:
+    with OUTPUT.open("ab") as output:
         return subprocess.Popen(command, stdout=output, stderr=output)
 
 
@@ -112,10 +112,6 @@ def children(process: int) -> list[int]:
 def folders() -> list[Path]:
     runs = Path("runs")
     return [*runs.iterdir()] if runs.exists() else []
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in COMPARED}
 
 
 if __name__ == "__main__":

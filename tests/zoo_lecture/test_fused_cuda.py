@@ -42,17 +42,6 @@ _HAS_CUDA = torch.cuda.is_available()
 needs_cuda = pytest.mark.skipif(not _HAS_CUDA, reason="needs a CUDA device")
 
 
-@pytest.fixture(scope="module")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("libraries")
-
-
-@pytest.fixture
-def emulated(monkeypatch: pytest.MonkeyPatch, libraries: Path) -> CudaOnCpu:
-    """The kernel on the CPU."""
-    return on_cpu(monkeypatch, libraries)
-
-
 def batches(sizes: tuple[int, ...], steps: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Contexts (K, B, T) and targets (K, B)."""
     V, T, _, _, B = sizes

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from cuda_on_cpu import CudaOnCpu, needs_compiler, on_cpu
+from cuda_on_cpu import CudaOnCpu, needs_compiler
 from torch import Tensor
 
 import zoo
@@ -24,17 +23,6 @@ from zoo_lecture.sgd import SGD
 
 V, T, E, H, B = 5, 4, 2, 7, 40  # of two rounds a batch; few numbers, because the CPU does one thread after another
 NETS, STEPS = 4, 6
-
-
-@pytest.fixture(scope="module")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("libraries")
-
-
-@pytest.fixture
-def emulated(monkeypatch: pytest.MonkeyPatch, libraries: Path) -> CudaOnCpu:
-    """The kernel on the CPU."""
-    return on_cpu(monkeypatch, libraries)
 
 
 def never() -> bool:
