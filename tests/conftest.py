@@ -30,6 +30,7 @@ from swept import drawn as drawn
 from swept import few_words as few_words
 from swept import make_request as make_request
 from swept import quick_sweep_plots as quick_sweep_plots
+from warm import WarmProcess, takes
 
 import zoo
 from zoo.cli import main
@@ -134,12 +135,26 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeCuda]:
 ZooCommand = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(scope="session")
+def warm_process() -> Iterator[WarmProcess]:
+    """Runs commands of zoo, each in a process of its own that has imported torch already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", str(THREADS))
+        process = WarmProcess()
+    with process:
+        yield process
+
+
 @pytest.fixture
-def zoo_command() -> ZooCommand:
+def zoo_command(request: pytest.FixtureRequest) -> ZooCommand:
     """Run `zoo ARGS` in a process of its own: `zoo_command("list", "--json", env={"ZOO_PLUGINS": ""})`."""
 
     def run(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-        done = run_python("-m", "zoo", *args, **options)
+        if takes(options.get("env") or {}):
+            warm: WarmProcess = request.getfixturevalue("warm_process")
+            done = warm.run(*args, **options)
+        else:
+            done = run_python("-m", "zoo", *args, **options)
         done.stderr = but_for_slow_stages(done.stderr)
         return done
 

@@ -103,7 +103,7 @@ def test_the_map_names_files_and_functions_that_exist() -> None:
     assert not lost
 
 
-def test_readme_longer_commands_run_with_fewer_steps(zoo_here: Zoo) -> None:
+def test_readme_longer_commands_run_with_fewer_steps(zoo_here: Zoo, few_words: Path) -> None:
     lines = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
     commands = [line.split()[1:] for line in lines if line.startswith("zoo run ")]
     assert len(commands) >= 3
@@ -113,7 +113,7 @@ def test_readme_longer_commands_run_with_fewer_steps(zoo_here: Zoo) -> None:
     sweeps = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("zoo sweep ")]
     assert len(sweeps) >= 3
     for command in sweeps:
-        fewer = [*command, "--steps", "3", "--seeds", "2", "--jobs", "1", "--most-seeds", "4"]
+        fewer = [*command, "--dataset", few_words, "--steps", "3", "--seeds", "2", "--jobs", "1", "--most-seeds", "4"]
         assert zoo_here(*fewer[: -2 * ("--until-decided" not in command) or None]).code == 0, command
     others = [shlex.split(line, comments=True)[1:] for line in lines if re.match("zoo (?!run |sweep )", line)]
     assert {command[0] for command in others} >= {"report", "runs", "compare", "predict"}
