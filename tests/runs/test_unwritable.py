@@ -45,7 +45,7 @@ PLACES: dict[str, tuple[Mapping[str, str | None], tuple[str, ...]]] = {
 }
 COMMANDS = {
     "run": ("run", "mlp-char", "--dataset", "WORDS", "--device", "cpu", "--steps", "3", "--out", "OUT", "--quiet"),
-    "resume": ("resume", "OUT", "--steps", "4", "--no-plots", "--quiet"),
+    "resume": ("resume", "OUT", "--steps", "4", "--quiet"),
     "eval": ("eval", "OUT"),
     "sample": ("sample", "OUT", "-n", "3", "--seed", "1"),
     "plot": ("plot", "OUT"),
