@@ -17,6 +17,7 @@ from offering import points
 
 import zoo
 from zoo.data.sources.given import words_of
+from zoo.errors import UsageError
 from zoo.plugin.manager import load_plugins
 from zoo.plugin.registry import Entry, Plugin
 from zoo.runs.result import Run
@@ -294,3 +295,16 @@ def test_a_config_that_says_python_reads_nothing(run: Path) -> None:
     (loaded.path / "words").write_text("\n".join(WORDS))  # of that digest, where a file would be found
     with pytest.raises(zoo.DataError, match="was given in Python"):
         zoo.resume(loaded.path, steps=7, plots=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"format": "wrods"}, "format must be words, text, csv or tsv, got 'wrods'"),
+        ({"column": 3}, "column must be text, got 3"),
+        ({"target": ["a"]}, r"target must be text, got \['a'\]"),
+    ],
+)
+def test_options_of_a_dataset_are_checked(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        zoo.load_dataset(["emma", "olivia", "ava"] * 9, **options)
