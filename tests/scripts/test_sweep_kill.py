@@ -13,6 +13,6 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "breaking" / "sweep_k
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a sweep has no workers")
 def test_killed_sweeps_end_like_uninterrupted_ones() -> None:
-    result = run_python(SCRIPT, "--kills", "2", timeout=300)
+    result = run_python(SCRIPT, "--kills", "2", timeout=300, env={"PYTHONPATH": str(SCRIPT.parent)})
     assert result.returncode == 0, result.stdout + result.stderr
     assert "0 different, 0 failed, 0 done again" in result.stdout
