@@ -4,7 +4,7 @@
 
 Each run is started once, by `torchrun --max-restarts`, which starts all ranks again whenever one was killed: one rank,
 also rank 0, at a moment sampled over the whole length of a run, its start included. The first run is killed so many
-times in a row, at moments in the first half of what is left of it, and then others. Linux only.
+times in a row, at moments in the first third of what is left of it, and then others. Linux only.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def kill_and_compare(kills: int, chooser: random.Random) -> Counter[str]:
     assert whole.wait() == 0
     seconds, undisturbed = time.monotonic() - started, contents(Path("others/whole"), COMPARED)
     tally = Counter({"kills": 0, "in a row": 0, "runs": 0, "equal": 0, "different": 0, "failed": 0})
-    _kill_one(kills, seconds / 2, undisturbed, chooser, tally)
+    _kill_one(kills, seconds / 3, undisturbed, chooser, tally)
     tally["in a row"] = tally["kills"]
     while tally["kills"] < 2 * kills:
         _kill_one(2 * kills, seconds, undisturbed, chooser, tally)

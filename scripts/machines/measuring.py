@@ -1,6 +1,6 @@
 """What is measured of one machine, for what `hundred_machines.py` works out.
 
-    python measuring.py steps NET TEXT | all_reduce RANK STORE ROUNDS | coordinator MEMBERS FOLDER | ...  # one figure
+    python measuring.py steps NET TEXT | all_reduce RANK STORE ROUNDS | coordinator FOLDER | ...  # one figure
 
 Each figure has a process of its own. Most are processor time of one thread, and each is the smallest of its rounds,
 because other programs may use the machine. What waits, for another rank or the disk, is timed by the clock, in many
@@ -39,7 +39,7 @@ GRADIENTS = (4, 1_000, 47_588, 250_000, 1_000_000, 4_000_000, 16_000_000)  # byt
 ROUNDS = 7
 SHORT_ROUNDS = 100  # of what waits
 STEPS = 20_000  # of a member
-FEW, MANY = 20, 220  # members of one step
+FEW, MANY, SWEEPS = 20, 220, 3  # members of one step, and sweeps of them
 TEXT_MB = 100
 ZOO = (sys.executable, "-m", "zoo")
 
@@ -208,15 +208,19 @@ def names() -> float:
 
 
 def encoded(path: str) -> float:
-    """A text that is not in the cache."""
+    """A text that is not in the cache, when all modules are there."""
     import zoo
 
-    dataset = zoo.CorpusDataset
+    def read(text: Path) -> float:
+        started = time.process_time()
+        zoo.CorpusDataset(path=text)
+        return time.process_time() - started
+
     with tempfile.TemporaryDirectory() as cache:
         os.environ["ZOO_CACHE"] = cache
-        started = time.process_time()
-        dataset(path=path)
-        return time.process_time() - started
+        small = Path(cache, "small.txt")
+        make_text(small, 1)
+        return [read(text) for text in (small, Path(path))][1]
 
 
 @in_folder
@@ -227,13 +231,13 @@ def member(work: Path) -> dict[str, float]:
     folder = next((work / "sweep").glob("*/metrics.json")).parent
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     train = [own_process("trained", seed) for seed in range(1, ROUNDS + 1)]
-    few, many = (own_process("coordinator", count, work / f"sweep-{count}") for count in (FEW, MANY))
+    beside = own_process("coordinator", work)
     return {
         "steps": STEPS,
         "train_s": min(train),
         "spread": statistics.pstdev(train) / statistics.mean(train),
-        "own_s": max(0.0, (many["workers_s"] - few["workers_s"]) / (MANY - FEW)),
-        "coordinator_s": (many["own_s"] - few["own_s"]) / (MANY - FEW),
+        "own_s": beside["workers_s"],
+        "coordinator_s": beside["own_s"],
         "files": len(files),
         "bytes": sum(map(len, files.values())),
         "disk_s": min(written(files, work / f"written-{number}") for number in range(SHORT_ROUNDS)),
@@ -255,16 +259,24 @@ def trained(seed: str) -> float:
     return all_of_them - one
 
 
-def coordinator(members: str, folder: str) -> dict[str, float]:
-    """Processor time of the process that leads a sweep of one step a member, and of its workers."""
+def coordinator(folder: str) -> dict[str, float]:
+    """Processor time of one step for a member more: of the process that leads its sweep, and of the workers."""
     import zoo
 
-    before = [processor_time(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    zoo.sweep(
-        "mlp-char", dataset=str(BUNDLED), seeds=int(members), steps=1, engine="fused", device="cpu", out=folder, jobs=2
-    )
-    after = [processor_time(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return {"own_s": after[0] - before[0], "workers_s": after[1] - before[1]}
+    given: dict[str, Any] = {"dataset": str(BUNDLED), "steps": 1, "engine": "fused", "device": "cpu", "plots": False}
+
+    def swept(members: int, number: int) -> tuple[float, float]:
+        of_whom = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+        before = [processor_time(who) for who in of_whom]
+        zoo.sweep("mlp-char", seeds=members, out=Path(folder, f"{members}-{number}"), jobs=2, **given)
+        own, workers = (processor_time(who) - then for who, then in zip(of_whom, before, strict=True))
+        return own, workers
+
+    swept(1, 0)  # after which all modules are there
+    taken = [(swept(FEW, number), swept(MANY, number)) for number in range(SWEEPS)]
+    few, many = ([min(values) for values in zip(*sweeps, strict=True)] for sweeps in zip(*taken, strict=True))
+    own, workers = (max(0.0, (more - less) / (MANY - FEW)) for less, more in zip(few, many, strict=True))
+    return {"own_s": own, "workers_s": workers}
 
 
 def processor_time(who: int) -> float:

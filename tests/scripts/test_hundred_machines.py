@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,8 @@ from simulation import (
     same_batch,
     sweep,
 )
+
+import zoo
 
 NETS = [Net(32, 47_588, 170e-6, 2e-6), Net(64, 722_156, 2e-3, 1e-4), Net(12, 3_190_272, 0.0, 6e-3), Net(8, 4, 1e-3, 0)]
 NETWORKS = [Network(50e-6, 1e9, 40e-6), Network(0.0, 1e12), Network(20e-6, 1e9)]
@@ -243,8 +246,7 @@ def test_what_starts_processes_has_the_keys_of_the_page(tmp_path: Path, monkeypa
             return {"files": 7, "bytes": 8}
         if words[0] == "trained":
             return {"1": 0.5}.get(str(words[1]), 0.7)
-        members = int(words[1])
-        return {"own_s": 1 + 0.002 * members, "workers_s": 3 + 0.05 * members}
+        return {"own_s": 0.002, "workers_s": 0.05}
 
     def spent(argv: list[Any], env: object) -> SimpleNamespace:
         out = Path(argv[-1])
@@ -264,6 +266,25 @@ def test_what_starts_processes_has_the_keys_of_the_page(tmp_path: Path, monkeypa
     monkeypatch.setattr(measuring, "spent", lambda argv, env: SimpleNamespace(processor=1.0))
     assert measuring.start().keys() == RAW["start"].keys()
     assert measuring.PARTS.keys() | {"about"} == RAW.keys()
+
+
+def test_a_member_more_is_the_difference_of_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {resource.RUSAGE_SELF: 9.0, resource.RUSAGE_CHILDREN: 5.0}
+    sweeps: list[int] = []
+
+    def sweep(model: str, *, seeds: int, **_: Any) -> None:
+        sweeps.append(seeds)
+        imports = 1.5 if len(sweeps) == 1 else 0.1 * len(sweeps)  # of what is not there yet, and of other programs
+        seconds[resource.RUSAGE_SELF] += imports + 0.002 * seeds
+        seconds[resource.RUSAGE_CHILDREN] += 0.05 * seeds
+
+    monkeypatch.setattr(zoo, "sweep", sweep)
+    monkeypatch.setattr(measuring, "processor_time", seconds.__getitem__)
+    monkeypatch.setattr(measuring, "FEW", 2)
+    monkeypatch.setattr(measuring, "MANY", 202)
+    found = measuring.coordinator(str(tmp_path))
+    assert found == pytest.approx({"own_s": 0.002 + 0.1 / 200, "workers_s": 0.05})
+    assert len(sweeps) == 1 + 2 * measuring.SWEEPS
 
 
 def test_two_ranks_add_up_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
