@@ -275,7 +275,8 @@ def verdict(runs: Mapping[Contest, Sequence[dict[str, Any]]]) -> str | None:
         return None
     not_shown = []
     for one in (one for one in comparisons if not one.is_shown):
-        more = "" if one.more_seeds is None else f" (about {one.more_seeds:,} more seeds would)"
+        count_more = one.more_seeds or 0
+        more = f" (about {count_more:,} more seed{'s' * (count_more > 1)} would)" if count_more else ""
         not_shown.append(f"{one.pairs.better} and {one.pairs.worse}{more}")
     text = (
         f"Paired by seed, with p values of paired t tests corrected for all {count:,} pairs of rows, the validation "
