@@ -63,6 +63,7 @@ def start(*args: object) -> int:
         except SystemExit as done:
             os._exit(done.code if isinstance(done.code, int) else 1)
         os._exit(70)
+    _exit_codes.pop(process, None)  # of an earlier process of that number
     return process
 
 
@@ -91,5 +92,5 @@ def last_line() -> str:
 
 
 def contents(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """The files of a folder that are there, of these names."""
-    return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
+    """The files of a folder by name; all must be there."""
+    return {name: (folder / name).read_bytes() for name in names}

@@ -4,7 +4,7 @@
 
 Each run is started once, by `torchrun --max-restarts`, which starts all ranks again whenever one was killed: one rank,
 also rank 0, at a moment sampled over the whole length of a run, its start included. The first run is killed so many
-times in a row, at moments in the first third of what is left of it, and then others. Linux only.
+times in a row, each time within a third of that length from its start, and then others. Linux only.
 """
 
 from __future__ import annotations

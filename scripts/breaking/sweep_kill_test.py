@@ -105,9 +105,9 @@ def times(folder: Path, member: str) -> Mapping[str, int]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What is compared of a sweep."""
+    """What is compared of a sweep: of its files those that are there."""
     members = [f"{member.name}/{name}" for member in sorted(folder.glob("[0-9]*")) for name in OF_MEMBER]
-    return contents(folder, [*OF_SWEEP, *members])
+    return contents(folder, [name for name in (*OF_SWEEP, *members) if (folder / name).exists()])
 
 
 if __name__ == "__main__":
